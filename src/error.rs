@@ -1,0 +1,264 @@
+//! The one error of this crate.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What every fallible call of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a call failed, on which file and where in it, and what to do next.
+///
+/// The text never contains a key, a value or a session id. A write that returned an error may or may not have
+/// happened ("outcome unknown"): read the key back to learn which.
+///
+/// ```
+/// let missing = std::env::temp_dir().join("no-such-folder-here/s.shelf");
+/// let error = shelflife::Store::open(&missing).unwrap_err();
+/// assert_eq!(error.kind(), shelflife::ErrorKind::NotFound);
+/// assert_eq!(error.path(), Some(missing.as_path()));
+/// ```
+pub struct Error(Box<Repr>);
+
+struct Repr {
+    kind: ErrorKind,
+    what: String,
+    path: Option<PathBuf>,
+    offset: Option<u64>,
+    cause: Option<Cause>,
+    advice: &'static str,
+}
+
+enum Cause {
+    Io(io::Error),
+    Other(Box<dyn StdError + Send + Sync>),
+}
+
+/// The reasons a call can fail, coarse enough to decide on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The file (or its folder) does not exist and was not to be created.
+    NotFound,
+    /// The file exists and `create_new` was asked for, or a store has sessions and `Existing::Fail` was given.
+    AlreadyExists,
+    /// A write on a handle that was opened read-only.
+    ReadOnly,
+    /// The lock could not be had before the deadline; somebody else is writing.
+    Busy,
+    /// Bytes that were acknowledged once do not verify any more. `shelflife verify` lists what is affected.
+    Corrupt,
+    /// The file is not one of ours; it was left untouched.
+    NotAStore,
+    /// A newer version of this crate wrote the file; it was left untouched.
+    NewerVersion,
+    /// The platform or the file system cannot keep the promises of this crate.
+    Unsupported,
+    /// A key, a value, a batch or the file is over its limit; nothing was written.
+    TooLarge,
+    /// An argument has no meaning here, such as a malformed session id or options that contradict each other.
+    InvalidInput,
+    /// The stored bytes are sound but not a value of the type that was asked for.
+    Decode,
+    /// The file was deleted, moved or replaced under the running store; nothing was written past it.
+    Replaced,
+    /// A write from inside the closure of an `update` of the same store.
+    Reentrant,
+    /// An earlier failure left this handle unable to write; reading goes on, `reopen()` heals it.
+    Stopped,
+    /// The operating system refused; [`Error::io_kind`] tells what it said.
+    Io,
+    /// An error of the caller's own closure, see [`Error::other`].
+    Other,
+}
+
+impl Error {
+    /// Wraps an error of the caller's own, to leave the closure of an `update` with it.
+    ///
+    /// ```
+    /// let error = shelflife::Error::other("no tea left");
+    /// assert_eq!(error.kind(), shelflife::ErrorKind::Other);
+    /// assert_eq!(error.to_string(), "no tea left");
+    /// ```
+    pub fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+        let mut made = Error::new(ErrorKind::Other, String::new());
+        made.0.cause = Some(Cause::Other(error.into()));
+        made
+    }
+
+    pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Error {
+        Error(Box::new(Repr {
+            kind,
+            what: what.into(),
+            path: None,
+            offset: None,
+            cause: None,
+            advice: "",
+        }))
+    }
+
+    /// `failed to <verb> <path>: <cause>`, with the kind that the cause maps to.
+    pub(crate) fn io(verb: &str, path: &Path, cause: io::Error) -> Error {
+        let (kind, advice) = match cause.kind() {
+            io::ErrorKind::NotFound => (
+                ErrorKind::NotFound,
+                "check the path and that its folder exists",
+            ),
+            io::ErrorKind::AlreadyExists => (ErrorKind::AlreadyExists, ""),
+            io::ErrorKind::Unsupported => (ErrorKind::Unsupported, ""),
+            io::ErrorKind::PermissionDenied => (
+                ErrorKind::Io,
+                "check the owner and mode of the file and its folder",
+            ),
+            io::ErrorKind::ReadOnlyFilesystem => (
+                ErrorKind::ReadOnly,
+                "open it read-only, or put it elsewhere",
+            ),
+            io::ErrorKind::StorageFull => (ErrorKind::Io, "free some space and try again"),
+            _ => (ErrorKind::Io, ""),
+        };
+        let mut made = Error::new(kind, format!("failed to {verb} `{}`", path.display()))
+            .at(path)
+            .advise(advice);
+        made.0.cause = Some(Cause::Io(cause));
+        made
+    }
+
+    pub(crate) fn at(mut self, path: &Path) -> Error {
+        self.0.path = Some(path.to_path_buf());
+        self
+    }
+
+    pub(crate) fn offset_at(mut self, offset: u64) -> Error {
+        self.0.offset = Some(offset);
+        self
+    }
+
+    pub(crate) fn advise(mut self, advice: &'static str) -> Error {
+        self.0.advice = advice;
+        self
+    }
+
+    /// Why the call failed.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The file that the call failed on.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
+    /// Where in the file, in bytes from its start, for errors about its content.
+    pub fn offset(&self) -> Option<u64> {
+        self.0.offset
+    }
+
+    /// Whether acknowledged bytes no longer verify.
+    pub fn is_corrupt(&self) -> bool {
+        self.0.kind == ErrorKind::Corrupt
+    }
+
+    /// Whether the lock could not be had in time, so that trying again later is sensible.
+    pub fn is_busy(&self) -> bool {
+        self.0.kind == ErrorKind::Busy
+    }
+
+    /// What the operating system said, if the failure came from there.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        match &self.0.cause {
+            Some(Cause::Io(error)) => Some(error.kind()),
+            _ => None,
+        }
+    }
+
+    /// The caller's own error, as it was given to [`Error::other`].
+    pub fn get_ref(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        match &self.0.cause {
+            Some(Cause::Other(error)) => Some(error.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.what)?;
+        match &self.0.cause {
+            Some(Cause::Io(error)) => write!(f, ": {error}")?,
+            Some(Cause::Other(error)) if self.0.what.is_empty() => write!(f, "{error}")?,
+            Some(Cause::Other(error)) => write!(f, ": {error}")?,
+            None => {}
+        }
+        if !self.0.advice.is_empty() {
+            write!(f, "; {}", self.0.advice)?;
+        }
+        Ok(())
+    }
+}
+
+/// As `Display`, so that `fn main() -> shelflife::Result<()>` prints a sentence.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} [{:?}]", self.0.kind)
+    }
+}
+
+/// `Display` prints the cause, so `source` starts behind it and nothing is printed twice.
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0.cause {
+            Some(Cause::Io(error)) => error.source(),
+            Some(Cause::Other(error)) => error.source(),
+            None => None,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        let kind = match error.kind() {
+            ErrorKind::NotFound => io::ErrorKind::NotFound,
+            ErrorKind::AlreadyExists => io::ErrorKind::AlreadyExists,
+            ErrorKind::ReadOnly => io::ErrorKind::PermissionDenied,
+            ErrorKind::Busy => io::ErrorKind::WouldBlock,
+            ErrorKind::Corrupt
+            | ErrorKind::NotAStore
+            | ErrorKind::NewerVersion
+            | ErrorKind::Decode => io::ErrorKind::InvalidData,
+            ErrorKind::Unsupported => io::ErrorKind::Unsupported,
+            ErrorKind::TooLarge | ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
+            ErrorKind::Replaced
+            | ErrorKind::Reentrant
+            | ErrorKind::Stopped
+            | ErrorKind::Io
+            | ErrorKind::Other => error.io_kind().unwrap_or(io::ErrorKind::Other),
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_is_one_word_and_crosses_threads() {
+        fn crosses_threads<T: Send + Sync + 'static>() {}
+        crosses_threads::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn messages_name_the_operation_the_path_the_cause_and_the_way_out() {
+        let cause = io::Error::from(io::ErrorKind::StorageFull);
+        let error = Error::io("append to", Path::new("x.shelf"), cause);
+        assert_eq!(
+            error.to_string(),
+            "failed to append to `x.shelf`: no storage space; free some space and try again"
+        );
+        assert_eq!(error.io_kind(), Some(io::ErrorKind::StorageFull));
+        assert!(error.source().is_none(), "the cause is in the text already");
+    }
+}

@@ -1,0 +1,3 @@
+//! `Store`: a durable map from bytes to bytes.
+
+pub(crate) mod disk;

@@ -1,0 +1,227 @@
+//! The operating system's disk. No logic: each method is one call.
+
+use super::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+/// The real disk, for Linux, macOS and the BSDs; elsewhere opening says `Unsupported`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsDisk;
+
+#[derive(Debug)]
+struct OsFile(File);
+
+impl Sealed for OsDisk {}
+impl Sealed for OsFile {}
+
+#[cfg(unix)]
+mod unix {
+    use super::*;
+    use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+
+    fn stat_of(meta: fs::Metadata) -> Stat {
+        Stat {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size_bytes: meta.size(),
+            is_file: meta.is_file(),
+            mode: meta.mode() & 0o7777,
+            uid: meta.uid(),
+            gid: meta.gid(),
+        }
+    }
+
+    impl Disk for OsDisk {
+        fn open(&self, path: &Path, how: OpenFile) -> io::Result<Arc<dyn DiskFile>> {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(how.write)
+                .create(how.create == Create::IfMissing)
+                .create_new(how.create == Create::New)
+                .mode(how.mode)
+                .open(path)?;
+            Ok(Arc::new(OsFile(file)))
+        }
+
+        fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+            fs::canonicalize(path)
+        }
+
+        fn stat(&self, path: &Path) -> io::Result<Stat> {
+            fs::metadata(path).map(stat_of)
+        }
+
+        fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+            fs::read_dir(dir)?
+                .map(|entry| entry.map(|entry| entry.file_name()))
+                .collect()
+        }
+
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            fs::rename(from, to)
+        }
+
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            fs::remove_file(path)
+        }
+
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            File::open(dir)?.sync_all()
+        }
+
+        fn network_file_system(&self, path: &Path) -> io::Result<Option<String>> {
+            // Only Linux tells without a call that std does not have.
+            match fs::read_to_string("/proc/self/mountinfo") {
+                Ok(table) => Ok(super::super::mounts::network_type(&table, path)),
+                Err(_) => Ok(None),
+            }
+        }
+
+        fn random(&self, buf: &mut [u8]) -> io::Result<()> {
+            io::Read::read_exact(&mut File::open("/dev/urandom")?, buf)
+        }
+
+        fn wall_clock(&self) -> SystemTime {
+            SystemTime::now()
+        }
+
+        fn monotonic(&self) -> Duration {
+            static START: OnceLock<Instant> = OnceLock::new();
+            START.get_or_init(Instant::now).elapsed()
+        }
+
+        fn sleep(&self, duration: Duration) {
+            std::thread::sleep(duration);
+        }
+
+        fn process(&self) -> u32 {
+            std::process::id()
+        }
+    }
+
+    impl DiskFile for OsFile {
+        fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.0.read_at(buf, offset)
+        }
+
+        fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+            self.0.write_at(buf, offset)
+        }
+
+        fn set_len(&self, len_bytes: u64) -> io::Result<()> {
+            self.0.set_len(len_bytes)
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.0.sync_data()
+        }
+
+        fn stat(&self) -> io::Result<Stat> {
+            self.0.metadata().map(stat_of)
+        }
+
+        fn set_owner(&self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
+            // The owner first: chown clears bits that chmod then sets.
+            fchown(&self.0, Some(uid), Some(gid))?;
+            self.0.set_permissions(fs::Permissions::from_mode(mode))
+        }
+
+        fn try_lock(&self) -> io::Result<bool> {
+            match self.0.try_lock() {
+                Ok(()) => Ok(true),
+                Err(TryLockError::WouldBlock) => Ok(false),
+                Err(TryLockError::Error(error)) => Err(error),
+            }
+        }
+
+        fn unlock(&self) -> io::Result<()> {
+            self.0.unlock()
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod elsewhere {
+    use super::*;
+
+    fn unsupported<T>() -> io::Result<T> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this platform lacks what the store needs",
+        ))
+    }
+
+    impl Disk for OsDisk {
+        fn open(&self, _: &Path, _: OpenFile) -> io::Result<Arc<dyn DiskFile>> {
+            unsupported()
+        }
+        fn resolve(&self, _: &Path) -> io::Result<PathBuf> {
+            unsupported()
+        }
+        fn stat(&self, _: &Path) -> io::Result<Stat> {
+            unsupported()
+        }
+        fn list(&self, _: &Path) -> io::Result<Vec<OsString>> {
+            unsupported()
+        }
+        fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+            unsupported()
+        }
+        fn remove(&self, _: &Path) -> io::Result<()> {
+            unsupported()
+        }
+        fn sync_dir(&self, _: &Path) -> io::Result<()> {
+            unsupported()
+        }
+        fn network_file_system(&self, _: &Path) -> io::Result<Option<String>> {
+            unsupported()
+        }
+        fn random(&self, _: &mut [u8]) -> io::Result<()> {
+            unsupported()
+        }
+        fn wall_clock(&self) -> SystemTime {
+            SystemTime::now()
+        }
+        fn monotonic(&self) -> Duration {
+            static START: OnceLock<Instant> = OnceLock::new();
+            START.get_or_init(Instant::now).elapsed()
+        }
+        fn sleep(&self, duration: Duration) {
+            std::thread::sleep(duration);
+        }
+        fn process(&self) -> u32 {
+            std::process::id()
+        }
+    }
+
+    impl DiskFile for OsFile {
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            unsupported()
+        }
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            unsupported()
+        }
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            unsupported()
+        }
+        fn sync(&self) -> io::Result<()> {
+            unsupported()
+        }
+        fn stat(&self) -> io::Result<Stat> {
+            unsupported()
+        }
+        fn set_owner(&self, _: u32, _: u32, _: u32) -> io::Result<()> {
+            unsupported()
+        }
+        fn try_lock(&self) -> io::Result<bool> {
+            unsupported()
+        }
+        fn unlock(&self) -> io::Result<()> {
+            unsupported()
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Claims about the crate as its users see it.
