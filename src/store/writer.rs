@@ -69,7 +69,7 @@ impl Inner {
                         return Ok(Writing {
                             store: self,
                             generation,
-                            os_lock,
+                            _os_lock: os_lock,
                             turn,
                         });
                     }
@@ -79,7 +79,7 @@ impl Inner {
             return Ok(Writing {
                 store: self,
                 generation,
-                os_lock,
+                _os_lock: os_lock,
                 turn,
             });
         }
