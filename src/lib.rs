@@ -5,4 +5,5 @@ mod error;
 mod store;
 
 pub use error::{Error, ErrorKind, Result};
+pub use store::disk::sim;
 pub use store::disk::{Disk, DiskFile, os::OsDisk};
