@@ -3,11 +3,11 @@
 //! [`SimDisk`] keeps what programs see (cached) and what a power cut leaves (durable) apart, plays any number of
 //! processes, and has clocks and randomness that only the test moves: a run is repeated by its seed.
 
-#![allow(dead_code)]
-
 mod content;
 mod fs;
+mod images;
 mod machine;
+mod power;
 mod process;
 mod random;
 
@@ -15,7 +15,8 @@ use super::Disk;
 use content::Content;
 pub use fs::FailedSync;
 use fs::{Effect, Fs, Inode, Kind, Node, Owner};
-use machine::Machine;
+use machine::{History, Machine};
+pub use power::{ImageId, PowerCut, PowerCuts};
 pub use process::SimProcess;
 use random::Random;
 use std::fmt;
@@ -77,6 +78,43 @@ impl SimDisk {
     /// calls fails and changes nothing.
     pub fn kill(&self, pid: u32) {
         self.lock().kill(pid);
+    }
+
+    /// Notes that something has just been promised to survive a power cut; [`PowerCut::acknowledged`] tells how often
+    /// that had happened before the power went.
+    pub fn acknowledge(&self) {
+        self.lock().history.acknowledged += 1;
+    }
+
+    /// How many changes of the disk there were so far: the power can be cut before, between and after them.
+    pub fn steps(&self) -> usize {
+        self.lock().history.len()
+    }
+
+    /// Forgets how the disk came to be as it is. The power is not cut at earlier steps any more, and the memory that
+    /// remembers them is free.
+    pub fn forget(&self) {
+        let mut machine = self.lock();
+        machine.history = History {
+            start: machine.fs.clone(),
+            first_step: machine.history.len(),
+            steps: Arc::default(),
+            acknowledged: machine.history.acknowledged,
+        };
+    }
+
+    /// Every machine that a power cut at any step so far can leave, see [`PowerCuts`]. This machine goes on
+    /// undisturbed.
+    pub fn power_cuts(&self) -> PowerCuts {
+        PowerCuts::new(&self.lock())
+    }
+
+    /// The machine that one power cut leaves, if the steps of this one led to it.
+    ///
+    /// # Errors
+    /// `InvalidInput`, if this is no image of this machine.
+    pub fn power_cut(&self, id: ImageId) -> crate::Result<PowerCut> {
+        self.power_cuts().image(id)
     }
 
     /// Lets time pass on all clocks.

@@ -5,6 +5,7 @@ use super::random::Random;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub(super) struct Machine {
 pub(super) struct History {
     pub(super) start: Fs,
     pub(super) first_step: usize,
-    pub(super) steps: Vec<Step>,
+    /// Shared with those who replay it.
+    pub(super) steps: Arc<Vec<Step>>,
     pub(super) acknowledged: usize,
 }
 
@@ -66,7 +68,7 @@ impl History {
         History {
             start,
             first_step: 0,
-            steps: Vec::new(),
+            steps: Arc::default(),
             acknowledged: 0,
         }
     }
@@ -74,6 +76,18 @@ impl History {
     /// The steps that happened since the machine was made, those included that were forgotten.
     pub(super) fn len(&self) -> usize {
         self.first_step + self.steps.len()
+    }
+
+    /// How much had been acknowledged when the step after this one began.
+    pub(super) fn acknowledged_at(&self, step: usize) -> usize {
+        let next = self.steps.get(step.wrapping_sub(self.first_step));
+        next.map_or(self.acknowledged, |next| next.acknowledged)
+    }
+
+    /// The effect that led to this step.
+    pub(super) fn effect(&self, step: usize) -> Option<&Effect> {
+        let index = step.checked_sub(self.first_step)?.checked_sub(1)?;
+        self.steps.get(index).map(|step| &step.effect)
     }
 }
 
@@ -98,7 +112,7 @@ impl Machine {
 
     pub(super) fn apply(&mut self, effect: Effect) {
         self.fs.apply(self.history.len() + 1, &effect);
-        self.history.steps.push(Step {
+        Arc::make_mut(&mut self.history.steps).push(Step {
             effect,
             acknowledged: self.history.acknowledged,
         });
