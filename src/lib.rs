@@ -7,6 +7,7 @@ mod store;
 pub use error::{Error, ErrorKind, Result};
 pub use store::batch::Batch;
 pub use store::compaction::Compacted;
+pub use store::disk::sim;
 pub use store::disk::{Disk, DiskFile, os::OsDisk};
 pub use store::iter::{Entries, Entry, Iter};
 pub use store::options::{Compaction, Durability, Options};
