@@ -195,6 +195,7 @@ impl Generation {
         opened.bad_header_copy = bad_copy;
         opened.reserve(identity.size_bytes)?;
         opened.replay(&mut opened.position(), Access::Unlocked, across_damage)?;
+        opened.index.fit();
         Ok(Some(opened))
     }
 
@@ -313,6 +314,7 @@ impl Generation {
         if behind || position.end != End::Clean {
             self.replay(&mut position, Access::Locked, false)?;
         }
+        self.written.store(position.tail, Release);
         Ok(Proof::Same)
     }
 
@@ -435,9 +437,6 @@ impl Generation {
             }
         }
         self.publish(position);
-        if access == Access::Locked {
-            self.written.store(position.tail, Release);
-        }
         Ok(())
     }
 

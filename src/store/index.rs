@@ -194,6 +194,17 @@ impl Index {
         (size_of::<RwLock<Shard>>() * self.shards.len() + slots * size_of::<Slot>()) as u64
     }
 
+    /// Gives back, after a replay, what its keys do not need.
+    pub(crate) fn fit(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let slots = slots_for(shard.used);
+            if shard.slots.len() > grown(slots) {
+                shard.resize(slots);
+            }
+        }
+    }
+
     /// Makes room, before a replay, for about as many keys as it will bring.
     pub(crate) fn reserve(&self, keys: u64) {
         let per_shard = keys as usize / self.shards.len();
@@ -204,6 +215,11 @@ impl Index {
             }
         }
     }
+}
+
+/// Growing makes a table larger by 3/16: full ones then take at most 12 * 5/4 * 19/16 = 17.8 bytes a key.
+fn grown(slots: usize) -> usize {
+    slots * 19 / 16
 }
 
 /// A table so large is four fifths full. Linear probing then looks at 3 slots for a hit, 13 for a miss (Knuth, TAOCP
@@ -251,8 +267,7 @@ impl Shard {
 
     fn insert(&mut self, slot: Slot) {
         if slots_for(self.used + 1) > self.slots.len() + 8 {
-            // By 3/16: full tables then take at most 12 * 5/4 * 19/16 = 17.8 bytes a key.
-            self.resize((self.slots.len() * 19 / 16).max(slots_for(self.used + 1)));
+            self.resize(grown(self.slots.len()).max(slots_for(self.used + 1)));
         }
         self.place(slot);
         self.used += 1;
