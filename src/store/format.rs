@@ -335,6 +335,22 @@ pub(crate) struct NewRecord<'a> {
 }
 
 impl NewRecord<'_> {
+    /// A record that only says something about the log.
+    pub(crate) fn marker(kind: Kind, epoch: u16, modified_ms: u64) -> NewRecord<'static> {
+        NewRecord {
+            kind,
+            flags: 0,
+            fingerprint: 0,
+            epoch,
+            prev: 0,
+            durable: 0,
+            modified_ms,
+            expires_ms: 0,
+            key: &[],
+            value: &[],
+        }
+    }
+
     /// Appends the record, which will stand at `offset`, to `out`. Key and value were held against the limits before.
     pub(crate) fn encode(&self, seed: u64, offset: u64, out: &mut Vec<u8>) -> Head {
         let seed = seed.wrapping_add(offset);
