@@ -1,3 +1,5 @@
 //! `Store`: a durable map from bytes to bytes.
 
+pub(crate) mod checksum;
 pub(crate) mod disk;
+pub(crate) mod hash;
