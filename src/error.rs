@@ -125,6 +125,16 @@ impl Error {
         made
     }
 
+    pub(crate) fn corrupt(path: &Path, offset: u64, what: &str) -> Error {
+        Error::new(
+            ErrorKind::Corrupt,
+            format!("`{}` is damaged at offset {offset}: {what}", path.display()),
+        )
+        .at(path)
+        .offset_at(offset)
+        .advise("`shelflife verify` lists what is affected, `shelflife salvage` saves the rest")
+    }
+
     pub(crate) fn at(mut self, path: &Path) -> Error {
         self.0.path = Some(path.to_path_buf());
         self

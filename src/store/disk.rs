@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 pub(crate) mod mounts;
 pub(crate) mod os;
-pub(crate) mod sim;
+pub mod sim;
 
 pub(crate) mod sealed {
     /// Keeps the traits ours, so that they can grow.
@@ -33,6 +33,8 @@ pub trait Disk: sealed::Sealed + fmt::Debug + Send + Sync {
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>>;
     /// Gives a file another name, atomically replacing what had it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, which must be new.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a name.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory survive a power cut.

@@ -1,1 +1,4 @@
 //! Claims about the crate as its users see it.
+
+mod model;
+mod store;

@@ -65,6 +65,10 @@ mod unix {
             fs::rename(from, to)
         }
 
+        fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+            fs::hard_link(from, to)
+        }
+
         fn remove(&self, path: &Path) -> io::Result<()> {
             fs::remove_file(path)
         }
@@ -169,6 +173,9 @@ mod elsewhere {
             unsupported()
         }
         fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+            unsupported()
+        }
+        fn link(&self, _: &Path, _: &Path) -> io::Result<()> {
             unsupported()
         }
         fn remove(&self, _: &Path) -> io::Result<()> {

@@ -1,0 +1,229 @@
+//! Rewriting the file without the bytes that no key needs any more, while everybody goes on reading and writing.
+
+use super::format::{Head, Kind, LOG_START, NewRecord};
+use super::generation::Generation;
+use super::log::{Scanner, Step};
+use super::switch::{Successor, next_header, remove_leftovers};
+use super::{Inner, lock_of};
+use crate::error::{Error, ErrorKind, Result};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::time::Duration;
+
+/// Below this a file is not worth rewriting.
+const FILE_BYTES_MIN: u64 = 1 << 20;
+/// Less than this is copied under the lock.
+const LAST_BYTES: u64 = 64 << 10;
+/// Writers who outrun the copy so many times wait for the rest of it.
+const PASSES_MAX: u32 = 16;
+/// An expired entry is dropped only so long after: a clock that jumped ahead, and was set right, must not destroy.
+pub(crate) const EXPIRED_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a compaction did, in bytes of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compacted {
+    /// Before.
+    pub before_bytes: u64,
+    /// After. Equal if another process was compacting already, in which case nothing was done here.
+    pub after_bytes: u64,
+}
+
+/// Which part of the log is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// What was there at the start: each key at most once.
+    First,
+    /// What was appended since: each record may replace or remove what was copied before.
+    Later,
+}
+
+impl Inner {
+    /// Whether the file should be rewritten, and nobody failed at it a short while ago.
+    pub(crate) fn is_compaction_due(&self, generation: &Generation) -> bool {
+        let tail = generation.tail();
+        tail > FILE_BYTES_MIN
+            && generation.dead_bytes() > generation.index.live_bytes()
+            && tail >= self.compaction_backoff.load(Relaxed)
+    }
+
+    /// Rewrites the file. `None` if another process is at it, or replaced the file meanwhile, or `stop` was set.
+    pub(crate) fn compact(&self, stop: &AtomicBool) -> Result<Option<Compacted>> {
+        // One at a time in this process.
+        let _compacting = lock_of(&self.compacting);
+        let result = self.compact_alone(stop);
+        let tail = self.generation().tail();
+        let backoff = match &result {
+            Ok(Some(_)) => 0,
+            // Damage or a full disk will not be gone after the next write: wait until the file has grown by a quarter.
+            Err(_) | Ok(None) => tail + tail / 4 + FILE_BYTES_MIN,
+        };
+        self.compaction_backoff.store(backoff, Relaxed);
+        result
+    }
+
+    fn compact_alone(&self, stop: &AtomicBool) -> Result<Option<Compacted>> {
+        let (old, mut successor) = {
+            let writing = self.begin()?;
+            let old = Arc::clone(&writing.generation);
+            if self.follow(&old)? || !remove_leftovers(self)? {
+                return Ok(None);
+            }
+            let identity = old.log.stat()?;
+            let successor = Successor::create(self, next_header(self, &old.header)?, &identity)?;
+            (old, successor)
+        };
+        let mut copied = LOG_START;
+        for pass in 0..PASSES_MAX {
+            let tail = old.tail();
+            if pass > 0 && tail - copied < LAST_BYTES {
+                break;
+            }
+            let which = if pass == 0 { Pass::First } else { Pass::Later };
+            copy(self, &old, &mut successor, copied..tail, which, stop)?;
+            copied = tail;
+            if stop.load(Relaxed) {
+                return Ok(None);
+            }
+            if !self.options.exclusive {
+                old.look()?;
+            }
+        }
+        successor.sync_ahead()?;
+        let writing = self.begin()?;
+        if !Arc::ptr_eq(&writing.generation, &old) {
+            return Ok(None);
+        }
+        let before_bytes = old.tail();
+        copy(
+            self,
+            &old,
+            &mut successor,
+            copied..before_bytes,
+            Pass::Later,
+            &AtomicBool::new(false),
+        )?;
+        let next = successor.install(Some(&old), true)?;
+        self.hand_over_lock(&old, &next);
+        Ok(Some(Compacted {
+            before_bytes,
+            after_bytes: next.tail(),
+        }))
+    }
+}
+
+/// Copies the records in a part of the log that still count. Each is verified before it is sealed anew: damage must
+/// not get a fresh checksum.
+pub(crate) fn copy(
+    store: &Inner,
+    old: &Generation,
+    successor: &mut Successor<'_>,
+    part: Range<u64>,
+    pass: Pass,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let expired_before =
+        super::batch::unix_ms(store.now()).saturating_sub(EXPIRED_GRACE.as_millis() as u64);
+    let mut scanner = Scanner::new(&old.log, old.header.seed, part.start);
+    while scanner.offset() < part.end {
+        if stop.load(Relaxed) {
+            return Ok(());
+        }
+        let (offset, head, body) = match scanner.step()? {
+            Step::Record { offset, head, body } => (offset, head, body),
+            Step::BadBody { offset, head } if !counts(old, offset, &head, pass) => continue,
+            Step::BadBody { offset, .. } | Step::Unverified { offset } => {
+                return Err(old
+                    .log
+                    .corrupt(offset, "a record that would be copied does not verify"));
+            }
+            Step::End => return Err(old.log.corrupt(part.end, "the file ends before its tail")),
+        };
+        if !counts(old, offset, &head, pass) {
+            continue;
+        }
+        let (key, rest) = body
+            .split_at_checked(usize::from(head.key_len))
+            .unwrap_or_default();
+        let value = rest.get(..head.value_len as usize).unwrap_or_default();
+        let prev = if pass == Pass::First || head.kind == Kind::Clear {
+            0
+        } else {
+            successor.prev_of(key)?
+        };
+        let expired = head.expires_ms != 0 && head.expires_ms < expired_before;
+        match head.kind {
+            Kind::Put if expired && prev == 0 => continue,
+            Kind::Delete if prev == 0 => continue,
+            _ => {}
+        }
+        let record = NewRecord {
+            kind: head.kind,
+            flags: head.flags & !super::format::MORE,
+            fingerprint: head.fingerprint,
+            epoch: 0,
+            prev: 0,
+            durable: 0,
+            modified_ms: head.modified_ms,
+            expires_ms: head.expires_ms,
+            key,
+            value,
+        };
+        successor.append(record, prev)?;
+    }
+    Ok(())
+}
+
+/// Whether the new file needs a record.
+fn counts(old: &Generation, offset: u64, head: &Head, pass: Pass) -> bool {
+    match head.kind {
+        Kind::Put => old.index.holds(head.fingerprint, offset),
+        Kind::Delete | Kind::Clear => pass == Pass::Later,
+        _ => false,
+    }
+}
+
+/// The thread that compacts, while one does.
+#[derive(Debug, Default)]
+pub(crate) struct Worker {
+    thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Starts a compaction unless one is running.
+    pub(crate) fn start(&self, store: &Arc<Inner>) {
+        let mut thread = lock_of(&self.thread);
+        if thread.as_ref().is_some_and(|thread| !thread.is_finished()) || self.stop.load(Relaxed) {
+            return;
+        }
+        let (store, stop) = (Arc::clone(store), Arc::clone(&self.stop));
+        let started = std::thread::Builder::new()
+            .name("shelflife compaction".into())
+            .spawn(move || {
+                // The writer whose write made this due has its answer; an error shows again when `compact()` is called.
+                let _ = store.compact(&stop);
+            });
+        // Without a thread the file just stays longer; the next write tries again.
+        *thread = started.ok();
+    }
+
+    /// Stops the thread and waits for it.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = lock_of(&self.thread).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What `compact()` says when another process has the file in work.
+pub(crate) fn somebody_else_compacts(store: &Inner) -> Error {
+    Error::new(
+        ErrorKind::Busy,
+        format!("another process is compacting `{}`", store.path.display()),
+    )
+    .at(&store.path)
+    .advise("nothing needs to be done")
+}

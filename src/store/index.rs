@@ -1,0 +1,438 @@
+//! Where the record of each key stands: an open-addressing table of 12-byte slots.
+//!
+//! A slot holds a 32-bit fingerprint of the key, never the key, so the table costs the same whatever the keys are, and
+//! **a fingerprint is never identity**: whoever looks up gets candidates, and compares the keys in their records.
+//!
+//! The table is split into shards by the top bits of the fingerprint. A shard has its own lock and grows by itself, a
+//! fifth at a time, so that neither a lookup nor growing 10 million keys stops the others for long. No lock is held
+//! by the time a method returns; there is no I/O here.
+
+use super::format::ALIGN;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+const SHARD_BITS: u32 = 8;
+
+/// Where a record stands and how long it is: 40 bits of offset above 24 of length, both in units of 8 bytes, so that
+/// locations sort in log order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Location(u64);
+
+impl Location {
+    /// Both in bytes, and within the format's limits.
+    pub(crate) fn new(offset: u64, len: u64) -> Location {
+        Location((offset / ALIGN) << 24 | len / ALIGN)
+    }
+
+    pub(crate) fn offset(self) -> u64 {
+        (self.0 >> 24) * ALIGN
+    }
+
+    pub(crate) fn len(self) -> u64 {
+        (self.0 & 0xff_ffff) * ALIGN
+    }
+
+    pub(crate) fn end(self) -> u64 {
+        self.offset() + self.len()
+    }
+}
+
+/// The records that may be a key's. Usually one, which costs no allocation.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    first: Option<Location>,
+    more: Vec<Location>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Index {
+    shards: Box<[RwLock<Shard>]>,
+    /// Sums over the shards, kept so that asking costs no lock.
+    keys: AtomicU64,
+    live_bytes: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    slots: Vec<Slot>,
+    used: usize,
+}
+
+/// A fingerprint and the two halves of a location, 12 bytes. Offset 0 is an empty slot: the file header stands there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot([u32; 3]);
+
+impl Slot {
+    fn new(fingerprint: u32, at: Location) -> Slot {
+        Slot([fingerprint, at.0 as u32, (at.0 >> 32) as u32])
+    }
+
+    fn is_empty(self) -> bool {
+        self.0[2] == 0 && self.0[1] == 0
+    }
+
+    fn location(self) -> Location {
+        Location(u64::from(self.0[1]) | u64::from(self.0[2]) << 32)
+    }
+}
+
+impl Index {
+    pub(crate) fn new() -> Index {
+        Index {
+            shards: (0..1 << SHARD_BITS).map(|_| RwLock::default()).collect(),
+            keys: AtomicU64::new(0),
+            live_bytes: AtomicU64::new(0),
+        }
+    }
+
+    fn read(&self, fingerprint: u32) -> RwLockReadGuard<'_, Shard> {
+        let shard = &self.shards[(fingerprint >> (32 - SHARD_BITS)) as usize];
+        shard.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, fingerprint: u32) -> RwLockWriteGuard<'_, Shard> {
+        let shard = &self.shards[(fingerprint >> (32 - SHARD_BITS)) as usize];
+        shard.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All records of keys with this fingerprint, as of one moment.
+    pub(crate) fn candidates(&self, fingerprint: u32) -> Candidates {
+        let mut found = Candidates::default();
+        self.read(fingerprint).each(fingerprint, |_, slot| {
+            found.push(slot.location());
+            false
+        });
+        found
+    }
+
+    /// Whether this record is the one that its key has now.
+    pub(crate) fn holds(&self, fingerprint: u32, offset: u64) -> bool {
+        self.read(fingerprint)
+            .position(fingerprint, offset)
+            .is_some()
+    }
+
+    /// Adds a key that is known to be new.
+    pub(crate) fn insert(&self, fingerprint: u32, at: Location) {
+        self.write(fingerprint).insert(Slot::new(fingerprint, at));
+        self.keys.fetch_add(1, Relaxed);
+        self.live_bytes.fetch_add(at.len(), Relaxed);
+    }
+
+    /// Lets the key whose record stood at `old_offset` have its record at `at`. False if there is no such slot.
+    pub(crate) fn replace(&self, fingerprint: u32, old_offset: u64, at: Location) -> bool {
+        let mut shard = self.write(fingerprint);
+        let Some(place) = shard.position(fingerprint, old_offset) else {
+            return false;
+        };
+        let old = std::mem::replace(&mut shard.slots[place], Slot::new(fingerprint, at));
+        self.live_bytes
+            .fetch_add(at.len().wrapping_sub(old.location().len()), Relaxed);
+        true
+    }
+
+    /// Forgets the key whose record stands at `offset`. False if there is no such slot.
+    pub(crate) fn remove(&self, fingerprint: u32, offset: u64) -> bool {
+        let mut shard = self.write(fingerprint);
+        let Some(place) = shard.position(fingerprint, offset) else {
+            return false;
+        };
+        let old = shard.remove(place);
+        self.keys.fetch_sub(1, Relaxed);
+        self.live_bytes.fetch_sub(old.location().len(), Relaxed);
+        true
+    }
+
+    /// Forgets every key. The caller keeps other changes away meanwhile.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            *shard.write().unwrap_or_else(PoisonError::into_inner) = Shard::default();
+        }
+        self.keys.store(0, Relaxed);
+        self.live_bytes.store(0, Relaxed);
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.keys.load(Relaxed)
+    }
+
+    /// Bytes of all records that a key has now.
+    pub(crate) fn live_bytes(&self) -> u64 {
+        self.live_bytes.load(Relaxed)
+    }
+
+    /// Where every key's record stands, in log order. The caller keeps changes away meanwhile.
+    pub(crate) fn locations(&self) -> Vec<Location> {
+        let mut all = Vec::with_capacity(self.len() as usize);
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            all.extend(
+                shard
+                    .slots
+                    .iter()
+                    .filter(|slot| !slot.is_empty())
+                    .map(|slot| slot.location()),
+            );
+        }
+        all.sort_unstable();
+        all
+    }
+
+    /// Memory of the table.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        let slots: usize = self
+            .shards
+            .iter()
+            .map(|shard| {
+                shard
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .slots
+                    .capacity()
+            })
+            .sum();
+        (size_of::<RwLock<Shard>>() * self.shards.len() + slots * size_of::<Slot>()) as u64
+    }
+
+    /// Gives back, after a replay, what its keys do not need.
+    pub(crate) fn fit(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let slots = slots_for(shard.used);
+            if shard.slots.len() > grown(slots) {
+                shard.resize(slots);
+            }
+        }
+    }
+
+    /// Makes room, before a replay, for about as many keys as it will bring.
+    pub(crate) fn reserve(&self, keys: u64) {
+        let per_shard = keys as usize / self.shards.len();
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            if per_shard > 32 && shard.used == 0 {
+                shard.resize(slots_for(per_shard));
+            }
+        }
+    }
+}
+
+/// Growing makes a table larger by 3/16: full ones then take at most 12 * 5/4 * 19/16 = 17.8 bytes a key.
+fn grown(slots: usize) -> usize {
+    slots * 19 / 16
+}
+
+/// A table so large is four fifths full. Linear probing then looks at 3 slots for a hit, 13 for a miss (Knuth, TAOCP
+/// 6.4, theorem K), which are neighbours in memory.
+fn slots_for(used: usize) -> usize {
+    used * 5 / 4 + 8
+}
+
+impl Shard {
+    /// Where a fingerprint would like to be: monotone in it, so that growing moves slots in one streaming pass.
+    fn home(&self, fingerprint: u32) -> usize {
+        let within = u64::from(fingerprint << SHARD_BITS);
+        ((within * self.slots.len() as u64) >> 32) as usize
+    }
+
+    fn next(&self, place: usize) -> usize {
+        if place + 1 == self.slots.len() {
+            0
+        } else {
+            place + 1
+        }
+    }
+
+    /// Visits the slots with this fingerprint until `visit` returns true; returns where that was.
+    fn each(&self, fingerprint: u32, mut visit: impl FnMut(usize, Slot) -> bool) -> Option<usize> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        let mut place = self.home(fingerprint);
+        loop {
+            let slot = self.slots[place];
+            if slot.is_empty() {
+                return None;
+            }
+            if slot.0[0] == fingerprint && visit(place, slot) {
+                return Some(place);
+            }
+            place = self.next(place);
+        }
+    }
+
+    fn position(&self, fingerprint: u32, offset: u64) -> Option<usize> {
+        self.each(fingerprint, |_, slot| slot.location().offset() == offset)
+    }
+
+    fn insert(&mut self, slot: Slot) {
+        if slots_for(self.used + 1) > self.slots.len() + 8 {
+            self.resize(grown(self.slots.len()).max(slots_for(self.used + 1)));
+        }
+        self.place(slot);
+        self.used += 1;
+    }
+
+    fn place(&mut self, slot: Slot) {
+        let mut place = self.home(slot.0[0]);
+        while !self.slots[place].is_empty() {
+            place = self.next(place);
+        }
+        self.slots[place] = slot;
+    }
+
+    fn resize(&mut self, slots: usize) {
+        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); slots]);
+        for slot in old {
+            if !slot.is_empty() {
+                self.place(slot);
+            }
+        }
+    }
+
+    /// Empties a slot, and moves those behind it up that would not be found any more across the gap.
+    fn remove(&mut self, place: usize) -> Slot {
+        let removed = std::mem::take(&mut self.slots[place]);
+        self.used -= 1;
+        let (mut gap, mut place) = (place, place);
+        loop {
+            place = self.next(place);
+            let slot = self.slots[place];
+            if slot.is_empty() {
+                return removed;
+            }
+            // Distances are counted backwards around the table; a slot may move to the gap unless its home lies
+            // behind the gap.
+            let len = self.slots.len();
+            let from_home = (place + len - self.home(slot.0[0])) % len;
+            let from_gap = (place + len - gap) % len;
+            if from_home >= from_gap {
+                self.slots[gap] = std::mem::take(&mut self.slots[place]);
+                gap = place;
+            }
+        }
+    }
+}
+
+impl Candidates {
+    fn push(&mut self, at: Location) {
+        match self.first {
+            None => self.first = Some(at),
+            Some(_) => self.more.push(at),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Location> + '_ {
+        self.first.into_iter().chain(self.more.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// Runs random inserts, replacements and removals on few fingerprints, so that probe runs collide and wrap, and
+    /// compares with a plain map from offset to fingerprint.
+    #[test]
+    fn every_sequence_of_changes_leaves_what_a_plain_map_holds() {
+        for seed in 0..50u64 {
+            let (index, mut model) = (Index::new(), BTreeMap::<u64, (u32, u64)>::new());
+            let mut state = seed;
+            let mut random = |below: u64| {
+                state = state
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
+                (state >> 33) % below
+            };
+            let mut next_offset = 8192;
+            for step in 0..2_000 {
+                // All in two shards, many of them at the very end, so that runs wrap around.
+                let fingerprint =
+                    (random(2) << 24 | (0xff_ff00 + random(40)).min(0xff_ffff)) as u32;
+                let at = Location::new(next_offset, 48 + 8 * random(10));
+                next_offset = at.end();
+                let known = model
+                    .iter()
+                    .find(|(_, (fp, _))| *fp == fingerprint)
+                    .map(|(offset, _)| *offset);
+                match (random(3), known) {
+                    (0, Some(offset)) => {
+                        assert!(index.remove(fingerprint, offset), "seed {seed} step {step}");
+                        model.remove(&offset);
+                    }
+                    (1, Some(offset)) => {
+                        assert!(
+                            index.replace(fingerprint, offset, at),
+                            "seed {seed} step {step}"
+                        );
+                        model.remove(&offset);
+                        model.insert(at.offset(), (fingerprint, at.len()));
+                    }
+                    _ => {
+                        index.insert(fingerprint, at);
+                        model.insert(at.offset(), (fingerprint, at.len()));
+                    }
+                }
+                assert!(
+                    !index.remove(fingerprint, 8184),
+                    "a slot is told by its offset as well"
+                );
+                let found: Vec<_> = index
+                    .candidates(fingerprint)
+                    .iter()
+                    .map(|at| at.offset())
+                    .collect();
+                let expected: Vec<_> = model
+                    .iter()
+                    .filter(|(_, (fp, _))| *fp == fingerprint)
+                    .map(|(o, _)| *o)
+                    .collect();
+                let mut sorted = found.clone();
+                sorted.sort_unstable();
+                assert_eq!(sorted, expected, "seed {seed} step {step}");
+            }
+            let all: Vec<_> = model
+                .iter()
+                .map(|(&offset, &(_, len))| Location::new(offset, len))
+                .collect();
+            assert_eq!(index.locations(), all, "seed {seed}");
+            assert_eq!(index.len(), all.len() as u64);
+            assert_eq!(
+                index.live_bytes(),
+                all.iter().map(|at| at.len()).sum::<u64>()
+            );
+            index.clear();
+            assert_eq!(
+                (index.len(), index.live_bytes(), index.locations().len()),
+                (0, 0, 0)
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_costs_at_most_18_bytes_once_there_are_many() {
+        let index = Index::new();
+        for key in 1..=300_000u64 {
+            let fingerprint = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+            index.insert(fingerprint, Location::new(8192 + key * 8, 8));
+            if key > 100_000 && key % 1_000 == 0 {
+                assert!(
+                    index.size_bytes() <= key * 18,
+                    "{} bytes for {key} keys",
+                    index.size_bytes()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_offset_and_length_fit_in_a_slot() {
+        let (offset, len) = (
+            super::super::format::FILE_MAX,
+            super::super::format::RECORD_MAX,
+        );
+        let at = Slot::new(7, Location::new(offset, len)).location();
+        assert_eq!((at.offset(), at.len()), (offset, len));
+    }
+}

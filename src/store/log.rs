@@ -1,0 +1,239 @@
+//! Records on one file: reading them one after another, and finding them behind damage.
+
+use super::disk::{DiskFile, Stat};
+use super::format::{ALIGN, HEAD_BYTES, Head};
+use crate::error::{Error, Result};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Read at once when many records are wanted. Small enough to stay in a core's cache between copying and checking.
+const CHUNK_BYTES: usize = 128 << 10;
+/// A call that is interrupted so often is not going to succeed.
+const INTERRUPTS_MAX: u32 = 1_000;
+
+/// Repeats a call that a signal interrupted.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..INTERRUPTS_MAX {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+    call()
+}
+
+/// An open file with its path for messages, whole reads and whole writes.
+#[derive(Debug, Clone)]
+pub(crate) struct LogFile {
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) path: Arc<Path>,
+}
+
+impl LogFile {
+    /// Reads until the buffer is full or the file ends.
+    #[inline]
+    pub(crate) fn read_up_to(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match uninterrupted(|| self.file.read_at(rest, offset + filled as u64)) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) => return Err(Error::io("read", &self.path, error).offset_at(offset)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Writes all of the buffer. On an error some of it may have been written.
+    pub(crate) fn write_all(&self, mut buf: &[u8], mut offset: u64) -> Result<()> {
+        while !buf.is_empty() {
+            let written = match uninterrupted(|| self.file.write_at(buf, offset)) {
+                Ok(0) => Err(io::Error::from(io::ErrorKind::WriteZero)),
+                result => result,
+            };
+            let written = written
+                .map_err(|error| Error::io("write to", &self.path, error).offset_at(offset))?;
+            buf = buf.get(written..).unwrap_or_default();
+            offset += written as u64;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_len(&self, len: u64) -> Result<()> {
+        uninterrupted(|| self.file.set_len(len))
+            .map_err(|error| Error::io("cut", &self.path, error).offset_at(len))
+    }
+
+    pub(crate) fn sync(&self) -> Result<()> {
+        uninterrupted(|| self.file.sync()).map_err(|error| Error::io("sync", &self.path, error))
+    }
+
+    pub(crate) fn stat(&self) -> Result<Stat> {
+        uninterrupted(|| self.file.stat()).map_err(|error| Error::io("look at", &self.path, error))
+    }
+
+    pub(crate) fn corrupt(&self, offset: u64, what: &str) -> Error {
+        Error::corrupt(&self.path, offset, what)
+    }
+}
+
+/// What stands at a place in the log.
+#[derive(Debug)]
+pub(crate) enum Step<'b> {
+    /// A record whose checks both hold.
+    Record {
+        offset: u64,
+        head: Head,
+        body: &'b [u8],
+    },
+    /// A whole record of which only the fixed part can be believed.
+    BadBody { offset: u64, head: Head },
+    /// Bytes that are no record, or the beginning of one.
+    Unverified { offset: u64 },
+    /// The file ends here.
+    End,
+}
+
+/// Reads records forward through a buffer.
+#[derive(Debug)]
+pub(crate) struct Scanner<'f> {
+    log: &'f LogFile,
+    seed: u64,
+    offset: u64,
+    /// Its first `filled` bytes are the file's from `buf_at` on.
+    buf: Vec<u8>,
+    filled: usize,
+    buf_at: u64,
+    chunk_bytes: usize,
+}
+
+impl<'f> Scanner<'f> {
+    pub(crate) fn new(log: &'f LogFile, seed: u64, offset: u64) -> Scanner<'f> {
+        Scanner {
+            log,
+            seed,
+            offset,
+            buf: Vec::new(),
+            filled: 0,
+            buf_at: offset,
+            chunk_bytes: CHUNK_BYTES,
+        }
+    }
+
+    /// For a few records only.
+    pub(crate) fn short(log: &'f LogFile, seed: u64, offset: u64) -> Scanner<'f> {
+        Scanner {
+            chunk_bytes: 4 << 10,
+            ..Scanner::new(log, seed, offset)
+        }
+    }
+
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Continues at `offset`, with bytes read anew if `anew`.
+    pub(crate) fn seek(&mut self, offset: u64, anew: bool) {
+        self.offset = offset;
+        if anew {
+            self.filled = 0;
+            self.buf_at = offset;
+        }
+    }
+
+    /// What stands here; goes on behind it if its length is known.
+    pub(crate) fn step(&mut self) -> Result<Step<'_>> {
+        let offset = self.offset;
+        let Some(head) = self.head()? else {
+            return Ok(if self.window(1)?.is_empty() {
+                Step::End
+            } else {
+                Step::Unverified { offset }
+            });
+        };
+        let record_bytes = head.record_bytes() as usize;
+        if record_bytes > self.chunk_bytes
+            && offset + head.record_bytes() > self.log.stat()?.size_bytes
+        {
+            // Never make room for a length that the file does not have.
+            return Ok(Step::Unverified { offset });
+        }
+        let seed = self.seed;
+        let Some(body) = self.window(record_bytes)?.get(HEAD_BYTES..record_bytes) else {
+            return Ok(Step::Unverified { offset });
+        };
+        let holds = head.body_holds(body, seed, offset);
+        self.offset = offset + record_bytes as u64;
+        if !holds {
+            return Ok(Step::BadBody { offset, head });
+        }
+        let start = (offset - self.buf_at) as usize;
+        let body = self
+            .buf
+            .get(start + HEAD_BYTES..start + record_bytes)
+            .unwrap_or_default();
+        Ok(Step::Record { offset, head, body })
+    }
+
+    /// The next place, from here on, where a whole record stands, of at least this epoch. Stays before it.
+    pub(crate) fn find_record(&mut self, epoch_min: u16) -> Result<Option<Head>> {
+        loop {
+            if self.window(HEAD_BYTES)?.len() < HEAD_BYTES {
+                return Ok(None);
+            }
+            if let Some(head) = self.head()?
+                && head.epoch >= epoch_min
+            {
+                let offset = self.offset;
+                let found = matches!(self.step()?, Step::Record { .. });
+                self.offset = offset;
+                if found {
+                    return Ok(Some(head));
+                }
+            }
+            self.offset += ALIGN;
+        }
+    }
+
+    /// Whether nothing but zeros follows.
+    pub(crate) fn only_zeros_follow(&mut self) -> Result<bool> {
+        loop {
+            let window = self.window(ALIGN as usize)?;
+            if window.is_empty() {
+                return Ok(true);
+            }
+            if window.iter().any(|&byte| byte != 0) {
+                return Ok(false);
+            }
+            self.offset += window.len() as u64;
+        }
+    }
+
+    fn head(&mut self) -> Result<Option<Head>> {
+        let (seed, offset) = (self.seed, self.offset);
+        Ok(self
+            .window(HEAD_BYTES)?
+            .first_chunk()
+            .and_then(|fixed| Head::decode(fixed, seed, offset)))
+    }
+
+    /// At least `wanted` bytes from here on, or all there are.
+    fn window(&mut self, wanted: usize) -> Result<&[u8]> {
+        let skipped = usize::try_from(self.offset.saturating_sub(self.buf_at))
+            .unwrap_or(usize::MAX)
+            .min(self.filled);
+        let held = self.filled - skipped;
+        if held >= wanted {
+            return Ok(self.buf.get(skipped..self.filled).unwrap_or_default());
+        }
+        self.buf.copy_within(skipped..self.filled, 0);
+        (self.filled, self.buf_at) = (held, self.offset);
+        if self.buf.len() < wanted.max(self.chunk_bytes) {
+            self.buf.resize(wanted.max(self.chunk_bytes), 0);
+        }
+        let space = self.buf.get_mut(held..).unwrap_or_default();
+        self.filled += self.log.read_up_to(space, self.offset + held as u64)?;
+        Ok(self.buf.get(..self.filled).unwrap_or_default())
+    }
+}

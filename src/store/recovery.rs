@@ -1,0 +1,77 @@
+//! What opening found, and what was done about it.
+
+use std::path::PathBuf;
+
+/// What a handle found wrong with its file since it was opened, and did about it. Empty for a sound file.
+///
+/// ```
+/// # fn main() -> shelflife::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+/// assert!(store.recovery().is_clean());
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Ends of the log that did not verify. **Uncertain**: an append that a crash cut short leaves such an end, but so
+    /// does damage to the very last records, if no sync after them was ever noted.
+    pub torn_tails: Vec<TornTail>,
+    /// Damage to records that had been acknowledged.
+    pub damage: Vec<Damage>,
+    /// Offset of a copy of the file header that does not verify; the other one does.
+    pub bad_header_copy: Option<u64>,
+}
+
+impl Recovery {
+    /// Whether nothing was wrong.
+    pub fn is_clean(&self) -> bool {
+        *self == Recovery::default()
+    }
+}
+
+/// Bytes at the end of the log that do not verify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TornTail {
+    /// Where the valid log ends.
+    pub offset: u64,
+    /// How many bytes stood behind.
+    pub len_bytes: u64,
+    /// Where they were kept when the tail was cut; `None` while nothing was cut, because nothing was written yet.
+    pub evidence: Option<PathBuf>,
+}
+
+/// Bytes that were acknowledged once and do not verify any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// Where they begin.
+    pub offset: u64,
+    /// How many there are.
+    pub len_bytes: u64,
+    /// Whether they are one record of known extent, so that only its key is affected. Otherwise anything may be
+    /// missing, and every record before may be outdated.
+    pub one_record: bool,
+    pub(crate) fingerprint: u32,
+}
+
+impl Damage {
+    pub(crate) fn record(offset: u64, len_bytes: u64, fingerprint: u32) -> Damage {
+        Damage {
+            offset,
+            len_bytes,
+            one_record: true,
+            fingerprint,
+        }
+    }
+
+    pub(crate) fn unknown(offset: u64, len_bytes: u64) -> Damage {
+        Damage {
+            offset,
+            len_bytes,
+            one_record: false,
+            fingerprint: 0,
+        }
+    }
+}

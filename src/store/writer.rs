@@ -1,0 +1,347 @@
+//! The right to write, and what is done with it.
+//!
+//! [`Writing`] is the lock as a value: who has one has queued with the other threads, holds the operating system's
+//! lock, has applied all that others wrote, has proven that the file is still the one it was, and stands at a clean
+//! tail. Everything that appends takes one.
+
+use super::Inner;
+use super::batch::{Op, unix_ms};
+use super::commit::Synced;
+use super::format::{ALIGN, Head, Kind, LOG_START, MORE, NewRecord, RECORD_MAX};
+use super::generation::{End, Found, Generation, Proof};
+use super::lock::{Deadline, OsLock, Turn};
+use crate::error::{Error, ErrorKind, Result};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+
+/// Locks between two looks at the path. A sync looks as well.
+const IDENTITY_CHECK_EVERY: u64 = 64;
+/// More rounds than any series of switches by others explains.
+const ROUNDS_MAX: u32 = 100;
+
+#[derive(Debug)]
+pub(crate) struct Writing<'a> {
+    store: &'a Inner,
+    pub(crate) generation: Arc<Generation>,
+    // The order of fields is the order in which they are given back: the file's lock first.
+    _os_lock: OsLock,
+    pub(crate) turn: Turn<'a>,
+}
+
+impl Inner {
+    /// Waits for the right to write.
+    pub(crate) fn begin(&self) -> Result<Writing<'_>> {
+        self.writable()?;
+        let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
+        let turn = self.gate.enter(&deadline, &self.path)?;
+        if self.stopped.load(Acquire) {
+            return Err(Error::new(
+                ErrorKind::Stopped,
+                format!(
+                    "`{}`: an earlier write failed and could not be taken back",
+                    self.path.display()
+                ),
+            )
+            .at(&self.path)
+            .advise("reopen() repairs the tail; reading goes on"));
+        }
+        for _ in 0..ROUNDS_MAX {
+            self.notice_fork()?;
+            let generation = self.generation();
+            let os_lock = self.lock_file(&generation, &deadline)?;
+            if !self.options.exclusive && generation.prove()? == Proof::Different {
+                self.replace_by_what_is_there(&generation)?;
+                continue;
+            }
+            let due = self.locks_taken.fetch_add(1, Relaxed) % IDENTITY_CHECK_EVERY == 0;
+            let doubtful = generation.is_doubtful();
+            if (due || doubtful) && self.follow(&generation)? {
+                continue;
+            }
+            if doubtful {
+                let end = generation.position().end;
+                match end {
+                    _ if generation.header.generation == 0 => self.create(&generation)?,
+                    _ if generation.is_condemned() => self.heal(&generation)?,
+                    End::Torn { records_behind } => self.repair(&generation, records_behind)?,
+                    // Retired by a compactor that died before it could rename: nothing to repair.
+                    End::Clean => {
+                        return Ok(Writing {
+                            store: self,
+                            generation,
+                            _os_lock: os_lock,
+                            turn,
+                        });
+                    }
+                }
+                continue;
+            }
+            return Ok(Writing {
+                store: self,
+                generation,
+                _os_lock: os_lock,
+                turn,
+            });
+        }
+        Err(Error::new(
+            ErrorKind::Busy,
+            format!(
+                "`{}` is replaced faster than it can be followed",
+                self.path.display()
+            ),
+        )
+        .at(&self.path))
+    }
+
+    pub(crate) fn lock_file(
+        &self,
+        generation: &Generation,
+        deadline: &Deadline<'_>,
+    ) -> Result<OsLock> {
+        if self.options.exclusive {
+            return Ok(OsLock::held_elsewhere());
+        }
+        OsLock::take(&generation.log.file, deadline, &self.path)
+    }
+
+    /// Appends a record without key and value at the tail. The caller holds the lock.
+    pub(crate) fn append_marker(&self, generation: &Generation, kind: Kind) -> Result<()> {
+        self.append(
+            generation,
+            &[Op {
+                kind,
+                flags: 0,
+                expires_ms: 0,
+                key: &[],
+                value: &[],
+            }],
+            &[(0, 0)],
+        )?;
+        Ok(())
+    }
+
+    /// Appends operations as one batch, in one write: `places` has the fingerprint and prev of each. Returns the tail.
+    fn append(
+        &self,
+        generation: &Generation,
+        ops: &[Op<'_>],
+        places: &[(u32, u64)],
+    ) -> Result<u64> {
+        let (tail, epoch) = {
+            let position = generation.position();
+            (position.tail, position.epoch)
+        };
+        let durable = generation.commit.durable().min(tail);
+        let modified_ms = unix_ms(self.options.disk.wall_clock());
+        let mut scratch = super::lock_of(&self.scratch);
+        let Scratch { bytes, heads } = &mut *scratch;
+        bytes.clear();
+        heads.clear();
+        for (nth, (op, &(fingerprint, prev))) in ops.iter().zip(places).enumerate() {
+            let record = NewRecord {
+                kind: op.kind,
+                flags: if nth + 1 < ops.len() {
+                    op.flags | MORE
+                } else {
+                    op.flags
+                },
+                fingerprint,
+                epoch,
+                prev,
+                durable: if op.kind == Kind::Seal { tail } else { durable },
+                modified_ms,
+                expires_ms: op.expires_ms,
+                key: op.key,
+                value: op.value,
+            };
+            let offset = tail + bytes.len() as u64;
+            heads.push((offset, record.encode(generation.header.seed, offset, bytes)));
+        }
+        if bytes.len() as u64 > RECORD_MAX {
+            let what = format!(
+                "a batch of {} bytes is over the limit of {RECORD_MAX}",
+                bytes.len()
+            );
+            bytes.clear();
+            bytes.shrink_to(1 << 20);
+            return Err(Error::new(ErrorKind::TooLarge, what).advise("split it"));
+        }
+        if tail + bytes.len() as u64 > super::format::FILE_MAX {
+            return Err(
+                Error::new(ErrorKind::TooLarge, "the file is at its limit of 8 TiB").at(&self.path),
+            );
+        }
+        if let Err(error) = generation.log.write_all(bytes, tail) {
+            self.take_back(generation, tail);
+            return Err(error);
+        }
+        let end = tail + bytes.len() as u64;
+        {
+            let mut position = generation.position();
+            for (offset, head) in heads.iter() {
+                generation.apply(&mut position, *offset, head)?;
+            }
+        }
+        generation.written.store(end, Release);
+        self.wrote.store(true, Release);
+        if bytes.capacity() > 4 << 20 {
+            bytes.shrink_to(1 << 20);
+        }
+        Ok(end)
+    }
+
+    /// Undoes what a failed append may have left behind the tail, so that no later record ever joins up with it. If
+    /// that fails as well, this handle stops writing; the next writer finds a torn tail and repairs it.
+    fn take_back(&self, generation: &Generation, tail: u64) {
+        let nothing_there = generation
+            .log
+            .stat()
+            .is_ok_and(|stat| stat.size_bytes <= tail);
+        if nothing_there {
+            return;
+        }
+        if self.cut(generation, tail).is_err() {
+            self.stopped.store(true, Release);
+        }
+    }
+
+    /// Cuts the log at its tail and marks the place. The caller holds the lock.
+    pub(crate) fn cut(&self, generation: &Generation, tail: u64) -> Result<()> {
+        let log = &generation.log;
+        log.set_len(tail)?;
+        let (epoch, durable) = {
+            let position = generation.position();
+            (position.epoch, generation.commit.durable().min(tail))
+        };
+        let Some(epoch) = epoch.checked_add(1) else {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("`{}` was cut 65,535 times", self.path.display()),
+            )
+            .at(&self.path)
+            .advise("`shelflife compact` starts anew"));
+        };
+        let now_ms = unix_ms(self.options.disk.wall_clock());
+        let record = NewRecord {
+            durable,
+            ..NewRecord::marker(Kind::Cut, epoch, now_ms)
+        };
+        let mut bytes = Vec::new();
+        let head = record.encode(generation.header.seed, tail, &mut bytes);
+        log.write_all(&bytes, tail)?;
+        {
+            let mut position = generation.position();
+            position.end = End::Clean;
+            generation.apply(&mut position, tail, &head)?;
+        }
+        generation.written.store(generation.tail(), Release);
+        if let Err(failure) = self.sync_log(generation, generation.tail()) {
+            if failure.is_news {
+                self.append_marker(generation, Kind::Condemned)?;
+            }
+            return Err(failure.error);
+        }
+        Ok(())
+    }
+
+    /// Returns once the log is on disk up to `end`. If it can't be, this process will not write to the file again; the
+    /// caller who brings the news tells the others.
+    pub(crate) fn sync_log(
+        &self,
+        generation: &Generation,
+        end: u64,
+    ) -> std::result::Result<(), SyncFailure> {
+        let written = || generation.written.load(Acquire);
+        match generation
+            .commit
+            .wait(end, written, || generation.log.sync())
+        {
+            Ok(Synced::Durable) => Ok(()),
+            Ok(Synced::Failed) => Err(SyncFailure {
+                is_news: false,
+                error: Error::new(
+                    ErrorKind::Io,
+                    format!("an earlier sync of `{}` failed", self.path.display()),
+                )
+                .at(&self.path)
+                .advise(
+                    "the outcome is unknown; the next write moves what can be read to a new file",
+                ),
+            }),
+            Err(error) => {
+                generation.condemn();
+                Err(SyncFailure {
+                    is_news: true,
+                    error,
+                })
+            }
+        }
+    }
+
+    /// Tells every process that a sync of this file failed. Best effort: this process knows already, and the data was
+    /// not acknowledged.
+    pub(crate) fn condemn(&self, failed: &Generation) {
+        let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
+        let Ok(_turn) = self.gate.enter(&deadline, &self.path) else {
+            return;
+        };
+        let Ok(_os_lock) = self.lock_file(failed, &deadline) else {
+            return;
+        };
+        let Ok(proof) = failed.prove() else { return };
+        let end = failed.position().end;
+        if proof == Proof::Same && end == End::Clean {
+            let _ = self.append_marker(failed, Kind::Condemned);
+            return;
+        }
+        // What was written is gone from the file. A marker behind whatever is there keeps others from cutting in place.
+        let Ok(stat) = failed.log.stat() else { return };
+        let offset = stat.size_bytes.max(LOG_START).next_multiple_of(ALIGN);
+        let now_ms = unix_ms(self.options.disk.wall_clock());
+        let record = NewRecord::marker(Kind::Condemned, failed.position().epoch, now_ms);
+        let mut bytes = Vec::new();
+        record.encode(failed.header.seed, offset, &mut bytes);
+        let _ = failed.log.write_all(&bytes, offset);
+    }
+}
+
+/// Why the log is not on disk.
+#[derive(Debug)]
+pub(crate) struct SyncFailure {
+    /// Nobody knew before.
+    pub(crate) is_news: bool,
+    pub(crate) error: Error,
+}
+
+/// Buffers of the one who writes, kept from one write to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    bytes: Vec<u8>,
+    heads: Vec<(u64, Head)>,
+}
+
+impl Writing<'_> {
+    /// Where a key's record stands. Reads header and key only.
+    pub(crate) fn find(&self, key: &[u8], fingerprint: u32) -> Result<Option<Found>> {
+        let candidates = self.generation.index.candidates(fingerprint);
+        self.generation.find_among(&candidates, fingerprint, key)
+    }
+
+    /// Whether a record that was found is not expired.
+    pub(crate) fn is_live(&self, found: &Found) -> bool {
+        found
+            .head
+            .is_some_and(|head| !self.store.is_expired(head.expires_ms))
+    }
+
+    /// Makes one change, of which it is known where the key stands. Returns the tail.
+    pub(crate) fn append_one(&mut self, op: Op<'_>, fingerprint: u32, prev: u64) -> Result<u64> {
+        self.store
+            .append(&self.generation, &[op], &[(fingerprint, prev)])
+    }
+
+    /// Makes all changes or none. Returns the tail.
+    pub(crate) fn append_all(&mut self, ops: &[Op<'_>], places: &[(u32, u64)]) -> Result<u64> {
+        self.store.append(&self.generation, ops, places)
+    }
+}

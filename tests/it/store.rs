@@ -1,0 +1,395 @@
+//! The map: what it holds, and that it holds it.
+
+use shelflife::{Batch, Change, Durability, Error, ErrorKind, Options, Store};
+use std::time::{Duration, SystemTime};
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    store: Option<Store>,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("s.shelf")).unwrap();
+        Fixture {
+            dir,
+            store: Some(store),
+        }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("s.shelf")
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    fn reopen(&mut self) -> &Store {
+        self.store.take().unwrap().close().unwrap();
+        self.store = Some(Store::open(self.path()).unwrap());
+        self.store()
+    }
+}
+
+fn pairs(store: &Store) -> Vec<(String, String)> {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    store
+        .iter()
+        .map(|pair| pair.map(|(key, value)| (text(key), text(value))).unwrap())
+        .collect()
+}
+
+#[test]
+fn what_was_inserted_is_there_after_a_reopen() {
+    let mut fixture = Fixture::new();
+    assert!(fixture.store().insert("a", "1").unwrap());
+    assert!(!fixture.store().insert("a", "2").unwrap());
+    assert!(fixture.store().insert("", "the empty key").unwrap());
+    assert!(fixture.store().insert("empty value", "").unwrap());
+    for _ in 0..2 {
+        let store = fixture.reopen();
+        assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"2"[..]));
+        assert_eq!(
+            store.get("").unwrap().as_deref(),
+            Some(&b"the empty key"[..])
+        );
+        assert_eq!(store.get("empty value").unwrap().as_deref(), Some(&b""[..]));
+        assert_eq!(store.get("absent").unwrap(), None);
+        assert_eq!(store.len().unwrap(), 3);
+        assert!(store.contains_key("a").unwrap() && !store.contains_key("b").unwrap());
+        assert!(store.recovery().is_clean(), "{:?}", store.recovery());
+    }
+}
+
+#[test]
+fn removal_survives_a_reopen_and_says_whether_there_was_something() {
+    let mut fixture = Fixture::new();
+    fixture.store().insert("a", "1").unwrap();
+    assert!(fixture.store().remove("a").unwrap());
+    assert!(!fixture.store().remove("a").unwrap());
+    assert_eq!(fixture.reopen().get("a").unwrap(), None);
+}
+
+#[test]
+fn a_batch_is_one_change_and_its_last_word_on_a_key_counts() {
+    let mut fixture = Fixture::new();
+    fixture.store().insert("gone", "x").unwrap();
+    let mut batch = Batch::new();
+    batch
+        .insert("a", "1")
+        .insert("b", "2")
+        .remove("gone")
+        .insert("a", "3")
+        .remove("never there")
+        .insert("c", "")
+        .remove("c");
+    assert_eq!(batch.len(), 7);
+    fixture.store().write(&batch).unwrap();
+    fixture.store().write(&Batch::new()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(
+            pairs(fixture.reopen()),
+            [("b".into(), "2".into()), ("a".into(), "3".into())]
+        );
+    }
+}
+
+#[test]
+fn iteration_is_in_log_order_and_does_not_see_what_comes_later() {
+    let mut fixture = Fixture::new();
+    for key in ["c", "a", "b"] {
+        fixture.store().insert(key, key).unwrap();
+    }
+    fixture.store().insert("a", "again").unwrap();
+    let snapshot = fixture.store().iter();
+    fixture.store().remove("c").unwrap();
+    fixture.store().insert("d", "new").unwrap();
+    fixture.store().compact().unwrap();
+    let keys: Vec<_> = snapshot.map(|pair| pair.unwrap().0).collect();
+    assert_eq!(keys, [b"c", b"b", b"a"]);
+    let expected =
+        [("b", "b"), ("a", "again"), ("d", "new")].map(|(k, v)| (k.to_string(), v.to_string()));
+    assert_eq!(pairs(fixture.store()), expected);
+    assert_eq!(
+        pairs(fixture.reopen()),
+        expected,
+        "compaction keeps the order"
+    );
+}
+
+#[test]
+fn an_expired_entry_is_absent_everywhere() {
+    let mut fixture = Fixture::new();
+    let past = SystemTime::now() - Duration::from_secs(1);
+    let future = SystemTime::now() + Duration::from_secs(3600);
+    for _ in 0..2 {
+        let store = fixture.store();
+        assert!(store.insert_until("past", "x", past).unwrap());
+        assert!(
+            store.insert_until("past", "y", past).unwrap(),
+            "what is expired is no more"
+        );
+        store.insert_until("future", "z", future).unwrap();
+        assert_eq!(store.get("past").unwrap(), None);
+        assert!(!store.contains_key("past").unwrap());
+        assert_eq!(pairs(store), [("future".into(), "z".into())]);
+        assert_eq!(
+            store
+                .update("past", |old| Ok((Change::Keep, old.is_some())))
+                .unwrap(),
+            false
+        );
+        assert!(!store.remove("past").unwrap());
+        fixture.reopen();
+    }
+    let entry = fixture.store().entries().next().unwrap().unwrap();
+    assert_eq!(
+        entry.expires().map(|at| at.duration_since(future).is_err()),
+        Some(true),
+        "rounded down to the ms"
+    );
+}
+
+#[test]
+fn update_reads_and_changes_in_one_step() {
+    let mut fixture = Fixture::new();
+    for expected in 1..=3u8 {
+        let count = fixture
+            .reopen()
+            .update("count", |old| {
+                let count = old.map_or(0, |old| old[0]) + 1;
+                Ok((Change::Put(vec![count]), count))
+            })
+            .unwrap();
+        assert_eq!(count, expected);
+    }
+    fixture
+        .store()
+        .update("count", |_| Ok((Change::Keep, ())))
+        .unwrap();
+    fixture
+        .store()
+        .update("count", |_| Ok((Change::Remove, ())))
+        .unwrap();
+    assert_eq!(fixture.store().get("count").unwrap(), None);
+}
+
+#[test]
+fn an_error_a_panic_or_a_write_inside_update_changes_nothing_and_leaves_the_store_usable() {
+    let fixture = Fixture::new();
+    let store = fixture.store();
+    store.insert("a", "1").unwrap();
+    let error = store
+        .update("a", |_| -> shelflife::Result<(Change, ())> {
+            Err(Error::other("no"))
+        })
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string()),
+        (ErrorKind::Other, "no".to_string())
+    );
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        store.update("a", |_| -> shelflife::Result<(Change, ())> {
+            panic!("in the closure")
+        })
+    }));
+    assert!(panicked.is_err());
+    let error = store
+        .update("a", |_| {
+            assert_eq!(
+                store.get("a").unwrap().as_deref(),
+                Some(&b"1"[..]),
+                "reading is fine"
+            );
+            store.insert("a", "2")?;
+            Ok((Change::Keep, ()))
+        })
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Reentrant);
+    assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"1"[..]));
+    store.insert("a", "3").unwrap();
+}
+
+#[test]
+fn two_handles_on_one_file_see_each_other() {
+    let fixture = Fixture::new();
+    let other = Store::open(fixture.path()).unwrap();
+    let reader = Options::new().read_only(true).open(fixture.path()).unwrap();
+    for round in 0..10u8 {
+        fixture.store().insert("a", [round]).unwrap();
+        assert_eq!(other.get("a").unwrap().as_deref(), Some(&[round][..]));
+        other.insert("b", [round]).unwrap();
+        assert_eq!(
+            fixture.store().get("b").unwrap().as_deref(),
+            Some(&[round][..])
+        );
+        if round % 3 == 0 {
+            other.compact().unwrap();
+        }
+        assert_eq!(reader.len().unwrap(), 2);
+        assert_eq!(reader.get("b").unwrap().as_deref(), Some(&[round][..]));
+    }
+    assert_eq!(
+        reader.insert("a", "x").unwrap_err().kind(),
+        ErrorKind::ReadOnly
+    );
+}
+
+#[test]
+fn an_exclusive_handle_lets_others_read_but_not_write() {
+    let fixture = Fixture::new();
+    let path = fixture.dir.path().join("x.shelf");
+    let mut options = Options::new();
+    options.lock_timeout(Duration::from_millis(1));
+    let owner = options.clone().exclusive(true).open(&path).unwrap();
+    owner.insert("a", "1").unwrap();
+    assert!(options.open(&path).unwrap_err().is_busy());
+    let reader = options.clone().read_only(true).open(&path).unwrap();
+    for round in 0..5u8 {
+        owner.insert("a", [round]).unwrap();
+        owner.compact().unwrap();
+        assert_eq!(reader.get("a").unwrap().as_deref(), Some(&[round][..]));
+        assert!(
+            options.open(&path).unwrap_err().is_busy(),
+            "the new file is locked too"
+        );
+    }
+    owner.close().unwrap();
+    assert!(options.open(&path).is_ok());
+}
+
+#[test]
+fn clear_and_truncate_leave_nothing() {
+    let mut fixture = Fixture::new();
+    let other = Store::open(fixture.path()).unwrap();
+    fixture.store().insert("a", "1").unwrap();
+    fixture.store().clear().unwrap();
+    assert!(other.is_empty().unwrap());
+    assert!(fixture.reopen().is_empty().unwrap());
+    fixture.store().insert("b", "2").unwrap();
+    let third = Options::new().truncate(true).open(fixture.path()).unwrap();
+    assert!(
+        third.is_empty().unwrap()
+            && other.is_empty().unwrap()
+            && fixture.store().is_empty().unwrap()
+    );
+    other.insert("c", "3").unwrap();
+    assert_eq!(third.get("c").unwrap().as_deref(), Some(&b"3"[..]));
+}
+
+#[test]
+fn compaction_drops_what_is_dead_and_starts_by_itself() {
+    let fixture = Fixture::new();
+    let path = fixture.dir.path().join("c.shelf");
+    let store = Options::new()
+        .durability(Durability::Os)
+        .compaction(shelflife::Compaction::Inline)
+        .open(&path)
+        .unwrap();
+    for round in 0..50u32 {
+        for key in 0..100u32 {
+            store
+                .insert(key.to_le_bytes(), vec![round as u8; 1000])
+                .unwrap();
+        }
+        let stats = store.stats().unwrap();
+        assert!(
+            stats.file_bytes <= 2 * stats.live_bytes + (1 << 20) + 8192 + 2000,
+            "{stats:?}"
+        );
+    }
+    assert!(store.stats().unwrap().generation > 1);
+    let compacted = store.compact().unwrap();
+    assert_eq!(
+        compacted.after_bytes,
+        std::fs::metadata(&path).unwrap().len()
+    );
+    assert_eq!(store.stats().unwrap().dead_bytes, 0);
+    assert_eq!(store.get(7u32.to_le_bytes()).unwrap(), Some(vec![49; 1000]));
+    let names: Vec<_> = std::fs::read_dir(fixture.dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
+fn limits_are_errors_before_anything_is_written() {
+    let fixture = Fixture::new();
+    let store = fixture.store();
+    store.insert("a", "1").unwrap();
+    let before = std::fs::read(fixture.path()).unwrap();
+    assert_eq!(
+        store.insert(vec![0; 65_536], "").unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
+    assert_eq!(
+        store.insert("a", vec![0; 128 << 20]).unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
+    let mut batch = Batch::new();
+    batch
+        .insert("x", vec![0; 70 << 20])
+        .insert("y", vec![0; 70 << 20]);
+    assert_eq!(store.write(&batch).unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(std::fs::read(fixture.path()).unwrap(), before);
+    assert!(store.insert(vec![7; 65_535], vec![8; 1 << 20]).unwrap());
+    assert_eq!(store.get(vec![7; 65_535]).unwrap(), Some(vec![8; 1 << 20]));
+    assert_eq!(store.get(vec![7; 65_536]).unwrap(), None);
+}
+
+#[test]
+fn entries_that_changed_since_the_snapshot_are_not_removed() {
+    let fixture = Fixture::new();
+    let store = fixture.store();
+    for compact in [false, true] {
+        for key in ["same", "written again", "removed"] {
+            store.insert(key, "1").unwrap();
+        }
+        let entries: Vec<_> = store.entries().collect::<Result<_, _>>().unwrap();
+        store.insert("written again", "2").unwrap();
+        store.remove("removed").unwrap();
+        if compact {
+            store.compact().unwrap();
+        }
+        assert_eq!(store.remove_unchanged(&entries).unwrap(), 1);
+        assert_eq!(pairs(store), [("written again".into(), "2".into())]);
+        store.clear().unwrap();
+    }
+}
+
+#[test]
+fn threads_increment_one_counter_and_none_is_lost() {
+    let fixture = Fixture::new();
+    let path = fixture.dir.path().join("t.shelf");
+    let open = || {
+        Options::new()
+            .durability(Durability::Os)
+            .open(&path)
+            .unwrap()
+    };
+    let stores = [open(), open()];
+    std::thread::scope(|scope| {
+        for nth in 0..4 {
+            let store = &stores[nth % 2];
+            scope.spawn(move || {
+                for _ in 0..2_000 {
+                    store
+                        .update("n", |old| {
+                            let n = old
+                                .map_or(0, |old| u64::from_le_bytes(old.try_into().unwrap()))
+                                + 1;
+                            Ok((Change::Put(n.to_le_bytes().to_vec()), ()))
+                        })
+                        .unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(
+        stores[0].get("n").unwrap().as_deref(),
+        Some(&8_000u64.to_le_bytes()[..])
+    );
+}
