@@ -3,6 +3,7 @@
 
 mod error;
 mod store;
+mod value;
 
 pub use error::{Error, ErrorKind, Result};
 pub use store::batch::Batch;
@@ -13,3 +14,4 @@ pub use store::iter::{Entries, Entry, Iter};
 pub use store::options::{Compaction, Durability, Options};
 pub use store::recovery::{Damage, Recovery, TornTail};
 pub use store::{Change, Stats, Store};
+pub use value::{Decode, Decoder, Encode, Encoder, MapEncoder, Value, from_cbor, to_cbor};
