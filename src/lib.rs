@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod shelf;
 mod store;
 mod value;
 
 pub use error::{Error, ErrorKind, Result};
+pub use shelf::{Items, Keys, Shelf, Values};
 pub use store::batch::Batch;
 pub use store::compaction::Compacted;
 pub use store::disk::sim;
