@@ -2,10 +2,17 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod session;
+mod shelf;
 mod store;
 mod value;
 
 pub use error::{Error, ErrorKind, Result};
+pub use session::{
+    Existing, MemorySessionStore, Saved, Session, SessionHandle, SessionId, SessionOptions,
+    SessionStore, SessionStoreExt, Sessions, ShelveSessionStore,
+};
+pub use shelf::{Items, Keys, Shelf, Values};
 pub use store::batch::Batch;
 pub use store::compaction::Compacted;
 pub use store::disk::sim;
