@@ -7,12 +7,13 @@
 
 use super::commit::Commit;
 use super::disk::Stat;
-use super::format::{FileHeader, HEAD_BYTES, Head, HeaderRead, Kind, LOG_START};
+use super::format::{ALIGN, FileHeader, HEAD_BYTES, Head, HeaderRead, Kind, LOG_START};
 use super::hash::siphash13;
 use super::index::{Candidates, Index, Location, Move, SHARDS, shard_of};
 use super::lock_of;
 use super::log::{LogFile, Scanner, Step};
 use super::recovery::Damage;
+use super::spans::Spans;
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
@@ -607,6 +608,43 @@ impl Generation {
         Ok(damaged)
     }
 
+    /// As [`find_among`](Generation::find_among) for many keys with their fingerprints: where each stands, 0 for
+    /// nowhere. Reads in log order, so that what was written together is read together.
+    pub(crate) fn find_all(&self, keys: &[(u32, &[u8])]) -> Result<Vec<u64>> {
+        let mut found = vec![0; keys.len()];
+        let mut places = Vec::new();
+        for (nth, (fingerprint, key)) in keys.iter().enumerate() {
+            for at in self.index.candidates(*fingerprint).iter() {
+                let wanted = (HEAD_BYTES + key.len()).next_multiple_of(ALIGN as usize) as u64;
+                places.push((Location::new(at.offset(), wanted.min(at.len())), nth));
+            }
+        }
+        places.sort_unstable();
+        let mut spans = Spans::default();
+        let mut rest = places.as_slice();
+        while let Some((&(at, nth), upcoming)) = rest.split_first() {
+            rest = upcoming;
+            let Some(&(fingerprint, key)) = keys.get(nth) else {
+                continue;
+            };
+            let record = spans.read(&self.log, at, upcoming.iter().map(|&(at, _)| at))?;
+            let stored = record.split_first_chunk().and_then(|(fixed, rest)| {
+                let head = Head::decode(fixed, self.header.seed, at.offset())?;
+                rest.get(..usize::from(head.key_len))
+            });
+            if stored == Some(key) {
+                found[nth] = at.offset();
+            } else if found[nth] == 0 {
+                // Another key's, or damaged: rare enough to look at on its own.
+                let candidates = self.index.candidates(fingerprint);
+                found[nth] = self
+                    .find_among(&candidates, fingerprint, key)?
+                    .map_or(0, |found| found.at.offset());
+            }
+        }
+        Ok(found)
+    }
+
     fn survey(
         &self,
         scanner: &mut Scanner<'_>,
@@ -627,7 +665,7 @@ impl Generation {
             survey.only_zeros = from >= survey.watermark;
             return Ok(survey);
         }
-        scanner.seek(from + super::format::ALIGN, true);
+        scanner.seek(from + ALIGN, true);
         while let Some(head) = scanner.find_record(position.epoch)? {
             let offset = scanner.offset();
             survey.next = survey.next.or(Some((offset, head)));
