@@ -1,4 +1,4 @@
-#![doc = include_str!("FORMAT.md")]
+//! Bytes to records and back, as `FORMAT.md` beside this file specifies. Pure: no I/O, no clock.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
