@@ -446,7 +446,7 @@ impl Generation {
         for (offset, head) in records {
             self.apply_one(&mut position, &mut moves, *offset, head)?;
         }
-        self.publish(&mut position);
+        self.publish(&position);
         Ok(())
     }
 
