@@ -1,6 +1,5 @@
 //! Opening a file, and following the path when another file stands there.
 
-use super::compaction::Worker;
 use super::disk::{Create, OpenFile};
 use super::format::{FileHeader, LOG_START};
 use super::generation::{End, Generation, Position, Proof};
@@ -10,6 +9,7 @@ use super::log::LogFile;
 use super::options::Options;
 use super::recovery::TornTail;
 use super::switch::{Successor, first_header, next_header, remove_leftovers};
+use super::worker::Worker;
 use super::{Inner, Store, lock_of};
 use crate::error::{Error, ErrorKind, Result};
 use std::io;
@@ -62,6 +62,7 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
         real,
         current: RwLock::new(Arc::new(generation)),
         following: Mutex::default(),
+        switching: AtomicBool::new(false),
         gate: Default::default(),
         scratch: Mutex::default(),
         compacting: Mutex::default(),

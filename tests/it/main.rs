@@ -2,4 +2,6 @@
 
 mod linearizability;
 mod model;
+mod session;
+mod shelf;
 mod store;
