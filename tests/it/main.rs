@@ -1,5 +1,6 @@
 //! Claims about the crate as its users see it.
 
+mod linearizability;
 mod model;
 mod session;
 mod shelf;
