@@ -580,6 +580,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.worker.stop();
         let _ = self.inner.finish();
+        self.inner.give_lock_back();
     }
 }
 
