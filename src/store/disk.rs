@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 pub(crate) mod mounts;
 pub(crate) mod os;
-pub(crate) mod sim;
+pub mod sim;
 
 pub(crate) mod sealed {
     /// Keeps the traits ours, so that they can grow.
