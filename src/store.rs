@@ -610,6 +610,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.worker.stop();
         let _ = self.inner.finish();
+        self.inner.give_lock_back();
     }
 }
 

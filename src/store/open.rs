@@ -202,6 +202,16 @@ impl Inner {
         let _ = super::log::uninterrupted(|| freed.log.file.unlock());
     }
 
+    /// Ends what an exclusive handle had the lock for. Closing the file is not enough: an iterator may have it open for
+    /// longer, and so may a child that another thread is just starting. A forked child has no lock of its own to give.
+    pub(crate) fn give_lock_back(&self) {
+        if self.options.exclusive && self.process.load(Relaxed) == self.options.disk.process() {
+            let file = &self.generation().log.file;
+            // A lock that can't be given back goes when the file is closed.
+            let _ = super::log::uninterrupted(|| file.unlock());
+        }
+    }
+
     /// Looks whether another file stands at the path, and moves there if it is this store's successor. True if this
     /// process now has another generation than `known`.
     ///

@@ -5,3 +5,4 @@ mod model;
 mod session;
 mod shelf;
 mod store;
+mod support;
