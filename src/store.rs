@@ -86,6 +86,9 @@ pub(crate) struct Inner {
     current: RwLock<Arc<Generation>>,
     /// Held while moving to another file, so that two threads do not read it both.
     following: Mutex<()>,
+    /// A thread of this process is putting a new file in place, and nobody else can write to that yet: readers go on
+    /// with the old one, which is complete.
+    switching: AtomicBool,
     gate: Gate,
     scratch: Mutex<Scratch>,
     compacting: Mutex<()>,
@@ -474,11 +477,11 @@ impl Store {
         if self.inner.options.read_only {
             return Ok(());
         }
-        let generation = self.inner.fresh()?;
-        self.inner.make_durable(
-            &generation,
-            generation.written.load(Acquire).max(generation.tail()),
-        )?;
+        let (generation, end) = {
+            let writing = self.inner.begin()?;
+            (Arc::clone(&writing.generation), writing.generation.tail())
+        };
+        self.inner.make_durable(&generation, end)?;
         self.inner.seal()
     }
 
@@ -558,12 +561,16 @@ impl Store {
 
     /// Runs a change with the right to write, and returns its answer once it is as durable as was asked for.
     fn write_locked<T>(&self, change: impl FnOnce(&mut Writing<'_>) -> Result<T>) -> Result<T> {
-        let (generation, answer) = {
+        let (generation, end, answer) = {
             let mut writing = self.inner.begin()?;
             let answer = change(&mut writing)?;
-            (Arc::clone(&writing.generation), answer)
+            (
+                Arc::clone(&writing.generation),
+                writing.generation.tail(),
+                answer,
+            )
         };
-        self.inner.acknowledge(&generation)?;
+        self.inner.acknowledge(&generation, end)?;
         if self.inner.is_compaction_due(&generation) {
             match self.inner.options.compaction {
                 Compaction::Thread => self.worker.start(&self.inner),
@@ -656,7 +663,10 @@ impl Inner {
             return Ok(generation);
         }
         generation.look()?;
-        while generation.is_doubtful() && self.follow(&generation)? {
+        while generation.is_doubtful()
+            && !self.switching.load(Acquire)
+            && self.follow(&generation)?
+        {
             generation = self.generation();
             generation.look()?;
         }
@@ -797,9 +807,8 @@ impl Inner {
             .map_err(|error| Error::io("sync", dir, error))
     }
 
-    /// Returns once what was written to this generation is as durable as the options ask for.
-    fn acknowledge(&self, generation: &Arc<Generation>) -> Result<()> {
-        let end = generation.written.load(Acquire);
+    /// Returns once this generation up to `end` is as durable as the options ask for.
+    fn acknowledge(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
         let unsynced_bytes = end.saturating_sub(generation.commit.durable());
         if self.options.durability == Durability::Immediate || unsynced_bytes >= UNSYNCED_BYTES_MAX
         {
@@ -812,12 +821,11 @@ impl Inner {
         if generation.commit.durable() >= end && generation.directory_synced.load(Acquire) {
             return Ok(());
         }
-        let first_failure = !generation.commit.has_failed();
-        if let Err(error) = self.sync_log(generation, end) {
-            if first_failure {
+        if let Err(failure) = self.sync_log(generation, end) {
+            if failure.is_news {
                 self.condemn(generation);
             }
-            return Err(error);
+            return Err(failure.error);
         }
         if !generation.directory_synced.load(Acquire) {
             self.sync_directory()?;

@@ -47,6 +47,7 @@ impl Commit {
         self.durable.fetch_max(end, AcqRel);
     }
 
+    /// Whether a sync failed.
     pub(crate) fn has_failed(&self) -> bool {
         lock_of(&self.state).failed
     }

@@ -9,7 +9,7 @@ use super::commit::Commit;
 use super::disk::Stat;
 use super::format::{ALIGN, FileHeader, HEAD_BYTES, Head, HeaderRead, Kind, LOG_START};
 use super::hash::siphash13;
-use super::index::{Candidates, Index, Location};
+use super::index::{Candidates, Index, Location, Move, SHARDS, shard_of};
 use super::lock_of;
 use super::log::{LogFile, Scanner, Step};
 use super::recovery::Damage;
@@ -223,6 +223,7 @@ impl Generation {
         opened.crossing = crossing;
         opened.reserve(identity.size_bytes)?;
         opened.replay(&mut opened.position(), Access::Unlocked)?;
+        opened.index.fit();
         Ok(opened)
     }
 
@@ -317,10 +318,8 @@ impl Generation {
         let (from, checks) = position.last.unwrap_or((tail, 0));
         let spanned = (tail - from) as usize;
         let behind = if spanned + HEAD_BYTES <= bytes.len() {
-            let read = self.log.read_up_to(
-                bytes.get_mut(..spanned + HEAD_BYTES).unwrap_or_default(),
-                from,
-            )?;
+            let both = bytes.get_mut(..spanned + HEAD_BYTES).unwrap_or_default();
+            let read = self.log.read_at_least(spanned, both, from)?;
             if read < spanned || (spanned > 0 && !starts_with_checks(&bytes, checks)) {
                 return Ok(Proof::Different);
             }
@@ -341,6 +340,7 @@ impl Generation {
         if behind || position.end != End::Clean {
             self.replay(&mut position, Access::Locked)?;
         }
+        self.written.store(position.tail, Release);
         Ok(Proof::Same)
     }
 
@@ -360,11 +360,34 @@ impl Generation {
         let short = self.log.stat()?.size_bytes.saturating_sub(position.tail) < 64 << 10;
         let scanner = if short { Scanner::short } else { Scanner::new };
         let mut scanner = scanner(&self.log, self.header.seed, position.tail);
-        let mut batch = Batch::default();
-        // Made once somebody had to know.
+        let mut replay = Replay {
+            generation: self,
+            batch: Vec::new(),
+            damaged: Vec::new(),
+            moves: Moves::new(!short),
+        };
+        let result = self.replay_with(&mut replay, &mut scanner, position, access);
+        // Also after an error: what the position counts, the index has.
+        let made = replay.moves.make(self);
+        self.publish(position);
+        result.and(made)
+    }
+
+    fn replay_with(
+        &self,
+        replay: &mut Replay<'_>,
+        scanner: &mut Scanner<'_>,
+        position: &mut Position,
+        access: Access,
+    ) -> Result<()> {
+        // Made once somebody has to know.
         let mut survey: Option<Survey> = None;
         loop {
             let (offset, head) = match scanner.step()? {
+                Step::Record { offset, head, .. } if position.accepts(&head) => {
+                    replay.count(position, offset, &head)?;
+                    continue;
+                }
                 Step::End => {
                     let end = scanner.offset();
                     if end < position.durable {
@@ -372,15 +395,10 @@ impl Generation {
                             let what = "the file ends before what was acknowledged";
                             return Err(self.log.corrupt(end, what));
                         }
-                        self.take(position, &mut batch)?;
-                        self.cross(position, end, position.durable);
+                        replay.cross(position, end, position.durable)?;
                     }
-                    position.end = batch.end();
-                    break;
-                }
-                Step::Record { offset, head, .. } if position.accepts(&head) => {
-                    self.count(position, &mut batch, offset, head)?;
-                    continue;
+                    position.end = replay.end_behind();
+                    return Ok(());
                 }
                 Step::BadBody { offset, head } if position.accepts(&head) => (offset, Some(head)),
                 Step::Record { offset, .. }
@@ -391,15 +409,15 @@ impl Generation {
                 // A reader asks once for each length of the file, not at every look.
                 let seen = (offset, self.log.stat()?.size_bytes);
                 if access == Access::Unlocked && position.surveyed == Some(seen) {
-                    break;
+                    return Ok(());
                 }
                 position.surveyed = Some(seen);
                 scanner.seek(offset, true);
                 if offset >= position.durable && scanner.only_zeros_follow()? {
-                    position.end = batch.end();
-                    break;
+                    position.end = replay.end_behind();
+                    return Ok(());
                 }
-                survey = Some(Survey::new(&mut scanner, offset, position)?);
+                survey = Some(Survey::new(scanner, offset, position)?);
                 // It may have been read while it was being written. What tells that it is finished was read after it,
                 // so what is read from here on is final.
                 scanner.seek(offset, true);
@@ -413,104 +431,77 @@ impl Generation {
                 position.end = End::Torn {
                     records_behind: offset < survey.last,
                 };
-                break;
+                return Ok(());
             }
             if let Some(head) = head {
                 let damage = Damage::record(offset, head.record_bytes(), head.fingerprint);
-                batch.damage.push(damage);
-                self.count(position, &mut batch, offset, head)?;
+                replay.damaged.push(damage);
+                replay.count(position, offset, &head)?;
                 continue;
             }
             if self.crossing == Crossing::Nothing {
                 let what = "a record does not verify, and later ones were acknowledged";
                 return Err(self.log.corrupt(offset, what));
             }
-            self.take(position, &mut batch)?;
             scanner.seek(offset + ALIGN, false);
-            let Some(next) = scanner.find_record(position.epoch)? else {
-                let size_bytes = self.log.stat()?.size_bytes;
-                self.cross(position, offset, size_bytes.max(survey.watermark));
-                break;
+            let next = scanner.find_record(position.epoch)?;
+            let to = match next {
+                Some(_) => scanner.offset(),
+                None => self.log.stat()?.size_bytes.max(survey.watermark),
             };
+            replay.cross(position, offset, to)?;
+            let Some(next) = next else { return Ok(()) };
+            position.tail = to;
             position.epoch = next.epoch.saturating_sub(u16::from(next.kind == Kind::Cut));
-            position.tail = scanner.offset();
-            self.cross(position, offset, scanner.offset());
         }
-        self.publish(position);
-        if access == Access::Locked {
-            self.written.store(position.tail, Release);
+    }
+
+    /// Takes records that were just appended into the index, and the tail behind them.
+    pub(crate) fn apply(&self, records: &[(u64, Head)]) -> Result<()> {
+        let mut position = self.position();
+        let mut moves = Moves::new(false);
+        for (offset, head) in records {
+            self.apply_one(&mut position, &mut moves, *offset, head)?;
         }
+        self.publish(&mut position);
         Ok(())
     }
 
-    /// Notes damage of unknown extent: what stands before it may be outdated.
-    fn cross(&self, position: &mut Position, from: u64, to: u64) {
-        position.damage.push(Damage::unknown(from, to.saturating_sub(from)));
-        self.outdated_below.store(to, Release);
-    }
-
-    /// Takes one record in: it counts at once, or with the last one of its batch.
-    fn count(
+    /// What a record that counts does, wherever it comes from. Skips what was applied already: a reader may have been
+    /// faster than the writer.
+    #[inline]
+    fn apply_one(
         &self,
         position: &mut Position,
-        batch: &mut Batch,
+        moves: &mut Moves,
         offset: u64,
-        head: Head,
+        head: &Head,
     ) -> Result<()> {
-        if head.is_newer() {
-            let what = format!(
-                "`{}` was written to by a newer version, at offset {offset}",
-                self.log.path.display()
-            );
-            return Err(Error::new(ErrorKind::NewerVersion, what)
-                .at(&self.log.path)
-                .offset_at(offset)
-                .advise("update shelflife to open it"));
-        }
-        if head.more() {
-            batch.records.push((offset, head));
-            return Ok(());
-        }
-        self.take(position, batch)?;
-        self.apply(position, offset, &head)
-    }
-
-    /// Takes in what was read of a batch: all but its last record, or what stands before damage to one that was
-    /// finished once.
-    fn take(&self, position: &mut Position, batch: &mut Batch) -> Result<()> {
-        for (offset, head) in batch.records.drain(..) {
-            self.apply(position, offset, &head)?;
-        }
-        position.damage.append(&mut batch.damage);
-        Ok(())
-    }
-
-    /// Takes a record that counts into the index, and the tail behind it. Skips what was applied already: a reader may
-    /// have been faster than the writer.
-    pub(crate) fn apply(&self, position: &mut Position, offset: u64, head: &Head) -> Result<()> {
         if offset < position.tail {
             return Ok(());
         }
         let at = Location::new(offset, head.record_bytes());
         match head.kind {
-            Kind::Put => {
-                if head.prev == 0 && self.outdated_below() == 0 {
-                    self.index.insert(head.fingerprint, at);
-                } else if !self.index.replace(head.fingerprint, head.prev, at) {
-                    match self.same_key(offset, head)? {
-                        Some(old) => _ = self.index.replace(head.fingerprint, old, at),
-                        None => self.index.insert(head.fingerprint, at),
-                    }
-                }
-            }
-            Kind::Delete => {
-                if !self.index.remove(head.fingerprint, head.prev)
-                    && let Some(old) = self.same_key(offset, head)?
-                {
-                    self.index.remove(head.fingerprint, old);
-                }
-            }
+            Kind::Put => moves.push(
+                self,
+                Move {
+                    fingerprint: head.fingerprint,
+                    prev: head.prev,
+                    at,
+                    puts: true,
+                },
+            )?,
+            Kind::Delete => moves.push(
+                self,
+                Move {
+                    fingerprint: head.fingerprint,
+                    prev: head.prev,
+                    at,
+                    puts: false,
+                },
+            )?,
             Kind::Clear => {
+                moves.make(self)?;
                 self.index.clear();
                 // Whatever was missed before is gone anyway.
                 self.outdated_below.store(0, Release);
@@ -531,13 +522,13 @@ impl Generation {
         position.tail = at.end();
         position.records += 1;
         position.end = End::Clean;
-        self.publish(position);
-        self.commit.credit(head.durable);
         Ok(())
     }
 
+    /// Lets others see how far the position is.
     fn publish(&self, position: &Position) {
         self.tail.store(position.tail, Release);
+        self.commit.credit(position.durable);
         self.condemned.fetch_or(position.condemned, AcqRel);
         let unborn = self.header.generation == 0;
         let doubtful =
@@ -545,20 +536,39 @@ impl Generation {
         self.doubtful.store(doubtful, Release);
     }
 
+    /// Makes a move of which the index has no slot at `prev`, or none is to be trusted, by comparing keys.
+    fn move_by_key(&self, step: &Move) -> Result<()> {
+        let old = self.same_key(step.at.offset(), step.fingerprint)?;
+        match (old, step.puts) {
+            (Some(old), true) => _ = self.index.replace(step.fingerprint, old, step.at),
+            (Some(old), false) => _ = self.index.remove(step.fingerprint, old),
+            (None, true) => self.index.insert(step.fingerprint, step.at),
+            (None, false) => {}
+        }
+        Ok(())
+    }
+
     /// Where the index has the key of the record at `offset`, found by comparing keys: for a record whose `prev` does
     /// not lead to a slot.
-    fn same_key(&self, offset: u64, head: &Head) -> Result<Option<u64>> {
-        let candidates = self.index.candidates(head.fingerprint);
+    fn same_key(&self, offset: u64, fingerprint: u32) -> Result<Option<u64>> {
+        let candidates = self.index.candidates(fingerprint);
         if candidates.iter().next().is_none() {
             return Ok(None);
         }
+        let mut fixed = [0; HEAD_BYTES];
+        self.log.read_up_to(&mut fixed, offset)?;
+        let Some(head) = Head::decode(&fixed, self.header.seed, offset) else {
+            return Err(self
+                .log
+                .corrupt(offset, "a record does not verify any more"));
+        };
         let mut key = vec![0; usize::from(head.key_len)];
         let read = self.log.read_up_to(&mut key, offset + HEAD_BYTES as u64)?;
         if read < key.len() {
             return Err(self.log.corrupt(offset, "a record is cut short"));
         }
         Ok(self
-            .find_among(&candidates, head.fingerprint, &key)?
+            .find_among(&candidates, fingerprint, &key)?
             .map(|found| found.at.offset()))
     }
 
@@ -619,23 +629,134 @@ impl Generation {
     }
 }
 
-/// Records of a batch that is not finished yet.
-#[derive(Debug, Default)]
-struct Batch {
-    records: Vec<(u64, Head)>,
-    damage: Vec<Damage>,
+/// A replay under way.
+struct Replay<'a> {
+    generation: &'a Generation,
+    /// Records of a batch that is not finished.
+    batch: Vec<(u64, Head)>,
+    /// Damage that counts once its batch does.
+    damaged: Vec<Damage>,
+    moves: Moves,
 }
 
-impl Batch {
-    /// What stands behind the tail if nothing follows: a batch that was not finished is torn.
-    fn end(&self) -> End {
-        if self.records.is_empty() {
+impl Replay<'_> {
+    /// Takes one record in: it counts at once, or with the last one of its batch.
+    #[inline]
+    fn count(&mut self, position: &mut Position, offset: u64, head: &Head) -> Result<()> {
+        if head.is_newer() {
+            let path = &self.generation.log.path;
+            let what = format!(
+                "`{}` was written to by a newer version, at offset {offset}",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::NewerVersion, what)
+                .at(path)
+                .offset_at(offset)
+                .advise("update shelflife to open it"));
+        }
+        if head.more() {
+            self.batch.push((offset, *head));
+            return Ok(());
+        }
+        self.take_batch(position)?;
+        self.generation
+            .apply_one(position, &mut self.moves, offset, head)
+    }
+
+    /// Takes in what was read of a batch so far.
+    fn take_batch(&mut self, position: &mut Position) -> Result<()> {
+        for (offset, head) in self.batch.drain(..) {
+            self.generation
+                .apply_one(position, &mut self.moves, offset, &head)?;
+        }
+        position.damage.append(&mut self.damaged);
+        Ok(())
+    }
+
+    /// Goes on behind damage of unknown extent: what stands before it may be outdated.
+    fn cross(&mut self, position: &mut Position, from: u64, to: u64) -> Result<()> {
+        // A batch that was hit was finished once.
+        self.take_batch(position)?;
+        self.moves.make(self.generation)?;
+        position
+            .damage
+            .push(Damage::unknown(from, to.saturating_sub(from)));
+        self.generation.outdated_below.store(to, Release);
+        Ok(())
+    }
+
+    /// What the tail is like when nothing follows: a batch that was not finished is torn all the same.
+    fn end_behind(&self) -> End {
+        if self.batch.is_empty() {
             End::Clean
         } else {
             End::Torn {
                 records_behind: false,
             }
         }
+    }
+}
+
+/// Changes on their way into the index. A long replay collects them by shard, so that a shard's lock is taken and its
+/// table brought into the cache once for many; those of one key stay in order, because they are in one shard.
+struct Moves {
+    shards: Vec<Vec<Move>>,
+}
+
+/// So many moves of one shard are made together: the lists of all shards then still fit in a core's cache.
+const MOVES_TOGETHER: usize = 32;
+
+impl Moves {
+    fn new(collect: bool) -> Moves {
+        let shards = if collect { SHARDS } else { 0 };
+        Moves {
+            shards: (0..shards)
+                .map(|_| Vec::with_capacity(MOVES_TOGETHER))
+                .collect(),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, generation: &Generation, step: Move) -> Result<()> {
+        match self.shards.get_mut(shard_of(step.fingerprint)) {
+            Some(some) => {
+                some.push(step);
+                if some.len() < MOVES_TOGETHER {
+                    return Ok(());
+                }
+                let made = Moves::make_some(generation, some);
+                some.clear();
+                made
+            }
+            None => Moves::make_some(generation, &[step]),
+        }
+    }
+
+    /// Makes all that were collected.
+    fn make(&mut self, generation: &Generation) -> Result<()> {
+        self.shards.iter_mut().try_for_each(|some| {
+            let made = Moves::make_some(generation, some);
+            some.clear();
+            made
+        })
+    }
+
+    fn make_some(generation: &Generation, mut rest: &[Move]) -> Result<()> {
+        let trusted = generation.outdated_below() == 0;
+        loop {
+            let made = if trusted {
+                generation.index.make(rest)
+            } else {
+                0
+            };
+            rest = rest.get(made..).unwrap_or_default();
+            let Some((step, others)) = rest.split_first() else {
+                break;
+            };
+            generation.move_by_key(step)?;
+            rest = others;
+        }
+        Ok(())
     }
 }
 

@@ -3,16 +3,18 @@
 use super::disk::{Disk, DiskFile};
 use super::log::uninterrupted;
 use crate::error::{Error, ErrorKind, Result};
+use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A moment until which a call waits, for thread and process queues together.
-#[derive(Debug, Clone, Copy)]
+/// A moment until which a call waits, for thread and process queues together. Counted from the first time that it has
+/// to wait, so that a call which does not wait reads no clock.
+#[derive(Debug)]
 pub(crate) struct Deadline<'a> {
     disk: &'a dyn Disk,
-    start: Duration,
+    start: OnceCell<Duration>,
     timeout: Duration,
 }
 
@@ -20,13 +22,14 @@ impl<'a> Deadline<'a> {
     pub(crate) fn new(disk: &'a dyn Disk, timeout: Duration) -> Deadline<'a> {
         Deadline {
             disk,
-            start: disk.monotonic(),
+            start: OnceCell::new(),
             timeout,
         }
     }
 
     fn waited(&self) -> Duration {
-        self.disk.monotonic().saturating_sub(self.start)
+        let now = self.disk.monotonic();
+        now.saturating_sub(*self.start.get_or_init(|| now))
     }
 
     /// What is left, or `Busy` with how long it took.

@@ -62,6 +62,7 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
         real,
         current: RwLock::new(Arc::new(generation)),
         following: Mutex::default(),
+        switching: AtomicBool::new(false),
         gate: Default::default(),
         scratch: Mutex::default(),
         compacting: Mutex::default(),

@@ -18,7 +18,7 @@ use super::{Inner, batch::unix_ms};
 use crate::error::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 
 /// Written at once while copying.
 const FLUSH_BYTES: usize = 256 << 10;
@@ -32,8 +32,25 @@ pub(crate) struct Successor<'a> {
     temp: PathBuf,
     /// Taken out when it is installed.
     next: Option<Generation>,
+    installed: bool,
     buf: Vec<u8>,
     synced: u64,
+}
+
+/// Lets this process's readers stay with the old file until it knows the new one.
+struct Switching<'a>(&'a Inner);
+
+impl<'a> Switching<'a> {
+    fn begin(store: &'a Inner) -> Switching<'a> {
+        store.switching.store(true, Release);
+        Switching(store)
+    }
+}
+
+impl Drop for Switching<'_> {
+    fn drop(&mut self) {
+        self.0.switching.store(false, Release);
+    }
 }
 
 /// The header of the first file of a store.
@@ -111,6 +128,7 @@ impl<'a> Successor<'a> {
             store,
             temp,
             next: None,
+            installed: false,
             buf: Vec::new(),
             synced: LOG_START,
         };
@@ -167,7 +185,7 @@ impl<'a> Successor<'a> {
         let head = record.encode(header.seed, offset, &mut buf);
         self.buf = buf;
         let next = self.generation();
-        next.apply(&mut next.position(), offset, &head)?;
+        next.apply(&[(offset, head)])?;
         if self.buf.len() >= FLUSH_BYTES {
             self.flush()
         } else {
@@ -227,11 +245,13 @@ impl<'a> Successor<'a> {
         };
         next.log.write_all(&header.encode(), 0)?;
         next.log.sync()?;
+        let _switching = Switching::begin(store);
         if let (Some(old), true) = (old, retire) {
             store.append_marker(old, Kind::Retired)?;
         }
         disk.rename(&self.temp, &store.real)
             .map_err(|error| Error::io("rename", &self.temp, error))?;
+        self.installed = true;
         let Some(mut next) = self.next.take() else {
             unreachable!("a successor is installed once")
         };
@@ -240,29 +260,21 @@ impl<'a> Successor<'a> {
         next.position().durable = header.base;
         next.commit.credit(header.base);
         next.written.store(header.base, Relaxed);
-        // If this fails the switch has happened all the same; it is tried again before anything is acknowledged.
-        let synced = store.sync_directory().is_ok();
-        next.directory_synced.store(synced, Relaxed);
         let next = Arc::new(next);
         store.adopt(Arc::clone(&next));
+        // If this fails the switch has happened all the same; it is tried again before anything is acknowledged.
+        if store.sync_directory().is_ok() {
+            next.directory_synced.store(true, Relaxed);
+        }
         Ok(next)
     }
 }
 
 impl Drop for Successor<'_> {
     fn drop(&mut self) {
-        if self.next.take().is_some() || self.temp_is_ours() {
+        if !self.installed {
             let _ = self.store.options.disk.remove(&self.temp);
         }
-    }
-}
-
-impl Successor<'_> {
-    /// Created, but given up before it held anything.
-    fn temp_is_ours(&self) -> bool {
-        self.synced == LOG_START
-            && self.buf.is_empty()
-            && self.store.options.disk.stat(&self.temp).is_ok()
     }
 }
 

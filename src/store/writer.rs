@@ -176,12 +176,7 @@ impl Inner {
             return Err(error);
         }
         let end = tail + bytes.len() as u64;
-        {
-            let mut position = generation.position();
-            for (offset, head) in heads.iter() {
-                generation.apply(&mut position, *offset, head)?;
-            }
-        }
+        generation.apply(heads)?;
         generation.written.store(end, Release);
         self.wrote.store(true, Release);
         if bytes.capacity() > 4 << 20 {
@@ -229,37 +224,47 @@ impl Inner {
         let mut bytes = Vec::new();
         let head = record.encode(generation.header.seed, tail, &mut bytes);
         log.write_all(&bytes, tail)?;
-        {
-            let mut position = generation.position();
-            position.end = End::Clean;
-            generation.apply(&mut position, tail, &head)?;
-        }
+        generation.apply(&[(tail, head)])?;
         generation.written.store(generation.tail(), Release);
-        if let Err(error) = self.sync_log(generation, generation.tail()) {
-            self.append_marker(generation, Kind::Condemned)?;
-            return Err(error);
+        if let Err(failure) = self.sync_log(generation, generation.tail()) {
+            if failure.is_news {
+                self.append_marker(generation, Kind::Condemned)?;
+            }
+            return Err(failure.error);
         }
         Ok(())
     }
 
     /// Returns once the log is on disk up to `end`. If it can't be, this process will not write to the file again; the
-    /// caller tells the others.
-    pub(crate) fn sync_log(&self, generation: &Generation, end: u64) -> Result<()> {
+    /// caller who brings the news tells the others.
+    pub(crate) fn sync_log(
+        &self,
+        generation: &Generation,
+        end: u64,
+    ) -> std::result::Result<(), SyncFailure> {
         let written = || generation.written.load(Acquire);
         match generation
             .commit
             .wait(end, written, || generation.log.sync())
         {
             Ok(Synced::Durable) => Ok(()),
-            Ok(Synced::Failed) => Err(Error::new(
-                ErrorKind::Io,
-                format!("an earlier sync of `{}` failed", self.path.display()),
-            )
-            .at(&self.path)
-            .advise("the outcome is unknown; the next write moves what can be read to a new file")),
+            Ok(Synced::Failed) => Err(SyncFailure {
+                is_news: false,
+                error: Error::new(
+                    ErrorKind::Io,
+                    format!("an earlier sync of `{}` failed", self.path.display()),
+                )
+                .at(&self.path)
+                .advise(
+                    "the outcome is unknown; the next write moves what can be read to a new file",
+                ),
+            }),
             Err(error) => {
                 generation.condemn();
-                Err(error)
+                Err(SyncFailure {
+                    is_news: true,
+                    error,
+                })
             }
         }
     }
@@ -289,6 +294,14 @@ impl Inner {
         record.encode(failed.header.seed, offset, &mut bytes);
         let _ = failed.log.write_all(&bytes, offset);
     }
+}
+
+/// Why the log is not on disk.
+#[derive(Debug)]
+pub(crate) struct SyncFailure {
+    /// Nobody knew before.
+    pub(crate) is_news: bool,
+    pub(crate) error: Error,
 }
 
 /// Buffers of the one who writes, kept from one write to the next.

@@ -1,4 +1,6 @@
 //! Claims about the crate as its users see it.
 
 mod model;
+mod session;
+mod shelf;
 mod store;

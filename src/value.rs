@@ -1,0 +1,296 @@
+//! Values: what Rust's types look like as CBOR, so that any language can read a store.
+//!
+//! [`Encode`] and [`Decode`] go straight between a type and its bytes; [`Value`] is for tools that do not know the
+//! type. There is one encoding of a value and only that is read (the module [`cbor`] says what that means), so equal
+//! values have equal bytes, whoever wrote them.
+
+pub(crate) mod base64;
+mod cbor;
+mod float;
+mod json;
+mod record;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use cbor::{Decoder, Encoder, MapEncoder};
+
+use crate::error::{Error, Result};
+use cbor::Head;
+
+/// A value as CBOR bytes.
+///
+/// # Errors
+/// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what CBOR cannot hold or could not give back: an
+/// integer beyond -2^64 to 2^64 - 1, a `Some` of something that is encoded as null, two equal keys in a map;
+/// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) for nesting deeper than 64 levels.
+///
+/// ```
+/// let bytes = shelflife::to_cbor(&("tea", 3))?;
+/// assert_eq!(bytes, b"\x82\x63tea\x03");
+/// assert_eq!(shelflife::from_cbor::<(String, u8)>(&bytes)?, ("tea".to_owned(), 3));
+/// # Ok::<(), shelflife::Error>(())
+/// ```
+pub fn to_cbor<T: Encode + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    Encoder::value(value)
+}
+
+/// The value that CBOR bytes hold.
+///
+/// # Errors
+/// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the bytes hold a value of another type, or no value at all, or
+/// one that is not in deterministic form, or anything after it. The text of the error says what was expected at which
+/// byte; it never shows what is there.
+///
+/// ```
+/// let error = shelflife::from_cbor::<u8>(&[0x19, 0x01, 0x00]).unwrap_err();
+/// assert!(error.to_string().starts_with("expected an integer that fits u8 at byte 0;"));
+/// ```
+pub fn from_cbor<T: Decode>(bytes: &[u8]) -> Result<T> {
+    Decoder::value(bytes)
+}
+
+/// A type whose values can be stored.
+///
+/// | type | CBOR |
+/// |---|---|
+/// | integers | integer, in the fewest bytes |
+/// | `f64`, `f32` | float, in the fewest bytes that hold it exactly; all NaNs become one |
+/// | `bool`, `()` | true and false, null |
+/// | `str`, `String`, `char` | text |
+/// | slices, arrays and `Vec` of `u8` | byte string |
+/// | other slices, arrays and `Vec`, tuples | array |
+/// | `BTreeSet`, `HashSet` | array, sorted by the items' bytes |
+/// | `BTreeMap`, `HashMap` | map |
+/// | structs made by [`record!`](crate::record) | map with the fields' names as keys |
+/// | `Option` | null, or what is in it, which must not be null itself |
+/// | `SystemTime`, `Duration` | tags 1001 and 1002 (RFC 9581), exact to the nanosecond |
+/// | [`Value`] | itself |
+///
+/// So `Some(None)` and `Some(())` are refused when encoded, since they would read back as `None`.
+///
+/// Implement it for a type of yours by what it consists of, or see [`Encoder`]:
+///
+/// ```
+/// use shelflife::{Decode, Decoder, Encode, Encoder, Result};
+///
+/// struct UserId(u64);
+///
+/// impl Encode for UserId {
+///     fn encode(&self, to: &mut Encoder) -> Result<()> {
+///         self.0.encode(to)
+///     }
+/// }
+///
+/// impl Decode for UserId {
+///     fn decode(from: &mut Decoder<'_>) -> Result<UserId> {
+///         Ok(UserId(u64::decode(from)?))
+///     }
+/// }
+/// ```
+pub trait Encode {
+    /// Writes `self` as exactly one item.
+    ///
+    /// # Errors
+    /// Those of [`to_cbor`].
+    fn encode(&self, to: &mut Encoder) -> Result<()>;
+
+    /// Writes a slice of `Self`. What `u8` overrides, to make byte strings; not for anyone else.
+    #[doc(hidden)]
+    fn encode_slice(items: &[Self], to: &mut Encoder) -> Result<()>
+    where
+        Self: Sized,
+    {
+        to.array(items.len(), |to| {
+            items.iter().try_for_each(|item| item.encode(to))
+        })
+    }
+}
+
+/// A type whose values can be read back.
+///
+/// Reading is as strict as the type: an integer that does not fit, a text of two characters for a `char`, an array
+/// of another length than the tuple is an error, never a guess. [`Encode`] has the table of types.
+pub trait Decode: Sized {
+    /// Reads exactly one item.
+    ///
+    /// # Errors
+    /// Those of [`from_cbor`].
+    fn decode(from: &mut Decoder<'_>) -> Result<Self>;
+
+    /// Reads many of `Self`. What `u8` overrides, to read byte strings; not for anyone else.
+    #[doc(hidden)]
+    fn decode_vec(from: &mut Decoder<'_>) -> Result<Vec<Self>> {
+        let mut items = Vec::new();
+        from.array(|from| {
+            items.push(Self::decode(from)?);
+            Ok(())
+        })?;
+        Ok(items)
+    }
+}
+
+/// A value of any type: what tools use that show, copy or edit a store without knowing what is in it.
+///
+/// `Display` and `FromStr` are its JSON, on one line: what one writes the other reads back as the same value. What
+/// JSON does not have is written as an object with one member:
+///
+/// | value | JSON |
+/// |---|---|
+/// | bytes | `{"$b64":"3q2+7w=="}`, base64 with padding |
+/// | NaN and the infinities | `{"$float":"NaN"}`, `"Infinity"`, `"-Infinity"` |
+/// | a map with a key that is not text | `{"$map":[[1,"one"],[2,"two"]]}` |
+/// | a tag | `{"$tag":[1002,{"$map":[[1,60]]}]}` |
+/// | a simple value, such as undefined | `{"$simple":23}` |
+///
+/// and a map with text keys that looks like one of these is written as a `$map`. Numbers are exact: `1` is an
+/// integer, `1.0` and `1e0` are floats. Control characters are escaped, so that stored text cannot drive a terminal.
+///
+/// ```
+/// use shelflife::{Value, from_cbor, to_cbor};
+///
+/// let value: Value = r#"{"items":["tea"],"total":3.0,"paid":null}"#.parse()?;
+/// let bytes = to_cbor(&value)?;
+/// // In the order of the encoded keys, the shortest first.
+/// assert_eq!(
+///     from_cbor::<Value>(&bytes)?.to_string(),
+///     r#"{"paid":null,"items":["tea"],"total":3.0}"#,
+/// );
+/// assert_eq!(value.get("total"), Some(&Value::Float(3.0)));
+/// # Ok::<(), shelflife::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Null.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// An integer, from -2^64 to 2^64 - 1: what is beyond cannot be encoded.
+    Integer(i128),
+    /// A float. NaN is not equal to itself here either.
+    Float(f64),
+    /// A byte string.
+    Bytes(Vec<u8>),
+    /// A text string.
+    Text(String),
+    /// An array.
+    Array(Vec<Value>),
+    /// A map. Decoded and parsed ones are in the order of the encoded keys; any order can be encoded.
+    Map(Vec<(Value, Value)>),
+    /// A tag and what it tags. The content is not checked against the tag's meaning.
+    Tag(u64, Box<Value>),
+    /// One of CBOR's simple values that are not booleans or null; 23 is "undefined".
+    Simple(u8),
+}
+
+impl Value {
+    /// The value at a text key, if this is a map that has it.
+    ///
+    /// Looks at each entry in turn.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        match self {
+            Value::Map(entries) => entries
+                .iter()
+                .find(|(found, _)| matches!(found, Value::Text(text) if text == key))
+                .map(|(_, value)| value),
+            _ => None,
+        }
+    }
+}
+
+impl Encode for Value {
+    fn encode(&self, to: &mut Encoder) -> Result<()> {
+        match self {
+            Value::Null => to.null(),
+            Value::Bool(value) => to.bool(*value),
+            Value::Integer(value) => to.integer(*value),
+            Value::Float(value) => to.float(*value),
+            Value::Bytes(bytes) => to.bytes(bytes),
+            Value::Text(text) => to.text(text),
+            Value::Array(items) => items.encode(to),
+            Value::Map(entries) => to.map(entries.len(), |map| {
+                entries
+                    .iter()
+                    .try_for_each(|(key, value)| map.insert(key, value))
+            }),
+            Value::Tag(number, content) => to.tag(*number, |to| content.encode(to)),
+            Value::Simple(number) => to.simple(*number),
+        }
+    }
+}
+
+impl Decode for Value {
+    fn decode(from: &mut Decoder<'_>) -> Result<Value> {
+        Ok(match from.head()? {
+            Head::Null => Value::Null,
+            Head::Bool(value) => Value::Bool(value),
+            Head::Unsigned(number) => Value::Integer(i128::from(number)),
+            Head::Negative(number) => Value::Integer(!i128::from(number)),
+            Head::Float(value) => Value::Float(value),
+            Head::Bytes(len) => Value::Bytes(from.bytes_of(len)?.to_vec()),
+            Head::Text(len) => Value::Text(from.text_of(len)?.to_owned()),
+            Head::Array(len) => {
+                let mut items = Vec::new();
+                from.items_of(len, |from| {
+                    items.push(Value::decode(from)?);
+                    Ok(())
+                })?;
+                Value::Array(items)
+            }
+            Head::Map(len) => {
+                let mut entries = Vec::new();
+                from.entries_of(len, Value::decode, |from, key| {
+                    entries.push((key, Value::decode(from)?));
+                    Ok(())
+                })?;
+                Value::Map(entries)
+            }
+            Head::Tag(number) => Value::Tag(number, Box::new(from.deeper(Value::decode)?)),
+            Head::Simple(number) => Value::Simple(number),
+        })
+    }
+}
+
+/// As JSON, on one line.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        json::write(self, f)
+    }
+}
+
+/// From JSON (RFC 8259), strictly: duplicate keys, integers beyond what CBOR holds, floats beyond `f64` and nesting
+/// that could not be stored are errors of the kind [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that
+/// say at which byte.
+impl FromStr for Value {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Value> {
+        json::read(text)
+    }
+}
+
+macro_rules! from {
+    ($($type:ty => $make:expr),* $(,)?) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Value {
+                $make(value.into())
+            }
+        }
+    )*};
+}
+
+from! {
+    bool => Value::Bool,
+    i32 => Value::Integer,
+    i64 => Value::Integer,
+    u32 => Value::Integer,
+    u64 => Value::Integer,
+    f64 => Value::Float,
+    &str => Value::Text,
+    String => Value::Text,
+    Vec<Value> => Value::Array,
+}

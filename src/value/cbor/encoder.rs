@@ -1,0 +1,381 @@
+//! From values to bytes.
+
+use std::fmt;
+use std::mem;
+use std::ops::Range;
+
+use super::{
+    ARRAY, BYTES, FALSE, LEVELS, MAP, NEGATIVE, NULL, SIMPLE, TAG, TEXT, TRUE, UNSIGNED, length,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::value::Encode;
+use crate::value::float::Shortest;
+
+/// Writes one value as CBOR; what an [`Encode`] gets to write to.
+///
+/// Each method writes one item, and an `Encode` writes exactly one: arrays and maps say how many items they hold,
+/// and what does not add up is an error, so that nobody's `Encode` can store what could not be read back.
+///
+/// ```
+/// use shelflife::{Encode, Encoder, Result, to_cbor};
+///
+/// struct Point { x: i32, y: i32 }
+///
+/// impl Encode for Point {
+///     fn encode(&self, to: &mut Encoder) -> Result<()> {
+///         to.array(2, |to| {
+///             self.x.encode(to)?;
+///             self.y.encode(to)
+///         })
+///     }
+/// }
+/// assert_eq!(to_cbor(&Point { x: 1, y: -1 })?, [0x82, 0x01, 0x20]);
+/// # Ok::<(), shelflife::Error>(())
+/// ```
+pub struct Encoder {
+    bytes: Vec<u8>,
+    /// How many items were written in the array, map entry or tag that is being written.
+    items: usize,
+    levels: usize,
+}
+
+impl Encoder {
+    pub(in crate::value) fn value<T: Encode + ?Sized>(value: &T) -> Result<Vec<u8>> {
+        let mut to = Encoder {
+            bytes: Vec::new(),
+            items: 0,
+            levels: LEVELS,
+        };
+        to.counted(1, |to| value.encode(to))?;
+        Ok(to.bytes)
+    }
+
+    /// Writes null.
+    pub fn null(&mut self) -> Result<()> {
+        self.head(SIMPLE, u64::from(NULL));
+        Ok(())
+    }
+
+    /// Writes true or false.
+    pub fn bool(&mut self, value: bool) -> Result<()> {
+        self.head(SIMPLE, u64::from(if value { TRUE } else { FALSE }));
+        Ok(())
+    }
+
+    /// Writes an integer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] outside of -2^64 to 2^64 - 1, which is as far as CBOR's integers go.
+    pub fn integer(&mut self, value: i128) -> Result<()> {
+        // A negative integer n is stored as -1 - n, which is what its bits inverted are.
+        let (major, magnitude) = if value < 0 {
+            (NEGATIVE, !value)
+        } else {
+            (UNSIGNED, value)
+        };
+        let magnitude = u64::try_from(magnitude).map_err(|_| integer_beyond())?;
+        self.head(major, magnitude);
+        Ok(())
+    }
+
+    /// Writes a float, in 2, 4 or 8 bytes, whichever are the fewest that hold it exactly. All NaNs become one.
+    pub fn float(&mut self, value: f64) -> Result<()> {
+        self.items = self.items.wrapping_add(1);
+        match Shortest::of(value) {
+            Shortest::Half(bits) => self.initial(SIMPLE | 25, &bits.to_be_bytes()),
+            Shortest::Single(bits) => self.initial(SIMPLE | 26, &bits.to_be_bytes()),
+            Shortest::Double(bits) => self.initial(SIMPLE | 27, &bits.to_be_bytes()),
+        }
+        Ok(())
+    }
+
+    /// Writes a byte string.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.head(BYTES, length(bytes.len()));
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Writes a text string.
+    pub fn text(&mut self, text: &str) -> Result<()> {
+        self.head(TEXT, length(text.len()));
+        self.bytes.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    /// Writes one of CBOR's simple values that are not booleans or null, such as 23, "undefined".
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for 20 to 22, which are false, true and null, and 24 to 31, which do not exist.
+    pub fn simple(&mut self, value: u8) -> Result<()> {
+        if matches!(value, FALSE..=NULL | 24..=31) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("{value} is not the number of a simple value"),
+            )
+            .advise("use 0 to 19, 23, or 32 to 255"));
+        }
+        self.head(SIMPLE, u64::from(value));
+        Ok(())
+    }
+
+    /// Writes an array of `len` items, which `write` writes one by one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it writes more or fewer, [`ErrorKind::TooLarge`] at the 65th level of nesting.
+    pub fn array(
+        &mut self,
+        len: usize,
+        write: impl FnOnce(&mut Encoder) -> Result<()>,
+    ) -> Result<()> {
+        self.head(ARRAY, length(len));
+        self.deeper(|to| to.counted(len, write))
+    }
+
+    /// Writes a map of `len` entries, which `write` inserts in any order.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it inserts more or fewer, or two with the same key; [`ErrorKind::TooLarge`] at
+    /// the 65th level of nesting.
+    ///
+    /// ```
+    /// use shelflife::{Encode, Encoder, Result, to_cbor};
+    ///
+    /// struct Point { x: i32, y: i32 }
+    ///
+    /// impl Encode for Point {
+    ///     fn encode(&self, to: &mut Encoder) -> Result<()> {
+    ///         to.map(2, |map| {
+    ///             map.insert("y", &self.y)?;
+    ///             map.insert("x", &self.x)
+    ///         })
+    ///     }
+    /// }
+    /// assert_eq!(to_cbor(&Point { x: 1, y: 2 })?, b"\xA2\x61x\x01\x61y\x02");
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn map(
+        &mut self,
+        len: usize,
+        write: impl FnOnce(&mut MapEncoder<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.head(MAP, length(len));
+        self.sorted(len, write)
+    }
+
+    /// Writes a tag and its content, one item, which `write` writes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it writes none or several, [`ErrorKind::TooLarge`] at the 65th level of nesting.
+    pub fn tag(
+        &mut self,
+        number: u64,
+        write: impl FnOnce(&mut Encoder) -> Result<()>,
+    ) -> Result<()> {
+        self.head(TAG, number);
+        self.deeper(|to| to.counted(1, write))
+    }
+
+    /// An array whose items come in no particular order and are written in that of their bytes.
+    pub(in crate::value) fn set<T: Encode>(
+        &mut self,
+        len: usize,
+        items: impl Iterator<Item = T>,
+    ) -> Result<()> {
+        self.head(ARRAY, length(len));
+        self.sorted(len, |set| {
+            for item in items {
+                set.entry(|to| to.counted(1, |to| item.encode(to)), |_| Ok(()))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes what must not be null, so that it can be told from `None`.
+    pub(in crate::value) fn some<T: Encode>(&mut self, value: &T) -> Result<()> {
+        let start = self.bytes.len();
+        value.encode(self)?;
+        if self.bytes.get(start..) == Some(&[SIMPLE | NULL]) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a `Some` whose content is null would read back as `None`",
+            )
+            .advise("give the two cases different types or names"));
+        }
+        Ok(())
+    }
+
+    /// Writes one item that is CBOR already: checked, and encoded at this level of nesting or a deeper one.
+    pub(crate) fn raw(&mut self, item: &[u8]) {
+        self.items = self.items.wrapping_add(1);
+        self.bytes.extend_from_slice(item);
+    }
+
+    fn sorted(
+        &mut self,
+        len: usize,
+        write: impl FnOnce(&mut MapEncoder<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let spans = self.deeper(|to| {
+            let mut map = MapEncoder {
+                to,
+                spans: Vec::new(),
+            };
+            write(&mut map)?;
+            Ok(map.spans)
+        })?;
+        if spans.len() != len {
+            return Err(miscounted(len, spans.len()));
+        }
+        self.sort(spans)
+    }
+
+    fn sort(&mut self, mut spans: Vec<Span>) -> Result<()> {
+        let key = |span: &Span| self.bytes.get(span.key.clone()).unwrap_or_default();
+        if spans.is_sorted_by(|a, b| key(a) < key(b)) {
+            return Ok(());
+        }
+        let start = spans.first().map_or(0, |span| span.key.start);
+        spans.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+        if !spans.is_sorted_by(|a, b| key(a) < key(b)) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "two keys of a map, or items of a set, encode alike",
+            ));
+        }
+        let mut body = Vec::new();
+        for span in spans {
+            body.extend_from_slice(self.bytes.get(span.key.start..span.end).unwrap_or_default());
+        }
+        self.bytes.truncate(start);
+        self.bytes.append(&mut body);
+        Ok(())
+    }
+
+    fn counted(
+        &mut self,
+        len: usize,
+        write: impl FnOnce(&mut Encoder) -> Result<()>,
+    ) -> Result<()> {
+        let outer = mem::replace(&mut self.items, 0);
+        write(self)?;
+        let written = mem::replace(&mut self.items, outer);
+        if written == len {
+            Ok(())
+        } else {
+            Err(miscounted(len, written))
+        }
+    }
+
+    fn deeper<T>(&mut self, write: impl FnOnce(&mut Encoder) -> Result<T>) -> Result<T> {
+        let outer = self.levels;
+        self.levels = outer.checked_sub(1).ok_or_else(|| {
+            Error::new(
+                ErrorKind::TooLarge,
+                format!("a value is nested deeper than {LEVELS} levels"),
+            )
+        })?;
+        let written = write(self)?;
+        self.levels = outer;
+        Ok(written)
+    }
+
+    /// The start of an item: its major type, and a number in as few bytes as hold it.
+    fn head(&mut self, major: u8, number: u64) {
+        self.items = self.items.wrapping_add(1);
+        if let Ok(number) = u8::try_from(number) {
+            if number < 24 {
+                self.bytes.push(major | number);
+            } else {
+                self.initial(major | 24, &[number]);
+            }
+        } else if let Ok(number) = u16::try_from(number) {
+            self.initial(major | 25, &number.to_be_bytes());
+        } else if let Ok(number) = u32::try_from(number) {
+            self.initial(major | 26, &number.to_be_bytes());
+        } else {
+            self.initial(major | 27, &number.to_be_bytes());
+        }
+    }
+
+    fn initial(&mut self, byte: u8, number: &[u8]) {
+        self.bytes.push(byte);
+        self.bytes.extend_from_slice(number);
+    }
+}
+
+/// Only how much there is, not what.
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder")
+            .field("size_bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where an entry of a map stands in the bytes.
+struct Span {
+    key: Range<usize>,
+    end: usize,
+}
+
+/// Writes the entries of one map, see [`Encoder::map`].
+pub struct MapEncoder<'a> {
+    to: &'a mut Encoder,
+    spans: Vec<Span>,
+}
+
+impl MapEncoder<'_> {
+    /// Writes one entry.
+    ///
+    /// # Errors
+    /// Those of encoding the key or the value.
+    pub fn insert<K, V>(&mut self, key: &K, value: &V) -> Result<()>
+    where
+        K: Encode + ?Sized,
+        V: Encode + ?Sized,
+    {
+        self.entry(
+            |to| to.counted(1, |to| key.encode(to)),
+            |to| to.counted(1, |to| value.encode(to)),
+        )
+    }
+
+    fn entry(
+        &mut self,
+        key: impl FnOnce(&mut Encoder) -> Result<()>,
+        value: impl FnOnce(&mut Encoder) -> Result<()>,
+    ) -> Result<()> {
+        let start = self.to.bytes.len();
+        key(self.to)?;
+        let key = start..self.to.bytes.len();
+        value(self.to)?;
+        let end = self.to.bytes.len();
+        self.spans.push(Span { key, end });
+        Ok(())
+    }
+}
+
+/// Only how much there is, not what.
+impl fmt::Debug for MapEncoder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapEncoder")
+            .field("len", &self.spans.len())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(in crate::value) fn integer_beyond() -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        "an integer is beyond the -2^64 to 2^64 - 1 that CBOR holds",
+    )
+    .advise("store it as text or as bytes")
+}
+
+fn miscounted(announced: usize, written: usize) -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        format!("an `Encode` announced {announced} items and wrote {written}"),
+    )
+}

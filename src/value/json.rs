@@ -1,0 +1,748 @@
+//! JSON (RFC 8259) for [`Value`]: strict, exact, and with an escape for all that JSON lacks.
+//!
+//! The escapes are objects with one member, whose key starts with a dollar sign; `Value` documents them. A map that
+//! looks like one is written as a `$map`, so that everything reads back as what it was.
+//!
+//! The reader keeps what is open on the heap, not on the stack, so that nesting cannot overflow it.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::as_conversions
+)]
+
+use std::fmt;
+use std::fmt::Write;
+
+use super::base64::Base64;
+use super::cbor::LEVELS;
+use super::{Value, to_cbor};
+use crate::error::{Error, ErrorKind, Result};
+
+const BYTES: &str = "$b64";
+const FLOAT: &str = "$float";
+const MAP: &str = "$map";
+const SIMPLE: &str = "$simple";
+const TAG: &str = "$tag";
+
+pub(super) fn write(value: &Value, out: &mut impl Write) -> fmt::Result {
+    match value {
+        Value::Null => out.write_str("null"),
+        Value::Bool(value) => write!(out, "{value}"),
+        Value::Integer(value) => write!(out, "{value}"),
+        // Debug, unlike Display, always has a point or an exponent, so that it reads back as a float.
+        Value::Float(value) if value.is_finite() => write!(out, "{value:?}"),
+        Value::Float(value) => write!(out, r#"{{"{FLOAT}":"{}"}}"#, non_finite_name(*value)),
+        Value::Bytes(bytes) => {
+            let text = Base64::Standard.encode(bytes);
+            write!(out, r#"{{"{BYTES}":"{text}"}}"#)
+        }
+        Value::Text(text) => write_text(text, out),
+        Value::Array(items) => write_list(items, out, ['[', ']'], |item, out| write(item, out)),
+        Value::Map(entries) if fits_an_object(entries) => {
+            write_list(entries, out, ['{', '}'], |(key, value), out| {
+                write(key, out)?;
+                out.write_char(':')?;
+                write(value, out)
+            })
+        }
+        Value::Map(entries) => {
+            write!(out, r#"{{"{MAP}":"#)?;
+            write_list(entries, out, ['[', ']'], |(key, value), out| {
+                out.write_char('[')?;
+                write(key, out)?;
+                out.write_char(',')?;
+                write(value, out)?;
+                out.write_char(']')
+            })?;
+            out.write_char('}')
+        }
+        Value::Tag(number, content) => {
+            write!(out, r#"{{"{TAG}":[{number},"#)?;
+            write(content, out)?;
+            out.write_str("]}")
+        }
+        Value::Simple(number) => write!(out, r#"{{"{SIMPLE}":{number}}}"#),
+    }
+}
+
+fn write_list<T, W: Write>(
+    items: &[T],
+    out: &mut W,
+    [open, close]: [char; 2],
+    mut write: impl FnMut(&T, &mut W) -> fmt::Result,
+) -> fmt::Result {
+    out.write_char(open)?;
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.write_char(',')?;
+        }
+        write(item, out)?;
+    }
+    out.write_char(close)
+}
+
+fn write_text(text: &str, out: &mut impl Write) -> fmt::Result {
+    out.write_char('"')?;
+    for character in text.chars() {
+        match character {
+            '"' => out.write_str("\\\"")?,
+            '\\' => out.write_str("\\\\")?,
+            '\n' => out.write_str("\\n")?,
+            '\r' => out.write_str("\\r")?,
+            '\t' => out.write_str("\\t")?,
+            // All of them are below U+00A0.
+            control if control.is_control() => write!(out, "\\u{:04x}", u32::from(control))?,
+            other => out.write_char(other)?,
+        }
+    }
+    out.write_char('"')
+}
+
+fn fits_an_object(entries: &[(Value, Value)]) -> bool {
+    match entries {
+        [(Value::Text(key), _)] => ![BYTES, FLOAT, MAP, SIMPLE, TAG].contains(&key.as_str()),
+        _ => entries.iter().all(|(key, _)| matches!(key, Value::Text(_))),
+    }
+}
+
+fn non_finite_name(value: f64) -> &'static str {
+    if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
+    }
+}
+
+const TOO_DEEP: &str = "nesting deeper than can be stored";
+
+/// An array or object that is not closed yet.
+enum Open {
+    Array(Vec<Value>),
+    /// Where it began, the entries so far, and the key whose value comes next.
+    Object(usize, Vec<(Value, Value)>, String),
+}
+
+pub(super) fn read(text: &str) -> Result<Value> {
+    let mut from = Reader {
+        rest: text,
+        size_bytes: text.len(),
+    };
+    let value = from.value()?;
+    from.space();
+    if !from.rest.is_empty() {
+        return Err(from.expected("nothing after the value"));
+    }
+    // Nothing is accepted that could not be stored.
+    if to_cbor(&value).is_err() {
+        return Err(from.error_at(0, TOO_DEEP));
+    }
+    Ok(value)
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+    size_bytes: usize,
+}
+
+impl Reader<'_> {
+    fn value(&mut self) -> Result<Value> {
+        let mut open = Vec::new();
+        loop {
+            // A level of a value takes up to three of JSON, and a scalar one more.
+            if open.len() > LEVELS.saturating_mul(4) {
+                return Err(self.error(TOO_DEEP));
+            }
+            self.space();
+            let start = self.offset();
+            let mut value = if self.eat('[') {
+                self.space();
+                if !self.eat(']') {
+                    open.push(Open::Array(Vec::new()));
+                    continue;
+                }
+                Value::Array(Vec::new())
+            } else if self.eat('{') {
+                self.space();
+                if !self.eat('}') {
+                    let key = self.key()?;
+                    open.push(Open::Object(start, Vec::new(), key));
+                    continue;
+                }
+                Value::Map(Vec::new())
+            } else {
+                self.scalar()?
+            };
+            // The value may be the last of what it is in, and that of what that is in.
+            loop {
+                self.space();
+                value = match open.pop() {
+                    None => return Ok(value),
+                    Some(Open::Array(mut items)) => {
+                        items.push(value);
+                        if self.eat(',') {
+                            open.push(Open::Array(items));
+                            break;
+                        }
+                        self.need(']', "a comma or the end of the array")?;
+                        Value::Array(items)
+                    }
+                    Some(Open::Object(start, mut entries, key)) => {
+                        entries.push((Value::Text(key), value));
+                        if self.eat(',') {
+                            self.space();
+                            let key = self.key()?;
+                            open.push(Open::Object(start, entries, key));
+                            break;
+                        }
+                        self.need('}', "a comma or the end of the object")?;
+                        self.object(start, entries)?
+                    }
+                };
+            }
+        }
+    }
+
+    fn scalar(&mut self) -> Result<Value> {
+        for (word, value) in [
+            ("null", Value::Null),
+            ("true", Value::Bool(true)),
+            ("false", Value::Bool(false)),
+        ] {
+            if let Some(rest) = self.rest.strip_prefix(word) {
+                self.rest = rest;
+                return Ok(value);
+            }
+        }
+        if self.rest.starts_with('"') {
+            self.text().map(Value::Text)
+        } else if self
+            .rest
+            .starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+        {
+            self.number()
+        } else {
+            Err(self.expected("a value"))
+        }
+    }
+
+    fn number(&mut self) -> Result<Value> {
+        let (whole, start) = (self.rest, self.offset());
+        self.eat('-');
+        if !self.eat('0') {
+            self.digits()?;
+        }
+        let mut is_integer = true;
+        if self.eat('.') {
+            is_integer = false;
+            self.digits()?;
+        }
+        if self.eat('e') || self.eat('E') {
+            is_integer = false;
+            if !self.eat('+') {
+                self.eat('-');
+            }
+            self.digits()?;
+        }
+        let number = taken(whole, self.rest);
+        if is_integer {
+            number
+                .parse()
+                .ok()
+                .filter(|integer| (-1_i128 << 64..1 << 64).contains(integer))
+                .map(Value::Integer)
+                .ok_or_else(|| {
+                    self.error_at(start, "an integer beyond -2^64 to 2^64 - 1")
+                        .advise("write it with a fraction for a float, or as text")
+                })
+        } else {
+            number
+                .parse()
+                .ok()
+                .filter(|float: &f64| float.is_finite())
+                .map(Value::Float)
+                .ok_or_else(|| self.error_at(start, "a number beyond what a float holds"))
+        }
+    }
+
+    fn digits(&mut self) -> Result<()> {
+        let rest = self.rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        if rest.len() == self.rest.len() {
+            return Err(self.expected("a digit"));
+        }
+        self.rest = rest;
+        Ok(())
+    }
+
+    fn key(&mut self) -> Result<String> {
+        if !self.rest.starts_with('"') {
+            return Err(self.expected("a key in double quotes"));
+        }
+        let key = self.text()?;
+        self.space();
+        self.need(':', "a colon")?;
+        Ok(key)
+    }
+
+    fn text(&mut self) -> Result<String> {
+        let mut text = String::new();
+        self.need('"', "text in double quotes")?;
+        loop {
+            let stop = |c: char| c == '"' || c == '\\' || c < ' ';
+            let rest = self.rest.trim_start_matches(|c| !stop(c));
+            text.push_str(taken(self.rest, rest));
+            self.rest = rest;
+            if self.eat('"') {
+                return Ok(text);
+            } else if self.eat('\\') {
+                text.push(self.escape()?);
+            } else if self.rest.is_empty() {
+                return Err(self.expected("the end of the text"));
+            } else {
+                return Err(self.error("a control character that is not escaped"));
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char> {
+        let start = self.offset();
+        let mut rest = self.rest.chars();
+        let letter = rest.next();
+        self.rest = rest.as_str();
+        match letter {
+            Some(same @ ('"' | '\\' | '/')) => Ok(same),
+            Some('b') => Ok('\u{8}'),
+            Some('f') => Ok('\u{c}'),
+            Some('n') => Ok('\n'),
+            Some('r') => Ok('\r'),
+            Some('t') => Ok('\t'),
+            Some('u') => {
+                let first = self.hex()?;
+                // Beyond the first 65,536 characters UTF-16 needs two units, the second of a range of its own.
+                let mut units = vec![first];
+                if (0xD800..0xDC00).contains(&first)
+                    && let Some(rest) = self.rest.strip_prefix("\\u")
+                {
+                    self.rest = rest;
+                    units.push(self.hex()?);
+                }
+                match String::from_utf16(&units) {
+                    Ok(text) => text.chars().next(),
+                    Err(_) => None,
+                }
+                .ok_or_else(|| self.error_at(start, "half of a surrogate pair"))
+            }
+            _ => Err(self.error_at(start, "an escape that JSON does not have")),
+        }
+    }
+
+    fn hex(&mut self) -> Result<u16> {
+        let digits = self
+            .rest
+            .split_at_checked(4)
+            .filter(|(digits, _)| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits {
+            Some((digits, rest)) => {
+                self.rest = rest;
+                u16::from_str_radix(digits, 16).map_err(|_| self.expected("four hex digits"))
+            }
+            None => Err(self.expected("four hex digits")),
+        }
+    }
+
+    /// What a closed object stands for: a map, or what JSON has no notation for.
+    fn object(&self, start: usize, mut entries: Vec<(Value, Value)>) -> Result<Value> {
+        let escape = match entries.as_slice() {
+            [(Value::Text(key), _)] => key.clone(),
+            _ => String::new(),
+        };
+        let content = match escape.as_str() {
+            BYTES | FLOAT | MAP | SIMPLE | TAG => entries.pop().map(|(_, content)| content),
+            _ => None,
+        };
+        let Some(content) = content else {
+            return self.map(start, entries);
+        };
+        let value = match (escape.as_str(), content) {
+            (BYTES, Value::Text(text)) => Base64::Standard.decode(&text).map(Value::Bytes),
+            (FLOAT, Value::Text(text)) => [f64::NAN, f64::INFINITY, f64::NEG_INFINITY]
+                .into_iter()
+                .find(|float| non_finite_name(*float) == text)
+                .map(Value::Float),
+            (SIMPLE, Value::Integer(number)) => u8::try_from(number)
+                .ok()
+                .map(Value::Simple)
+                .filter(|simple| to_cbor(simple).is_ok()),
+            (TAG, Value::Array(items)) => match <[Value; 2]>::try_from(items) {
+                Ok([Value::Integer(number), content]) => u64::try_from(number)
+                    .ok()
+                    .map(|number| Value::Tag(number, Box::new(content))),
+                _ => None,
+            },
+            (MAP, Value::Array(items)) => {
+                let entries: Option<Vec<_>> = items.into_iter().map(pair).collect();
+                match entries {
+                    Some(entries) => return self.map(start, entries),
+                    None => None,
+                }
+            }
+            _ => None,
+        };
+        value.ok_or_else(|| {
+            self.error_at(start, &format!("something else than `{escape}` stands for"))
+                .advise(r#"write a map with this one key as {"$map":[[key,value]]}"#)
+        })
+    }
+
+    /// In the order of the encoded keys, as if it had been stored and read.
+    fn map(&self, start: usize, entries: Vec<(Value, Value)>) -> Result<Value> {
+        let mut keyed = Vec::new();
+        for (key, value) in entries {
+            let encoded = to_cbor(&key).map_err(|_| self.error_at(start, TOO_DEEP))?;
+            keyed.push((encoded, (key, value)));
+        }
+        keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        if !keyed.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Err(self.error_at(start, "a map in which a key repeats"));
+        }
+        Ok(Value::Map(
+            keyed.into_iter().map(|(_, entry)| entry).collect(),
+        ))
+    }
+
+    fn space(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+    }
+
+    fn eat(&mut self, character: char) -> bool {
+        match self.rest.strip_prefix(character) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn need(&mut self, character: char, what: &str) -> Result<()> {
+        if self.eat(character) {
+            Ok(())
+        } else {
+            Err(self.expected(what))
+        }
+    }
+
+    fn offset(&self) -> usize {
+        self.size_bytes.saturating_sub(self.rest.len())
+    }
+
+    fn expected(&self, what: &str) -> Error {
+        let offset = self.offset();
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("expected {what} at byte {offset} of the JSON text"),
+        )
+    }
+
+    fn error(&self, what: &str) -> Error {
+        self.error_at(self.offset(), what)
+    }
+
+    fn error_at(&self, offset: usize, what: &str) -> Error {
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("found {what} at byte {offset} of the JSON text"),
+        )
+    }
+}
+
+fn pair(item: Value) -> Option<(Value, Value)> {
+    match item {
+        Value::Array(items) => <[Value; 2]>::try_from(items)
+            .ok()
+            .map(<(Value, Value)>::from),
+        _ => None,
+    }
+}
+
+/// What of `before` comes before `rest`, its end.
+fn taken<'a>(before: &'a str, rest: &str) -> &'a str {
+    let len = before.len().saturating_sub(rest.len());
+    before.get(..len).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::as_conversions
+)]
+mod tests {
+    use super::*;
+    use crate::value::from_cbor;
+    use crate::value::tests::Random;
+
+    fn read(json: &str) -> Value {
+        json.parse()
+            .unwrap_or_else(|error| panic!("{json}: {error}"))
+    }
+
+    fn refused(json: &str) -> String {
+        let error = json.parse::<Value>().expect_err(json);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{json}");
+        error.to_string()
+    }
+
+    #[test]
+    fn random_values_read_back_from_their_json() {
+        let (mut random, seed) = Random::new();
+        for case in 0..20_000 {
+            let value = random.value(4);
+            let json = value.to_string();
+            let back: Value = json.parse().unwrap_or_else(|error| {
+                panic!("SHELF_FUZZ_SEED={seed}, case {case}: {error}: {json}")
+            });
+            let bytes = to_cbor(&value).unwrap();
+            assert_eq!(
+                to_cbor(&back).unwrap(),
+                bytes,
+                "seed {seed}, case {case}: {json}"
+            );
+            // Read maps are in the order of stored ones, so their JSON is one and the same.
+            let stored: Value = from_cbor(&bytes).unwrap();
+            assert_eq!(back.to_string(), stored.to_string(), "{json}");
+            assert!(!json.contains(|c: char| c.is_control()), "{json:?}");
+        }
+    }
+
+    #[test]
+    fn integers_and_floats_are_told_apart_and_exact() {
+        for (json, value) in [
+            ("1", Value::Integer(1)),
+            ("1.0", Value::Float(1.0)),
+            ("1e0", Value::Float(1.0)),
+            ("1E+2", Value::Float(100.0)),
+            ("-0", Value::Integer(0)),
+            ("-0.0", Value::Float(-0.0)),
+            ("9007199254740993", Value::Integer((1 << 53) + 1)),
+            ("9223372036854775808", Value::Integer(1 << 63)),
+            ("18446744073709551615", Value::Integer((1 << 64) - 1)),
+            ("-18446744073709551616", Value::Integer(-(1 << 64))),
+            ("0.1", Value::Float(0.1)),
+            ("1e-400", Value::Float(0.0)),
+            ("4.9e-324", Value::Float(5e-324)),
+            (
+                "123456789012345678901234567890.0",
+                Value::Float(1.234_567_890_123_456_8e29),
+            ),
+        ] {
+            assert_eq!(read(json), value, "{json}");
+            let again = read(&value.to_string());
+            assert_eq!(again, value, "{json}");
+        }
+        assert_eq!(Value::Float(-0.0).to_string(), "-0.0");
+        assert_eq!(Value::Float(1e21).to_string(), "1e21");
+        assert_eq!(Value::Float(1e15).to_string(), "1000000000000000.0");
+        for beyond in [
+            "18446744073709551616",
+            "-18446744073709551617",
+            "170141183460469231731687303715884105728",
+            "1e309",
+            "-1e309",
+        ] {
+            assert!(refused(beyond).contains("beyond"), "{beyond}");
+        }
+    }
+
+    #[test]
+    fn escapes_give_what_json_lacks() {
+        for (json, value) in [
+            (r#"{"$b64":""}"#, Value::Bytes(vec![])),
+            (
+                r#"{"$b64":"3q2+7w=="}"#,
+                Value::Bytes(vec![0xDE, 0xAD, 0xBE, 0xEF]),
+            ),
+            (r#"{"$float":"Infinity"}"#, Value::Float(f64::INFINITY)),
+            (r#"{"$float":"-Infinity"}"#, Value::Float(f64::NEG_INFINITY)),
+            (r#"{"$simple":23}"#, Value::Simple(23)),
+            (r#"{"$tag":[1,null]}"#, Value::Tag(1, Box::new(Value::Null))),
+            (
+                r#"{"$map":[[1,2]]}"#,
+                Value::Map(vec![(1.into(), 2.into())]),
+            ),
+        ] {
+            assert_eq!(read(json), value);
+            assert_eq!(value.to_string(), json);
+        }
+        assert!(matches!(read(r#"{"$float":"NaN"}"#), Value::Float(nan) if nan.is_nan()));
+    }
+
+    #[test]
+    fn a_map_that_looks_like_an_escape_is_still_a_map() {
+        for key in [BYTES, FLOAT, MAP, SIMPLE, TAG] {
+            for content in ["YQ==".into(), 23.into(), Value::Array(vec![])] {
+                let value = Value::Map(vec![(key.into(), content)]);
+                let json = value.to_string();
+                assert!(json.starts_with(r#"{"$map":[["$"#), "{json}");
+                assert_eq!(read(&json), value);
+            }
+            let two = format!(r#"{{"a":1,"{key}":2}}"#);
+            assert_eq!(read(&two).to_string(), two);
+        }
+        // Only the names that mean something are taken.
+        assert_eq!(read(r#"{"$ref":1}"#).to_string(), r#"{"$ref":1}"#);
+        assert_eq!(read(r#"{"$":1}"#).to_string(), r#"{"$":1}"#);
+    }
+
+    #[test]
+    fn an_escape_that_makes_no_sense_is_refused() {
+        for json in [
+            r#"{"$b64":1}"#,
+            r#"{"$b64":"YQ"}"#,
+            r#"{"$b64":"YR=="}"#,
+            r#"{"$float":"nan"}"#,
+            r#"{"$float":1.0}"#,
+            r#"{"$map":{}}"#,
+            r#"{"$map":[1]}"#,
+            r#"{"$map":[[1]]}"#,
+            r#"{"$map":[[1,2,3]]}"#,
+            r#"{"$simple":20}"#,
+            r#"{"$simple":24}"#,
+            r#"{"$simple":256}"#,
+            r#"{"$simple":-1}"#,
+            r#"{"$tag":[1]}"#,
+            r#"{"$tag":[-1,1]}"#,
+            r#"{"$tag":["a",1]}"#,
+            r#"{"$tag":[18446744073709551616,1]}"#,
+        ] {
+            refused(json);
+            refused(&format!("[1,{json}]"));
+        }
+        assert_eq!(
+            refused(r#" [{"$b64":1}]"#),
+            "found something else than `$b64` stands for at byte 2 of the JSON text; \
+             write a map with this one key as {\"$map\":[[key,value]]}"
+        );
+    }
+
+    #[test]
+    fn texts_come_back_and_nothing_in_them_reaches_a_terminal() {
+        let text = "\u{0}\u{1b}[2J\u{7f}\u{9b}\"\\/\n\r\t\u{8}\u{c}ü水𐅑\u{10FFFF}";
+        let json = Value::from(text).to_string();
+        assert_eq!(
+            json,
+            "\"\\u0000\\u001b[2J\\u007f\\u009b\\\"\\\\/\\n\\r\\t\\u0008\\u000cü水𐅑\u{10FFFF}\""
+        );
+        assert_eq!(read(&json), Value::from(text));
+        assert_eq!(
+            read(r#""\"\\\/\b\f\n\r\t\u00fc\u6C34\ud800\uDD51""#),
+            Value::from("\"\\/\u{8}\u{c}\n\r\tü水𐅑")
+        );
+    }
+
+    #[test]
+    fn space_may_stand_between_everything() {
+        let spaced = " \t\r\n{ \"a\" : [ 1 , { } , [ ] ] , \"b\" : null } \n";
+        assert_eq!(read(spaced).to_string(), r#"{"a":[1,{},[]],"b":null}"#);
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_with_its_place() {
+        for json in [
+            "",
+            " ",
+            "nul",
+            "nulll",
+            "True",
+            "NaN",
+            "Infinity",
+            "-",
+            "+1",
+            "01",
+            "-01",
+            "1.",
+            ".5",
+            "1.e1",
+            "1e",
+            "1e+",
+            "0x1",
+            "1 2",
+            "[",
+            "]",
+            "[1",
+            "[1,",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[1}",
+            "{",
+            "{}}",
+            "{a:1}",
+            "{'a':1}",
+            r#"{"a"}"#,
+            r#"{"a":}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":1]"#,
+            r#"{"a" 1}"#,
+            r#"{1:2}"#,
+            r#"{"a":1 "b":2}"#,
+            "\"",
+            "\"a",
+            "\"\\",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\\u+123\"",
+            "\"\\ud800\"",
+            "\"\\ud800x\"",
+            "\"\\ud800\\u0041\"",
+            "\"\\ud800\\n\"",
+            "\"\\udc00\"",
+            "\"\\udc00\\ud800\"",
+            "\"\n\"",
+            "\"\u{0}\"",
+            "'a'",
+            "\u{feff}1",
+            "//1",
+            "\u{a0}1",
+        ] {
+            assert!(refused(json).contains(" at byte "), "{json:?}");
+        }
+        assert_eq!(
+            refused("[1, x]"),
+            "expected a value at byte 4 of the JSON text"
+        );
+        assert_eq!(
+            refused("[\"a\tb\"]"),
+            "found a control character that is not escaped at byte 3 of the JSON text"
+        );
+    }
+
+    #[test]
+    fn a_key_that_repeats_is_refused_wherever_it_stands() {
+        for json in [
+            r#"{"a":1,"a":1}"#,
+            r#"[{"a":1,"b":2,"\u0061":3}]"#,
+            r#"{"$map":[[1,1],[1,2]]}"#,
+            r#"{"$map":[[{"$float":"NaN"},1],[{"$float":"NaN"},2]]}"#,
+            r#"{"$b64":"","$b64":""}"#,
+        ] {
+            assert!(refused(json).contains("a key repeats"), "{json}");
+        }
+    }
+
+    #[test]
+    fn every_truncation_of_a_document_is_refused() {
+        let json = r#"{"a":[1,-2.5e3,"x\u00e9\n",{"$b64":"YQ=="}],"b":{"$map":[[null,true]]}}"#;
+        assert_eq!(
+            to_cbor(&read(json)).unwrap(),
+            to_cbor(&read(&read(json).to_string())).unwrap()
+        );
+        for end in 0..json.len() {
+            refused(&json[..end]);
+        }
+    }
+}
