@@ -49,7 +49,7 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
             lock.keep();
         }
     }
-    let generation = match Generation::open(log.clone(), options.damaged) {
+    let generation = match Generation::open(log.clone(), options.crossing()) {
         Ok(Some(generation)) => generation,
         Ok(None) => unborn(&log)?,
         // Damage that the caller wants to be rid of.
@@ -255,7 +255,7 @@ impl Inner {
         if !succeeds || self.options.exclusive {
             return Err(self.replaced("was replaced by another file"));
         }
-        match Generation::open(log, self.options.damaged)? {
+        match Generation::open(log, self.options.crossing())? {
             Some(next) => self.adopt(Arc::new(next)),
             None => return Err(self.replaced("was replaced by an empty file")),
         }
@@ -285,7 +285,7 @@ impl Inner {
         if !std::ptr::eq(&*self.generation(), known) {
             return Ok(());
         }
-        let Some(next) = Generation::open(known.log.clone(), self.options.damaged)? else {
+        let Some(next) = Generation::open(known.log.clone(), self.options.crossing())? else {
             return Err(self.replaced("was emptied"));
         };
         if next.header.lineage != known.header.lineage {
@@ -316,7 +316,7 @@ impl Inner {
             if there.is_ok_and(|stat| stat.same_file(&known.identity))
                 && known.header.generation != 0
             {
-                match Generation::open(known.log.clone(), self.options.damaged)? {
+                match Generation::open(known.log.clone(), self.options.crossing())? {
                     Some(next) => self.adopt_same_file(&known, next),
                     None => return Err(self.replaced("was emptied")),
                 }
@@ -331,7 +331,7 @@ impl Inner {
                 if self.options.exclusive {
                     OsLock::take(&log.file, &deadline, &self.path)?.keep();
                 }
-                let next = match Generation::open(log.clone(), self.options.damaged)? {
+                let next = match Generation::open(log.clone(), self.options.crossing())? {
                     Some(next) => next,
                     None => unborn(&log)?,
                 };
@@ -372,7 +372,7 @@ impl Inner {
             let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
             OsLock::take(&log.file, &deadline, &self.path)?.keep();
         }
-        match Generation::open(log, self.options.damaged)? {
+        match Generation::open(log, self.options.crossing())? {
             Some(next)
                 if next.header.lineage == known.header.lineage || known.header.generation == 0 =>
             {
