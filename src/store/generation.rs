@@ -7,12 +7,13 @@
 
 use super::commit::Commit;
 use super::disk::Stat;
-use super::format::{FileHeader, HEAD_BYTES, Head, HeaderRead, Kind, LOG_START};
+use super::format::{ALIGN, FileHeader, HEAD_BYTES, Head, HeaderRead, Kind, LOG_START};
 use super::hash::siphash13;
-use super::index::{Candidates, Index, Location};
+use super::index::{Candidates, Index, Location, Move, SHARDS, shard_of};
 use super::lock_of;
 use super::log::{LogFile, Scanner, Step};
 use super::recovery::Damage;
+use super::spans::Spans;
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
@@ -290,10 +291,8 @@ impl Generation {
         let (from, checks) = position.last.unwrap_or((tail, 0));
         let spanned = (tail - from) as usize;
         let behind = if spanned + HEAD_BYTES <= bytes.len() {
-            let read = self.log.read_up_to(
-                bytes.get_mut(..spanned + HEAD_BYTES).unwrap_or_default(),
-                from,
-            )?;
+            let both = bytes.get_mut(..spanned + HEAD_BYTES).unwrap_or_default();
+            let read = self.log.read_at_least(spanned, both, from)?;
             if read < spanned || (spanned > 0 && !starts_with_checks(&bytes, checks)) {
                 return Ok(Proof::Different);
             }
@@ -334,12 +333,35 @@ impl Generation {
         let short = self.log.stat()?.size_bytes.saturating_sub(position.tail) < 64 << 10;
         let scanner = if short { Scanner::short } else { Scanner::new };
         let mut scanner = scanner(&self.log, self.header.seed, position.tail);
-        let mut batch = Vec::new();
-        let mut damaged_in_batch = Vec::new();
+        let mut replay = Replay {
+            generation: self,
+            batch: Vec::new(),
+            damaged: Vec::new(),
+            moves: Moves::new(!short),
+        };
+        let result = self.replay_with(&mut replay, &mut scanner, position, access, across_damage);
+        // Also after an error: what the position counts, the index has.
+        let made = replay.moves.make(self);
+        self.publish(position);
+        result.and(made)
+    }
+
+    fn replay_with(
+        &self,
+        replay: &mut Replay<'_>,
+        scanner: &mut Scanner<'_>,
+        position: &mut Position,
+        access: Access,
+        across_damage: bool,
+    ) -> Result<()> {
         // The largest `durable` in the whole file, once somebody had to know.
         let mut watermark = None;
         loop {
-            let (offset, head) = match scanner.step()? {
+            let offset = match scanner.step()? {
+                Step::Record { offset, head, .. } if position.accepts(&head) => {
+                    replay.count(position, offset, &head)?;
+                    continue;
+                }
                 Step::End => {
                     let (end, watermark) =
                         (scanner.offset(), position.durable.max(self.header.base));
@@ -352,30 +374,13 @@ impl Generation {
                         position.damage.push(Damage::unknown(end, watermark - end));
                         self.outdated_below.store(watermark, Release);
                     }
-                    // A batch that was not finished is torn all the same.
-                    position.end = if batch.is_empty() {
-                        End::Clean
-                    } else {
-                        End::Torn {
-                            records_behind: false,
-                        }
-                    };
+                    position.end = replay.end_behind();
                     break;
-                }
-                Step::Record { offset, head, .. } if position.accepts(&head) => {
-                    (offset, Some((head, true)))
-                }
-                Step::BadBody { offset, head } if position.accepts(&head) => {
-                    (offset, Some((head, false)))
                 }
                 Step::Record { offset, .. }
                 | Step::BadBody { offset, .. }
-                | Step::Unverified { offset } => (offset, None),
+                | Step::Unverified { offset } => offset,
             };
-            if let Some((head, true)) = head {
-                self.count(position, &mut batch, &mut damaged_in_batch, offset, head)?;
-                continue;
-            }
             // Something does not verify. A reader asks once for each length of the file, not at every look.
             let seen = (offset, self.log.stat()?.size_bytes);
             if access == Access::Unlocked && watermark.is_none() && position.surveyed == Some(seen)
@@ -383,16 +388,10 @@ impl Generation {
                 break;
             }
             position.surveyed = Some(seen);
-            let survey = self.survey(&mut scanner, offset, position, watermark)?;
+            let survey = self.survey(scanner, offset, position, watermark)?;
             watermark = Some(survey.watermark);
             if survey.only_zeros {
-                position.end = if batch.is_empty() {
-                    End::Clean
-                } else {
-                    End::Torn {
-                        records_behind: false,
-                    }
-                };
+                position.end = replay.end_behind();
                 break;
             }
             if offset >= survey.watermark {
@@ -406,21 +405,22 @@ impl Generation {
             scanner.seek(offset, true);
             match scanner.step()? {
                 Step::Record { offset, head, .. } if position.accepts(&head) => {
-                    self.count(position, &mut batch, &mut damaged_in_batch, offset, head)?;
+                    replay.count(position, offset, &head)?
                 }
                 Step::BadBody { offset, head } if position.accepts(&head) => {
-                    damaged_in_batch.push(Damage::record(
+                    replay.damaged.push(Damage::record(
                         offset,
                         head.record_bytes(),
                         head.fingerprint,
                     ));
-                    self.count(position, &mut batch, &mut damaged_in_batch, offset, head)?;
+                    replay.count(position, offset, &head)?;
                 }
                 _ if across_damage => {
                     let next = survey.next.map_or(survey.size_bytes, |(offset, _)| offset);
                     position.damage.push(Damage::unknown(offset, next - offset));
+                    replay.moves.make(self)?;
+                    replay.batch.clear();
                     self.outdated_below.store(next, Release);
-                    batch.clear();
                     let Some((next, head)) = survey.next else {
                         break;
                     };
@@ -436,66 +436,57 @@ impl Generation {
                 }
             }
         }
-        self.publish(position);
         Ok(())
     }
 
-    /// Takes one record in: it counts at once, or with the last one of its batch.
-    fn count(
-        &self,
-        position: &mut Position,
-        batch: &mut Vec<(u64, Head)>,
-        damaged: &mut Vec<Damage>,
-        offset: u64,
-        head: Head,
-    ) -> Result<()> {
-        if head.is_newer() {
-            let what = format!(
-                "`{}` was written to by a newer version, at offset {offset}",
-                self.log.path.display()
-            );
-            return Err(Error::new(ErrorKind::NewerVersion, what)
-                .at(&self.log.path)
-                .offset_at(offset)
-                .advise("update shelflife to open it"));
+    /// Takes records that were just appended into the index, and the tail behind them.
+    pub(crate) fn apply(&self, records: &[(u64, Head)]) -> Result<()> {
+        let mut position = self.position();
+        let mut moves = Moves::new(false);
+        for (offset, head) in records {
+            self.apply_one(&mut position, &mut moves, *offset, head)?;
         }
-        if head.more() {
-            batch.push((offset, head));
-            return Ok(());
-        }
-        for (offset, head) in batch.drain(..) {
-            self.apply(position, offset, &head)?;
-        }
-        position.damage.append(damaged);
-        self.apply(position, offset, &head)
+        self.publish(&position);
+        Ok(())
     }
 
-    /// Takes a record that counts into the index, and the tail behind it. Skips what was applied already: a reader may
-    /// have been faster than the writer.
-    pub(crate) fn apply(&self, position: &mut Position, offset: u64, head: &Head) -> Result<()> {
+    /// What a record that counts does, wherever it comes from. Skips what was applied already: a reader may have been
+    /// faster than the writer.
+    #[inline]
+    fn apply_one(
+        &self,
+        position: &mut Position,
+        moves: &mut Moves,
+        offset: u64,
+        head: &Head,
+    ) -> Result<()> {
         if offset < position.tail {
             return Ok(());
         }
         let at = Location::new(offset, head.record_bytes());
         match head.kind {
-            Kind::Put => {
-                if head.prev == 0 && self.outdated_below() == 0 {
-                    self.index.insert(head.fingerprint, at);
-                } else if !self.index.replace(head.fingerprint, head.prev, at) {
-                    match self.same_key(offset, head)? {
-                        Some(old) => _ = self.index.replace(head.fingerprint, old, at),
-                        None => self.index.insert(head.fingerprint, at),
-                    }
-                }
+            Kind::Put => moves.push(
+                self,
+                Move {
+                    fingerprint: head.fingerprint,
+                    prev: head.prev,
+                    at,
+                    puts: true,
+                },
+            )?,
+            Kind::Delete => moves.push(
+                self,
+                Move {
+                    fingerprint: head.fingerprint,
+                    prev: head.prev,
+                    at,
+                    puts: false,
+                },
+            )?,
+            Kind::Clear => {
+                moves.make(self)?;
+                self.index.clear();
             }
-            Kind::Delete => {
-                if !self.index.remove(head.fingerprint, head.prev)
-                    && let Some(old) = self.same_key(offset, head)?
-                {
-                    self.index.remove(head.fingerprint, old);
-                }
-            }
-            Kind::Clear => self.index.clear(),
             Kind::Seal
             | Kind::Cut
             | Kind::Retired
@@ -511,13 +502,13 @@ impl Generation {
         position.last = Some((offset, head.checks()));
         position.tail = at.end();
         position.end = End::Clean;
-        self.publish(position);
-        self.commit.credit(head.durable);
         Ok(())
     }
 
+    /// Lets others see how far the position is.
     fn publish(&self, position: &Position) {
         self.tail.store(position.tail, Release);
+        self.commit.credit(position.durable);
         self.condemned.fetch_or(position.condemned, AcqRel);
         let unborn = self.header.generation == 0;
         let doubtful =
@@ -525,20 +516,39 @@ impl Generation {
         self.doubtful.store(doubtful, Release);
     }
 
+    /// Makes a move of which the index has no slot at `prev`, or none is to be trusted, by comparing keys.
+    fn move_by_key(&self, step: &Move) -> Result<()> {
+        let old = self.same_key(step.at.offset(), step.fingerprint)?;
+        match (old, step.puts) {
+            (Some(old), true) => _ = self.index.replace(step.fingerprint, old, step.at),
+            (Some(old), false) => _ = self.index.remove(step.fingerprint, old),
+            (None, true) => self.index.insert(step.fingerprint, step.at),
+            (None, false) => {}
+        }
+        Ok(())
+    }
+
     /// Where the index has the key of the record at `offset`, found by comparing keys: for a record whose `prev` does
     /// not lead to a slot.
-    fn same_key(&self, offset: u64, head: &Head) -> Result<Option<u64>> {
-        let candidates = self.index.candidates(head.fingerprint);
+    fn same_key(&self, offset: u64, fingerprint: u32) -> Result<Option<u64>> {
+        let candidates = self.index.candidates(fingerprint);
         if candidates.iter().next().is_none() {
             return Ok(None);
         }
+        let mut fixed = [0; HEAD_BYTES];
+        self.log.read_up_to(&mut fixed, offset)?;
+        let Some(head) = Head::decode(&fixed, self.header.seed, offset) else {
+            return Err(self
+                .log
+                .corrupt(offset, "a record does not verify any more"));
+        };
         let mut key = vec![0; usize::from(head.key_len)];
         let read = self.log.read_up_to(&mut key, offset + HEAD_BYTES as u64)?;
         if read < key.len() {
             return Err(self.log.corrupt(offset, "a record is cut short"));
         }
         Ok(self
-            .find_among(&candidates, head.fingerprint, &key)?
+            .find_among(&candidates, fingerprint, &key)?
             .map(|found| found.at.offset()))
     }
 
@@ -598,6 +608,43 @@ impl Generation {
         Ok(damaged)
     }
 
+    /// As [`find_among`](Generation::find_among) for many keys with their fingerprints: where each stands, 0 for
+    /// nowhere. Reads in log order, so that what was written together is read together.
+    pub(crate) fn find_all(&self, keys: &[(u32, &[u8])]) -> Result<Vec<u64>> {
+        let mut found = vec![0; keys.len()];
+        let mut places = Vec::new();
+        for (nth, (fingerprint, key)) in keys.iter().enumerate() {
+            for at in self.index.candidates(*fingerprint).iter() {
+                let wanted = (HEAD_BYTES + key.len()).next_multiple_of(ALIGN as usize) as u64;
+                places.push((Location::new(at.offset(), wanted.min(at.len())), nth));
+            }
+        }
+        places.sort_unstable();
+        let mut spans = Spans::default();
+        let mut rest = places.as_slice();
+        while let Some((&(at, nth), upcoming)) = rest.split_first() {
+            rest = upcoming;
+            let Some(&(fingerprint, key)) = keys.get(nth) else {
+                continue;
+            };
+            let record = spans.read(&self.log, at, upcoming.iter().map(|&(at, _)| at))?;
+            let stored = record.split_first_chunk().and_then(|(fixed, rest)| {
+                let head = Head::decode(fixed, self.header.seed, at.offset())?;
+                rest.get(..usize::from(head.key_len))
+            });
+            if stored == Some(key) {
+                found[nth] = at.offset();
+            } else if found[nth] == 0 {
+                // Another key's, or damaged: rare enough to look at on its own.
+                let candidates = self.index.candidates(fingerprint);
+                found[nth] = self
+                    .find_among(&candidates, fingerprint, key)?
+                    .map_or(0, |found| found.at.offset());
+            }
+        }
+        Ok(found)
+    }
+
     fn survey(
         &self,
         scanner: &mut Scanner<'_>,
@@ -618,7 +665,7 @@ impl Generation {
             survey.only_zeros = from >= survey.watermark;
             return Ok(survey);
         }
-        scanner.seek(from + super::format::ALIGN, true);
+        scanner.seek(from + ALIGN, true);
         while let Some(head) = scanner.find_record(position.epoch)? {
             let offset = scanner.offset();
             survey.next = survey.next.or(Some((offset, head)));
@@ -630,6 +677,119 @@ impl Generation {
             scanner.seek(offset + head.record_bytes(), false);
         }
         Ok(survey)
+    }
+}
+
+/// A replay under way.
+struct Replay<'a> {
+    generation: &'a Generation,
+    /// Records of a batch that is not finished.
+    batch: Vec<(u64, Head)>,
+    /// Damage that counts once its batch does.
+    damaged: Vec<Damage>,
+    moves: Moves,
+}
+
+impl Replay<'_> {
+    /// Takes one record in: it counts at once, or with the last one of its batch.
+    #[inline]
+    fn count(&mut self, position: &mut Position, offset: u64, head: &Head) -> Result<()> {
+        if head.is_newer() {
+            let path = &self.generation.log.path;
+            let what = format!(
+                "`{}` was written to by a newer version, at offset {offset}",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::NewerVersion, what)
+                .at(path)
+                .offset_at(offset)
+                .advise("update shelflife to open it"));
+        }
+        if head.more() {
+            self.batch.push((offset, *head));
+            return Ok(());
+        }
+        for (offset, head) in self.batch.drain(..) {
+            self.generation
+                .apply_one(position, &mut self.moves, offset, &head)?;
+        }
+        position.damage.append(&mut self.damaged);
+        self.generation
+            .apply_one(position, &mut self.moves, offset, head)
+    }
+
+    /// What the tail is like when nothing follows: a batch that was not finished is torn all the same.
+    fn end_behind(&self) -> End {
+        if self.batch.is_empty() {
+            End::Clean
+        } else {
+            End::Torn {
+                records_behind: false,
+            }
+        }
+    }
+}
+
+/// Changes on their way into the index. A long replay collects them by shard, so that a shard's lock is taken and its
+/// table brought into the cache once for many; those of one key stay in order, because they are in one shard.
+struct Moves {
+    shards: Vec<Vec<Move>>,
+}
+
+/// So many moves of one shard are made together: the lists of all shards then still fit in a core's cache.
+const MOVES_TOGETHER: usize = 32;
+
+impl Moves {
+    fn new(collect: bool) -> Moves {
+        let shards = if collect { SHARDS } else { 0 };
+        Moves {
+            shards: (0..shards)
+                .map(|_| Vec::with_capacity(MOVES_TOGETHER))
+                .collect(),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, generation: &Generation, step: Move) -> Result<()> {
+        match self.shards.get_mut(shard_of(step.fingerprint)) {
+            Some(some) => {
+                some.push(step);
+                if some.len() < MOVES_TOGETHER {
+                    return Ok(());
+                }
+                let made = Moves::make_some(generation, some);
+                some.clear();
+                made
+            }
+            None => Moves::make_some(generation, &[step]),
+        }
+    }
+
+    /// Makes all that were collected.
+    fn make(&mut self, generation: &Generation) -> Result<()> {
+        self.shards.iter_mut().try_for_each(|some| {
+            let made = Moves::make_some(generation, some);
+            some.clear();
+            made
+        })
+    }
+
+    fn make_some(generation: &Generation, mut rest: &[Move]) -> Result<()> {
+        let trusted = generation.outdated_below() == 0;
+        loop {
+            let made = if trusted {
+                generation.index.make(rest)
+            } else {
+                0
+            };
+            rest = rest.get(made..).unwrap_or_default();
+            let Some((step, others)) = rest.split_first() else {
+                break;
+            };
+            generation.move_by_key(step)?;
+            rest = others;
+        }
+        Ok(())
     }
 }
 

@@ -45,6 +45,26 @@ impl LogFile {
         Ok(filled)
     }
 
+    /// Reads until `enough` bytes are there or the file ends; takes more if they come along.
+    ///
+    /// Beyond `enough` one call decides: a regular file gives fewer bytes than were asked for only at its end (POSIX
+    /// read(2); signals do not interrupt it on a local disk).
+    #[inline]
+    pub(crate) fn read_at_least(
+        &self,
+        enough: usize,
+        buf: &mut [u8],
+        offset: u64,
+    ) -> Result<usize> {
+        let read = uninterrupted(|| self.file.read_at(buf, offset))
+            .map_err(|error| Error::io("read", &self.path, error).offset_at(offset))?;
+        if read >= enough {
+            return Ok(read);
+        }
+        let rest = buf.get_mut(read..).unwrap_or_default();
+        Ok(read + self.read_up_to(rest, offset + read as u64)?)
+    }
+
     /// Writes all of the buffer. On an error some of it may have been written.
     pub(crate) fn write_all(&self, mut buf: &[u8], mut offset: u64) -> Result<()> {
         while !buf.is_empty() {
@@ -143,8 +163,9 @@ impl<'f> Scanner<'f> {
     }
 
     /// What stands here; goes on behind it if its length is known.
+    #[inline]
     pub(crate) fn step(&mut self) -> Result<Step<'_>> {
-        let offset = self.offset;
+        let (offset, seed) = (self.offset, self.seed);
         let Some(head) = self.head()? else {
             return Ok(if self.window(1)?.is_empty() {
                 Step::End
@@ -159,21 +180,20 @@ impl<'f> Scanner<'f> {
             // Never make room for a length that the file does not have.
             return Ok(Step::Unverified { offset });
         }
-        let seed = self.seed;
-        let Some(body) = self.window(record_bytes)?.get(HEAD_BYTES..record_bytes) else {
+        if self.window(record_bytes)?.len() < record_bytes {
             return Ok(Step::Unverified { offset });
-        };
-        let holds = head.body_holds(body, seed, offset);
-        self.offset = offset + record_bytes as u64;
-        if !holds {
-            return Ok(Step::BadBody { offset, head });
         }
+        self.offset = offset + record_bytes as u64;
         let start = (offset - self.buf_at) as usize;
         let body = self
             .buf
             .get(start + HEAD_BYTES..start + record_bytes)
             .unwrap_or_default();
-        Ok(Step::Record { offset, head, body })
+        Ok(if head.body_holds(body, seed, offset) {
+            Step::Record { offset, head, body }
+        } else {
+            Step::BadBody { offset, head }
+        })
     }
 
     /// The next place, from here on, where a whole record stands, of at least this epoch. Stays before it.
@@ -210,6 +230,7 @@ impl<'f> Scanner<'f> {
         }
     }
 
+    #[inline]
     fn head(&mut self) -> Result<Option<Head>> {
         let (seed, offset) = (self.seed, self.offset);
         Ok(self
@@ -219,14 +240,21 @@ impl<'f> Scanner<'f> {
     }
 
     /// At least `wanted` bytes from here on, or all there are.
+    #[inline]
     fn window(&mut self, wanted: usize) -> Result<&[u8]> {
+        let skipped = self.offset.wrapping_sub(self.buf_at) as usize;
+        if skipped <= self.filled && self.filled - skipped >= wanted {
+            return Ok(self.buf.get(skipped..self.filled).unwrap_or_default());
+        }
+        self.refill(wanted)
+    }
+
+    #[cold]
+    fn refill(&mut self, wanted: usize) -> Result<&[u8]> {
         let skipped = usize::try_from(self.offset.saturating_sub(self.buf_at))
             .unwrap_or(usize::MAX)
             .min(self.filled);
         let held = self.filled - skipped;
-        if held >= wanted {
-            return Ok(self.buf.get(skipped..self.filled).unwrap_or_default());
-        }
         self.buf.copy_within(skipped..self.filled, 0);
         (self.filled, self.buf_at) = (held, self.offset);
         if self.buf.len() < wanted.max(self.chunk_bytes) {

@@ -1,6 +1,5 @@
 //! Opening a file, and following the path when another file stands there.
 
-use super::compaction::Worker;
 use super::disk::{Create, OpenFile};
 use super::format::{FileHeader, LOG_START};
 use super::generation::{End, Generation, Position, Proof};
@@ -10,6 +9,7 @@ use super::log::LogFile;
 use super::options::Options;
 use super::recovery::TornTail;
 use super::switch::{Successor, first_header, next_header, remove_leftovers};
+use super::worker::Worker;
 use super::{Inner, Store, lock_of};
 use crate::error::{Error, ErrorKind, Result};
 use std::io;
@@ -200,6 +200,16 @@ impl Inner {
         let freed = if self.options.exclusive { old } else { next };
         // A lock that can't be given back goes when the file is closed.
         let _ = super::log::uninterrupted(|| freed.log.file.unlock());
+    }
+
+    /// Ends what an exclusive handle had the lock for. Closing the file is not enough: an iterator may have it open for
+    /// longer, and so may a child that another thread is just starting. A forked child has no lock of its own to give.
+    pub(crate) fn give_lock_back(&self) {
+        if self.options.exclusive && self.process.load(Relaxed) == self.options.disk.process() {
+            let file = &self.generation().log.file;
+            // A lock that can't be given back goes when the file is closed.
+            let _ = super::log::uninterrupted(|| file.unlock());
+        }
     }
 
     /// Looks whether another file stands at the path, and moves there if it is this store's successor. True if this

@@ -13,8 +13,8 @@ pub enum Durability {
     /// When it would survive a power cut. Concurrent writers share one sync.
     #[default]
     Immediate,
-    /// When the operating system has it, so that it survives the death of the process. The log is synced whenever
-    /// 16 MiB of it are not yet on disk, by `sync` and by `close`.
+    /// When the operating system has it, so that it survives the death of the process. A sync starts whenever 16 MiB of
+    /// the log are not yet on disk, a writer waits for it at 32 MiB; `sync` and `close` sync as well.
     Os,
 }
 

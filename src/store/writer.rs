@@ -53,7 +53,10 @@ impl Inner {
                 self.replace_by_what_is_there(&generation)?;
                 continue;
             }
-            let due = self.locks_taken.fetch_add(1, Relaxed) % IDENTITY_CHECK_EVERY == 0;
+            let due = self
+                .locks_taken
+                .fetch_add(1, Relaxed)
+                .is_multiple_of(IDENTITY_CHECK_EVERY);
             let doubtful = generation.is_doubtful();
             if (due || doubtful) && self.follow(&generation)? {
                 continue;
@@ -176,12 +179,7 @@ impl Inner {
             return Err(error);
         }
         let end = tail + bytes.len() as u64;
-        {
-            let mut position = generation.position();
-            for (offset, head) in heads.iter() {
-                generation.apply(&mut position, *offset, head)?;
-            }
-        }
+        generation.apply(heads)?;
         generation.written.store(end, Release);
         self.wrote.store(true, Release);
         if bytes.capacity() > 4 << 20 {
@@ -229,11 +227,7 @@ impl Inner {
         let mut bytes = Vec::new();
         let head = record.encode(generation.header.seed, tail, &mut bytes);
         log.write_all(&bytes, tail)?;
-        {
-            let mut position = generation.position();
-            position.end = End::Clean;
-            generation.apply(&mut position, tail, &head)?;
-        }
+        generation.apply(&[(tail, head)])?;
         generation.written.store(generation.tail(), Release);
         if let Err(failure) = self.sync_log(generation, generation.tail()) {
             if failure.is_news {

@@ -1,6 +1,8 @@
 //! Claims about the crate as its users see it.
 
+mod linearizability;
 mod model;
 mod session;
 mod shelf;
 mod store;
+mod support;
