@@ -207,10 +207,10 @@ impl Generation {
             records += 1;
         }
         let sampled_bytes = scanner.offset() - LOG_START;
-        if sampled_bytes > 0 {
-            self.index.reserve(
-                (file_bytes - LOG_START.min(file_bytes)) / (sampled_bytes / records).max(1),
-            );
+        // None, if the very first record is damaged.
+        if let Some(record_bytes) = sampled_bytes.checked_div(records) {
+            self.index
+                .reserve((file_bytes - LOG_START.min(file_bytes)) / record_bytes.max(1));
         }
         Ok(())
     }
