@@ -3,6 +3,7 @@
 mod cli;
 mod demo;
 mod model;
+mod readme;
 mod session;
 mod shelf;
 mod store;
