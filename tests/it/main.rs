@@ -7,3 +7,4 @@ mod readme;
 mod session;
 mod shelf;
 mod store;
+mod tidy;
