@@ -702,6 +702,11 @@ impl Inner {
 
     /// Reads the record of a key into `record`; returns where in it the value is.
     fn read(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Range<usize>>> {
+        Ok(self.read_live(key, record)?.map(|live| live.value))
+    }
+
+    /// As [`read`](Inner::read), and tells which record that was.
+    fn read_live(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
         if key.len() > KEY_MAX {
             return Ok(None);
         }
@@ -709,16 +714,21 @@ impl Inner {
         loop {
             let generation = self.fresh()?;
             let damaged = match read_from(&generation, key, record)? {
-                Lookup::Found { head, offset, .. } if offset < generation.outdated_below() => {
-                    let _ = head;
+                Lookup::Found { offset, .. } if offset < generation.outdated_below() => {
                     return Err(outdated(&generation, offset));
                 }
-                Lookup::Found { head, value, .. } => {
-                    return Ok(if self.is_expired(head.expires_ms) {
-                        None
-                    } else {
-                        Some(value)
-                    });
+                Lookup::Found { head, .. } if self.is_expired(head.expires_ms) => return Ok(None),
+                Lookup::Found {
+                    head,
+                    offset,
+                    value,
+                } => {
+                    return Ok(Some(Live {
+                        generation,
+                        head,
+                        offset,
+                        value,
+                    }));
                 }
                 Lookup::Absent if generation.outdated_below() > 0 => {
                     return Err(outdated(&generation, generation.outdated_below()));
@@ -903,6 +913,15 @@ impl Inner {
         }
         recovery
     }
+}
+
+/// A record that counts, and the file that it is in.
+struct Live {
+    generation: Arc<Generation>,
+    head: Head,
+    offset: u64,
+    /// Where the value is in what was read.
+    value: Range<usize>,
 }
 
 /// What looking a key up in one file gave.

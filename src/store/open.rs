@@ -40,7 +40,7 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
         .disk
         .resolve(path)
         .map_err(|error| Error::io("resolve", path, error))?;
-    refuse_network(&options, &real)?;
+    refuse_network(&options, path, &real)?;
     let deadline = Deadline::new(&*options.disk, options.lock_timeout);
     if !options.read_only {
         // Also tells at once that somebody has the file exclusively.
@@ -105,9 +105,20 @@ fn open_file(options: &Options, path: &Path) -> Result<LogFile> {
             .advise("check the path; nothing was changed"));
         }
         Ok(_) => {}
+        // Looked up before a file is created there, which would be left behind.
         Err(error)
             if error.kind() == io::ErrorKind::NotFound
-                && (options.create || options.create_new) => {}
+                && (options.create || options.create_new) =>
+        {
+            let dir = match path.parent() {
+                Some(dir) if !dir.as_os_str().is_empty() => dir,
+                _ => Path::new("."),
+            };
+            let real = disk
+                .resolve(dir)
+                .map_err(|error| Error::io("open", path, error))?;
+            refuse_network(options, path, &real)?;
+        }
         Err(error) => return Err(Error::io("open", path, error)),
     }
     let create = match options {
@@ -131,7 +142,7 @@ fn open_file(options: &Options, path: &Path) -> Result<LogFile> {
 }
 
 /// Locks of a network file system reach other machines, what was written there does so only later.
-fn refuse_network(options: &Options, real: &Path) -> Result<()> {
+fn refuse_network(options: &Options, path: &Path, real: &Path) -> Result<()> {
     let kind = options
         .disk
         .network_file_system(real)
@@ -141,10 +152,10 @@ fn refuse_network(options: &Options, real: &Path) -> Result<()> {
             ErrorKind::Unsupported,
             format!(
                 "`{}` is on a network file system ({kind}), where other machines see writes late",
-                real.display()
+                path.display()
             ),
         )
-        .at(real)
+        .at(path)
         .advise("use a local disk, or `exclusive` if only one process ever opens it")),
         _ => Ok(()),
     }
