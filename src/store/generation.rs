@@ -236,10 +236,10 @@ impl Generation {
             records += 1;
         }
         let sampled_bytes = scanner.offset() - LOG_START;
-        if sampled_bytes > 0 {
+        if let Some(record_bytes) = sampled_bytes.checked_div(records) {
             let log_bytes = file_bytes.saturating_sub(LOG_START);
             self.index
-                .reserve((log_bytes / (sampled_bytes / records).max(1)).min(RESERVED_KEYS_MAX));
+                .reserve((log_bytes / record_bytes.max(1)).min(RESERVED_KEYS_MAX));
         }
         Ok(())
     }
