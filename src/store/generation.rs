@@ -203,15 +203,17 @@ impl Generation {
     /// Makes room in the index for what a file of this size holds if all its records are like the first ones.
     fn reserve(&self, file_bytes: u64) -> Result<()> {
         let mut scanner = Scanner::short(&self.log, self.header.seed, LOG_START);
-        let mut records = 0;
-        while records < 100 && matches!(scanner.step()?, Step::Record { .. }) {
+        let (mut records, mut sampled_bytes) = (0, 0);
+        while records < 100
+            && let Step::Record { head, .. } = scanner.step()?
+        {
             records += 1;
+            sampled_bytes += head.record_bytes();
         }
-        let sampled_bytes = scanner.offset() - LOG_START;
-        if sampled_bytes > 0 {
-            self.index.reserve(
-                (file_bytes - LOG_START.min(file_bytes)) / (sampled_bytes / records).max(1),
-            );
+        if records > 0 {
+            let log_bytes = file_bytes.saturating_sub(LOG_START);
+            self.index
+                .reserve(log_bytes / (sampled_bytes / records).max(1));
         }
         Ok(())
     }
