@@ -865,7 +865,7 @@ impl Inner {
 
     /// Notes in the log that it is on disk, so that nothing before is ever taken for a crash's doing.
     fn seal(&self) -> Result<()> {
-        if !self.wrote.swap(false, AcqRel) {
+        if !self.wrote.load(Acquire) {
             return Ok(());
         }
         let writing = self.begin()?;
@@ -874,24 +874,29 @@ impl Inner {
             let position = generation.position();
             (position.tail, position.sealed)
         };
-        if !sealed && generation.commit.durable() >= tail {
+        if !sealed {
+            if generation.commit.durable() < tail {
+                // Somebody wrote after the sync, and that is still to be synced.
+                return Ok(());
+            }
             self.append_marker(generation, Kind::Seal)?;
         }
+        self.wrote.store(false, Release);
         Ok(())
     }
 
     /// What closing does: once, whoever asks first.
     fn finish(&self) -> Result<()> {
-        if self.options.read_only || !self.wrote.load(Acquire) || self.stopped.load(Acquire) {
+        if self.options.read_only || !self.wrote.load(Acquire) {
             return Ok(());
         }
         let generation = self.generation();
-        let synced = self.make_durable(&generation, generation.written.load(Acquire));
-        if synced.is_err() {
-            self.wrote.store(false, Release);
+        let mut finished = self.make_durable(&generation, generation.written.load(Acquire));
+        if finished.is_ok() && !self.stopped.load(Acquire) {
+            finished = self.seal();
         }
-        synced?;
-        self.seal()
+        self.wrote.store(false, Release);
+        finished
     }
 
     fn note_torn_tail(&self, torn: recovery::TornTail) {

@@ -231,12 +231,14 @@ impl Generation {
     /// Makes room in the index for what a file of this size holds if all its records are like the first ones.
     fn reserve(&self, file_bytes: u64) -> Result<()> {
         let mut scanner = Scanner::short(&self.log, self.header.seed, LOG_START);
-        let mut records = 0;
-        while records < 100 && matches!(scanner.step()?, Step::Record { .. }) {
+        let (mut records, mut sampled_bytes) = (0, 0);
+        while records < 100
+            && let Step::Record { head, .. } = scanner.step()?
+        {
             records += 1;
+            sampled_bytes += head.record_bytes();
         }
-        let sampled_bytes = scanner.offset() - LOG_START;
-        if let Some(record_bytes) = sampled_bytes.checked_div(records) {
+        if let Some(record_bytes) = u64::checked_div(sampled_bytes, records) {
             let log_bytes = file_bytes.saturating_sub(LOG_START);
             self.index
                 .reserve((log_bytes / record_bytes.max(1)).min(RESERVED_KEYS_MAX));

@@ -309,6 +309,9 @@ impl Inner {
     fn adopt_same_file(&self, known: &Generation, next: Generation) {
         next.directory_synced
             .store(known.directory_synced.load(Acquire), Release);
+        // What this process wrote it still owes a sync.
+        let written = known.written.load(Acquire).min(next.tail());
+        next.written.store(written, Release);
         if known.commit.has_failed() {
             // The file's fault, not the handle's: reading it anew does not bring back what the kernel dropped.
             next.commit.fail();

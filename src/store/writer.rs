@@ -49,7 +49,9 @@ impl Inner {
             self.notice_fork()?;
             let generation = self.generation();
             let os_lock = self.lock_file(&generation, &deadline)?;
-            if !self.options.exclusive && generation.prove()? == Proof::Different {
+            // Who has the file alone needs no proof, unless a failed sync may have changed it.
+            let certain = self.options.exclusive && !generation.is_condemned();
+            if !certain && generation.prove()? == Proof::Different {
                 self.replace_by_what_is_there(&generation)?;
                 continue;
             }
