@@ -12,7 +12,7 @@ use super::hash::siphash13;
 use super::index::{Candidates, Index, Location, Move, SHARDS, shard_of};
 use super::lock_of;
 use super::log::{LogFile, Scanner, Step};
-use super::recovery::Damage;
+use super::recovery::{Damage, TornTail};
 use super::spans::Spans;
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
@@ -37,6 +37,10 @@ pub(crate) struct Generation {
     pub(crate) directory_synced: AtomicBool,
     /// The tail when this process last held the lock: what a sync that starts now is sure to cover.
     pub(crate) written: AtomicU64,
+    /// It was not at its path any more when that was last looked at.
+    pub(crate) displaced: AtomicBool,
+    /// No compaction starts by itself before the tail is here.
+    pub(crate) compaction_backoff: AtomicU64,
     position: Mutex<Position>,
     /// Copies of fields of `position`, to be looked at without its mutex.
     tail: AtomicU64,
@@ -189,6 +193,8 @@ impl Generation {
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
             directory_synced: AtomicBool::new(false),
+            displaced: AtomicBool::new(false),
+            compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,
             crossing: Crossing::Nothing,
             position: Mutex::new(position),
@@ -254,6 +260,15 @@ impl Generation {
         self.tail.load(Acquire)
     }
 
+    /// Waits until what this process has written is in the index, all of a batch or nothing. A reader who looks at the
+    /// tail needs no such wait: what is not applied yet stands there.
+    #[inline]
+    pub(crate) fn wait_for_apply(&self) {
+        if self.written.load(Acquire) > self.tail() {
+            drop(self.position());
+        }
+    }
+
     pub(crate) fn is_doubtful(&self) -> bool {
         self.doubtful.load(Acquire)
     }
@@ -274,6 +289,20 @@ impl Generation {
 
     pub(crate) fn outdated_below(&self) -> u64 {
         self.outdated_below.load(Acquire)
+    }
+
+    /// What stands behind the tail, if it is not nothing.
+    pub(crate) fn torn_tail(&self) -> Result<Option<TornTail>> {
+        let position = self.position();
+        if position.end == End::Clean {
+            return Ok(None);
+        }
+        let size_bytes = self.log.stat()?.size_bytes;
+        Ok(Some(TornTail {
+            offset: position.tail,
+            len_bytes: size_bytes.saturating_sub(position.tail),
+            evidence: None,
+        }))
     }
 
     /// Bytes of the log that no key needs any more.

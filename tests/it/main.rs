@@ -5,6 +5,7 @@ mod crash;
 mod demo;
 mod linearizability;
 mod model;
+mod processes;
 mod proof;
 mod readme;
 mod session;
