@@ -2,9 +2,11 @@
 
 mod cli;
 mod demo;
+mod linearizability;
 mod model;
 mod readme;
 mod session;
 mod shelf;
 mod store;
+mod support;
 mod tidy;
