@@ -7,15 +7,19 @@
 
 use super::commit::Commit;
 use super::disk::Stat;
-use super::format::{FileHeader, HEAD_BYTES, Head, HeaderRead, Kind, LOG_START};
+use super::format::{ALIGN, FileHeader, HEAD_BYTES, Head, HeaderRead, Kind, LOG_START};
 use super::hash::siphash13;
-use super::index::{Candidates, Index, Location};
+use super::index::{Candidates, Index, Location, Move, SHARDS, shard_of};
 use super::lock_of;
 use super::log::{LogFile, Scanner, Step};
 use super::recovery::Damage;
+use super::spans::Spans;
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
+
+/// Room is made ahead for so many keys: a file may be long because it ends in zeros.
+const RESERVED_KEYS_MAX: u64 = 1 << 22;
 
 #[derive(Debug)]
 pub(crate) struct Generation {
@@ -25,6 +29,7 @@ pub(crate) struct Generation {
     pub(crate) identity: Stat,
     /// A copy of the file header that does not verify.
     pub(crate) bad_header_copy: Option<u64>,
+    crossing: Crossing,
     pub(crate) index: Index,
     pub(crate) commit: Commit,
     /// Whether this process has synced the directory since it adopted the file. Somebody else's rename may still be
@@ -57,6 +62,8 @@ pub(crate) struct Position {
     pub(crate) condemned: bool,
     pub(crate) end: End,
     pub(crate) damage: Vec<Damage>,
+    /// How many records count, those included of which only the head verifies.
+    pub(crate) records: u64,
     /// File size at which the bytes behind the tail were last surveyed, so that a reader does so once.
     surveyed: Option<(u64, u64)>,
 }
@@ -80,6 +87,17 @@ pub(crate) enum Access {
     Unlocked,
     /// With the operating system's lock: what stands there is all there is.
     Locked,
+}
+
+/// What a replay goes on behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crossing {
+    /// No damage but that of single records: what stands before it can be relied on.
+    Nothing,
+    /// Damage of unknown extent below the watermark: what stands before it may be outdated.
+    Damage,
+    /// Torn places as well, if records stand behind them: whatever can be had.
+    Everything,
 }
 
 /// What proving the tail showed.
@@ -112,6 +130,7 @@ impl Position {
             condemned: false,
             end: End::Clean,
             damage: Vec::new(),
+            records: 0,
             surveyed: None,
         }
     }
@@ -171,6 +190,7 @@ impl Generation {
             outdated_below: AtomicU64::new(0),
             directory_synced: AtomicBool::new(false),
             bad_header_copy: None,
+            crossing: Crossing::Nothing,
             position: Mutex::new(position),
             log,
             header,
@@ -179,38 +199,49 @@ impl Generation {
         }
     }
 
-    /// Reads the whole log. With `across_damage`, goes on behind damage of which not even the length is known.
-    pub(crate) fn open(log: LogFile, across_damage: bool) -> Result<Option<Generation>> {
+    /// Reads the whole log.
+    pub(crate) fn open(log: LogFile, crossing: Crossing) -> Result<Option<Generation>> {
         let Some((header, bad_copy)) = Generation::read_header(&log)? else {
             return Ok(None);
         };
-        let identity = log.stat()?;
-        let mut opened = Generation::new(
-            log,
-            header,
-            identity,
-            Index::new(),
-            Position::start(&header),
-        );
+        let mut opened = Generation::read(log, header, crossing, 0)?;
         opened.bad_header_copy = bad_copy;
-        opened.reserve(identity.size_bytes)?;
-        opened.replay(&mut opened.position(), Access::Unlocked, across_damage)?;
-        opened.index.fit();
         Ok(Some(opened))
+    }
+
+    /// Reads the whole log of a file whose header is known. Whatever was there `below` counted once, by the word of one
+    /// who has read it.
+    pub(crate) fn read(
+        log: LogFile,
+        header: FileHeader,
+        crossing: Crossing,
+        below: u64,
+    ) -> Result<Generation> {
+        let identity = log.stat()?;
+        let mut position = Position::start(&header);
+        position.durable = position.durable.max(below);
+        let mut opened = Generation::new(log, header, identity, Index::new(), position);
+        opened.crossing = crossing;
+        opened.reserve(identity.size_bytes)?;
+        opened.replay(&mut opened.position(), Access::Unlocked)?;
+        opened.index.fit();
+        Ok(opened)
     }
 
     /// Makes room in the index for what a file of this size holds if all its records are like the first ones.
     fn reserve(&self, file_bytes: u64) -> Result<()> {
         let mut scanner = Scanner::short(&self.log, self.header.seed, LOG_START);
-        let mut records = 0;
-        while records < 100 && matches!(scanner.step()?, Step::Record { .. }) {
+        let (mut records, mut sampled_bytes) = (0, 0);
+        while records < 100
+            && let Step::Record { head, .. } = scanner.step()?
+        {
             records += 1;
+            sampled_bytes += head.record_bytes();
         }
-        let sampled_bytes = scanner.offset() - LOG_START;
-        if sampled_bytes > 0 {
-            self.index.reserve(
-                (file_bytes - LOG_START.min(file_bytes)) / (sampled_bytes / records).max(1),
-            );
+        if let Some(record_bytes) = u64::checked_div(sampled_bytes, records) {
+            let log_bytes = file_bytes.saturating_sub(LOG_START);
+            self.index
+                .reserve((log_bytes / record_bytes.max(1)).min(RESERVED_KEYS_MAX));
         }
         Ok(())
     }
@@ -269,7 +300,7 @@ impl Generation {
 
     #[cold]
     fn look_closer(&self) -> Result<()> {
-        self.replay(&mut self.position(), Access::Unlocked, false)
+        self.replay(&mut self.position(), Access::Unlocked)
     }
 
     /// Compares what stands at the end of the log with what was applied last, and applies what was written since.
@@ -290,10 +321,8 @@ impl Generation {
         let (from, checks) = position.last.unwrap_or((tail, 0));
         let spanned = (tail - from) as usize;
         let behind = if spanned + HEAD_BYTES <= bytes.len() {
-            let read = self.log.read_up_to(
-                bytes.get_mut(..spanned + HEAD_BYTES).unwrap_or_default(),
-                from,
-            )?;
+            let both = bytes.get_mut(..spanned + HEAD_BYTES).unwrap_or_default();
+            let read = self.log.read_at_least(spanned, both, from)?;
             if read < spanned || (spanned > 0 && !starts_with_checks(&bytes, checks)) {
                 return Ok(Proof::Different);
             }
@@ -312,7 +341,7 @@ impl Generation {
             size_bytes > tail
         };
         if behind || position.end != End::Clean {
-            self.replay(&mut position, Access::Locked, false)?;
+            self.replay(&mut position, Access::Locked)?;
         }
         self.written.store(position.tail, Release);
         Ok(Proof::Same)
@@ -330,172 +359,156 @@ impl Generation {
     }
 
     /// Applies what stands behind the position, batch by batch, and judges what stops it.
-    fn replay(&self, position: &mut Position, access: Access, across_damage: bool) -> Result<()> {
+    fn replay(&self, position: &mut Position, access: Access) -> Result<()> {
         let short = self.log.stat()?.size_bytes.saturating_sub(position.tail) < 64 << 10;
         let scanner = if short { Scanner::short } else { Scanner::new };
         let mut scanner = scanner(&self.log, self.header.seed, position.tail);
-        let mut batch = Vec::new();
-        let mut damaged_in_batch = Vec::new();
-        // The largest `durable` in the whole file, once somebody had to know.
-        let mut watermark = None;
+        let mut replay = Replay {
+            generation: self,
+            batch: Vec::new(),
+            damaged: Vec::new(),
+            moves: Moves::new(!short),
+        };
+        let result = self.replay_with(&mut replay, &mut scanner, position, access);
+        // Also after an error: what the position counts, the index has.
+        let made = replay.moves.make(self);
+        self.publish(position);
+        result.and(made)
+    }
+
+    fn replay_with(
+        &self,
+        replay: &mut Replay<'_>,
+        scanner: &mut Scanner<'_>,
+        position: &mut Position,
+        access: Access,
+    ) -> Result<()> {
+        // Made once somebody has to know.
+        let mut survey: Option<Survey> = None;
         loop {
             let (offset, head) = match scanner.step()? {
-                Step::End => {
-                    let (end, watermark) =
-                        (scanner.offset(), position.durable.max(self.header.base));
-                    if end < watermark {
-                        if !across_damage {
-                            return Err(self
-                                .log
-                                .corrupt(end, "the file ends before what was acknowledged"));
-                        }
-                        position.damage.push(Damage::unknown(end, watermark - end));
-                        self.outdated_below.store(watermark, Release);
-                    }
-                    // A batch that was not finished is torn all the same.
-                    position.end = if batch.is_empty() {
-                        End::Clean
-                    } else {
-                        End::Torn {
-                            records_behind: false,
-                        }
-                    };
-                    break;
-                }
                 Step::Record { offset, head, .. } if position.accepts(&head) => {
-                    (offset, Some((head, true)))
+                    replay.count(position, offset, &head)?;
+                    continue;
                 }
-                Step::BadBody { offset, head } if position.accepts(&head) => {
-                    (offset, Some((head, false)))
+                Step::End => {
+                    let end = scanner.offset();
+                    if end < position.durable {
+                        if self.crossing == Crossing::Nothing {
+                            let what = "the file ends before what was acknowledged";
+                            return Err(self.log.corrupt(end, what));
+                        }
+                        replay.cross(position, end, position.durable)?;
+                    }
+                    position.end = replay.end_behind();
+                    return Ok(());
                 }
+                Step::BadBody { offset, head } if position.accepts(&head) => (offset, Some(head)),
                 Step::Record { offset, .. }
                 | Step::BadBody { offset, .. }
                 | Step::Unverified { offset } => (offset, None),
             };
-            if let Some((head, true)) = head {
-                self.count(position, &mut batch, &mut damaged_in_batch, offset, head)?;
+            let Some(survey) = &survey else {
+                // A reader asks once for each length of the file, not at every look.
+                let seen = (offset, self.log.stat()?.size_bytes);
+                if access == Access::Unlocked && position.surveyed == Some(seen) {
+                    return Ok(());
+                }
+                position.surveyed = Some(seen);
+                scanner.seek(offset, true);
+                if offset >= position.durable && scanner.only_zeros_follow()? {
+                    position.end = replay.end_behind();
+                    return Ok(());
+                }
+                survey = Some(Survey::new(scanner, offset, position)?);
+                // It may have been read while it was being written. What tells that it is finished was read after it,
+                // so what is read from here on is final.
+                scanner.seek(offset, true);
+                continue;
+            };
+            let final_below = match self.crossing {
+                Crossing::Nothing | Crossing::Damage => survey.watermark,
+                Crossing::Everything => survey.watermark.max(survey.last),
+            };
+            if offset >= final_below {
+                position.end = End::Torn {
+                    records_behind: offset < survey.last,
+                };
+                return Ok(());
+            }
+            if let Some(head) = head {
+                let damage = Damage::record(offset, head.record_bytes(), head.fingerprint);
+                replay.damaged.push(damage);
+                replay.count(position, offset, &head)?;
                 continue;
             }
-            // Something does not verify. A reader asks once for each length of the file, not at every look.
-            let seen = (offset, self.log.stat()?.size_bytes);
-            if access == Access::Unlocked && watermark.is_none() && position.surveyed == Some(seen)
-            {
-                break;
+            if self.crossing == Crossing::Nothing {
+                let what = "a record does not verify, and later ones were acknowledged";
+                return Err(self.log.corrupt(offset, what));
             }
-            position.surveyed = Some(seen);
-            let survey = self.survey(&mut scanner, offset, position, watermark)?;
-            watermark = Some(survey.watermark);
-            if survey.only_zeros {
-                position.end = if batch.is_empty() {
-                    End::Clean
-                } else {
-                    End::Torn {
-                        records_behind: false,
-                    }
-                };
-                break;
-            }
-            if offset >= survey.watermark {
-                position.end = End::Torn {
-                    records_behind: survey.next.is_some(),
-                };
-                break;
-            }
-            // Below the watermark this was acknowledged, unless it was still being written when it was read: what
-            // tells that it is finished was read after it.
-            scanner.seek(offset, true);
-            match scanner.step()? {
-                Step::Record { offset, head, .. } if position.accepts(&head) => {
-                    self.count(position, &mut batch, &mut damaged_in_batch, offset, head)?;
-                }
-                Step::BadBody { offset, head } if position.accepts(&head) => {
-                    damaged_in_batch.push(Damage::record(
-                        offset,
-                        head.record_bytes(),
-                        head.fingerprint,
-                    ));
-                    self.count(position, &mut batch, &mut damaged_in_batch, offset, head)?;
-                }
-                _ if across_damage => {
-                    let next = survey.next.map_or(survey.size_bytes, |(offset, _)| offset);
-                    position.damage.push(Damage::unknown(offset, next - offset));
-                    self.outdated_below.store(next, Release);
-                    batch.clear();
-                    let Some((next, head)) = survey.next else {
-                        break;
-                    };
-                    position.tail = next;
-                    position.epoch = head.epoch.saturating_sub(u16::from(head.kind == Kind::Cut));
-                    scanner.seek(next, false);
-                }
-                _ => {
-                    return Err(self.log.corrupt(
-                        offset,
-                        "a record does not verify, and later ones were acknowledged",
-                    ));
-                }
-            }
+            scanner.seek(offset + ALIGN, false);
+            let next = scanner.find_record(position.epoch)?;
+            let to = match next {
+                Some(_) => scanner.offset(),
+                None => self.log.stat()?.size_bytes.max(survey.watermark),
+            };
+            replay.cross(position, offset, to)?;
+            let Some(next) = next else { return Ok(()) };
+            position.tail = to;
+            position.epoch = next.epoch.saturating_sub(u16::from(next.kind == Kind::Cut));
         }
-        self.publish(position);
+    }
+
+    /// Takes records that were just appended into the index, and the tail behind them.
+    pub(crate) fn apply(&self, records: &[(u64, Head)]) -> Result<()> {
+        let mut position = self.position();
+        let mut moves = Moves::new(false);
+        for (offset, head) in records {
+            self.apply_one(&mut position, &mut moves, *offset, head)?;
+        }
+        self.publish(&position);
         Ok(())
     }
 
-    /// Takes one record in: it counts at once, or with the last one of its batch.
-    fn count(
+    /// What a record that counts does, wherever it comes from. Skips what was applied already: a reader may have been
+    /// faster than the writer.
+    #[inline]
+    fn apply_one(
         &self,
         position: &mut Position,
-        batch: &mut Vec<(u64, Head)>,
-        damaged: &mut Vec<Damage>,
+        moves: &mut Moves,
         offset: u64,
-        head: Head,
+        head: &Head,
     ) -> Result<()> {
-        if head.is_newer() {
-            let what = format!(
-                "`{}` was written to by a newer version, at offset {offset}",
-                self.log.path.display()
-            );
-            return Err(Error::new(ErrorKind::NewerVersion, what)
-                .at(&self.log.path)
-                .offset_at(offset)
-                .advise("update shelflife to open it"));
-        }
-        if head.more() {
-            batch.push((offset, head));
-            return Ok(());
-        }
-        for (offset, head) in batch.drain(..) {
-            self.apply(position, offset, &head)?;
-        }
-        position.damage.append(damaged);
-        self.apply(position, offset, &head)
-    }
-
-    /// Takes a record that counts into the index, and the tail behind it. Skips what was applied already: a reader may
-    /// have been faster than the writer.
-    pub(crate) fn apply(&self, position: &mut Position, offset: u64, head: &Head) -> Result<()> {
         if offset < position.tail {
             return Ok(());
         }
         let at = Location::new(offset, head.record_bytes());
         match head.kind {
-            Kind::Put => {
-                if head.prev == 0 && self.outdated_below() == 0 {
-                    self.index.insert(head.fingerprint, at);
-                } else if !self.index.replace(head.fingerprint, head.prev, at) {
-                    match self.same_key(offset, head)? {
-                        Some(old) => _ = self.index.replace(head.fingerprint, old, at),
-                        None => self.index.insert(head.fingerprint, at),
-                    }
-                }
+            Kind::Put => moves.push(
+                self,
+                Move {
+                    fingerprint: head.fingerprint,
+                    prev: head.prev,
+                    at,
+                    puts: true,
+                },
+            )?,
+            Kind::Delete => moves.push(
+                self,
+                Move {
+                    fingerprint: head.fingerprint,
+                    prev: head.prev,
+                    at,
+                    puts: false,
+                },
+            )?,
+            Kind::Clear => {
+                moves.make(self)?;
+                self.index.clear();
+                // Whatever was missed before is gone anyway.
+                self.outdated_below.store(0, Release);
             }
-            Kind::Delete => {
-                if !self.index.remove(head.fingerprint, head.prev)
-                    && let Some(old) = self.same_key(offset, head)?
-                {
-                    self.index.remove(head.fingerprint, old);
-                }
-            }
-            Kind::Clear => self.index.clear(),
             Kind::Seal
             | Kind::Cut
             | Kind::Retired
@@ -510,14 +523,15 @@ impl Generation {
         position.durable = position.durable.max(head.durable);
         position.last = Some((offset, head.checks()));
         position.tail = at.end();
+        position.records += 1;
         position.end = End::Clean;
-        self.publish(position);
-        self.commit.credit(head.durable);
         Ok(())
     }
 
+    /// Lets others see how far the position is.
     fn publish(&self, position: &Position) {
         self.tail.store(position.tail, Release);
+        self.commit.credit(position.durable);
         self.condemned.fetch_or(position.condemned, AcqRel);
         let unborn = self.header.generation == 0;
         let doubtful =
@@ -525,20 +539,39 @@ impl Generation {
         self.doubtful.store(doubtful, Release);
     }
 
+    /// Makes a move of which the index has no slot at `prev`, or none is to be trusted, by comparing keys.
+    fn move_by_key(&self, step: &Move) -> Result<()> {
+        let old = self.same_key(step.at.offset(), step.fingerprint)?;
+        match (old, step.puts) {
+            (Some(old), true) => _ = self.index.replace(step.fingerprint, old, step.at),
+            (Some(old), false) => _ = self.index.remove(step.fingerprint, old),
+            (None, true) => self.index.insert(step.fingerprint, step.at),
+            (None, false) => {}
+        }
+        Ok(())
+    }
+
     /// Where the index has the key of the record at `offset`, found by comparing keys: for a record whose `prev` does
     /// not lead to a slot.
-    fn same_key(&self, offset: u64, head: &Head) -> Result<Option<u64>> {
-        let candidates = self.index.candidates(head.fingerprint);
+    fn same_key(&self, offset: u64, fingerprint: u32) -> Result<Option<u64>> {
+        let candidates = self.index.candidates(fingerprint);
         if candidates.iter().next().is_none() {
             return Ok(None);
         }
+        let mut fixed = [0; HEAD_BYTES];
+        self.log.read_up_to(&mut fixed, offset)?;
+        let Some(head) = Head::decode(&fixed, self.header.seed, offset) else {
+            return Err(self
+                .log
+                .corrupt(offset, "a record does not verify any more"));
+        };
         let mut key = vec![0; usize::from(head.key_len)];
         let read = self.log.read_up_to(&mut key, offset + HEAD_BYTES as u64)?;
         if read < key.len() {
             return Err(self.log.corrupt(offset, "a record is cut short"));
         }
         Ok(self
-            .find_among(&candidates, head.fingerprint, &key)?
+            .find_among(&candidates, fingerprint, &key)?
             .map(|found| found.at.offset()))
     }
 
@@ -598,48 +631,198 @@ impl Generation {
         Ok(damaged)
     }
 
-    fn survey(
-        &self,
-        scanner: &mut Scanner<'_>,
-        from: u64,
-        position: &Position,
-        watermark: Option<u64>,
-    ) -> Result<Survey> {
-        scanner.seek(from, true);
-        let size_bytes = self.log.stat()?.size_bytes;
-        let mut survey = Survey {
-            next: None,
-            watermark: watermark.unwrap_or(position.durable.max(self.header.base)),
-            only_zeros: scanner.only_zeros_follow()?,
-            size_bytes,
-        };
-        if survey.only_zeros {
-            // Zeros below the watermark were records once.
-            survey.only_zeros = from >= survey.watermark;
-            return Ok(survey);
-        }
-        scanner.seek(from + super::format::ALIGN, true);
-        while let Some(head) = scanner.find_record(position.epoch)? {
-            let offset = scanner.offset();
-            survey.next = survey.next.or(Some((offset, head)));
-            survey.watermark = survey.watermark.max(head.durable);
-            if watermark.is_some() {
-                // The whole file was looked through before.
-                break;
+    /// As [`find_among`](Generation::find_among) for many keys with their fingerprints: where each stands, 0 for
+    /// nowhere. Reads in log order, so that what was written together is read together.
+    pub(crate) fn find_all(&self, keys: &[(u32, &[u8])]) -> Result<Vec<u64>> {
+        let mut found = vec![0; keys.len()];
+        let mut places = Vec::new();
+        for (nth, (fingerprint, key)) in keys.iter().enumerate() {
+            for at in self.index.candidates(*fingerprint).iter() {
+                let wanted = (HEAD_BYTES + key.len()).next_multiple_of(ALIGN as usize) as u64;
+                places.push((Location::new(at.offset(), wanted.min(at.len())), nth));
             }
-            scanner.seek(offset + head.record_bytes(), false);
         }
-        Ok(survey)
+        places.sort_unstable();
+        let mut spans = Spans::default();
+        let mut rest = places.as_slice();
+        while let Some((&(at, nth), upcoming)) = rest.split_first() {
+            rest = upcoming;
+            let Some(&(fingerprint, key)) = keys.get(nth) else {
+                continue;
+            };
+            let record = spans.read(&self.log, at, upcoming.iter().map(|&(at, _)| at))?;
+            let stored = record.split_first_chunk().and_then(|(fixed, rest)| {
+                let head = Head::decode(fixed, self.header.seed, at.offset())?;
+                rest.get(..usize::from(head.key_len))
+            });
+            if stored == Some(key) {
+                found[nth] = at.offset();
+            } else if found[nth] == 0 {
+                // Another key's, or damaged: rare enough to look at on its own.
+                let candidates = self.index.candidates(fingerprint);
+                found[nth] = self
+                    .find_among(&candidates, fingerprint, key)?
+                    .map_or(0, |found| found.at.offset());
+            }
+        }
+        Ok(found)
     }
 }
 
-/// What stands behind bytes that do not verify.
+/// A replay under way.
+struct Replay<'a> {
+    generation: &'a Generation,
+    /// Records of a batch that is not finished.
+    batch: Vec<(u64, Head)>,
+    /// Damage that counts once its batch does.
+    damaged: Vec<Damage>,
+    moves: Moves,
+}
+
+impl Replay<'_> {
+    /// Takes one record in: it counts at once, or with the last one of its batch.
+    #[inline]
+    fn count(&mut self, position: &mut Position, offset: u64, head: &Head) -> Result<()> {
+        if head.is_newer() {
+            let path = &self.generation.log.path;
+            let what = format!(
+                "`{}` was written to by a newer version, at offset {offset}",
+                path.display()
+            );
+            return Err(Error::new(ErrorKind::NewerVersion, what)
+                .at(path)
+                .offset_at(offset)
+                .advise("update shelflife to open it"));
+        }
+        if head.more() {
+            self.batch.push((offset, *head));
+            return Ok(());
+        }
+        self.take_batch(position)?;
+        self.generation
+            .apply_one(position, &mut self.moves, offset, head)
+    }
+
+    /// Takes in what was read of a batch so far.
+    fn take_batch(&mut self, position: &mut Position) -> Result<()> {
+        for (offset, head) in self.batch.drain(..) {
+            self.generation
+                .apply_one(position, &mut self.moves, offset, &head)?;
+        }
+        position.damage.append(&mut self.damaged);
+        Ok(())
+    }
+
+    /// Goes on behind damage of unknown extent: what stands before it may be outdated.
+    fn cross(&mut self, position: &mut Position, from: u64, to: u64) -> Result<()> {
+        // A batch that was hit was finished once.
+        self.take_batch(position)?;
+        self.moves.make(self.generation)?;
+        position
+            .damage
+            .push(Damage::unknown(from, to.saturating_sub(from)));
+        self.generation.outdated_below.store(to, Release);
+        Ok(())
+    }
+
+    /// What the tail is like when nothing follows: a batch that was not finished is torn all the same.
+    fn end_behind(&self) -> End {
+        if self.batch.is_empty() {
+            End::Clean
+        } else {
+            End::Torn {
+                records_behind: false,
+            }
+        }
+    }
+}
+
+/// Changes on their way into the index. A long replay collects them by shard, so that a shard's lock is taken and its
+/// table brought into the cache once for many; those of one key stay in order, because they are in one shard.
+struct Moves {
+    shards: Vec<Vec<Move>>,
+}
+
+/// So many moves of one shard are made together: the lists of all shards then still fit in a core's cache.
+const MOVES_TOGETHER: usize = 32;
+
+impl Moves {
+    fn new(collect: bool) -> Moves {
+        let shards = if collect { SHARDS } else { 0 };
+        Moves {
+            shards: (0..shards)
+                .map(|_| Vec::with_capacity(MOVES_TOGETHER))
+                .collect(),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, generation: &Generation, step: Move) -> Result<()> {
+        match self.shards.get_mut(shard_of(step.fingerprint)) {
+            Some(some) => {
+                some.push(step);
+                if some.len() < MOVES_TOGETHER {
+                    return Ok(());
+                }
+                let made = Moves::make_some(generation, some);
+                some.clear();
+                made
+            }
+            None => Moves::make_some(generation, &[step]),
+        }
+    }
+
+    /// Makes all that were collected.
+    fn make(&mut self, generation: &Generation) -> Result<()> {
+        self.shards.iter_mut().try_for_each(|some| {
+            let made = Moves::make_some(generation, some);
+            some.clear();
+            made
+        })
+    }
+
+    fn make_some(generation: &Generation, mut rest: &[Move]) -> Result<()> {
+        let trusted = generation.outdated_below() == 0;
+        loop {
+            let made = if trusted {
+                generation.index.make(rest)
+            } else {
+                0
+            };
+            rest = rest.get(made..).unwrap_or_default();
+            let Some((step, others)) = rest.split_first() else {
+                break;
+            };
+            generation.move_by_key(step)?;
+            rest = others;
+        }
+        Ok(())
+    }
+}
+
+/// What stands behind bytes that do not verify, up to the end of the file.
 #[derive(Debug)]
 struct Survey {
-    next: Option<(u64, Head)>,
+    /// The largest `durable` of all records there and before.
     watermark: u64,
-    only_zeros: bool,
-    size_bytes: u64,
+    /// The last record there; 0: there is none.
+    last: u64,
+}
+
+impl Survey {
+    fn new(scanner: &mut Scanner<'_>, from: u64, position: &Position) -> Result<Survey> {
+        let mut survey = Survey {
+            watermark: position.durable,
+            last: 0,
+        };
+        scanner.seek(from + ALIGN, true);
+        while let Some(head) = scanner.find_record(position.epoch)? {
+            survey.watermark = survey.watermark.max(head.durable);
+            survey.last = scanner.offset();
+            scanner.seek(survey.last + head.record_bytes(), false);
+        }
+        Ok(survey)
+    }
 }
 
 pub(crate) fn fingerprint(header: &FileHeader, key: &[u8]) -> u32 {

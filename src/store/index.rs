@@ -12,6 +12,23 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 const SHARD_BITS: u32 = 8;
+pub(crate) const SHARDS: usize = 1 << SHARD_BITS;
+
+pub(crate) fn shard_of(fingerprint: u32) -> usize {
+    (fingerprint >> (32 - SHARD_BITS)) as usize
+}
+
+/// What one record does to the index.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Move {
+    pub(crate) fingerprint: u32,
+    /// Where the key's record stood before; 0: nowhere.
+    pub(crate) prev: u64,
+    /// Where the record stands.
+    pub(crate) at: Location,
+    /// Whether the key has a value by it, or none any more.
+    pub(crate) puts: bool,
+}
 
 /// Where a record stands and how long it is: 40 bits of offset above 24 of length, both in units of 8 bytes, so that
 /// locations sort in log order.
@@ -21,7 +38,7 @@ pub(crate) struct Location(u64);
 impl Location {
     /// Both in bytes, and within the format's limits.
     pub(crate) fn new(offset: u64, len: u64) -> Location {
-        Location((offset / ALIGN) << 24 | len / ALIGN)
+        Location(((offset / ALIGN) << 24) | (len / ALIGN))
     }
 
     pub(crate) fn offset(self) -> u64 {
@@ -72,26 +89,26 @@ impl Slot {
     }
 
     fn location(self) -> Location {
-        Location(u64::from(self.0[1]) | u64::from(self.0[2]) << 32)
+        Location(u64::from(self.0[1]) | (u64::from(self.0[2]) << 32))
     }
 }
 
 impl Index {
     pub(crate) fn new() -> Index {
         Index {
-            shards: (0..1 << SHARD_BITS).map(|_| RwLock::default()).collect(),
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             keys: AtomicU64::new(0),
             live_bytes: AtomicU64::new(0),
         }
     }
 
     fn read(&self, fingerprint: u32) -> RwLockReadGuard<'_, Shard> {
-        let shard = &self.shards[(fingerprint >> (32 - SHARD_BITS)) as usize];
+        let shard = &self.shards[shard_of(fingerprint)];
         shard.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, fingerprint: u32) -> RwLockWriteGuard<'_, Shard> {
-        let shard = &self.shards[(fingerprint >> (32 - SHARD_BITS)) as usize];
+        let shard = &self.shards[shard_of(fingerprint)];
         shard.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,6 +127,39 @@ impl Index {
         self.read(fingerprint)
             .position(fingerprint, offset)
             .is_some()
+    }
+
+    /// Makes moves that are all of one shard, up to the first whose `prev` does not lead to a slot; returns how many it
+    /// made.
+    pub(crate) fn make(&self, moves: &[Move]) -> usize {
+        let Some(first) = moves.first() else { return 0 };
+        let mut shard = self.write(first.fingerprint);
+        let (mut keys, mut live_bytes, mut made) = (0u64, 0u64, 0);
+        for step in moves {
+            let slot = Slot::new(step.fingerprint, step.at);
+            if step.prev == 0 && step.puts {
+                shard.insert(slot);
+                keys = keys.wrapping_add(1);
+                live_bytes = live_bytes.wrapping_add(step.at.len());
+            } else {
+                let Some(place) = shard.position(step.fingerprint, step.prev) else {
+                    break;
+                };
+                let old = if step.puts {
+                    live_bytes = live_bytes.wrapping_add(step.at.len());
+                    std::mem::replace(&mut shard.slots[place], slot)
+                } else {
+                    keys = keys.wrapping_sub(1);
+                    shard.remove(place)
+                };
+                live_bytes = live_bytes.wrapping_sub(old.location().len());
+            }
+            made += 1;
+        }
+        // Both wrap around for what became less.
+        self.keys.fetch_add(keys, Relaxed);
+        self.live_bytes.fetch_add(live_bytes, Relaxed);
+        made
     }
 
     /// Adds a key that is known to be new.

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 /// Read at once when many records are wanted. Small enough to stay in a core's cache between copying and checking.
 const CHUNK_BYTES: usize = 128 << 10;
+/// By chance one place in 2^32 looks like the head of a record. Where so many bytes were read for nothing somebody made
+/// heads up, one inside the other; from then on each is passed over as a whole, so that reading stays linear.
+const REFUSED_BYTES_MAX: u64 = 256 << 20;
 /// A call that is interrupted so often is not going to succeed.
 const INTERRUPTS_MAX: u32 = 1_000;
 
@@ -43,6 +46,26 @@ impl LogFile {
             }
         }
         Ok(filled)
+    }
+
+    /// Reads until `enough` bytes are there or the file ends; takes more if they come along.
+    ///
+    /// Beyond `enough` one call decides: a regular file gives fewer bytes than were asked for only at its end (POSIX
+    /// read(2); signals do not interrupt it on a local disk).
+    #[inline]
+    pub(crate) fn read_at_least(
+        &self,
+        enough: usize,
+        buf: &mut [u8],
+        offset: u64,
+    ) -> Result<usize> {
+        let read = uninterrupted(|| self.file.read_at(buf, offset))
+            .map_err(|error| Error::io("read", &self.path, error).offset_at(offset))?;
+        if read >= enough {
+            return Ok(read);
+        }
+        let rest = buf.get_mut(read..).unwrap_or_default();
+        Ok(read + self.read_up_to(rest, offset + read as u64)?)
     }
 
     /// Writes all of the buffer. On an error some of it may have been written.
@@ -106,6 +129,8 @@ pub(crate) struct Scanner<'f> {
     filled: usize,
     buf_at: u64,
     chunk_bytes: usize,
+    /// Read by `find_record` behind heads that hold, and refused.
+    refused_bytes: u64,
 }
 
 impl<'f> Scanner<'f> {
@@ -118,6 +143,7 @@ impl<'f> Scanner<'f> {
             filled: 0,
             buf_at: offset,
             chunk_bytes: CHUNK_BYTES,
+            refused_bytes: 0,
         }
     }
 
@@ -136,15 +162,16 @@ impl<'f> Scanner<'f> {
     /// Continues at `offset`, with bytes read anew if `anew`.
     pub(crate) fn seek(&mut self, offset: u64, anew: bool) {
         self.offset = offset;
-        if anew {
+        if anew || offset < self.buf_at {
             self.filled = 0;
             self.buf_at = offset;
         }
     }
 
     /// What stands here; goes on behind it if its length is known.
+    #[inline]
     pub(crate) fn step(&mut self) -> Result<Step<'_>> {
-        let offset = self.offset;
+        let (offset, seed) = (self.offset, self.seed);
         let Some(head) = self.head()? else {
             return Ok(if self.window(1)?.is_empty() {
                 Step::End
@@ -159,21 +186,20 @@ impl<'f> Scanner<'f> {
             // Never make room for a length that the file does not have.
             return Ok(Step::Unverified { offset });
         }
-        let seed = self.seed;
-        let Some(body) = self.window(record_bytes)?.get(HEAD_BYTES..record_bytes) else {
+        if self.window(record_bytes)?.len() < record_bytes {
             return Ok(Step::Unverified { offset });
-        };
-        let holds = head.body_holds(body, seed, offset);
-        self.offset = offset + record_bytes as u64;
-        if !holds {
-            return Ok(Step::BadBody { offset, head });
         }
+        self.offset = offset + record_bytes as u64;
         let start = (offset - self.buf_at) as usize;
         let body = self
             .buf
             .get(start + HEAD_BYTES..start + record_bytes)
             .unwrap_or_default();
-        Ok(Step::Record { offset, head, body })
+        Ok(if head.body_holds(body, seed, offset) {
+            Step::Record { offset, head, body }
+        } else {
+            Step::BadBody { offset, head }
+        })
     }
 
     /// The next place, from here on, where a whole record stands, of at least this epoch. Stays before it.
@@ -182,17 +208,26 @@ impl<'f> Scanner<'f> {
             if self.window(HEAD_BYTES)?.len() < HEAD_BYTES {
                 return Ok(None);
             }
+            let offset = self.offset;
+            let mut skipped = ALIGN;
             if let Some(head) = self.head()?
                 && head.epoch >= epoch_min
             {
-                let offset = self.offset;
-                let found = matches!(self.step()?, Step::Record { .. });
-                self.offset = offset;
-                if found {
-                    return Ok(Some(head));
+                match self.step()? {
+                    Step::Record { .. } => {
+                        self.offset = offset;
+                        return Ok(Some(head));
+                    }
+                    Step::BadBody { head, .. } => {
+                        self.refused_bytes += head.record_bytes();
+                        if self.refused_bytes > REFUSED_BYTES_MAX {
+                            skipped = head.record_bytes();
+                        }
+                    }
+                    Step::Unverified { .. } | Step::End => {}
                 }
             }
-            self.offset += ALIGN;
+            self.offset = offset + skipped;
         }
     }
 
@@ -210,6 +245,7 @@ impl<'f> Scanner<'f> {
         }
     }
 
+    #[inline]
     fn head(&mut self) -> Result<Option<Head>> {
         let (seed, offset) = (self.seed, self.offset);
         Ok(self
@@ -219,14 +255,21 @@ impl<'f> Scanner<'f> {
     }
 
     /// At least `wanted` bytes from here on, or all there are.
+    #[inline]
     fn window(&mut self, wanted: usize) -> Result<&[u8]> {
+        let skipped = self.offset.wrapping_sub(self.buf_at) as usize;
+        if skipped <= self.filled && self.filled - skipped >= wanted {
+            return Ok(self.buf.get(skipped..self.filled).unwrap_or_default());
+        }
+        self.refill(wanted)
+    }
+
+    #[cold]
+    fn refill(&mut self, wanted: usize) -> Result<&[u8]> {
         let skipped = usize::try_from(self.offset.saturating_sub(self.buf_at))
             .unwrap_or(usize::MAX)
             .min(self.filled);
         let held = self.filled - skipped;
-        if held >= wanted {
-            return Ok(self.buf.get(skipped..self.filled).unwrap_or_default());
-        }
         self.buf.copy_within(skipped..self.filled, 0);
         (self.filled, self.buf_at) = (held, self.offset);
         if self.buf.len() < wanted.max(self.chunk_bytes) {

@@ -185,7 +185,7 @@ impl<'a> Successor<'a> {
         let head = record.encode(header.seed, offset, &mut buf);
         self.buf = buf;
         let next = self.generation();
-        next.apply(&mut next.position(), offset, &head)?;
+        next.apply(&[(offset, head)])?;
         if self.buf.len() >= FLUSH_BYTES {
             self.flush()
         } else {

@@ -49,11 +49,16 @@ impl Inner {
             self.notice_fork()?;
             let generation = self.generation();
             let os_lock = self.lock_file(&generation, &deadline)?;
-            if !self.options.exclusive && generation.prove()? == Proof::Different {
+            // Who has the file alone needs no proof, unless a failed sync may have changed it.
+            let certain = self.options.exclusive && !generation.is_condemned();
+            if !certain && generation.prove()? == Proof::Different {
                 self.replace_by_what_is_there(&generation)?;
                 continue;
             }
-            let due = self.locks_taken.fetch_add(1, Relaxed) % IDENTITY_CHECK_EVERY == 0;
+            let due = self
+                .locks_taken
+                .fetch_add(1, Relaxed)
+                .is_multiple_of(IDENTITY_CHECK_EVERY);
             let doubtful = generation.is_doubtful();
             if (due || doubtful) && self.follow(&generation)? {
                 continue;
@@ -176,12 +181,7 @@ impl Inner {
             return Err(error);
         }
         let end = tail + bytes.len() as u64;
-        {
-            let mut position = generation.position();
-            for (offset, head) in heads.iter() {
-                generation.apply(&mut position, *offset, head)?;
-            }
-        }
+        generation.apply(heads)?;
         generation.written.store(end, Release);
         self.wrote.store(true, Release);
         if bytes.capacity() > 4 << 20 {
@@ -229,11 +229,7 @@ impl Inner {
         let mut bytes = Vec::new();
         let head = record.encode(generation.header.seed, tail, &mut bytes);
         log.write_all(&bytes, tail)?;
-        {
-            let mut position = generation.position();
-            position.end = End::Clean;
-            generation.apply(&mut position, tail, &head)?;
-        }
+        generation.apply(&[(tail, head)])?;
         generation.written.store(generation.tail(), Release);
         if let Err(failure) = self.sync_log(generation, generation.tail()) {
             if failure.is_news {

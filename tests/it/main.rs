@@ -1,4 +1,14 @@
 //! Claims about the crate as its users see it.
 
+mod cli;
+mod crash;
+mod demo;
+mod linearizability;
 mod model;
+mod proof;
+mod readme;
+mod session;
+mod shelf;
 mod store;
+mod support;
+mod tidy;

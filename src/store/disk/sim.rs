@@ -3,22 +3,29 @@
 //! [`SimDisk`] keeps what programs see (cached) and what a power cut leaves (durable) apart, plays any number of
 //! processes, and has clocks and randomness that only the test moves: a run is repeated by its seed.
 
+mod baton;
 mod content;
+mod fault;
 mod fs;
 mod images;
 mod machine;
 mod power;
 mod process;
 mod random;
+mod schedule;
+mod variants;
 
 use super::Disk;
+pub use baton::Program;
 use content::Content;
+pub use fault::{Call, Event, Fault, FaultKind};
 pub use fs::FailedSync;
 use fs::{Effect, Fs, Inode, Kind, Node, Owner};
 use machine::{History, Machine};
 pub use power::{ImageId, PowerCut, PowerCuts};
 pub use process::SimProcess;
 use random::Random;
+pub use schedule::{Ran, Schedule};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -95,6 +102,7 @@ impl SimDisk {
     /// remembers them is free.
     pub fn forget(&self) {
         let mut machine = self.lock();
+        machine.calls.trace.clear();
         machine.history = History {
             start: machine.fs.clone(),
             first_step: machine.history.len(),
@@ -140,6 +148,41 @@ impl SimDisk {
     /// Says that the disk is on a network file system of this type, or is local.
     pub fn set_network_file_system(&self, kind: Option<&str>) {
         self.lock().network = kind.map(str::to_owned);
+    }
+
+    /// Lets a fault happen; of several that are meant for one call, the first injected does.
+    pub fn inject(&self, fault: Fault) {
+        self.lock().calls.faults.push(fault);
+    }
+
+    /// Injects no more of what was to be injected.
+    pub fn clear_faults(&self) {
+        self.lock().calls.faults.clear();
+    }
+
+    /// How many faults have happened.
+    pub fn faults(&self) -> u64 {
+        self.lock().calls.struck
+    }
+
+    /// What becomes of written bytes when a sync fails.
+    pub fn set_failed_sync(&self, how: FailedSync) {
+        self.lock().failed_sync = how;
+    }
+
+    /// How many calls of this kind there were.
+    pub fn calls(&self, call: Call) -> u64 {
+        self.lock().calls.count(call)
+    }
+
+    /// Every call since the machine was made, or since it was last told to [`SimDisk::forget`].
+    pub fn trace(&self) -> Vec<Event> {
+        self.lock().calls.trace.clone()
+    }
+
+    /// How much all files together hold.
+    pub fn used_bytes(&self) -> u64 {
+        self.lock().fs.size_bytes()
     }
 
     /// Limits how much all files together may hold. The write that goes over is short, the next one fails with

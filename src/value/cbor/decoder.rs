@@ -225,6 +225,14 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// Reads an item of any type as its bytes, checked as strictly as if it had been wanted.
+    pub(crate) fn raw(&mut self) -> Result<&'a [u8]> {
+        let before = self.rest;
+        self.skip()?;
+        let size_bytes = before.len().saturating_sub(self.rest.len());
+        Ok(before.get(..size_bytes).unwrap_or_default())
+    }
+
     /// The error to return if the item that was read last is of the right type, but not what is wanted:
     /// "expected `what` at byte `n`".
     pub fn expected(&self, what: &str) -> Error {

@@ -208,6 +208,12 @@ impl Encoder {
         Ok(())
     }
 
+    /// Writes one item that is CBOR already: checked, and encoded at this level of nesting or a deeper one.
+    pub(crate) fn raw(&mut self, item: &[u8]) {
+        self.items = self.items.wrapping_add(1);
+        self.bytes.extend_from_slice(item);
+    }
+
     fn sorted(
         &mut self,
         len: usize,

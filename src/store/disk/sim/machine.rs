@@ -1,10 +1,14 @@
 //! The state of a simulated machine: its disk, its history, its processes and what they have open.
 
-use super::fs::{Effect, Fs, Owner};
+use super::super::Stat;
+use super::baton::Baton;
+use super::fault::Calls;
+use super::fs::{Effect, FailedSync, Fs, Owner};
 use super::random::Random;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +31,9 @@ pub(super) struct Machine {
     pub(super) network: Option<String>,
     pub(super) capacity_bytes: Option<u64>,
     pub(super) max_file_bytes: u64,
+    pub(super) failed_sync: FailedSync,
+    pub(super) calls: Calls,
+    pub(super) baton: Option<Baton>,
 }
 
 /// Everything that changed the disk, so that the power can be cut at any step of it.
@@ -54,6 +61,8 @@ pub(super) struct Process {
     pub(super) wall_zero: Option<SystemTime>,
     pub(super) random: Random,
     inodes: u64,
+    /// What the paths that it looked up led to.
+    stats: HashMap<PathBuf, Stat>,
 }
 
 #[derive(Debug)]
@@ -61,6 +70,8 @@ pub(super) struct Open {
     pub(super) inode: u64,
     pub(super) process: u32,
     pub(super) write: bool,
+    /// As it was last looked up.
+    pub(super) stat: Stat,
 }
 
 impl History {
@@ -107,6 +118,9 @@ impl Machine {
             network: None,
             capacity_bytes: None,
             max_file_bytes: 1 << 30,
+            failed_sync: FailedSync::default(),
+            calls: Calls::default(),
+            baton: None,
         }
     }
 
@@ -127,6 +141,7 @@ impl Machine {
             wall_zero: None,
             random: Random::new(super::content::mix(self.seed, u64::from(pid))),
             inodes: 0,
+            stats: HashMap::new(),
         });
         pid
     }
@@ -148,12 +163,22 @@ impl Machine {
         let process = self.processes.get((pid as usize).wrapping_sub(1));
         match process {
             Some(process) if process.alive => Ok(process),
-            _ => Err(io::Error::other("the simulated process was killed")),
+            _ => Err(killed()),
         }
     }
 
     pub(super) fn process_mut(&mut self, pid: u32) -> Option<&mut Process> {
         self.processes.get_mut((pid as usize).wrapping_sub(1))
+    }
+
+    pub(super) fn remember(&mut self, pid: u32, path: &Path, stat: Stat) {
+        if let Some(process) = self.process_mut(pid) {
+            process.stats.insert(path.to_path_buf(), stat);
+        }
+    }
+
+    pub(super) fn remembered(&self, pid: u32, path: &Path) -> Option<Stat> {
+        self.process(pid).ok()?.stats.get(path).copied()
     }
 
     pub(super) fn wall_clock(&self, pid: u32) -> SystemTime {
@@ -217,16 +242,16 @@ impl Machine {
     }
 
     /// The folder and name that a new name would have, if the process may put one there.
-    pub(super) fn writable_dir(
-        &self,
-        pid: u32,
-        place: &std::path::Path,
-    ) -> io::Result<(PathBuf, std::ffi::OsString)> {
+    pub(super) fn writable_dir(&self, pid: u32, place: &Path) -> io::Result<(PathBuf, OsString)> {
         let (dir, name) = super::fs::split(place).ok_or(io::ErrorKind::IsADirectory)?;
         let inode = self.fs.dirs.get(dir).ok_or(io::ErrorKind::NotFound)?.inode;
         self.may(pid, self.fs.inode(inode)?.cached.owner, 0o3)?;
         Ok((dir.to_path_buf(), name.to_owned()))
     }
+}
+
+pub(super) fn killed() -> io::Error {
+    io::Error::other("the simulated process was killed")
 }
 
 pub(super) fn bad_descriptor() -> io::Error {

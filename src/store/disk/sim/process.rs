@@ -2,11 +2,13 @@
 
 use super::super::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
 use super::SimDisk;
+use super::baton::Wish;
+use super::fault::{Call, Event, FaultKind};
 use super::fs::{Change, Effect, Inode, Kind, NameChange, Node, Owner};
-use super::machine::{Machine, Open, bad_descriptor};
-use super::random::Random;
+use super::machine::{Machine, Open, bad_descriptor, killed};
 use std::ffi::OsString;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +30,30 @@ struct SimFile {
     file: u64,
 }
 
+/// Who calls, and what is injected that the call itself has to play.
+#[derive(Clone, Copy)]
+struct Caller {
+    pid: u32,
+    fault: Option<FaultKind>,
+}
+
+impl Caller {
+    fn elides(self) -> bool {
+        self.fault == Some(FaultKind::Elide)
+    }
+
+    fn shorten(self, len: usize) -> usize {
+        self.fault.map_or(len, |fault| fault.shorten(len))
+    }
+}
+
+/// The number of an open file description, of which no process knows.
+struct Description(u64);
+
+impl Hash for Description {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 impl SimProcess {
     pub(super) fn new(sim: SimDisk, pid: u32) -> SimProcess {
         let pid = Arc::new(AtomicU32::new(pid));
@@ -37,6 +63,11 @@ impl SimProcess {
     /// The machine that it runs on.
     pub fn sim(&self) -> &SimDisk {
         &self.sim
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
     }
 
     /// The process id, for [`SimDisk::kill`].
@@ -65,11 +96,58 @@ impl SimProcess {
     }
 
     /// Every call that can fail goes through here.
-    fn call<T>(&self, act: impl FnOnce(&mut Machine, u32) -> io::Result<T>) -> io::Result<T> {
-        let mut machine = self.sim.lock();
+    fn call<T: Hash>(
+        &self,
+        call: Call,
+        file: Option<u64>,
+        act: impl FnOnce(&mut Machine, Caller) -> io::Result<T>,
+    ) -> io::Result<T> {
         let pid = self.id();
-        machine.process(pid)?;
-        act(&mut machine, pid)
+        // What these answer depends on nothing that another process does.
+        let mut machine = match call {
+            Call::Random | Call::NetworkFileSystem => self.sim.lock(),
+            _ => self.sim.turn(pid, Wish::Call(call, file)),
+        };
+        if machine.process(pid).is_err() {
+            drop(machine);
+            return Err(self.sim.dead(pid));
+        }
+        let inode = match file {
+            Some(file) => machine.file(file)?.inode,
+            None => 0,
+        };
+        let fault = machine.calls.strike(call, pid);
+        let result = match fault.map(|fault| (fault, fault.error())) {
+            Some((FaultKind::Kill, _)) => {
+                machine.kill(pid);
+                Err(killed())
+            }
+            // A sync that fails does something.
+            Some((_, Some(error))) if call != Call::Sync => Err(error),
+            _ => act(&mut machine, Caller { pid, fault }),
+        };
+        let answer = result.as_ref().map_err(io::Error::kind);
+        machine.tell(pid, (call, answer));
+        machine.calls.note(Event {
+            process: pid,
+            call,
+            inode,
+            ok: result.is_ok(),
+            fault,
+        });
+        drop(machine);
+        match fault {
+            Some(FaultKind::Kill) => Err(self.sim.dead(pid)),
+            _ => result,
+        }
+    }
+
+    fn call_path<T: Hash>(
+        &self,
+        call: Call,
+        act: impl FnOnce(&mut Machine, Caller) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.call(call, None, act)
     }
 }
 
@@ -91,75 +169,48 @@ impl Sealed for SimFile {}
 
 impl Disk for SimProcess {
     fn open(&self, path: &Path, how: OpenFile) -> io::Result<Arc<dyn DiskFile>> {
-        let file = self.call(|machine, pid| {
-            if how.create != Create::Never && !how.write {
-                return Err(io::ErrorKind::InvalidInput.into());
-            }
-            let place = machine.fs.locate(path, how.create != Create::New)?;
-            let inode = match machine.fs.node(&place) {
-                Some(_) if how.create == Create::New => {
-                    return Err(io::ErrorKind::AlreadyExists.into());
-                }
-                Some(Node::Inode(inode)) => {
-                    let found = machine.fs.inode(inode)?;
-                    machine.may(pid, found.cached.owner, if how.write { 0o6 } else { 0o4 })?;
-                    match found.kind {
-                        Kind::Directory if how.write => {
-                            return Err(io::ErrorKind::IsADirectory.into());
-                        }
-                        Kind::Fifo => {
-                            return Err(io::Error::other("opening a FIFO waits for ever"));
-                        }
-                        Kind::File | Kind::Directory => inode,
-                    }
-                }
-                Some(Node::Symlink(_)) => return Err(io::ErrorKind::NotFound.into()),
-                None if how.create == Create::Never => return Err(io::ErrorKind::NotFound.into()),
-                None => {
-                    let (dir, name) = machine.writable_dir(pid, &place)?;
-                    let (uid, gid) = machine.process(pid).map(|who| (who.uid, who.gid))?;
-                    let mode = how.mode;
-                    let inode = machine.new_inode(pid);
-                    machine.apply(Effect::Create {
-                        dir,
-                        name,
-                        inode,
-                        owner: Owner { uid, gid, mode },
-                    });
-                    inode
-                }
-            };
-            Ok(machine.open(Open {
+        let file = self.call_path(Call::Open, |machine, caller| {
+            let inode = open(machine, caller.pid, path, how)?;
+            let stat = stat_of(inode, machine.fs.inode(inode)?);
+            machine.remember(caller.pid, path, stat);
+            Ok(Description(machine.open(Open {
                 inode,
-                process: pid,
+                process: caller.pid,
                 write: how.write,
-            }))
+                stat,
+            })))
         })?;
         Ok(Arc::new(SimFile {
             process: self.clone(),
-            file,
+            file: file.0,
         }))
     }
 
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
-        self.call(|machine, _| {
+        self.call_path(Call::Resolve, |machine, _| {
             machine.fs.lookup(path)?;
             machine.fs.locate(path, true)
         })
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.call(|machine, _| {
+        self.call_path(Call::StatPath, |machine, caller| {
+            let before = machine.remembered(caller.pid, path);
+            if let Some(before) = before.filter(|_| caller.elides()) {
+                return Ok(before);
+            }
             let number = machine.fs.lookup(path)?;
-            Ok(stat_of(number, machine.fs.inode(number)?))
+            let stat = stat_of(number, machine.fs.inode(number)?);
+            machine.remember(caller.pid, path, stat);
+            Ok(stat)
         })
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        self.call(|machine, pid| {
+        self.call_path(Call::List, |machine, caller| {
             let place = machine.fs.locate(dir, true)?;
             let inode = machine.fs.lookup(&place)?;
-            machine.may(pid, machine.fs.inode(inode)?.cached.owner, 0o4)?;
+            machine.may(caller.pid, machine.fs.inode(inode)?.cached.owner, 0o4)?;
             let dir = machine.fs.dirs.get(&place);
             let dir = dir.ok_or(io::ErrorKind::NotADirectory)?;
             Ok(dir.cached.keys().cloned().collect())
@@ -167,11 +218,11 @@ impl Disk for SimProcess {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call(|machine, pid| {
+        self.call_path(Call::Rename, |machine, caller| {
             let from = machine.fs.locate(from, false)?;
             let to = machine.fs.locate(to, false)?;
-            let (dir, to_name) = machine.writable_dir(pid, &to)?;
-            let (from_dir, from_name) = machine.writable_dir(pid, &from)?;
+            let (dir, to_name) = machine.writable_dir(caller.pid, &to)?;
+            let (from_dir, from_name) = machine.writable_dir(caller.pid, &from)?;
             let node = machine.fs.node(&from).ok_or(io::ErrorKind::NotFound)?;
             if machine.fs.dirs.contains_key(&from) || machine.fs.dirs.contains_key(&to) {
                 return Err(io::ErrorKind::IsADirectory.into());
@@ -193,10 +244,10 @@ impl Disk for SimProcess {
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call(|machine, pid| {
+        self.call_path(Call::Link, |machine, caller| {
             let from = machine.fs.locate(from, false)?;
             let to = machine.fs.locate(to, false)?;
-            let (dir, name) = machine.writable_dir(pid, &to)?;
+            let (dir, name) = machine.writable_dir(caller.pid, &to)?;
             let node = machine.fs.node(&from).ok_or(io::ErrorKind::NotFound)?;
             if machine.fs.node(&to).is_some() {
                 return Err(io::ErrorKind::AlreadyExists.into());
@@ -214,9 +265,9 @@ impl Disk for SimProcess {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.call(|machine, pid| {
+        self.call_path(Call::Remove, |machine, caller| {
             let place = machine.fs.locate(path, false)?;
-            let (dir, name) = machine.writable_dir(pid, &place)?;
+            let (dir, name) = machine.writable_dir(caller.pid, &place)?;
             let node = machine.fs.node(&place).ok_or(io::ErrorKind::NotFound)?;
             if machine.fs.dirs.contains_key(&place) {
                 return Err(io::ErrorKind::IsADirectory.into());
@@ -228,40 +279,54 @@ impl Disk for SimProcess {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.call(|machine, _| {
+        self.call_path(Call::SyncDir, |machine, caller| {
             let dir = machine.fs.locate(dir, true)?;
             if !machine.fs.dirs.contains_key(&dir) {
                 return Err(io::ErrorKind::NotADirectory.into());
             }
-            machine.apply(Effect::SyncDir { dir });
+            if !caller.elides() {
+                machine.apply(Effect::SyncDir { dir });
+            }
             Ok(())
         })
     }
 
     fn network_file_system(&self, _: &Path) -> io::Result<Option<String>> {
-        self.call(|machine, _| Ok(machine.network.clone()))
+        self.call_path(Call::NetworkFileSystem, |machine, _| {
+            Ok(machine.network.clone())
+        })
     }
 
     fn random(&self, buf: &mut [u8]) -> io::Result<()> {
-        self.call(|machine, pid| {
-            let process = machine.process_mut(pid);
-            process
-                .map_or(&mut Random::new(0), |process| &mut process.random)
-                .fill(buf);
+        self.call_path(Call::Random, |machine, caller| {
+            if let Some(process) = machine.process_mut(caller.pid) {
+                process.random.fill(buf);
+            }
             Ok(())
         })
     }
 
     fn wall_clock(&self) -> SystemTime {
-        self.sim.lock().wall_clock(self.id())
+        let mut machine = self.sim.lock();
+        let time = machine.wall_clock(self.id());
+        machine.tell(self.id(), time);
+        time
     }
 
     fn monotonic(&self) -> Duration {
-        self.sim.lock().monotonic
+        let mut machine = self.sim.lock();
+        let time = machine.monotonic;
+        machine.tell(self.id(), time);
+        time
     }
 
     fn sleep(&self, duration: Duration) {
-        self.sim.advance(duration);
+        let mut machine = self.sim.turn(self.id(), Wish::Sleep(duration));
+        machine.tell(self.id(), duration);
+        if machine.process(self.id()).is_err() {
+            drop(machine);
+            self.sim.dead(self.id());
+        }
     }
 
     fn process(&self) -> u32 {
@@ -269,11 +334,49 @@ impl Disk for SimProcess {
     }
 }
 
+/// The inode that is opened, made if need be.
+fn open(machine: &mut Machine, pid: u32, path: &Path, how: OpenFile) -> io::Result<u64> {
+    if how.create != Create::Never && !how.write {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let place = machine.fs.locate(path, how.create != Create::New)?;
+    match machine.fs.node(&place) {
+        Some(_) if how.create == Create::New => Err(io::ErrorKind::AlreadyExists.into()),
+        Some(Node::Inode(inode)) => {
+            let found = machine.fs.inode(inode)?;
+            machine.may(pid, found.cached.owner, if how.write { 0o6 } else { 0o4 })?;
+            match found.kind {
+                Kind::Directory if how.write => Err(io::ErrorKind::IsADirectory.into()),
+                Kind::Fifo => Err(io::Error::other("opening a FIFO waits for ever")),
+                Kind::File | Kind::Directory => Ok(inode),
+            }
+        }
+        None if how.create != Create::Never => {
+            let (dir, name) = machine.writable_dir(pid, &place)?;
+            let (uid, gid) = machine.process(pid).map(|who| (who.uid, who.gid))?;
+            let mode = how.mode;
+            let inode = machine.new_inode(pid);
+            machine.apply(Effect::Create {
+                dir,
+                name,
+                inode,
+                owner: Owner { uid, gid, mode },
+            });
+            Ok(inode)
+        }
+        Some(Node::Symlink(_)) | None => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
 impl SimFile {
-    fn call<T>(&self, act: impl FnOnce(&mut Machine, u64) -> io::Result<T>) -> io::Result<T> {
-        self.process.call(|machine, _| {
+    fn call<T: Hash>(
+        &self,
+        call: Call,
+        act: impl FnOnce(&mut Machine, u64, Caller) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.process.call(call, Some(self.file), |machine, caller| {
             let inode = machine.file(self.file)?.inode;
-            act(machine, inode)
+            act(machine, inode, caller)
         })
     }
 }
@@ -285,60 +388,65 @@ fn in_memory(value: u64) -> io::Result<usize> {
 
 impl DiskFile for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.call(|machine, inode| {
+        self.call(Call::Read, |machine, inode, caller| {
             let inode = machine.fs.inode(inode)?;
-            match inode.kind {
-                Kind::File => Ok(inode.cached.content.read(in_memory(offset)?, buf)),
-                _ => Err(io::ErrorKind::IsADirectory.into()),
+            if inode.kind != Kind::File {
+                return Err(io::ErrorKind::IsADirectory.into());
             }
+            let len = caller.shorten(buf.len());
+            let content = &inode.cached.content;
+            let count = content.read(in_memory(offset)?, &mut buf[..len]);
+            machine.tell(caller.pid, &buf[..count]);
+            Ok(count)
         })
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.call(|machine, inode| {
+        self.call(Call::Write, |machine, inode, caller| {
             if !machine.file(self.file)?.write {
                 return Err(bad_descriptor());
             }
+            let asked = caller.shorten(buf.len());
             let len = machine.fs.inode(inode)?.cached.content.len();
             let mut end = offset
-                .saturating_add(buf.len() as u64)
+                .saturating_add(asked as u64)
                 .min(machine.max_file_bytes);
-            if end <= offset && !buf.is_empty() {
+            if end <= offset && asked > 0 {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
             if let Some(capacity) = machine.capacity_bytes {
                 let free = capacity.saturating_sub(machine.fs.size_bytes());
                 end = end.min((len as u64).saturating_add(free));
             }
-            if end <= offset && !buf.is_empty() {
+            if end <= offset && asked > 0 {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            let count = in_memory(end - offset)?;
-            let change = Change::Write {
-                at: in_memory(offset)?,
-                bytes: Arc::from(&buf[..count]),
-            };
-            machine.apply(Effect::File { inode, change });
+            let count = in_memory(end.saturating_sub(offset))?;
+            if count > 0 {
+                let change = Change::Write {
+                    at: in_memory(offset)?,
+                    bytes: Arc::from(&buf[..count]),
+                };
+                machine.apply(Effect::File { inode, change });
+            }
             Ok(count)
         })
     }
 
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
-        self.call(|machine, inode| {
+        self.call(Call::SetLen, |machine, inode, _| {
             if !machine.file(self.file)?.write {
                 return Err(io::ErrorKind::InvalidInput.into());
             }
-            let grows =
-                len_bytes.saturating_sub(machine.fs.inode(inode)?.cached.content.len() as u64);
+            let len = machine.fs.inode(inode)?.cached.content.len() as u64;
+            let grows = len_bytes.saturating_sub(len);
             if grows > 0 && len_bytes > machine.max_file_bytes {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
-            let used = machine.fs.size_bytes();
-            if grows > 0
-                && machine
-                    .capacity_bytes
-                    .is_some_and(|capacity| used + grows > capacity)
-            {
+            let room = machine.capacity_bytes.map_or(u64::MAX, |capacity| {
+                capacity.saturating_sub(machine.fs.size_bytes())
+            });
+            if grows > room {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             let change = Change::SetLen(in_memory(len_bytes)?);
@@ -348,21 +456,41 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.call(|machine, inode| {
-            machine.apply(Effect::Sync { inode });
-            Ok(())
+        self.call(Call::Sync, |machine, inode, caller| match caller.fault {
+            Some(FaultKind::Elide) => Ok(()),
+            Some(fault) => {
+                // An interrupted sync may be repeated: nothing was dropped.
+                if fault != FaultKind::Eintr {
+                    let how = machine.failed_sync;
+                    machine.apply(Effect::FailedSync { inode, how });
+                }
+                fault.error().map_or(Ok(()), Err)
+            }
+            None => {
+                machine.apply(Effect::Sync { inode });
+                Ok(())
+            }
         })
     }
 
     fn stat(&self) -> io::Result<Stat> {
-        self.call(|machine, inode| Ok(stat_of(inode, machine.fs.inode(inode)?)))
+        self.call(Call::Stat, |machine, inode, caller| {
+            let stat = stat_of(inode, machine.fs.inode(inode)?);
+            match machine.files.get_mut(&self.file) {
+                Some(open) if caller.elides() => Ok(open.stat),
+                Some(open) => {
+                    open.stat = stat;
+                    Ok(stat)
+                }
+                None => Err(bad_descriptor()),
+            }
+        })
     }
 
     fn set_owner(&self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
-        self.process.call(|machine, pid| {
-            let inode = machine.file(self.file)?.inode;
+        self.call(Call::SetOwner, |machine, inode, caller| {
             let owner = machine.fs.inode(inode)?.cached.owner;
-            let who = machine.process(pid)?;
+            let who = machine.process(caller.pid)?;
             // As the kernel has it: only root gives files away, an owner changes the group to its own.
             let allowed =
                 who.uid == owner.uid && uid == owner.uid && (gid == owner.gid || gid == who.gid);
@@ -376,13 +504,17 @@ impl DiskFile for SimFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        self.call(
-            |machine, inode| Ok(*machine.locks.entry(inode).or_insert(self.file) == self.file),
-        )
+        self.call(Call::TryLock, |machine, inode, caller| {
+            let taken = *machine.locks.entry(inode).or_insert(self.file) == self.file;
+            if !taken {
+                machine.refuse(caller.pid, inode);
+            }
+            Ok(taken)
+        })
     }
 
     fn unlock(&self) -> io::Result<()> {
-        self.call(|machine, inode| {
+        self.call(Call::Unlock, |machine, inode, _| {
             if machine.locks.get(&inode) == Some(&self.file) {
                 machine.locks.remove(&inode);
             }
@@ -406,9 +538,7 @@ impl fmt::Debug for SimProcess {
 impl fmt::Debug for SimFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("SimFile");
-        shown
-            .field("process", &self.process.id())
-            .field("file", &self.file)
-            .finish()
+        shown.field("process", &self.process.id());
+        shown.field("file", &self.file).finish()
     }
 }

@@ -593,3 +593,387 @@ fn forgetting_moves_the_start_and_keeps_what_is_pending() {
         [b"ab".to_vec()].into()
     );
 }
+
+#[test]
+fn bytes_of_a_failed_sync_read_well_and_are_never_durable() {
+    let sim = SimDisk::new(1);
+    sim.write("s", "base").unwrap();
+    let file = open(&sim.process(), "s");
+    file.write_at(b"lost", 4).unwrap();
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Sync));
+    assert!(file.sync().is_err());
+    assert_eq!(sim.read("s").unwrap(), b"baselost");
+    assert_eq!(
+        left_of("s", sim.power_cuts().from_step(sim.steps())),
+        [b"base".to_vec()].into()
+    );
+    file.sync().unwrap();
+    assert_eq!(
+        left_of("s", sim.power_cuts().from_step(sim.steps())),
+        [b"base".to_vec()].into(),
+        "the second sync succeeds, and brings nothing back"
+    );
+    file.write_at(b"more", 8).unwrap();
+    file.sync().unwrap();
+    assert_eq!(sim.read("s").unwrap(), b"baselostmore");
+    let left = left_of("s", sim.power_cuts().from_step(sim.steps()));
+    assert_eq!(left, [b"base\0\0\0\0more".to_vec()].into());
+}
+
+#[test]
+fn a_failed_sync_that_reverts_takes_the_bytes_from_everybody() {
+    let sim = SimDisk::new(1);
+    sim.write("s", "base").unwrap();
+    sim.set_failed_sync(FailedSync::Revert);
+    let file = open(&sim.process(), "s");
+    file.write_at(b"lost", 4).unwrap();
+    sim.inject(Fault::new(FaultKind::Eintr).on(Call::Sync));
+    assert_eq!(file.sync().unwrap_err().kind(), io::ErrorKind::Interrupted);
+    assert_eq!(
+        sim.read("s").unwrap(),
+        b"baselost",
+        "an interrupted sync drops nothing"
+    );
+    sim.inject(Fault::new(FaultKind::Enospc).on(Call::Sync));
+    assert_eq!(file.sync().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    assert_eq!(sim.read("s").unwrap(), b"base");
+}
+
+/// Makes a call of the kind, whatever comes of it.
+fn make(call: Call, process: &SimProcess, file: &dyn DiskFile) -> io::Result<usize> {
+    let (s, t, root) = (Path::new("s"), Path::new("t"), Path::new("/"));
+    match call {
+        Call::Open => process.open(s, ANY).map(|_| 0),
+        Call::Resolve => process.resolve(s).map(|_| 0),
+        Call::StatPath => Disk::stat(process, s).map(|stat| stat.size_bytes as usize),
+        Call::List => process.list(root).map(|_| 0),
+        Call::Rename => process.rename(t, s).map(|()| 0),
+        Call::Link => process.link(s, Path::new("u")).map(|()| 0),
+        Call::Remove => process.remove(t).map(|()| 0),
+        Call::SyncDir => process.sync_dir(root).map(|()| 0),
+        Call::NetworkFileSystem => process.network_file_system(s).map(|_| 0),
+        Call::Random => process.random(&mut [0; 4]).map(|()| 0),
+        Call::Read => file.read_at(&mut [0; 10], 0),
+        Call::Write => file.write_at(&[9; 10], 3),
+        Call::SetLen => file.set_len(2).map(|()| 0),
+        Call::Sync => file.sync().map(|()| 0),
+        Call::Stat => file.stat().map(|stat| stat.size_bytes as usize),
+        Call::SetOwner => file.set_owner(1000, 1000, 0o640).map(|()| 0),
+        Call::TryLock => file.try_lock().map(|_| 0),
+        Call::Unlock => file.unlock().map(|()| 0),
+    }
+}
+
+#[test]
+fn every_fault_strikes_every_call_that_it_can_happen_to() {
+    let errors = [
+        (FaultKind::Eio, io::Error::from_raw_os_error(5).kind()),
+        (FaultKind::Enospc, io::ErrorKind::StorageFull),
+        (FaultKind::Eintr, io::ErrorKind::Interrupted),
+        (FaultKind::Emfile, io::Error::from_raw_os_error(24).kind()),
+        (FaultKind::Eacces, io::ErrorKind::PermissionDenied),
+        (FaultKind::Erofs, io::ErrorKind::ReadOnlyFilesystem),
+        (FaultKind::Unsupported, io::ErrorKind::Unsupported),
+        (FaultKind::Kill, io::ErrorKind::Other),
+    ];
+    for call in Call::ALL {
+        let machine = || {
+            let sim = SimDisk::new(1);
+            sim.write("s", [1; 20]).unwrap();
+            sim.write("t", [2; 20]).unwrap();
+            let process = sim.process();
+            let file = open(&process, "s");
+            (sim, process, file)
+        };
+        for (fault, kind) in errors {
+            let (sim, process, file) = machine();
+            let steps = sim.steps();
+            sim.inject(Fault::new(fault).on(call));
+            let error = make(call, &process, &*file).unwrap_err();
+            assert_eq!(
+                (error.kind(), sim.faults()),
+                (kind, 1),
+                "{fault:?} {call:?}"
+            );
+            let failed_sync = usize::from(
+                call == Call::Sync && !matches!(fault, FaultKind::Eintr | FaultKind::Kill),
+            );
+            assert_eq!(
+                sim.steps(),
+                steps + failed_sync,
+                "{fault:?} {call:?} changed something"
+            );
+            assert_eq!(
+                make(call, &process, &*file).is_ok(),
+                fault != FaultKind::Kill,
+                "{fault:?} {call:?} once"
+            );
+            assert_eq!(
+                sim.calls(call),
+                2 - u64::from(fault == FaultKind::Kill) + u64::from(call == Call::Open)
+            );
+            let event = sim
+                .trace()
+                .into_iter()
+                .find(|event| event.fault.is_some())
+                .unwrap();
+            assert_eq!(
+                (event.call, event.ok, event.fault),
+                (call, false, Some(fault))
+            );
+        }
+        for (fault, count) in [
+            (FaultKind::Short(0), 0),
+            (FaultKind::Short(1), 1),
+            (FaultKind::OneShort, 9),
+        ] {
+            let (sim, process, file) = machine();
+            sim.inject(Fault::new(fault));
+            let strikes = match call {
+                Call::Write => true,
+                Call::Read => count > 0,
+                _ => false,
+            };
+            let transferred = make(call, &process, &*file).unwrap();
+            assert_eq!(sim.faults(), u64::from(strikes));
+            assert!(!strikes || transferred == count, "{fault:?} {call:?}");
+        }
+    }
+}
+
+#[test]
+fn a_fault_waits_for_its_call_and_may_stay() {
+    let sim = SimDisk::new(1);
+    let (one, two) = (sim.process(), sim.process());
+    let (a, b) = (open(&one, "s"), open(&two, "s"));
+    sim.inject(
+        Fault::new(FaultKind::Eio)
+            .on(Call::Write)
+            .by(one.id())
+            .nth(3)
+            .forever(),
+    );
+    let fails = |file: &dyn DiskFile| file.write_at(b"x", 0).is_err();
+    assert!(!fails(&*a) && !fails(&*b) && !fails(&*b) && !fails(&*b) && !fails(&*a));
+    a.sync().unwrap();
+    assert!(fails(&*a) && fails(&*a) && !fails(&*b));
+    sim.clear_faults();
+    assert!(!fails(&*a));
+    assert_eq!(sim.faults(), 2);
+}
+
+#[test]
+fn an_elided_call_does_nothing_and_says_it_did() {
+    let sim = SimDisk::new(1);
+    sim.write("s", "base").unwrap();
+    let process = sim.process();
+    let file = open(&process, "s");
+    file.write_at(b"lost", 4).unwrap();
+    sim.inject(Fault::new(FaultKind::Elide).on(Call::Sync));
+    file.sync().unwrap();
+    assert!(left_of("s", sim.power_cuts().from_step(sim.steps())).contains(&b"base"[..]));
+    file.sync().unwrap();
+
+    open(&process, "t");
+    sim.inject(Fault::new(FaultKind::Elide).on(Call::SyncDir));
+    process.sync_dir(Path::new("/")).unwrap();
+    assert!(left(sim.power_cuts().from_step(sim.steps())).contains(&files([("s", "baselost")])));
+
+    let before = file.stat().unwrap();
+    process.rename(Path::new("t"), Path::new("s")).unwrap();
+    for call in [Call::StatPath, Call::Stat] {
+        sim.inject(Fault::new(FaultKind::Elide).on(call));
+    }
+    assert!(
+        Disk::stat(&process, Path::new("s"))
+            .unwrap()
+            .same_file(&before),
+        "as when it was opened"
+    );
+    assert!(
+        !Disk::stat(&process, Path::new("s"))
+            .unwrap()
+            .same_file(&before)
+    );
+    file.set_len(1).unwrap();
+    assert_eq!(file.stat().unwrap(), before);
+    assert_eq!(file.stat().unwrap().size_bytes, 1);
+}
+
+#[test]
+fn rot_is_in_the_cache_and_on_the_disk() {
+    let sim = SimDisk::new(1);
+    sim.write("s", [0; 600]).unwrap();
+    sim.flip_bit("s", 599, 7).unwrap();
+    sim.overwrite("s", 512, &[5; 512]).unwrap();
+    sim.flip_bit("s", 600, 0).unwrap();
+    let bytes = [[0; 512].as_slice(), &[5; 88]].concat();
+    assert_eq!(sim.read("s").unwrap(), bytes);
+    sim.flip_bit("s", 3, 1).unwrap();
+    let left = left_of("s", sim.power_cuts().from_step(sim.steps()))
+        .pop_first()
+        .unwrap();
+    assert_eq!((left[3], left.len()), (2, 600));
+}
+
+/// Adds one to the byte in `s`, under the lock or not.
+fn increment(process: &SimProcess, locked: bool) {
+    let file = open(process, "s");
+    while locked && !file.try_lock().unwrap() {
+        process.sleep(Duration::from_millis(1));
+    }
+    let mut byte = [0];
+    file.read_at(&mut byte, 0).unwrap();
+    file.write_at(&[byte[0] + 1], 0).unwrap();
+}
+
+/// What every interleaving of so many increments ends with, and how many runs and states that took.
+fn increments(schedule: &mut Schedule, processes: usize, locked: bool) -> (BTreeSet<u8>, usize) {
+    let (mut ends, mut runs) = (BTreeSet::new(), 0);
+    while schedule.next() {
+        let sim = SimDisk::new(1);
+        sim.write("s", [0]).unwrap();
+        let processes: Vec<SimProcess> = (0..processes).map(|_| sim.process()).collect();
+        let programs = processes
+            .iter()
+            .map(|process| process.program(|| increment(process, locked)));
+        if sim.run(schedule, programs.collect()) == Ran::Whole {
+            ends.insert(sim.read("s").unwrap()[0]);
+        }
+        runs += 1;
+    }
+    (ends, runs)
+}
+
+#[test]
+fn a_search_finds_every_end_that_an_interleaving_can_have() {
+    let mut all = Schedule::search();
+    assert_eq!(increments(&mut all, 3, false).0, [1, 2, 3].into());
+    assert_eq!(increments(&mut Schedule::search(), 3, true).0, [3].into());
+    assert_eq!(
+        increments(&mut Schedule::search().preemptions(0), 3, false).0,
+        [3].into()
+    );
+    let once = Schedule::search().preemptions(1);
+    assert_eq!(increments(&mut { once }, 3, false).0, [1, 2, 3].into());
+    assert_eq!(
+        increments(&mut Schedule::seeds(0..200), 3, false).0,
+        [1, 2, 3].into()
+    );
+    assert_eq!(
+        increments(&mut Schedule::seeds(0..200), 3, true).0,
+        [3].into()
+    );
+}
+
+#[test]
+fn a_search_that_gives_up_known_states_finds_the_same_ends_as_one_that_does_not() {
+    for locked in [false, true] {
+        let mut plain = Schedule::search().everything();
+        let (ends, runs) = increments(&mut plain, 2, locked);
+        let (few, fewer) = increments(&mut Schedule::search(), 2, locked);
+        assert_eq!(ends, few);
+        assert!(fewer < runs, "{fewer} of {runs}");
+    }
+}
+
+#[test]
+fn a_schedule_is_repeated_by_its_seed() {
+    let trace = |seed| {
+        let sim = SimDisk::new(1);
+        let processes = [sim.process(), sim.process(), sim.process()];
+        let programs = processes
+            .iter()
+            .map(|process| process.program(|| increment(process, true)));
+        let mut schedule = Schedule::seeds(seed..seed + 1);
+        assert!(schedule.next());
+        assert_eq!(sim.run(&mut schedule, programs.collect()), Ran::Whole);
+        assert!(!schedule.next());
+        sim.trace()
+    };
+    let traces: Vec<Vec<Event>> = (0..40).map(trace).collect();
+    assert_eq!(traces, (0..40).map(trace).collect::<Vec<_>>());
+    assert!(traces.iter().any(|other| *other != traces[0]));
+}
+
+#[test]
+fn a_lock_that_is_not_given_back_is_waited_for_in_simulated_time() {
+    for seed in 0..50 {
+        let sim = SimDisk::new(1);
+        let (holder, waiter) = (sim.process(), sim.process());
+        let held = open(&holder, "s");
+        assert!(held.try_lock().unwrap());
+        let start = waiter.monotonic();
+        let mut waited = Duration::ZERO;
+        let holds = holder.program(|| {
+            holder.sleep(Duration::from_secs(3));
+            held.unlock().unwrap();
+        });
+        let waits = waiter.program(|| {
+            let file = open(&waiter, "s");
+            while !file.try_lock().unwrap() {
+                waiter.sleep(Duration::from_millis(1));
+            }
+            waited = waiter.monotonic() - start;
+        });
+        let mut schedule = Schedule::seeds(seed..seed + 1);
+        schedule.next();
+        sim.run(&mut schedule, vec![holds, waits]);
+        assert!(waited >= Duration::from_secs(3), "{waited:?}");
+        assert!(waited < Duration::from_millis(3_010), "{waited:?}");
+        assert!(sim.calls(Call::TryLock) < 5_000);
+    }
+}
+
+#[test]
+fn a_process_killed_at_any_call_leaves_the_lock_to_the_other() {
+    for call in 1..=4 {
+        let mut schedule = Schedule::search();
+        while schedule.next() {
+            let sim = SimDisk::new(1);
+            sim.write("s", [0]).unwrap();
+            let (one, two) = (sim.process(), sim.process());
+            sim.inject(Fault::new(FaultKind::Kill).by(one.id()).nth(call));
+            let dies = one.program(|| {
+                let file = open(&one, "s");
+                while !file.try_lock().unwrap() {}
+                file.write_at(&[9], 0).unwrap();
+                file.unlock().unwrap();
+                unreachable!("it was killed");
+            });
+            let lives = two.program(|| increment(&two, true));
+            if sim.run(&mut schedule, vec![dies, lives]) == Ran::Whole {
+                let end = sim.read("s").unwrap()[0];
+                assert!(
+                    end == 1 || (call == 4 && (end == 9 || end == 10)),
+                    "{end} in the {schedule}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_a_program_ends_the_run_and_reaches_the_test() {
+    let sim = SimDisk::new(1);
+    let (one, two) = (sim.process(), sim.process());
+    let mut schedule = Schedule::seeds(0..1);
+    schedule.next();
+    let mut finished = false;
+    let run = std::panic::AssertUnwindSafe(|| {
+        let panics = one.program(|| panic!("planted"));
+        let goes_on = two.program(|| {
+            increment(&two, true);
+            finished = true;
+        });
+        sim.write("s", [0]).unwrap();
+        sim.run(&mut schedule, vec![panics, goes_on])
+    });
+    let panic = std::panic::catch_unwind(run).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"planted"));
+    assert!(finished);
+    assert!(
+        sim.process().list(Path::new("/")).is_ok(),
+        "the machine goes on"
+    );
+}

@@ -1,0 +1,402 @@
+//! Sessions of a web application: what is remembered of each visitor between requests.
+//!
+//! [`Session`] is one of them, [`SessionStore`] the contract of what keeps them, [`ShelveSessionStore`] the store in
+//! one file that threads and processes share, and [`MemorySessionStore`] one for tests.
+//!
+//! Three rules hold in every store:
+//!
+//! - **Unknown, expired and deleted all mean absent**, and callers cannot tell them apart. An error means that the
+//!   system failed.
+//! - **Nothing is lost silently.** A change that was made to an outdated copy is refused ([`Saved::Conflict`]), and a
+//!   session that was deleted meanwhile is not brought back by a slow request ([`Saved::Gone`]).
+//! - **Lifetimes are enforced when a session is read**, not when some sweep comes round.
+
+mod codec;
+mod engine;
+mod id;
+mod lifetime;
+mod memory;
+mod records;
+mod sha256;
+mod shelve;
+mod state;
+
+pub use id::{SessionHandle, SessionId};
+pub use memory::MemorySessionStore;
+pub use shelve::{SessionOptions, ShelveSessionStore};
+pub use state::Session;
+
+use crate::error::Result;
+use std::fmt;
+use std::time::Duration;
+
+/// What keeps the sessions of an application. Object-safe: hold it as `Arc<dyn SessionStore>`.
+///
+/// # A request
+///
+/// ```
+/// use shelflife::{Result, Saved, Session, SessionId, SessionStore};
+///
+/// /// Counts the visitor's requests and returns the value of the cookie to set, if any.
+/// fn serve(store: &dyn SessionStore, cookie: Option<&str>) -> Result<Option<String>> {
+///     let id = cookie.and_then(|cookie| cookie.parse::<SessionId>().ok()); // malformed is as good as none
+///     let stored = id.map(|id| store.load_session(&id)).transpose()?.flatten();
+///     let mut session = stored.unwrap_or_default();
+///
+///     let n = session.get::<u64>("requests")?.unwrap_or(0);
+///     session.insert("requests", &(n + 1))?;
+///
+///     match store.save_session(&mut session)? {
+///         Saved::Stored => Ok(session.id().map(|id| id.as_str().to_string())),
+///         Saved::Conflict(_) => Ok(None), // another request was faster: one request less is counted
+///         _ => Ok(None),                  // nothing worth keeping, or logged out meanwhile
+///     }
+/// }
+///
+/// # let store = shelflife::MemorySessionStore::new();
+/// let cookie = serve(&store, None)?;
+/// assert_eq!(serve(&store, cookie.as_deref())?, cookie);
+/// # Ok::<(), shelflife::Error>(())
+/// ```
+pub trait SessionStore: fmt::Debug + Send + Sync {
+    /// The session with this id, or `None` if it is unknown, deleted or expired. Writes nothing.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// let cookie = "AAECAwQFBgcICQoLDA0ODw";
+    /// assert!(store.load_session(&cookie.parse()?)?.is_none());
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn load_session(&self, id: &SessionId) -> Result<Option<Session>>;
+
+    /// Stores what was changed, if nobody else changed the session since it was loaded.
+    ///
+    /// A session that was never stored gets an id that no other session has. One that was not
+    /// [modified](Session::is_modified) is only touched, so that a request that just reads can lose nobody's changes.
+    /// One without [anything worth keeping](Session::has_info) is deleted and becomes a new one.
+    ///
+    /// # Errors
+    ///
+    /// After an error the outcome is unknown: load the session to learn what is stored. If the operating system gives
+    /// no randomness there is no new session. A session over the limit of a value is
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge).
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Saved, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// let mut session = Session::new();
+    /// assert!(matches!(store.save_session(&mut session)?, Saved::Empty));
+    /// session.set_user(Some("ann"));
+    /// assert!(matches!(store.save_session(&mut session)?, Saved::Stored));
+    ///
+    /// // Two requests load the same session; the second to save learns of the first.
+    /// let id = session.id().unwrap();
+    /// let mut first = store.load_session(id)?.unwrap();
+    /// let mut second = store.load_session(id)?.unwrap();
+    /// first.insert("colour", "green")?;
+    /// assert!(matches!(store.save_session(&mut first)?, Saved::Stored));
+    /// second.insert("size", "tall")?;
+    /// match store.save_session(&mut second)? {
+    ///     Saved::Conflict(current) => assert!(current.get::<String>("colour")?.is_some()),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn save_session(&self, session: &mut Session) -> Result<Saved>;
+
+    /// Changes a session in place, or returns `None` if there is none. [`SessionStoreExt::update_session`] is this
+    /// with a closure of any type, and what to call.
+    fn edit_session(
+        &self,
+        id: &SessionId,
+        edit: &mut dyn FnMut(&mut Session) -> Result<()>,
+    ) -> Result<Option<Session>>;
+
+    /// Notes that a session is in use, so that it does not end of idleness; `false` if there is none.
+    ///
+    /// Changes the time of the last access in what is stored at that moment, and nothing else: neither does it make
+    /// a change of another request a conflict, nor undo one. Within the store's access resolution of the last time
+    /// it writes nothing.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let mut session = Session::new();
+    /// # session.set_user(Some("ann"));
+    /// # let _ = store.save_session(&mut session)?;
+    /// assert!(store.touch_session(session.id().unwrap())?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn touch_session(&self, id: &SessionId) -> Result<bool>;
+
+    /// Saves a session under a new id and ends the old one, in one atomic step: at no moment, and after no crash, are
+    /// both alive or neither.
+    ///
+    /// Do this at every login and change of rights. Otherwise who knew the id before, perhaps because he planted it
+    /// in the visitor's browser, is logged in too (session fixation, CWE-384). Requests that still come with the old
+    /// id find no session. The session does not become younger, so its absolute lifetime goes on.
+    ///
+    /// # Errors
+    ///
+    /// As [`save_session`](SessionStore::save_session).
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Saved, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let mut session = Session::new();
+    /// # session.create_form_token()?;
+    /// # let _ = store.save_session(&mut session)?;
+    /// let old = session.id().unwrap().clone();
+    /// session.set_user(Some("ann"));
+    /// assert!(matches!(store.regenerate_id(&mut session)?, Saved::Stored));
+    /// assert!(!store.has_session(&old)?);
+    /// assert!(store.has_session(session.id().unwrap())?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn regenerate_id(&self, session: &mut Session) -> Result<Saved>;
+
+    /// Deletes a session; `false` if there was none. Whoever saves a copy of it later is told that it is
+    /// [gone](Saved::Gone).
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Saved, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let mut session = Session::new();
+    /// # session.set_user(Some("ann"));
+    /// # let _ = store.save_session(&mut session)?;
+    /// let id = session.id().unwrap().clone();
+    /// assert!(store.delete_session(&id)?);
+    /// assert!(!store.delete_session(&id)?);
+    ///
+    /// session.insert("late", &true)?; // by a slow request
+    /// assert!(matches!(store.save_session(&mut session)?, Saved::Gone));
+    /// assert!(!store.has_session(&id)?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn delete_session(&self, id: &SessionId) -> Result<bool>;
+
+    /// Whether there is a session with this id, without reading what is in it.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// assert!(!store.has_session(&"AAECAwQFBgcICQoLDA0ODw".parse()?)?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn has_session(&self, id: &SessionId) -> Result<bool>;
+
+    /// All sessions as they are now, least recently written first. What others do meanwhile is not seen.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let mut session = Session::new();
+    /// # session.set_user(Some("ann"));
+    /// # let _ = store.save_session(&mut session)?;
+    /// for session in store.iter_sessions() {
+    ///     let session = session?;
+    ///     println!("{}\t{}", session.handle().unwrap(), session.user().unwrap_or("-"));
+    /// }
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn iter_sessions(&self) -> Sessions;
+
+    /// Deletes the sessions that were not used for this long, for a daily job, and returns how many were deleted and
+    /// how many remain. One that is used meanwhile is not deleted.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, SessionStore};
+    /// # use std::time::Duration;
+    /// # let store = MemorySessionStore::new();
+    /// let minutes = 60 * 24;
+    /// let (deleted, remaining) = store.delete_old_sessions(Duration::from_secs(60 * minutes))?;
+    /// assert_eq!((deleted, remaining), (0, 0));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn delete_old_sessions(&self, idle: Duration) -> Result<(usize, usize)>;
+
+    /// The sessions that a user is logged in with, least recently written first. Reads all sessions.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// assert!(store.sessions_of("ann")?.is_empty());
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn sessions_of(&self, user: &str) -> Result<Vec<Session>> {
+        self.iter_sessions()
+            .filter(|session| match session {
+                Ok(session) => session.user() == Some(user),
+                Err(_) => true,
+            })
+            .collect()
+    }
+
+    /// Logs a user out everywhere, for instance after a change of password, and returns how many sessions that were.
+    ///
+    /// When it returns there was a moment during the call at which the user had no session, whatever requests were
+    /// under way: a request that saves later is told that its session is [gone](Saved::Gone). Reads all sessions, at
+    /// least once.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # for _ in 0..3 {
+    /// #     let mut session = Session::new();
+    /// #     session.set_user(Some("ann"));
+    /// #     let _ = store.save_session(&mut session)?;
+    /// # }
+    /// assert_eq!(store.delete_user_sessions("ann")?, 3);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn delete_user_sessions(&self, user: &str) -> Result<usize>;
+
+    /// Deletes the session that a log or a list showed with this handle, and returns how many had it: 0, 1, or in
+    /// a rare case more. Reads all sessions.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let mut session = Session::new();
+    /// # session.set_user(Some("ann"));
+    /// # let _ = store.save_session(&mut session)?;
+    /// let handle = session.handle().unwrap();
+    /// assert_eq!(store.delete_by_handle(handle)?, 1);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize>;
+
+    /// Prepares the store before first use. A store exists when it holds a session.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists) if it does and [`Existing::Fail`] was given.
+    ///
+    /// ```
+    /// # use shelflife::{ErrorKind, Existing, MemorySessionStore, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// store.setup(Existing::Fail)?;
+    /// # let mut session = Session::new();
+    /// # session.set_user(Some("ann"));
+    /// let _ = store.save_session(&mut session)?;
+    /// assert_eq!(store.setup(Existing::Fail).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// store.setup(Existing::Overwrite)?;
+    /// assert_eq!(store.iter_sessions().count(), 0);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn setup(&self, existing: Existing) -> Result<()>;
+
+    /// Whether threads may share this store.
+    fn is_thread_safe(&self) -> bool;
+
+    /// Whether processes may open the same sessions at the same time.
+    fn is_multiprocess_safe(&self) -> bool;
+}
+
+/// What every [`SessionStore`] can do besides, with closures of any type.
+pub trait SessionStoreExt: SessionStore {
+    /// Changes a session in place: loads it, runs `change` and saves it, and nobody comes between. So no change is
+    /// lost, neither this one nor anybody else's. `None` if there is no such session; `change` is then not run.
+    ///
+    /// It counts as a use of the session. If it leaves [nothing worth keeping](Session::has_info) the session is
+    /// deleted. An error or a panic in `change` leaves the session as it was.
+    ///
+    /// # Errors
+    ///
+    /// What `change` returns ([`Error::other`](crate::Error::other) wraps an error of the caller's own);
+    /// [`ErrorKind::Reentrant`](crate::ErrorKind::Reentrant) from a write to the same store inside `change`; and those
+    /// of [`save_session`](SessionStore::save_session).
+    ///
+    /// ```
+    /// use shelflife::{MemorySessionStore, Session, SessionStore, SessionStoreExt};
+    ///
+    /// # let store = MemorySessionStore::new();
+    /// # let mut session = Session::new();
+    /// # session.set_user(Some("ann"));
+    /// # let _ = store.save_session(&mut session)?;
+    /// # let id = session.id().unwrap().clone();
+    /// let n = store.update_session(&id, |session| {
+    ///     let n = session.get::<u64>("counter")?.unwrap_or(0) + 1;
+    ///     session.insert("counter", &n)?;
+    ///     Ok(n)
+    /// })?;
+    /// assert_eq!(n, Some(1));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn update_session<T>(
+        &self,
+        id: &SessionId,
+        mut change: impl FnMut(&mut Session) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut answer = None;
+        let session = self.edit_session(id, &mut |session| {
+            answer = Some(change(session)?);
+            Ok(())
+        })?;
+        Ok(session.and(answer))
+    }
+}
+
+impl<S: SessionStore + ?Sized> SessionStoreExt for S {}
+
+/// What became of a session that was to be saved.
+#[must_use = "a session that was not stored is lost if nobody looks"]
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Saved {
+    /// It is stored as it was given.
+    Stored,
+    /// Nothing was stored: somebody else changed the session since this copy was loaded. Here is what is stored now,
+    /// to carry the changes over to and save that.
+    Conflict(Box<Session>),
+    /// Nothing was stored: the session was deleted, or has expired, since this copy was loaded. The visitor is logged
+    /// out, and saving must not undo that.
+    Gone,
+    /// Nothing is stored: the session has [nothing worth keeping](Session::has_info). The visitor needs no cookie.
+    Empty,
+}
+
+/// What [`SessionStore::setup`] does with a store that holds sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Existing {
+    /// Leaves them as they are.
+    Keep,
+    /// Refuses.
+    Fail,
+    /// Removes everything.
+    Overwrite,
+}
+
+/// The sessions of a store at one moment, by [`SessionStore::iter_sessions`].
+///
+/// A session that cannot be read is an item with an error, after which the iteration goes on where it can.
+pub struct Sessions(Box<dyn Iterator<Item = Result<Session>> + Send>);
+
+impl Sessions {
+    /// For those who write a [`SessionStore`] of their own.
+    ///
+    /// ```
+    /// use shelflife::{Session, Sessions};
+    ///
+    /// let sessions = Sessions::new([Ok(Session::new())].into_iter());
+    /// assert_eq!(sessions.count(), 1);
+    /// ```
+    pub fn new(sessions: impl Iterator<Item = Result<Session>> + Send + 'static) -> Sessions {
+        Sessions(Box::new(sessions))
+    }
+}
+
+impl Iterator for Sessions {
+    type Item = Result<Session>;
+
+    fn next(&mut self) -> Option<Result<Session>> {
+        self.0.next()
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions").finish_non_exhaustive()
+    }
+}

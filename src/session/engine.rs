@@ -1,0 +1,484 @@
+//! The rules of sessions, over any [`Records`].
+//!
+//! One record holds one session; its key is the id or, on request, the SHA-256 of the id in hexadecimal digits. Every
+//! change is one conditional write that reads the record again under the store's lock, so that no check is outdated
+//! when it is acted on:
+//!
+//! - a session is *stored* only if its id is free, *saved* only if it is still there and of the version that was
+//!   loaded, *touched* as it is at that moment, and given a *new id* only if the old one still lives;
+//! - a write that finds an expired session deletes it, since no reader may see it again.
+//!
+//! So a deleted session can't come back: only a session without an id can create a record, and it draws a new id.
+
+use super::codec;
+use super::id::{SessionHandle, SessionId, hex, unhex};
+use super::lifetime::{Lifetimes, Stamp, millis_at, millis_of, time_at};
+use super::records::Records;
+use super::state::{Identity, Session};
+use super::{Existing, Saved, Sessions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Edit;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// How many entries a bulk deletion holds in memory at once.
+const CHUNK: usize = 10_000;
+
+/// How often an id is drawn before the random source is given up. The second draw never happens with a sound one.
+const DRAWS: usize = 8;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) lifetimes: Lifetimes,
+    /// A touch this soon after the last use writes nothing.
+    pub(super) resolution: u64,
+    pub(super) hash_ids: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Engine<R> {
+    pub(super) records: R,
+    pub(super) rules: Rules,
+}
+
+impl<R: Records + 'static> Engine<R> {
+    pub(super) fn load(&self, id: &SessionId) -> Result<Option<Session>> {
+        let Some(stored) = self.records.get(&self.key_of(id))? else {
+            return Ok(None);
+        };
+        let session = self.decode(Some(Identity::Id(id.clone())), &stored)?;
+        let over = self.rules.lifetimes.is_over(session.stamp, self.now());
+        Ok((!over).then_some(session))
+    }
+
+    pub(super) fn has(&self, id: &SessionId) -> Result<bool> {
+        let stored = self.records.get(&self.key_of(id))?;
+        Ok(match stored {
+            Some(stored) => self.live_stamp(&stored, self.now())?.is_some(),
+            None => false,
+        })
+    }
+
+    pub(super) fn save(&self, session: &mut Session) -> Result<Saved> {
+        let key = match &session.identity {
+            Some(identity) => self.key(identity).into_owned(),
+            None if session.has_info() => return self.store_new(session),
+            None => return Ok(Saved::Empty),
+        };
+        if !session.modified {
+            return Ok(match self.touch_at(&key)? {
+                // The version stays that of the copy: others may have changed the session since.
+                Some(stamp) => {
+                    session.stamp.accessed = stamp.accessed;
+                    session.end = self.rules.lifetimes.end(stamp);
+                    Saved::Stored
+                }
+                None => Saved::Gone,
+            });
+        }
+        let (saved, stamp) = self.records.edit(&key, |stored| {
+            let now = self.now();
+            let Some((stored, stamp)) = self.live(stored, now)? else {
+                return Ok((removal_of(stored), (Saved::Gone, None)));
+            };
+            if stamp.version != session.stamp.version {
+                let current = self.decode(session.identity.clone(), stored)?;
+                return Ok((Edit::Keep, (Saved::Conflict(Box::new(current)), None)));
+            }
+            if !session.has_info() {
+                return Ok((Edit::Remove, (Saved::Empty, None)));
+            }
+            let stamp = stamp.changed(now);
+            Ok((self.put(session, stamp)?, (Saved::Stored, Some(stamp))))
+        })?;
+        match stamp {
+            Some(stamp) => self.stored(session, stamp),
+            None if matches!(saved, Saved::Empty) => forget(session),
+            None => {}
+        }
+        Ok(saved)
+    }
+
+    fn store_new(&self, session: &mut Session) -> Result<Saved> {
+        for _ in 0..DRAWS {
+            let identity = self.draw()?;
+            let stamp = self.records.edit(&self.key(&identity), |taken| {
+                if taken.is_some() {
+                    return Ok((Edit::Keep, None));
+                }
+                let stamp = session.stamp.changed(self.now());
+                Ok((self.put(session, stamp)?, Some(stamp)))
+            })?;
+            if let Some(stamp) = stamp {
+                session.identity = Some(identity);
+                self.stored(session, stamp);
+                return Ok(Saved::Stored);
+            }
+        }
+        Err(no_free_id())
+    }
+
+    pub(super) fn regenerate(&self, session: &mut Session) -> Result<Saved> {
+        let old_key = match &session.identity {
+            Some(identity) if session.has_info() => self.key(identity).into_owned(),
+            _ => return self.save(session),
+        };
+        for _ in 0..DRAWS {
+            let identity = self.draw()?;
+            let new_key = self.key(&identity);
+            let keys = [old_key.as_slice(), new_key.as_ref()];
+            let outcome = self.records.edit_pair(keys, |[stored, taken]| {
+                let now = self.now();
+                let Some((stored, stamp)) = self.live(stored, now)? else {
+                    let edits = [removal_of(stored), Edit::Keep];
+                    return Ok((edits, Outcome::Refused(Saved::Gone)));
+                };
+                if taken.is_some() {
+                    return Ok(([Edit::Keep, Edit::Keep], Outcome::Taken));
+                }
+                let mut moved = self.decode(session.identity.clone(), stored)?;
+                if session.modified && stamp.version != session.stamp.version {
+                    let conflict = Saved::Conflict(Box::new(moved));
+                    return Ok(([Edit::Keep, Edit::Keep], Outcome::Refused(conflict)));
+                }
+                if session.modified {
+                    moved = session.clone();
+                }
+                let stamp = stamp.changed(now);
+                let edits = [Edit::Remove, self.put(&moved, stamp)?];
+                self.stored(&mut moved, stamp);
+                Ok((edits, Outcome::Moved(Box::new(moved))))
+            })?;
+            match outcome {
+                Outcome::Taken => {}
+                Outcome::Refused(saved) => return Ok(saved),
+                Outcome::Moved(moved) => {
+                    *session = *moved;
+                    session.identity = Some(identity);
+                    return Ok(Saved::Stored);
+                }
+            }
+        }
+        Err(no_free_id())
+    }
+
+    pub(super) fn edit(
+        &self,
+        id: &SessionId,
+        change: &mut dyn FnMut(&mut Session) -> Result<()>,
+    ) -> Result<Option<Session>> {
+        let identity = Some(Identity::Id(id.clone()));
+        self.records.edit(&self.key_of(id), |stored| {
+            let now = self.now();
+            let Some((stored, stamp)) = self.live(stored, now)? else {
+                return Ok((removal_of(stored), None));
+            };
+            let mut session = self.decode(identity.clone(), stored)?;
+            change(&mut session)?;
+            // Whatever became of the copy, perhaps another one took its place: this is what is stored under this id.
+            session.identity = identity;
+            if !session.has_info() {
+                forget(&mut session);
+                return Ok((Edit::Remove, Some(session)));
+            }
+            let unchanged = codec::encode(&session, stamp)? == stored;
+            let (edit, stamp) = if unchanged {
+                self.touched(stored, stamp, now)?
+            } else {
+                let stamp = stamp.changed(now);
+                (self.put(&session, stamp)?, stamp)
+            };
+            self.stored(&mut session, stamp);
+            Ok((edit, Some(session)))
+        })
+    }
+
+    pub(super) fn touch(&self, id: &SessionId) -> Result<bool> {
+        let touched = self.touch_at(&self.key_of(id))?;
+        Ok(touched.is_some())
+    }
+
+    fn touch_at(&self, key: &[u8]) -> Result<Option<Stamp>> {
+        // Most touches come soon after the last one: they take no lock.
+        let Some(stored) = self.records.get(key)? else {
+            return Ok(None);
+        };
+        let now = self.now();
+        match self.live_stamp(&stored, now)? {
+            Some(stamp) if !self.is_due(stamp, now) => return Ok(Some(stamp)),
+            _ => {}
+        }
+        self.records.edit(key, |stored| {
+            let now = self.now();
+            let Some((stored, stamp)) = self.live(stored, now)? else {
+                return Ok((removal_of(stored), None));
+            };
+            let (edit, stamp) = self.touched(stored, stamp, now)?;
+            Ok((edit, Some(stamp)))
+        })
+    }
+
+    pub(super) fn delete(&self, id: &SessionId) -> Result<bool> {
+        self.records.edit(&self.key_of(id), |stored| {
+            let now = self.now();
+            // What can't be read can still be deleted.
+            let live =
+                stored.is_some_and(|stored| !matches!(self.live_stamp(stored, now), Ok(None)));
+            Ok((removal_of(stored), live))
+        })
+    }
+
+    pub(super) fn iter(&self) -> Sessions {
+        let lifetimes = self.rules.lifetimes;
+        let now = self.now();
+        let path = self.records.path().map(ToOwned::to_owned);
+        Sessions::new(self.records.entries().filter_map(move |entry| {
+            let session = entry.and_then(|entry| listed::<R>(&entry, lifetimes, now));
+            let session = session.map_err(|error| match &path {
+                Some(path) if error.path().is_none() => error.at(path),
+                _ => error,
+            });
+            session.transpose()
+        }))
+    }
+
+    pub(super) fn delete_old(&self, idle: Duration) -> Result<(usize, usize)> {
+        let idle = millis_of(idle);
+        let now = self.now();
+        let (mut sessions, mut deleted) = (0, 0);
+        let mut old = Vec::new();
+        for entry in self.records.entries() {
+            let entry = entry?;
+            if identity_of(R::key(&entry)).is_none() {
+                continue;
+            }
+            sessions += 1;
+            // What can't be read stays, for somebody to look at; it must not stop the daily job.
+            let Ok(stamp) = codec::stamp(R::value(&entry)) else {
+                continue;
+            };
+            if stamp.idle(now) >= idle || self.rules.lifetimes.is_over(stamp, now) {
+                old.push(entry);
+            }
+            if old.len() == CHUNK {
+                deleted += self.records.remove_unchanged(&old)?;
+                old.clear();
+            }
+        }
+        deleted += self.records.remove_unchanged(&old)?;
+        Ok((deleted, sessions - deleted))
+    }
+
+    pub(super) fn delete_user(&self, user: &str) -> Result<usize> {
+        self.delete_all(|_, stored| {
+            codec::decode(stored).is_ok_and(|session| session.user() == Some(user))
+        })
+    }
+
+    pub(super) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
+        self.delete_all(|identity, _| identity.handle() == handle)
+    }
+
+    /// Deletes until a snapshot has none: a session that was given another id meanwhile is found by the next one.
+    fn delete_all(&self, doomed: impl Fn(&Identity, &[u8]) -> bool) -> Result<usize> {
+        let mut deleted = 0;
+        loop {
+            let mut found = Vec::new();
+            let mut any = false;
+            for entry in self.records.entries() {
+                let entry = entry?;
+                let identity = identity_of(R::key(&entry));
+                if identity.is_some_and(|identity| doomed(&identity, R::value(&entry))) {
+                    any = true;
+                    found.push(entry);
+                }
+                if found.len() == CHUNK {
+                    deleted += self.delete_found(&found, &doomed)?;
+                    found.clear();
+                }
+            }
+            deleted += self.delete_found(&found, &doomed)?;
+            if !any {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    fn delete_found(
+        &self,
+        found: &[R::Entry],
+        doomed: impl Fn(&Identity, &[u8]) -> bool,
+    ) -> Result<usize> {
+        let mut deleted = self.records.remove_unchanged(found)?;
+        if deleted == found.len() {
+            return Ok(deleted);
+        }
+        // Some were used since the snapshot. A busy session must not escape by that.
+        for entry in found {
+            let key = R::key(entry);
+            let removed = self.records.edit(key, |stored| {
+                let identity = identity_of(key);
+                let still = identity
+                    .zip(stored)
+                    .is_some_and(|(identity, stored)| doomed(&identity, stored));
+                Ok((if still { Edit::Remove } else { Edit::Keep }, still))
+            })?;
+            deleted += usize::from(removed);
+        }
+        Ok(deleted)
+    }
+
+    pub(super) fn setup(&self, existing: Existing) -> Result<()> {
+        match existing {
+            Existing::Keep => Ok(()),
+            Existing::Overwrite => self.records.clear(),
+            Existing::Fail => match self.iter().next().transpose()? {
+                None => Ok(()),
+                Some(_) => Err(self.at_path(
+                    Error::new(ErrorKind::AlreadyExists, "the store already has sessions")
+                        .advise("keep or overwrite them"),
+                )),
+            },
+        }
+    }
+
+    fn now(&self) -> u64 {
+        millis_at(self.records.now())
+    }
+
+    fn draw(&self) -> Result<Identity> {
+        SessionId::draw(|bytes| self.records.random(bytes)).map(Identity::Id)
+    }
+
+    /// The record's key.
+    fn key<'a>(&self, identity: &'a Identity) -> Cow<'a, [u8]> {
+        match identity {
+            Identity::Id(id) => self.key_of(id),
+            Identity::Hash(hash) => hex(hash).into_bytes().into(),
+        }
+    }
+
+    fn key_of<'a>(&self, id: &'a SessionId) -> Cow<'a, [u8]> {
+        match self.rules.hash_ids {
+            true => hex(&id.hash()).into_bytes().into(),
+            false => id.as_str().as_bytes().into(),
+        }
+    }
+
+    fn put(&self, session: &Session, stamp: Stamp) -> Result<Edit> {
+        let end = self.rules.lifetimes.end(stamp);
+        Ok(Edit::Put {
+            value: codec::encode(session, stamp)?,
+            expires: end.and_then(time_at),
+            cbor: true,
+        })
+    }
+
+    /// What to do about a use of the session that is stored, and the stamp that it has then.
+    fn touched(&self, stored: &[u8], stamp: Stamp, now: u64) -> Result<(Edit, Stamp)> {
+        if !self.is_due(stamp, now) {
+            return Ok((Edit::Keep, stamp));
+        }
+        let stamp = stamp.used(now);
+        let current = codec::decode(stored)?;
+        Ok((self.put(&current, stamp)?, stamp))
+    }
+
+    fn is_due(&self, stamp: Stamp, now: u64) -> bool {
+        stamp.created > now || stamp.idle(now) >= self.rules.resolution
+    }
+
+    /// The stored session, unless it is absent or over.
+    fn live<'a>(&self, stored: Option<&'a [u8]>, now: u64) -> Result<Option<(&'a [u8], Stamp)>> {
+        let Some(stored) = stored else {
+            return Ok(None);
+        };
+        Ok(self.live_stamp(stored, now)?.map(|stamp| (stored, stamp)))
+    }
+
+    fn live_stamp(&self, stored: &[u8], now: u64) -> Result<Option<Stamp>> {
+        let stamp = codec::stamp(stored).map_err(|error| self.at_path(error))?;
+        Ok((!self.rules.lifetimes.is_over(stamp, now)).then_some(stamp))
+    }
+
+    fn decode(&self, identity: Option<Identity>, stored: &[u8]) -> Result<Session> {
+        let mut session = codec::decode(stored).map_err(|error| self.at_path(error))?;
+        session.identity = identity;
+        session.end = self.rules.lifetimes.end(session.stamp);
+        Ok(session)
+    }
+
+    /// Makes the copy in memory what is in the store now.
+    fn stored(&self, session: &mut Session, stamp: Stamp) {
+        session.stamp = stamp;
+        session.end = self.rules.lifetimes.end(stamp);
+        session.modified = false;
+    }
+
+    fn at_path(&self, error: Error) -> Error {
+        match self.records.path() {
+            Some(path) => error.at(path),
+            None => error,
+        }
+    }
+}
+
+/// The session of an entry, unless it is over, or the entry is no session.
+fn listed<R: Records>(entry: &R::Entry, lifetimes: Lifetimes, now: u64) -> Result<Option<Session>> {
+    let Some(identity) = identity_of(R::key(entry)) else {
+        return Ok(None);
+    };
+    let mut session = codec::decode(R::value(entry))?;
+    if lifetimes.is_over(session.stamp, now) {
+        return Ok(None);
+    }
+    // Another process may have stored it with a shorter life.
+    let recorded = R::expires(entry).map(millis_at);
+    session.end = lifetimes
+        .end(session.stamp)
+        .into_iter()
+        .chain(recorded)
+        .min();
+    session.identity = Some(identity);
+    Ok(Some(session))
+}
+
+enum Outcome {
+    /// The new id is somebody else's: draw another.
+    Taken,
+    Refused(Saved),
+    Moved(Box<Session>),
+}
+
+/// A write that finds an expired record deletes it.
+fn removal_of(stored: Option<&[u8]>) -> Edit {
+    match stored {
+        Some(_) => Edit::Remove,
+        None => Edit::Keep,
+    }
+}
+
+/// Makes the copy in memory a session that was never stored, with what it holds.
+fn forget(session: &mut Session) {
+    session.identity = None;
+    session.stamp = Stamp::default();
+    session.end = None;
+}
+
+/// Whose session a record is; `None` if it is no session's, but something else that the application keeps there.
+fn identity_of(key: &[u8]) -> Option<Identity> {
+    unhex(key)
+        .map(Identity::Hash)
+        .or_else(|| SessionId::parse(key).map(Identity::Id))
+}
+
+fn no_free_id() -> Error {
+    Error::new(
+        ErrorKind::Io,
+        "the operating system's random source repeats itself",
+    )
+    .advise("check /dev/urandom")
+}
+
+#[cfg(test)]
+mod tests;

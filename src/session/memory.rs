@@ -1,0 +1,270 @@
+//! `MemorySessionStore`: sessions in a map, by the same rules as those in a file.
+
+use super::engine::{Engine, Rules};
+use super::records::Records;
+use super::shelve::SessionOptions;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Edit;
+use crate::store::disk::{Disk, os::OsDisk};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::SystemTime;
+
+/// Sessions in memory, for tests and for what may forget everybody when it ends.
+///
+/// It follows the same rules as [`ShelveSessionStore`](crate::ShelveSessionStore), so what was tested with one runs
+/// with the other. Threads may share it; processes can't. An expired session takes up memory until
+/// [`delete_old_sessions`](crate::SessionStore::delete_old_sessions) or another look at all sessions.
+///
+/// With a clock of its own a test needs no sleep:
+///
+/// ```
+/// use shelflife::{Session, SessionOptions, SessionStore};
+/// use std::sync::{Arc, Mutex};
+/// use std::time::{Duration, SystemTime};
+///
+/// let time = Arc::new(Mutex::new(SystemTime::now()));
+/// let clock = Arc::clone(&time);
+/// let store = SessionOptions::new()
+///     .idle_lifetime(Duration::from_secs(1800))
+///     .in_memory_with_clock(move || *clock.lock().unwrap());
+///
+/// let mut session = Session::new();
+/// session.set_user(Some("ann"));
+/// let _ = store.save_session(&mut session)?;
+/// *time.lock().unwrap() += Duration::from_secs(1800);
+/// assert!(!store.has_session(session.id().unwrap())?);
+/// # Ok::<(), shelflife::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct MemorySessionStore {
+    pub(super) engine: Engine<Memory>,
+}
+
+impl MemorySessionStore {
+    /// A store without sessions and with the default [`SessionOptions`].
+    ///
+    /// ```
+    /// use shelflife::{MemorySessionStore, SessionStore};
+    ///
+    /// let store = MemorySessionStore::new();
+    /// assert!(store.is_thread_safe() && !store.is_multiprocess_safe());
+    /// ```
+    pub fn new() -> MemorySessionStore {
+        SessionOptions::new().in_memory()
+    }
+
+    pub(super) fn with(
+        rules: Rules,
+        clock: impl Fn() -> SystemTime + Send + Sync + 'static,
+    ) -> MemorySessionStore {
+        let records = Memory {
+            map: Mutex::default(),
+            turn: Mutex::default(),
+            writer: Mutex::default(),
+            clock: Box::new(clock),
+            latest: Mutex::new(SystemTime::UNIX_EPOCH),
+        };
+        MemorySessionStore {
+            engine: Engine { records, rules },
+        }
+    }
+}
+
+impl Default for MemorySessionStore {
+    fn default() -> MemorySessionStore {
+        MemorySessionStore::new()
+    }
+}
+
+/// Readers wait for `map` alone, which is held for single steps; a writer holds `turn` from reading to writing.
+pub(super) struct Memory {
+    map: Mutex<Map>,
+    turn: Mutex<()>,
+    /// Who has the turn: the closure of an edit may read, but a write in it would wait for itself.
+    writer: Mutex<Option<ThreadId>>,
+    clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
+    latest: Mutex<SystemTime>,
+}
+
+#[derive(Default)]
+struct Map {
+    records: BTreeMap<Vec<u8>, Record>,
+    writes: u64,
+}
+
+#[derive(Clone)]
+pub(super) struct Record {
+    value: Vec<u8>,
+    expires: Option<SystemTime>,
+    /// Which write it was: the order of iteration, and how a later change is noticed.
+    write: u64,
+}
+
+impl Record {
+    fn is_live(&self, now: SystemTime) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+}
+
+impl Memory {
+    fn write<T>(&self, write: impl FnOnce() -> Result<T>) -> Result<T> {
+        struct Done<'a>(&'a Mutex<Option<ThreadId>>);
+        impl Drop for Done<'_> {
+            fn drop(&mut self) {
+                *lock(self.0) = None;
+            }
+        }
+        let this = Some(thread::current().id());
+        if *lock(&self.writer) == this {
+            let what = "a write to a store from inside an update of it";
+            return Err(
+                Error::new(ErrorKind::Reentrant, what).advise("write before or after the update")
+            );
+        }
+        let _turn = lock(&self.turn);
+        *lock(&self.writer) = this;
+        let _done = Done(&self.writer);
+        write()
+    }
+
+    fn apply(&self, key: &[u8], edit: Edit) {
+        let mut map = lock(&self.map);
+        match edit {
+            Edit::Keep => {}
+            Edit::Put { value, expires, .. } => {
+                map.writes += 1;
+                let write = map.writes;
+                let record = Record {
+                    value,
+                    expires,
+                    write,
+                };
+                map.records.insert(key.to_vec(), record);
+            }
+            Edit::Remove => {
+                map.records.remove(key);
+            }
+        }
+    }
+}
+
+impl Records for Memory {
+    type Entry = (Vec<u8>, Record);
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let now = self.now();
+        let map = lock(&self.map);
+        let live = map.records.get(key).filter(|record| record.is_live(now));
+        Ok(live.map(|record| record.value.clone()))
+    }
+
+    fn edit<T>(
+        &self,
+        key: &[u8],
+        change: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
+    ) -> Result<T> {
+        self.write(|| {
+            let (edit, answer) = change(self.get(key)?.as_deref())?;
+            self.apply(key, edit);
+            Ok(answer)
+        })
+    }
+
+    fn edit_pair<T>(
+        &self,
+        keys: [&[u8]; 2],
+        change: impl FnOnce([Option<&[u8]>; 2]) -> Result<([Edit; 2], T)>,
+    ) -> Result<T> {
+        self.write(|| {
+            let [first, second] = [self.get(keys[0])?, self.get(keys[1])?];
+            let (edits, answer) = change([first.as_deref(), second.as_deref()])?;
+            for (key, edit) in keys.into_iter().zip(edits) {
+                self.apply(key, edit);
+            }
+            Ok(answer)
+        })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Result<Self::Entry>> + Send + use<> {
+        let now = self.now();
+        let mut map = lock(&self.map);
+        map.records.retain(|_, record| record.is_live(now));
+        let records = map.records.iter();
+        let mut entries: Vec<_> = records
+            .map(|(key, record)| (key.clone(), record.clone()))
+            .collect();
+        drop(map);
+        entries.sort_unstable_by_key(|(_, record)| record.write);
+        entries.into_iter().map(Ok)
+    }
+
+    fn key((key, _): &Self::Entry) -> &[u8] {
+        key
+    }
+
+    fn value((_, record): &Self::Entry) -> &[u8] {
+        &record.value
+    }
+
+    fn expires((_, record): &Self::Entry) -> Option<SystemTime> {
+        record.expires
+    }
+
+    fn remove_unchanged(&self, entries: &[Self::Entry]) -> Result<usize> {
+        self.write(|| {
+            let mut map = lock(&self.map);
+            let before = map.records.len();
+            for (key, seen) in entries {
+                if map
+                    .records
+                    .get(key)
+                    .is_some_and(|now| now.write == seen.write)
+                {
+                    map.records.remove(key);
+                }
+            }
+            Ok(before - map.records.len())
+        })
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.write(|| {
+            lock(&self.map).records.clear();
+            Ok(())
+        })
+    }
+
+    fn now(&self) -> SystemTime {
+        let time = (self.clock)();
+        let mut latest = lock(&self.latest);
+        *latest = time.max(*latest);
+        *latest
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<()> {
+        OsDisk
+            .random(bytes)
+            .map_err(|cause| Error::io("read", Path::new("/dev/urandom"), cause))
+    }
+
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory")
+            .field("len", &lock(&self.map).records.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A panic in somebody's closure leaves nothing half done here, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

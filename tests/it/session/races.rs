@@ -1,0 +1,201 @@
+//! Requests that come between each other.
+
+use super::*;
+
+/// What one of two requests does with the copy that both have loaded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Act {
+    Touch,
+    SaveRead,
+    SaveChanged,
+    Update,
+    Regenerate,
+    Delete,
+}
+
+const ACTS: [Act; 6] = [
+    Act::Touch,
+    Act::SaveRead,
+    Act::SaveChanged,
+    Act::Update,
+    Act::Regenerate,
+    Act::Delete,
+];
+
+/// What a store must remember of the one session; `None` is logged out.
+#[derive(Debug, Clone)]
+struct Model {
+    id: SessionId,
+    version: u64,
+    marks: BTreeSet<String>,
+}
+
+/// All ways in which three requests, each with the copy that it loaded first, can act one after the other.
+#[test]
+fn in_every_order_of_three_requests_no_change_is_lost_and_no_logout_undone() {
+    on_each_store(|store| {
+        for first in ACTS {
+            for second in ACTS {
+                for third in ACTS {
+                    let made = login(store, "ann");
+                    let id = id(&made);
+                    let copies: Vec<_> = (0..3).map(|_| load(store, &id)).collect();
+                    let mut model = Some(Model {
+                        id,
+                        version: 1,
+                        marks: BTreeSet::new(),
+                    });
+                    let order = [first, second, third];
+                    for (n, (act, copy)) in order.into_iter().zip(copies).enumerate() {
+                        model = step(store, act, copy, &n.to_string(), model);
+                        check(store, &made, model.as_ref(), &order[..=n]);
+                    }
+                    if let Some(model) = model {
+                        store.delete_session(&model.id).unwrap();
+                    }
+                }
+            }
+        }
+    });
+}
+
+fn step(
+    store: &dyn SessionStore,
+    act: Act,
+    mut copy: Session,
+    mark: &str,
+    model: Option<Model>,
+) -> Option<Model> {
+    let loaded = id(&copy);
+    // A copy with the id of before a regeneration is of a session that is gone.
+    let found = model.clone().filter(|model| model.id == loaded);
+    let changed = |mut model: Model| {
+        model.version += 1;
+        model.marks.insert(mark.to_string());
+        Some(model)
+    };
+    match (act, found) {
+        (Act::Touch, found) => {
+            assert_eq!(store.touch_session(&loaded).unwrap(), found.is_some());
+            model
+        }
+        (Act::Update, found) => {
+            let updated = store.update_session(&loaded, |session| session.insert(mark, &()));
+            assert_eq!(updated.unwrap().is_some(), found.is_some());
+            found.map_or(model, changed)
+        }
+        (Act::Delete, found) => {
+            assert_eq!(store.delete_session(&loaded).unwrap(), found.is_some());
+            if found.is_some() { None } else { model }
+        }
+        (Act::SaveRead, found) => {
+            let saved = store.save_session(&mut copy).unwrap();
+            assert_eq!(matches!(saved, Saved::Stored), found.is_some());
+            assert_eq!(matches!(saved, Saved::Gone), found.is_none());
+            model
+        }
+        (Act::SaveChanged, found) => {
+            copy.insert(mark, &()).unwrap();
+            match (store.save_session(&mut copy).unwrap(), found) {
+                (Saved::Gone, None) => model,
+                (Saved::Stored, Some(found)) if found.version == 1 => changed(found),
+                (Saved::Conflict(current), Some(found)) if found.version > 1 => {
+                    assert_eq!(current.version(), found.version);
+                    model
+                }
+                (saved, found) => panic!("{saved:?} of {found:?}"),
+            }
+        }
+        (Act::Regenerate, found) => match (store.regenerate_id(&mut copy).unwrap(), found) {
+            (Saved::Gone, None) => model,
+            (Saved::Stored, Some(found)) => Some(Model {
+                id: id(&copy),
+                version: found.version + 1,
+                ..found
+            }),
+            (saved, found) => panic!("{saved:?} of {found:?}"),
+        },
+    }
+}
+
+fn check(store: &dyn SessionStore, made: &Session, model: Option<&Model>, order: &[Act]) {
+    let sessions: Vec<_> = store
+        .iter_sessions()
+        .map(|session| session.unwrap())
+        .collect();
+    assert_eq!(
+        sessions.len(),
+        usize::from(model.is_some()),
+        "after {order:?}"
+    );
+    let old = id(made);
+    assert_eq!(
+        store.has_session(&old).unwrap(),
+        model.is_some_and(|model| model.id == old),
+        "after {order:?}"
+    );
+    if let Some(model) = model {
+        let stored = load(store, &model.id);
+        let marks: BTreeSet<_> = stored.keys().map(String::from).collect();
+        assert_eq!(
+            (stored.version(), &marks),
+            (model.version, &model.marks),
+            "after {order:?}"
+        );
+        assert_eq!(stored.created(), made.created());
+    }
+}
+
+#[test]
+fn whoever_keeps_getting_new_ids_is_logged_out_everywhere_all_the_same() {
+    on_each_store(|store| {
+        let start = Barrier::new(4);
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut session = login(store, "ann");
+                    start.wait();
+                    let mut n = 0u64;
+                    loop {
+                        n += 1;
+                        session.insert("n", &n).unwrap();
+                        let saved = match n % 2 {
+                            0 => store.save_session(&mut session).unwrap(),
+                            _ => store.regenerate_id(&mut session).unwrap(),
+                        };
+                        match saved {
+                            Saved::Stored => {}
+                            Saved::Gone => return,
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                });
+            }
+            start.wait();
+            assert_eq!(store.delete_user_sessions("ann").unwrap(), 3);
+            // The three find that they are gone, or this test does not end.
+        });
+        assert!(store.sessions_of("ann").unwrap().is_empty());
+    });
+}
+
+#[test]
+fn of_several_requests_that_log_out_one_did() {
+    on_each_store(|store| {
+        for _ in 0..20 {
+            let id = id(&login(store, "ann"));
+            let deleted = thread::scope(|scope| {
+                let threads: Vec<_> = (0..4)
+                    .map(|_| scope.spawn(|| store.delete_session(&id).unwrap()))
+                    .collect();
+                threads
+                    .into_iter()
+                    .filter(|_| true)
+                    .map(|thread| thread.join().unwrap())
+                    .filter(|deleted| *deleted)
+                    .count()
+            });
+            assert_eq!(deleted, 1);
+        }
+    });
+}

@@ -1,0 +1,494 @@
+//! What only a store in a file can keep or break.
+
+use super::*;
+use shelflife::{Shelf, Value, sim::PowerCut};
+
+fn on(sim: &SimDisk) -> ShelveSessionStore {
+    ShelveSessionStore::from(open(sim))
+}
+
+#[test]
+fn sessions_survive_closing_and_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.shelf");
+    let store = ShelveSessionStore::open(&path).unwrap();
+    let session = login(&store, "ann");
+    store.close().unwrap();
+    let store = ShelveSessionStore::open(&path).unwrap();
+    let loaded = load(&store, &id(&session));
+    assert_eq!((loaded.user(), loaded.version()), (Some("ann"), 1));
+    assert_eq!(loaded.created(), session.created());
+}
+
+#[test]
+fn two_handles_on_one_file_see_each_others_saves_conflicts_and_logouts() {
+    let sim = sim();
+    let [here, there] = [on(&sim), on(&sim)];
+    let mut session = login(&here, "ann");
+    let mut elsewhere = load(&there, &id(&session));
+    elsewhere.insert("cart", "tea").unwrap();
+    save(&there, &mut elsewhere);
+
+    session.insert("cart", "milk").unwrap();
+    let Saved::Conflict(mut current) = here.save_session(&mut session).unwrap() else {
+        panic!("a change of another process was lost");
+    };
+    assert_eq!(current.get::<String>("cart").unwrap().unwrap(), "tea");
+    assert!(matches!(
+        there.regenerate_id(&mut elsewhere).unwrap(),
+        Saved::Stored
+    ));
+    assert!(matches!(
+        here.save_session(&mut session).unwrap(),
+        Saved::Gone
+    ));
+    assert!(matches!(
+        here.regenerate_id(&mut current).unwrap(),
+        Saved::Gone
+    ));
+    assert_absent(&here, &id(&session));
+    assert!(here.delete_session(&id(&elsewhere)).unwrap());
+    elsewhere.insert("late", &true).unwrap();
+    assert!(matches!(
+        there.save_session(&mut elsewhere).unwrap(),
+        Saved::Gone
+    ));
+    assert_absent(&there, &id(&elsewhere));
+}
+
+#[test]
+fn updates_through_several_handles_are_all_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.shelf");
+    let id = id(&login(&ShelveSessionStore::open(&path).unwrap(), "ann"));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let store = ShelveSessionStore::open(&path).unwrap();
+                for _ in 0..25 {
+                    store
+                        .update_session(&id, |session| {
+                            let n = session.get::<u64>("n")?.unwrap_or(0);
+                            session.insert("n", &(n + 1))
+                        })
+                        .unwrap();
+                }
+            });
+        }
+    });
+    let store = ShelveSessionStore::open(&path).unwrap();
+    assert_eq!(load(&store, &id).get::<u64>("n").unwrap(), Some(100));
+}
+
+#[test]
+fn processes_that_draw_the_same_id_get_different_sessions() {
+    let sim = sim();
+    let [here, there] = [on(&sim), on(&sim)];
+    sim.seed_random(7);
+    let ann = login(&here, "ann");
+    let bob = login(&there, "bob");
+    assert_ne!(ann.id(), bob.id());
+    assert_eq!(load(&here, &id(&ann)).user(), Some("ann"));
+    assert_eq!(load(&there, &id(&bob)).user(), Some("bob"));
+
+    // And so it is with a new id for an old session.
+    sim.seed_random(8);
+    let [mut ann, mut bob] = [ann, bob];
+    assert!(matches!(
+        here.regenerate_id(&mut ann).unwrap(),
+        Saved::Stored
+    ));
+    assert!(matches!(
+        there.regenerate_id(&mut bob).unwrap(),
+        Saved::Stored
+    ));
+    assert_ne!(ann.id(), bob.id());
+    assert_eq!(users(&here), ["ann", "bob"]);
+}
+
+#[test]
+fn after_a_power_cut_exactly_one_of_the_old_and_the_new_id_lives() {
+    let sim = sim();
+    let store = on(&sim);
+    let mut session = login(&store, "ann");
+    let old = id(&session);
+    sim.forget();
+    session.insert("cart", "tea").unwrap();
+    assert!(matches!(
+        store.regenerate_id(&mut session).unwrap(),
+        Saved::Stored
+    ));
+    sim.acknowledge();
+    let new = id(&session);
+    drop(store);
+
+    let [mut images, mut with_old, mut with_new] = [0, 0, 0];
+    for image in sim.power_cuts() {
+        let claim = |holds: bool, what: &str| assert!(holds, "{what} in image {}", image.id());
+        let store = ShelveSessionStore::from(open(image.sim()));
+        let [old, new] = [
+            store.load_session(&old).unwrap(),
+            store.load_session(&new).unwrap(),
+        ];
+        claim(old.is_some() != new.is_some(), "both ids live, or neither,");
+        claim(
+            new.is_some() || image.acknowledged() == 0,
+            "the acknowledged new id is lost",
+        );
+        claim(
+            old.is_none_or(|old| old.keys().count() == 0),
+            "half of the change is there",
+        );
+        claim(
+            new.as_ref().is_none_or(|new| new.keys().count() == 1),
+            "half of the change is there",
+        );
+        images += 1;
+        with_new += usize::from(new.is_some());
+        with_old += usize::from(new.is_none());
+    }
+    assert!(
+        with_old > 0 && with_new > 0,
+        "{with_old} with the old id, {with_new} with the new one"
+    );
+    metric("regenerate_power_cuts", images);
+}
+
+fn metric(name: &str, value: usize) {
+    use std::io::Write;
+    writeln!(std::io::stdout(), "METRIC {name}={value} seed=1").unwrap();
+}
+
+#[test]
+fn a_deleted_session_stays_deleted_through_a_power_cut() {
+    let sim = sim();
+    let store = on(&sim);
+    let id = id(&login(&store, "ann"));
+    sim.forget();
+    assert!(store.delete_session(&id).unwrap());
+    sim.acknowledge();
+    drop(store);
+    let survives =
+        |image: PowerCut| image.acknowledged() > 0 && on(image.sim()).has_session(&id).unwrap();
+    assert!(!sim.power_cuts().any(survives));
+}
+
+#[test]
+fn a_file_with_hashed_ids_holds_no_live_session() {
+    let live = |hash: bool| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sessions.shelf");
+        let store = Options::new()
+            .durability(shelflife::Durability::Os)
+            .open(&path)
+            .unwrap();
+        let store = SessionOptions::new().hash_ids(hash).with_store(store);
+        let mut ids: Vec<_> = (0..1_000).map(|_| id(&login(&store, "ann"))).collect();
+        for id in &mut ids[..100] {
+            let mut session = load(&store, id);
+            assert!(matches!(
+                store.regenerate_id(&mut session).unwrap(),
+                Saved::Stored
+            ));
+        }
+        store.store().compact().unwrap();
+        login(&store, "bob");
+        store.close().unwrap();
+        let mut bytes = Vec::new();
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());
+        }
+        let windows: BTreeSet<&[u8]> = bytes.windows(22).collect();
+        ids.iter()
+            .filter(|id| windows.contains(id.as_str().as_bytes()))
+            .count()
+    };
+    assert_eq!(live(true), 0);
+    assert_eq!(live(false), 900, "all but those that compaction dropped");
+}
+
+#[test]
+fn hashed_and_plain_sessions_are_listed_and_ended_in_either_way() {
+    let sim = sim();
+    let plain = on(&sim);
+    let hashed = SessionOptions::new().hash_ids(true).with_store(open(&sim));
+    let ann = login(&plain, "ann");
+    let bob = login(&hashed, "bob");
+    for store in [&plain, &hashed] {
+        let listed: Vec<_> = store
+            .iter_sessions()
+            .map(|session| session.unwrap())
+            .collect();
+        let handles: Vec<_> = listed.iter().map(Session::handle).collect();
+        assert_eq!(handles, [ann.handle(), bob.handle()]);
+        assert_eq!((listed[0].id(), listed[1].id()), (ann.id(), None));
+        assert_eq!(store.delete_old_sessions(HOUR).unwrap(), (0, 2));
+    }
+    // An id is found only where it was made, or who holds the file could use what is in it.
+    assert!(hashed.load_session(&id(&ann)).unwrap().is_none());
+    assert!(plain.load_session(&id(&bob)).unwrap().is_none());
+    assert_eq!(plain.delete_by_handle(bob.handle().unwrap()).unwrap(), 1);
+    assert_eq!(hashed.delete_user_sessions("ann").unwrap(), 1);
+    assert_eq!(plain.iter_sessions().count(), 0);
+}
+
+/// The bytes of a session are a promise to files that exist.
+#[test]
+fn a_stored_session_is_these_bytes() {
+    let sim = sim();
+    let store = on(&sim);
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    session.set_remote_address(Some("::1"));
+    session.insert("cart", &vec!["tea".to_string()]).unwrap();
+    save(&store, &mut session);
+    let entry = store.store().entries().next().unwrap().unwrap();
+    assert!(entry.is_cbor());
+    assert_eq!(entry.key(), id(&session).as_str().as_bytes());
+    let expected = b"\xA4\
+        \x67created\x1B\x00\x00\x01\x8B\xCF\xE5\x68\x00\
+        \x67version\x01\
+        \x68accessed\x1B\x00\x00\x01\x8B\xCF\xE5\x68\x00\
+        \x68contents\xA3\
+        \x64data\xA1\x64cart\x81\x63tea\
+        \x64user\x63ann\
+        \x6Eremote_address\x63::1";
+    assert_eq!(entry.value(), expected, "{:02x?}", entry.value());
+}
+
+#[test]
+fn a_session_is_a_map_with_text_keys_for_everybody_else() {
+    let sim = sim();
+    let store = on(&sim);
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    session.insert("cart", &vec!["tea".to_string()]).unwrap();
+    let token = session.create_form_token().unwrap();
+    save(&store, &mut session);
+    let shelf = Shelf::from(store.into_store());
+    let session: Value = shelf.get(id(&session).as_str()).unwrap().unwrap();
+    assert_eq!(session.get("version"), Some(&Value::from(1u64)));
+    assert_eq!(
+        session.get("created"),
+        Some(&Value::from(1_700_000_000_000u64))
+    );
+    assert_eq!(session.get("accessed"), session.get("created"));
+    let contents = session.get("contents").unwrap();
+    let json = format!(r#"{{"data":{{"cart":["tea"]}},"user":"ann","form_tokens":["{token}"]}}"#);
+    assert_eq!(contents.to_string(), json);
+}
+
+#[test]
+fn what_is_no_session_under_an_id_is_an_error_that_can_be_deleted() {
+    let stored = |json: &str| shelflife::to_cbor(&json.parse::<Value>().unwrap()).unwrap();
+    let with = |contents: &str| {
+        stored(&format!(
+            r#"{{"created":1,"version":1,"accessed":1,"contents":{contents}}}"#
+        ))
+    };
+    let tokens = |count: usize| {
+        with(&format!(
+            r#"{{"form_tokens":[{}]}}"#,
+            vec![r#""t""#; count].join(",")
+        ))
+    };
+    let good = with(r#"{"user":"ann"}"#);
+    let bad = [
+        stored("{}"),
+        stored("[]"),
+        stored(r#""text""#),
+        stored(r#"{"created":1,"version":1,"accessed":1}"#),
+        stored(r#"{"created":1,"version":1,"contents":{}}"#),
+        stored(r#"{"created":1,"accessed":1,"contents":{}}"#),
+        stored(r#"{"version":1,"accessed":1,"contents":{}}"#),
+        stored(r#"{"created":-1,"version":1,"accessed":1,"contents":{}}"#),
+        stored(r#"{"created":1.0,"version":1,"accessed":1,"contents":{}}"#),
+        stored(r#"{"created":1,"version":"1","accessed":1,"contents":{}}"#),
+        stored(r#"{"created":1,"version":1,"accessed":null,"contents":{}}"#),
+        stored(r#"{"created":1,"version":1,"accessed":1,"contents":{},"other":1}"#),
+        with("[]"),
+        with(r#"{"user":1}"#),
+        with(r#"{"user":null}"#),
+        with(r#"{"user":"ann","other":1}"#),
+        with(r#"{"data":[]}"#),
+        with(r#"{"data":{"$map":[[1,2]]}}"#),
+        with(r#"{"form_tokens":[1]}"#),
+        tokens(33),
+    ];
+    // In session3 an empty file makes every later load run for ever.
+    let mut bad = bad.to_vec();
+    bad.extend((0..good.len()).map(|len| good[..len].to_vec()));
+    bad.push([&good[..], b"\0"].concat());
+
+    let id: SessionId = UNKNOWN.parse().unwrap();
+    for bytes in bad {
+        let store = on(&sim());
+        login(&store, "bob");
+        store.store().insert(id.as_str(), &bytes).unwrap();
+        login(&store, "cleo");
+        let mut copy = store
+            .load_session(&id)
+            .map(|_| panic!("{bytes:02x?} was read"))
+            .unwrap_or_else(|error: Error| {
+                assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
+                assert_eq!(error.path(), Some(store.store().path()));
+                assert!(!format!("{error:?}").contains(UNKNOWN));
+                Session::new()
+            });
+        copy.set_user(Some("dan"));
+        save(&store, &mut copy);
+        // One bad record stops neither the list nor the daily job nor a logout.
+        assert_eq!(
+            store
+                .iter_sessions()
+                .map(|session| usize::from(session.is_ok()))
+                .collect::<Vec<_>>(),
+            [1, 0, 1, 1]
+        );
+        assert_eq!(store.delete_user_sessions("bob").unwrap(), 1);
+        let (deleted, remaining) = store.delete_old_sessions(Duration::ZERO).unwrap();
+        assert!(
+            deleted >= 2 && deleted + remaining == 3,
+            "{deleted} {remaining}"
+        );
+        assert_eq!(store.delete_session(&id).unwrap(), remaining == 1);
+        assert_eq!(store.iter_sessions().count(), 0);
+    }
+    let store = on(&sim());
+    store.store().insert(id.as_str(), &good).unwrap();
+    assert_eq!(load(&store, &id).user(), Some("ann"));
+    store.store().insert(id.as_str(), tokens(32)).unwrap();
+    assert_eq!(load(&store, &id).form_token_count(), 32);
+}
+
+#[test]
+fn what_else_is_in_the_file_is_left_alone_until_it_is_overwritten() {
+    let store = on(&sim());
+    let others = [
+        "",
+        "config",
+        "AAECAwQFBgcICQoLDA0ODx",
+        &"A".repeat(64),
+        &"0".repeat(63),
+    ];
+    for key in others {
+        store.store().insert(key, "not a session").unwrap();
+    }
+    store.setup(Existing::Fail).unwrap();
+    assert_eq!(store.iter_sessions().count(), 0);
+    assert_eq!(store.delete_old_sessions(Duration::ZERO).unwrap(), (0, 0));
+    assert_eq!(store.store().len().unwrap(), others.len());
+    store.setup(Existing::Overwrite).unwrap();
+    assert!(store.store().is_empty().unwrap());
+}
+
+#[test]
+fn asking_for_what_is_not_there_writes_nothing() {
+    let sim = sim();
+    let options = || SessionOptions::new().idle_lifetime(HOUR).clone();
+    let store = options().with_store(open(&sim));
+    let id = id(&login(&store, "ann"));
+    let before = sim.read("/sessions.shelf").unwrap();
+    assert_absent(&store, &UNKNOWN.parse().unwrap());
+    assert!(store.load_session(&id).unwrap().is_some());
+    assert!(store.touch_session(&id).unwrap(), "within the resolution");
+    assert_eq!(store.delete_user_sessions("nobody").unwrap(), 0);
+    assert_eq!(store.delete_old_sessions(HOUR).unwrap(), (0, 1));
+    sim.advance(HOUR);
+    assert!(store.load_session(&id).unwrap().is_none(), "expired");
+    assert_eq!(store.iter_sessions().count(), 0);
+    assert!(
+        sim.read("/sessions.shelf").unwrap() == before,
+        "something was written"
+    );
+}
+
+#[test]
+fn the_record_expires_with_the_session() {
+    let sim = sim();
+    let store = SessionOptions::new()
+        .idle_lifetime(HOUR)
+        .absolute_lifetime(90 * MINUTE)
+        .with_store(open(&sim));
+    let recorded = || {
+        store
+            .store()
+            .entries()
+            .next()
+            .map(|entry| entry.unwrap().expires())
+    };
+    let id = id(&login(&store, "ann"));
+    assert_eq!(recorded(), Some(Some(start() + HOUR)));
+    sim.advance(20 * MINUTE);
+    store.touch_session(&id).unwrap();
+    assert_eq!(recorded(), Some(Some(start() + 80 * MINUTE)));
+    sim.advance(20 * MINUTE);
+    store
+        .update_session(&id, |session| session.insert("n", &1u64))
+        .unwrap();
+    assert_eq!(recorded(), Some(Some(start() + 90 * MINUTE)));
+
+    // A process that knows of no lifetime sees the end that is recorded.
+    let other = on(&sim);
+    assert_eq!(
+        other.iter_sessions().next().unwrap().unwrap().expires(),
+        Some(start() + 90 * MINUTE)
+    );
+    sim.advance(50 * MINUTE);
+    assert_absent(&other, &id);
+}
+
+#[test]
+fn a_session_over_the_limit_is_refused_and_the_stored_one_stays() {
+    let store = on(&sim());
+    let mut session = login(&store, "ann");
+    session.insert("huge", &vec![0u8; 128 << 20]).unwrap();
+    assert_eq!(
+        store.save_session(&mut session).unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
+    assert_eq!(
+        store.regenerate_id(&mut session).unwrap_err().kind(),
+        ErrorKind::TooLarge
+    );
+    let stored = load(&store, &id(&session));
+    assert_eq!((stored.version(), stored.keys().count()), (1, 0));
+    session.remove("huge");
+    session.insert("small", &1u64).unwrap();
+    save(&store, &mut session);
+}
+
+#[test]
+fn a_read_only_store_lists_and_refuses_to_change() {
+    let sim = sim();
+    let id = id(&login(&on(&sim), "ann"));
+    let store = Options::new()
+        .disk(sim.disk())
+        .read_only(true)
+        .open("/sessions.shelf")
+        .unwrap();
+    let store = ShelveSessionStore::from(store);
+    assert_eq!(users(&store), ["ann"]);
+    assert!(store.touch_session(&id).unwrap(), "nothing is due");
+    let mut session = load(&store, &id);
+    session.set_user(Some("bob"));
+    assert_eq!(
+        store.save_session(&mut session).unwrap_err().kind(),
+        ErrorKind::ReadOnly
+    );
+    assert_eq!(
+        store.delete_session(&id).unwrap_err().kind(),
+        ErrorKind::ReadOnly
+    );
+    assert_eq!(
+        store
+            .delete_old_sessions(Duration::ZERO)
+            .unwrap_err()
+            .kind(),
+        ErrorKind::ReadOnly
+    );
+    assert_eq!(
+        store.setup(Existing::Overwrite).unwrap_err().kind(),
+        ErrorKind::ReadOnly
+    );
+}
