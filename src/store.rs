@@ -20,12 +20,14 @@ mod open;
 pub(crate) mod options;
 pub(crate) mod recovery;
 mod repair;
+mod spans;
 mod switch;
+mod worker;
 mod writer;
 
 use crate::error::{Error, ErrorKind, Result};
 use batch::{Batch, Op, Put, unix_ms};
-use compaction::{Compacted, Worker};
+use compaction::Compacted;
 use format::{FileHeader, HEAD_BYTES, Head, KEY_MAX, Kind};
 use generation::Generation;
 use iter::Entry;
@@ -39,10 +41,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use worker::Worker;
 use writer::{Scratch, Writing};
 
-/// With `Durability::Os`, no more than this is ever not on disk.
-const UNSYNCED_BYTES_MAX: u64 = 16 << 20;
+/// With `Durability::Os`, a writer waits for the disk when so much is not yet there; a sync starts at half of it.
+const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
 /// Entries removed under one lock by [`Store::remove_unchanged`].
 const REMOVED_AT_ONCE: usize = 1_000;
 
@@ -568,16 +571,36 @@ impl Store {
                 answer,
             )
         };
-        self.inner.acknowledge(&generation, end)?;
+        self.acknowledge(&generation, end)?;
         if self.inner.is_compaction_due(&generation) {
             match self.inner.options.compaction {
-                Compaction::Thread => self.worker.start(&self.inner),
+                Compaction::Thread => self.worker.compact(&self.inner),
                 // The write itself is done; what stopped the compaction shows again when `compact()` is called.
                 Compaction::Inline => _ = self.inner.compact_if_due(&AtomicBool::new(false)),
                 Compaction::Manual => {}
             }
         }
         Ok(answer)
+    }
+
+    /// Returns once the log up to `end` is as durable as the options ask for.
+    fn acknowledge(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
+        let unsynced_bytes = end.saturating_sub(generation.commit.durable());
+        let Options {
+            durability,
+            compaction,
+            ..
+        } = self.inner.options;
+        if durability == Durability::Os {
+            if unsynced_bytes < UNSYNCED_BYTES_MAX / 2 {
+                return Ok(());
+            }
+            if compaction == Compaction::Thread && unsynced_bytes < UNSYNCED_BYTES_MAX {
+                self.worker.sync(&self.inner);
+                return Ok(());
+            }
+        }
+        self.inner.make_durable(generation, end)
     }
 }
 
@@ -625,20 +648,23 @@ fn write_batch(writing: &mut Writing<'_>, batch: &Batch) -> Result<()> {
         }
     }
     order.sort_unstable_by_key(|&(_, nth)| nth);
-    let (mut counting, mut places) = (Vec::with_capacity(ops.len()), Vec::with_capacity(ops.len()));
-    for ((op, (fingerprint, _)), last) in ops.into_iter().zip(order).zip(last) {
-        if !last {
-            continue;
-        }
-        let prev = writing
-            .find(op.key, fingerprint)?
-            .map_or(0, |found| found.at.offset());
-        if op.kind == Kind::Delete && prev == 0 {
-            continue;
-        }
-        counting.push(op);
-        places.push((fingerprint, prev));
-    }
+    let counting = || {
+        ops.iter()
+            .zip(&order)
+            .zip(&last)
+            .filter(|(_, last)| **last)
+            .map(|(of, _)| of)
+    };
+    let keys: Vec<_> = counting()
+        .map(|(op, &(fingerprint, _))| (fingerprint, op.key))
+        .collect();
+    let prevs = writing.generation.find_all(&keys)?;
+    // What is not there needs no removal.
+    let (counting, places): (Vec<_>, Vec<_>) = counting()
+        .zip(prevs)
+        .filter(|((op, _), prev)| op.kind != Kind::Delete || *prev != 0)
+        .map(|((op, &(fingerprint, _)), prev)| (*op, (fingerprint, prev)))
+        .unzip();
     if !counting.is_empty() {
         writing.append_all(&counting, &places)?;
     }
@@ -683,6 +709,11 @@ impl Inner {
 
     /// Reads the record of a key into `record`; returns where in it the value is.
     fn read(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Range<usize>>> {
+        Ok(self.read_live(key, record)?.map(|live| live.value))
+    }
+
+    /// As [`read`](Inner::read), and tells which record that was.
+    fn read_live(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
         if key.len() > KEY_MAX {
             return Ok(None);
         }
@@ -690,16 +721,21 @@ impl Inner {
         loop {
             let generation = self.fresh()?;
             let damaged = match read_from(&generation, key, record)? {
-                Lookup::Found { head, offset, .. } if offset < generation.outdated_below() => {
-                    let _ = head;
+                Lookup::Found { offset, .. } if offset < generation.outdated_below() => {
                     return Err(outdated(&generation, offset));
                 }
-                Lookup::Found { head, value, .. } => {
-                    return Ok(if self.is_expired(head.expires_ms) {
-                        None
-                    } else {
-                        Some(value)
-                    });
+                Lookup::Found { head, .. } if self.is_expired(head.expires_ms) => return Ok(None),
+                Lookup::Found {
+                    head,
+                    offset,
+                    value,
+                } => {
+                    return Ok(Some(Live {
+                        generation,
+                        head,
+                        offset,
+                        value,
+                    }));
                 }
                 Lookup::Absent if generation.outdated_below() > 0 => {
                     return Err(outdated(&generation, generation.outdated_below()));
@@ -815,16 +851,7 @@ impl Inner {
             .map_err(|error| Error::io("sync", dir, error))
     }
 
-    /// Returns once this generation up to `end` is as durable as the options ask for.
-    fn acknowledge(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
-        let unsynced_bytes = end.saturating_sub(generation.commit.durable());
-        if self.options.durability == Durability::Immediate || unsynced_bytes >= UNSYNCED_BYTES_MAX
-        {
-            return self.make_durable(generation, end);
-        }
-        Ok(())
-    }
-
+    /// Returns once the log of this generation is on disk up to `end`, under a name that survives as well.
     fn make_durable(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
         if let Err(failure) = self.sync_log(generation, end) {
             if failure.is_news {
@@ -865,13 +892,14 @@ impl Inner {
 
     /// What closing does: once, whoever asks first.
     fn finish(&self) -> Result<()> {
-        if self.options.read_only || !self.wrote.load(Acquire) || self.stopped.load(Acquire) {
+        if self.options.read_only || !self.wrote.load(Acquire) {
             return Ok(());
         }
         let generation = self.generation();
-        let finished = self
-            .make_durable(&generation, generation.written.load(Acquire))
-            .and_then(|()| self.seal());
+        let mut finished = self.make_durable(&generation, generation.written.load(Acquire));
+        if finished.is_ok() && !self.stopped.load(Acquire) {
+            finished = self.seal();
+        }
         self.wrote.store(false, Release);
         finished
     }
@@ -902,6 +930,15 @@ impl Inner {
         }
         recovery
     }
+}
+
+/// A record that counts, and the file that it is in.
+struct Live {
+    generation: Arc<Generation>,
+    head: Head,
+    offset: u64,
+    /// Where the value is in what was read.
+    value: Range<usize>,
 }
 
 /// What looking a key up in one file gave.

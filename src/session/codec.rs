@@ -1,16 +1,25 @@
-//! A session as it is stored: one CBOR map with text keys, so that any language can read it.
+//! A session as it is stored: a CBOR map with text keys, so that any language can read it.
 //!
 //! | key | value |
 //! |---|---|
-//! | `data` | map from text to any value; left out when empty |
-//! | `user` | text; left out when nobody is logged in |
-//! | `created`, `accessed` | integers: milliseconds since 1970 |
-//! | `version` | integer, 1 when first stored, one more at each change |
-//! | `form_tokens` | array of at most 32 texts, the newest last; left out when empty |
-//! | `remote_address` | text; left out when unknown |
+//! | `created` | integer: when it was first stored, milliseconds since 1970 |
+//! | `version` | integer: 1 when first stored, one more at each change |
+//! | `accessed` | integer: when it was last used, milliseconds since 1970 |
+//! | `contents` | the map below |
 //!
-//! Reading is strict: another key, a missing time or version, or a value of another type is an error. The id is not
-//! in it: it is the record's key, as it is or as its SHA-256.
+//! | key in `contents` | value, left out when there is none |
+//! |---|---|
+//! | `data` | map from text to any value |
+//! | `user` | text: who is logged in |
+//! | `form_tokens` | array of at most 32 texts, the newest last |
+//! | `remote_address` | text |
+//!
+//! Reading is strict: another key, a missing number, or a value of another type is an error. The id is not in it: it
+//! is the record's key, as it is or as its SHA-256.
+//!
+//! Deterministic CBOR has one order of keys, shorter ones first, and the names are chosen so that the three numbers
+//! stand at the beginning. So [`stamp`] finds them without reading the rest, which makes looking for old sessions
+//! cheap.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -20,7 +29,7 @@
 
 use super::lifetime::Stamp;
 use super::state::{FORM_TOKENS, Session};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::value::{Decode, Decoder, Encode, Encoder, from_cbor, to_cbor};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -33,9 +42,37 @@ pub(super) fn decode(stored: &[u8]) -> Result<Session> {
     from_cbor(stored).map(|Reading(session)| session)
 }
 
-/// The stamp alone: the rest is checked and skipped, and nothing is copied.
-pub(super) fn decode_stamp(stored: &[u8]) -> Result<Stamp> {
-    from_cbor(stored)
+/// The stamp of a stored session, whatever else is in it. What it refuses, [`decode`] refuses too.
+pub(super) fn stamp(stored: &[u8]) -> Result<Stamp> {
+    let numbers = || {
+        let (created, rest) = number(stored.strip_prefix(b"\xA4\x67created")?)?;
+        let (version, rest) = number(rest.strip_prefix(b"\x67version")?)?;
+        let (accessed, _) = number(rest.strip_prefix(b"\x68accessed")?)?;
+        Some(Stamp {
+            version,
+            created,
+            accessed,
+        })
+    };
+    numbers().ok_or_else(|| {
+        Error::new(ErrorKind::Decode, "a stored session is not one")
+            .advise("delete it, or look at it as a `Value`")
+    })
+}
+
+/// An unsigned integer, and what follows it.
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (initial, rest) = bytes.split_first()?;
+    let width = match initial {
+        0..24 => return Some((u64::from(*initial), rest)),
+        24..28 => 1 << initial.checked_sub(24)?,
+        _ => return None,
+    };
+    let (digits, rest) = rest.split_at_checked(width)?;
+    let number = digits
+        .iter()
+        .fold(0, |sum, digit| (sum << 8) | u64::from(*digit));
+    Some((number, rest))
 }
 
 struct Writing<'a> {
@@ -45,25 +82,33 @@ struct Writing<'a> {
 
 impl Encode for Writing<'_> {
     fn encode(&self, to: &mut Encoder) -> Result<()> {
-        let Writing { session, stamp } = self;
+        to.map(4, |map| {
+            map.insert("created", &self.stamp.created)?;
+            map.insert("version", &self.stamp.version)?;
+            map.insert("accessed", &self.stamp.accessed)?;
+            map.insert("contents", &Contents(self.session))
+        })
+    }
+}
+
+struct Contents<'a>(&'a Session);
+
+impl Encode for Contents<'_> {
+    fn encode(&self, to: &mut Encoder) -> Result<()> {
+        let Contents(session) = self;
         let present = [
             !session.data.is_empty(),
             session.user.is_some(),
             !session.form_tokens.is_empty(),
             session.remote_address.is_some(),
         ];
-        let optional = present.into_iter().filter(|there| *there).count();
-        // In the order that the deterministic form asks for, which saves sorting: shorter keys first.
-        to.map(optional.saturating_add(3), |map| {
+        to.map(present.into_iter().filter(|there| *there).count(), |map| {
             if !session.data.is_empty() {
                 map.insert("data", &Data(&session.data))?;
             }
             if let Some(user) = &session.user {
                 map.insert("user", user)?;
             }
-            map.insert("created", &stamp.created)?;
-            map.insert("version", &stamp.version)?;
-            map.insert("accessed", &stamp.accessed)?;
             if !session.form_tokens.is_empty() {
                 map.insert("form_tokens", &Tokens(&session.form_tokens))?;
             }
@@ -112,49 +157,36 @@ struct Reading(Session);
 impl Decode for Reading {
     fn decode(from: &mut Decoder<'_>) -> Result<Reading> {
         let mut session = Session::default();
-        session.stamp = fields(from, |from, key| {
+        let mut seen: usize = 0;
+        from.map(Decoder::text, |from, key| {
+            seen = seen.saturating_add(1);
             match key {
-                "data" => session.data = data(from)?,
-                "user" => session.user = Some(String::decode(from)?),
-                "form_tokens" => session.form_tokens = tokens(from)?,
-                "remote_address" => session.remote_address = Some(String::decode(from)?),
-                _ => return Ok(false),
+                "created" => session.stamp.created = u64::decode(from)?,
+                "version" => session.stamp.version = u64::decode(from)?,
+                "accessed" => session.stamp.accessed = u64::decode(from)?,
+                "contents" => contents(from, &mut session)?,
+                _ => return Err(from.expected("a field of a session")),
             }
-            Ok(true)
+            Ok(())
         })?;
-        Ok(Reading(session))
+        // No key comes twice, so four are all.
+        match seen {
+            4 => Ok(Reading(session)),
+            _ => Err(from.expected("all four fields of a session in what ends")),
+        }
     }
 }
 
-impl Decode for Stamp {
-    fn decode(from: &mut Decoder<'_>) -> Result<Stamp> {
-        fields(from, |from, key| match key {
-            "data" | "user" | "form_tokens" | "remote_address" => from.skip().map(|()| true),
-            _ => Ok(false),
-        })
-    }
-}
-
-/// Reads the map, and the stamp's fields in it; `other` reads the rest, or returns false for what it does not know.
-fn fields(
-    from: &mut Decoder<'_>,
-    mut other: impl FnMut(&mut Decoder<'_>, &str) -> Result<bool>,
-) -> Result<Stamp> {
-    let [mut version, mut created, mut accessed] = [None; 3];
+fn contents(from: &mut Decoder<'_>, session: &mut Session) -> Result<()> {
     from.map(Decoder::text, |from, key| {
         match key {
-            "version" => version = Some(u64::decode(from)?),
-            "created" => created = Some(u64::decode(from)?),
-            "accessed" => accessed = Some(u64::decode(from)?),
-            _ if other(from, key)? => {}
-            _ => return Err(from.expected("a field of a session")),
+            "data" => session.data = data(from)?,
+            "user" => session.user = Some(String::decode(from)?),
+            "form_tokens" => session.form_tokens = tokens(from)?,
+            "remote_address" => session.remote_address = Some(String::decode(from)?),
+            _ => return Err(from.expected("a field of a session's contents")),
         }
         Ok(())
-    })?;
-    Ok(Stamp {
-        version: version.ok_or_else(|| from.missing("version"))?,
-        created: created.ok_or_else(|| from.missing("created"))?,
-        accessed: accessed.ok_or_else(|| from.missing("accessed"))?,
     })
 }
 

@@ -18,6 +18,7 @@ use super::state::{Identity, Session};
 use super::{Existing, Saved, Sessions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Edit;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// How many entries a bulk deletion holds in memory at once.
@@ -42,17 +43,16 @@ pub(super) struct Engine<R> {
 
 impl<R: Records + 'static> Engine<R> {
     pub(super) fn load(&self, id: &SessionId) -> Result<Option<Session>> {
-        let identity = Identity::Id(id.clone());
-        let Some(stored) = self.records.get(&self.key(&identity))? else {
+        let Some(stored) = self.records.get(&self.key_of(id))? else {
             return Ok(None);
         };
-        let session = self.decode(identity, &stored)?;
+        let session = self.decode(Some(Identity::Id(id.clone())), &stored)?;
         let over = self.rules.lifetimes.is_over(session.stamp, self.now());
         Ok((!over).then_some(session))
     }
 
     pub(super) fn has(&self, id: &SessionId) -> Result<bool> {
-        let stored = self.records.get(&self.key(&Identity::Id(id.clone())))?;
+        let stored = self.records.get(&self.key_of(id))?;
         Ok(match stored {
             Some(stored) => self.live_stamp(&stored, self.now())?.is_some(),
             None => false,
@@ -61,19 +61,26 @@ impl<R: Records + 'static> Engine<R> {
 
     pub(super) fn save(&self, session: &mut Session) -> Result<Saved> {
         let key = match &session.identity {
-            Identity::New if !session.has_info() => return Ok(Saved::Empty),
-            Identity::New => return self.store_new(session),
-            identity => self.key(identity),
+            Some(identity) => self.key(identity).into_owned(),
+            None if session.has_info() => return self.store_new(session),
+            None => return Ok(Saved::Empty),
         };
+        if !session.modified {
+            return Ok(match self.touch_at(&key)? {
+                // The version stays that of the copy: others may have changed the session since.
+                Some(stamp) => {
+                    session.stamp.accessed = stamp.accessed;
+                    session.end = self.rules.lifetimes.end(stamp);
+                    Saved::Stored
+                }
+                None => Saved::Gone,
+            });
+        }
         let (saved, stamp) = self.records.edit(&key, |stored| {
             let now = self.now();
             let Some((stored, stamp)) = self.live(stored, now)? else {
                 return Ok((removal_of(stored), (Saved::Gone, None)));
             };
-            if !session.modified {
-                let (edit, stamp) = self.touched(stored, stamp, now)?;
-                return Ok((edit, (Saved::Stored, Some(stamp))));
-            }
             if stamp.version != session.stamp.version {
                 let current = self.decode(session.identity.clone(), stored)?;
                 return Ok((Edit::Keep, (Saved::Conflict(Box::new(current)), None)));
@@ -84,15 +91,10 @@ impl<R: Records + 'static> Engine<R> {
             let stamp = stamp.changed(now);
             Ok((self.put(session, stamp)?, (Saved::Stored, Some(stamp))))
         })?;
-        match (&saved, stamp) {
-            (Saved::Stored, Some(stamp)) if session.modified => self.stored(session, stamp),
-            // The version stays that of the copy: others may have changed the session since.
-            (Saved::Stored, Some(stamp)) => {
-                session.stamp.accessed = stamp.accessed;
-                session.end = self.rules.lifetimes.end(stamp);
-            }
-            (Saved::Empty, _) => forget(session),
-            _ => {}
+        match stamp {
+            Some(stamp) => self.stored(session, stamp),
+            None if matches!(saved, Saved::Empty) => forget(session),
+            None => {}
         }
         Ok(saved)
     }
@@ -108,7 +110,7 @@ impl<R: Records + 'static> Engine<R> {
                 Ok((self.put(session, stamp)?, Some(stamp)))
             })?;
             if let Some(stamp) = stamp {
-                session.identity = identity;
+                session.identity = Some(identity);
                 self.stored(session, stamp);
                 return Ok(Saved::Stored);
             }
@@ -117,14 +119,14 @@ impl<R: Records + 'static> Engine<R> {
     }
 
     pub(super) fn regenerate(&self, session: &mut Session) -> Result<Saved> {
-        if matches!(session.identity, Identity::New) || !session.has_info() {
-            return self.save(session);
-        }
-        let old_key = self.key(&session.identity);
+        let old_key = match &session.identity {
+            Some(identity) if session.has_info() => self.key(identity).into_owned(),
+            _ => return self.save(session),
+        };
         for _ in 0..DRAWS {
             let identity = self.draw()?;
             let new_key = self.key(&identity);
-            let keys = [old_key.as_slice(), new_key.as_slice()];
+            let keys = [old_key.as_slice(), new_key.as_ref()];
             let outcome = self.records.edit_pair(keys, |[stored, taken]| {
                 let now = self.now();
                 let Some((stored, stamp)) = self.live(stored, now)? else {
@@ -152,7 +154,7 @@ impl<R: Records + 'static> Engine<R> {
                 Outcome::Refused(saved) => return Ok(saved),
                 Outcome::Moved(moved) => {
                     *session = *moved;
-                    session.identity = identity;
+                    session.identity = Some(identity);
                     return Ok(Saved::Stored);
                 }
             }
@@ -165,8 +167,8 @@ impl<R: Records + 'static> Engine<R> {
         id: &SessionId,
         change: &mut dyn FnMut(&mut Session) -> Result<()>,
     ) -> Result<Option<Session>> {
-        let identity = Identity::Id(id.clone());
-        self.records.edit(&self.key(&identity), |stored| {
+        let identity = Some(Identity::Id(id.clone()));
+        self.records.edit(&self.key_of(id), |stored| {
             let now = self.now();
             let Some((stored, stamp)) = self.live(stored, now)? else {
                 return Ok((removal_of(stored), None));
@@ -174,7 +176,7 @@ impl<R: Records + 'static> Engine<R> {
             let mut session = self.decode(identity.clone(), stored)?;
             change(&mut session)?;
             // Whatever became of the copy, perhaps another one took its place: this is what is stored under this id.
-            session.identity = identity.clone();
+            session.identity = identity;
             if !session.has_info() {
                 forget(&mut session);
                 return Ok((Edit::Remove, Some(session)));
@@ -192,29 +194,32 @@ impl<R: Records + 'static> Engine<R> {
     }
 
     pub(super) fn touch(&self, id: &SessionId) -> Result<bool> {
-        let key = self.key(&Identity::Id(id.clone()));
+        let touched = self.touch_at(&self.key_of(id))?;
+        Ok(touched.is_some())
+    }
+
+    fn touch_at(&self, key: &[u8]) -> Result<Option<Stamp>> {
         // Most touches come soon after the last one: they take no lock.
-        let Some(stored) = self.records.get(&key)? else {
-            return Ok(false);
+        let Some(stored) = self.records.get(key)? else {
+            return Ok(None);
         };
         let now = self.now();
         match self.live_stamp(&stored, now)? {
-            Some(stamp) if !self.is_due(stamp, now) => return Ok(true),
+            Some(stamp) if !self.is_due(stamp, now) => return Ok(Some(stamp)),
             _ => {}
         }
-        self.records.edit(&key, |stored| {
+        self.records.edit(key, |stored| {
             let now = self.now();
             let Some((stored, stamp)) = self.live(stored, now)? else {
-                return Ok((removal_of(stored), false));
+                return Ok((removal_of(stored), None));
             };
-            let (edit, _) = self.touched(stored, stamp, now)?;
-            Ok((edit, true))
+            let (edit, stamp) = self.touched(stored, stamp, now)?;
+            Ok((edit, Some(stamp)))
         })
     }
 
     pub(super) fn delete(&self, id: &SessionId) -> Result<bool> {
-        let key = self.key(&Identity::Id(id.clone()));
-        self.records.edit(&key, |stored| {
+        self.records.edit(&self.key_of(id), |stored| {
             let now = self.now();
             // What can't be read can still be deleted.
             let live =
@@ -249,7 +254,7 @@ impl<R: Records + 'static> Engine<R> {
             }
             sessions += 1;
             // What can't be read stays, for somebody to look at; it must not stop the daily job.
-            let Ok(stamp) = codec::decode_stamp(R::value(&entry)) else {
+            let Ok(stamp) = codec::stamp(R::value(&entry)) else {
                 continue;
             };
             if stamp.idle(now) >= idle || self.rules.lifetimes.is_over(stamp, now) {
@@ -271,11 +276,7 @@ impl<R: Records + 'static> Engine<R> {
     }
 
     pub(super) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
-        self.delete_all(|identity, _| match identity {
-            Identity::Id(id) => id.handle() == handle,
-            Identity::Hash(hash) => SessionHandle::of_hash(hash) == handle,
-            Identity::New => false,
-        })
+        self.delete_all(|identity, _| identity.handle() == handle)
     }
 
     /// Deletes until a snapshot has none: a session that was given another id meanwhile is found by the next one.
@@ -349,13 +350,18 @@ impl<R: Records + 'static> Engine<R> {
         SessionId::draw(|bytes| self.records.random(bytes)).map(Identity::Id)
     }
 
-    /// The record's key. A session without an id has none, and a store is never asked for it.
-    fn key(&self, identity: &Identity) -> Vec<u8> {
+    /// The record's key.
+    fn key<'a>(&self, identity: &'a Identity) -> Cow<'a, [u8]> {
         match identity {
-            Identity::New => Vec::new(),
-            Identity::Id(id) if self.rules.hash_ids => hex(&id.hash()).into_bytes(),
-            Identity::Id(id) => id.as_str().as_bytes().to_vec(),
-            Identity::Hash(hash) => hex(hash).into_bytes(),
+            Identity::Id(id) => self.key_of(id),
+            Identity::Hash(hash) => hex(hash).into_bytes().into(),
+        }
+    }
+
+    fn key_of<'a>(&self, id: &'a SessionId) -> Cow<'a, [u8]> {
+        match self.rules.hash_ids {
+            true => hex(&id.hash()).into_bytes().into(),
+            false => id.as_str().as_bytes().into(),
         }
     }
 
@@ -391,11 +397,11 @@ impl<R: Records + 'static> Engine<R> {
     }
 
     fn live_stamp(&self, stored: &[u8], now: u64) -> Result<Option<Stamp>> {
-        let stamp = codec::decode_stamp(stored).map_err(|error| self.at_path(error))?;
+        let stamp = codec::stamp(stored).map_err(|error| self.at_path(error))?;
         Ok((!self.rules.lifetimes.is_over(stamp, now)).then_some(stamp))
     }
 
-    fn decode(&self, identity: Identity, stored: &[u8]) -> Result<Session> {
+    fn decode(&self, identity: Option<Identity>, stored: &[u8]) -> Result<Session> {
         let mut session = codec::decode(stored).map_err(|error| self.at_path(error))?;
         session.identity = identity;
         session.end = self.rules.lifetimes.end(session.stamp);
@@ -433,7 +439,7 @@ fn listed<R: Records>(entry: &R::Entry, lifetimes: Lifetimes, now: u64) -> Resul
         .into_iter()
         .chain(recorded)
         .min();
-    session.identity = identity;
+    session.identity = Some(identity);
     Ok(Some(session))
 }
 
@@ -454,7 +460,7 @@ fn removal_of(stored: Option<&[u8]>) -> Edit {
 
 /// Makes the copy in memory a session that was never stored, with what it holds.
 fn forget(session: &mut Session) {
-    session.identity = Identity::New;
+    session.identity = None;
     session.stamp = Stamp::default();
     session.end = None;
 }
@@ -473,3 +479,6 @@ fn no_free_id() -> Error {
     )
     .advise("check /dev/urandom")
 }
+
+#[cfg(test)]
+mod tests;

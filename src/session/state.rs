@@ -17,14 +17,20 @@ pub(super) const FORM_TOKENS: usize = 32;
 const FORM_TOKEN_BYTES: usize = 128 / 8;
 
 /// How a store finds a session.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) enum Identity {
-    /// It was never stored.
-    #[default]
-    New,
     Id(SessionId),
     /// Only the SHA-256 of the id is known: it was read from a store that hashes ids at rest.
     Hash([u8; 32]),
+}
+
+impl Identity {
+    pub(super) fn handle(&self) -> SessionHandle {
+        match self {
+            Identity::Id(id) => id.handle(),
+            Identity::Hash(hash) => SessionHandle::of_hash(hash),
+        }
+    }
 }
 
 /// What is remembered of one visitor: the user, what the application wants to keep, and when it was used.
@@ -52,7 +58,8 @@ pub(super) enum Identity {
 /// ```
 #[derive(Clone, Default)]
 pub struct Session {
-    pub(super) identity: Identity,
+    /// `None`: it was never stored.
+    pub(super) identity: Option<Identity>,
     pub(super) stamp: Stamp,
     /// When it ends if it is not used again, as far as the store that it came from knows.
     pub(super) end: Option<u64>,
@@ -83,18 +90,14 @@ impl Session {
     /// by a store that keeps only the hash of each id.
     pub fn id(&self) -> Option<&SessionId> {
         match &self.identity {
-            Identity::Id(id) => Some(id),
-            Identity::New | Identity::Hash(_) => None,
+            Some(Identity::Id(id)) => Some(id),
+            Some(Identity::Hash(_)) | None => None,
         }
     }
 
     /// What to show in place of the id; `None` before the session was stored.
     pub fn handle(&self) -> Option<SessionHandle> {
-        match &self.identity {
-            Identity::New => None,
-            Identity::Id(id) => Some(id.handle()),
-            Identity::Hash(hash) => Some(SessionHandle::of_hash(hash)),
-        }
+        self.identity.as_ref().map(Identity::handle)
     }
 
     /// How often the session has been changed in the store; 0 before it was stored.
@@ -180,7 +183,7 @@ impl Session {
     ///
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) or
     /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) for what CBOR cannot hold, such as an integer beyond 64
-    /// bits or nesting deeper than 62 levels.
+    /// bits or nesting deeper than 61 levels.
     ///
     /// ```
     /// # let mut session = shelflife::Session::new();
@@ -190,7 +193,7 @@ impl Session {
     /// ```
     pub fn insert<T: Encode + ?Sized>(&mut self, key: &str, value: &T) -> Result<bool> {
         // Encoded as deep as it will stand in the stored session, so that the limit on nesting is met here.
-        let value = to_cbor(&[[value]])?.split_off(2);
+        let value = to_cbor(&[[[value]]])?.split_off(3);
         let old = self.data.insert(key.to_string(), value);
         self.modified |= old.as_ref() != self.data.get(key);
         Ok(old.is_none())

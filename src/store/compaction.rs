@@ -196,40 +196,6 @@ fn counts(old: &Generation, offset: u64, head: &Head, pass: Pass) -> bool {
     }
 }
 
-/// The thread that compacts, while one does.
-#[derive(Debug, Default)]
-pub(crate) struct Worker {
-    thread: std::sync::Mutex<Option<std::thread::JoinHandle<()>>>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Worker {
-    /// Starts a compaction unless one is running.
-    pub(crate) fn start(&self, store: &Arc<Inner>) {
-        let mut thread = lock_of(&self.thread);
-        if thread.as_ref().is_some_and(|thread| !thread.is_finished()) || self.stop.load(Relaxed) {
-            return;
-        }
-        let (store, stop) = (Arc::clone(store), Arc::clone(&self.stop));
-        let started = std::thread::Builder::new()
-            .name("shelflife compaction".into())
-            .spawn(move || {
-                // The writer whose write made this due has its answer; an error shows again when `compact()` is called.
-                let _ = store.compact_if_due(&stop);
-            });
-        // Without a thread the file just stays longer; the next write tries again.
-        *thread = started.ok();
-    }
-
-    /// Stops the thread and waits for it.
-    pub(crate) fn stop(&self) {
-        self.stop.store(true, Relaxed);
-        if let Some(thread) = lock_of(&self.thread).take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 /// What `compact()` says when another process has the file in work.
 pub(crate) fn somebody_else_compacts(store: &Inner) -> Error {
     Error::new(

@@ -96,7 +96,7 @@ pub enum Create {
 }
 
 /// What a file is, by handle or by path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stat {
     /// The device; with `inode`, the identity of a file.
     pub device: u64,

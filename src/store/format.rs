@@ -1,4 +1,4 @@
-#![doc = include_str!("FORMAT.md")]
+//! Bytes to records and back, as `FORMAT.md` beside this file specifies. Pure: no I/O, no clock.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -412,10 +412,11 @@ impl NewRecord<'_> {
 /// The length of a record with such a key and value.
 #[inline]
 pub(crate) fn record_bytes(key_len: usize, value_len: u64) -> u64 {
-    let used = (HEAD_BYTES as u64)
-        .saturating_add(key_len as u64)
-        .saturating_add(value_len);
-    used.saturating_add(ALIGN - 1) & !(ALIGN - 1)
+    let head_and_key = u64::try_from(HEAD_BYTES.saturating_add(key_len)).unwrap_or(u64::MAX);
+    head_and_key
+        .saturating_add(value_len)
+        .saturating_add(ALIGN - 1)
+        & !(ALIGN - 1)
 }
 
 struct Put<'a>(&'a mut [u8]);

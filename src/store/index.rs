@@ -38,7 +38,7 @@ pub(crate) struct Location(u64);
 impl Location {
     /// Both in bytes, and within the format's limits.
     pub(crate) fn new(offset: u64, len: u64) -> Location {
-        Location((offset / ALIGN) << 24 | len / ALIGN)
+        Location(((offset / ALIGN) << 24) | (len / ALIGN))
     }
 
     pub(crate) fn offset(self) -> u64 {
@@ -89,7 +89,7 @@ impl Slot {
     }
 
     fn location(self) -> Location {
-        Location(u64::from(self.0[1]) | u64::from(self.0[2]) << 32)
+        Location(u64::from(self.0[1]) | (u64::from(self.0[2]) << 32))
     }
 }
 

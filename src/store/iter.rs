@@ -3,16 +3,12 @@
 use super::format::{CBOR, HEAD_BYTES, Head};
 use super::generation::Generation;
 use super::index::Location;
+use super::spans::Spans;
 use super::{Inner, Store};
 use crate::error::Result;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Neighbouring records are read together, up to this much at once.
-const SPAN_BYTES: u64 = 256 << 10;
-/// A gap of dead bytes so small is read rather than skipped: a call costs as much as copying it.
-const GAP_BYTES: u64 = 4 << 10;
 
 /// All entries of a snapshot with what the store knows of them, least recently saved first. Made by
 /// [`Store::entries`]; keeps the file it was made from open, whatever happens to the store meanwhile.
@@ -29,9 +25,7 @@ struct Snapshot {
     generation: Arc<Generation>,
     now_ms: u64,
     locations: std::vec::IntoIter<Location>,
-    /// Bytes of the file from `span_at` on.
-    span: Vec<u8>,
-    span_at: u64,
+    spans: Spans,
 }
 
 /// A key, its value, and what the store knows of it.
@@ -118,8 +112,7 @@ impl Entries {
                 now_ms: super::batch::unix_ms(store.now()),
                 generation,
                 locations: locations.into_iter(),
-                span: Vec::new(),
-                span_at: 0,
+                spans: Spans::default(),
             })
         };
         Entries {
@@ -131,30 +124,18 @@ impl Entries {
 impl Snapshot {
     fn read(&mut self, at: Location) -> Result<Option<Entry>> {
         let log = &self.generation.log;
-        let end_held = self.span_at + self.span.len() as u64;
-        if at.offset() < self.span_at || at.end() > end_held {
-            let mut end = at.end();
-            for next in self.locations.as_slice() {
-                if next.offset() > end + GAP_BYTES || next.end() > at.offset() + SPAN_BYTES {
-                    break;
-                }
-                end = next.end();
-            }
-            self.span.resize((end - at.offset()) as usize, 0);
-            let read = log.read_up_to(&mut self.span, at.offset())?;
-            self.span.truncate(read);
-            self.span_at = at.offset();
-        }
-        let start = (at.offset() - self.span_at) as usize;
-        let record = self.span.get(start..start + at.len() as usize);
-        let sound = record.and_then(|record| {
-            let (fixed, body) = record.split_first_chunk::<HEAD_BYTES>()?;
-            let seed = self.generation.header.seed;
-            let head = Head::decode(fixed, seed, at.offset())?;
-            head.body_holds(body, seed, at.offset()).then_some(())?;
-            let (key, rest) = body.split_at_checked(usize::from(head.key_len))?;
-            Some((head, key, rest.get(..head.value_len as usize)?))
-        });
+        let upcoming = self.locations.as_slice().iter().copied();
+        let record = self.spans.read(log, at, upcoming)?;
+        let sound = (record.len() as u64 == at.len())
+            .then_some(record)
+            .and_then(|record| {
+                let (fixed, body) = record.split_first_chunk::<HEAD_BYTES>()?;
+                let seed = self.generation.header.seed;
+                let head = Head::decode(fixed, seed, at.offset())?;
+                head.body_holds(body, seed, at.offset()).then_some(())?;
+                let (key, rest) = body.split_at_checked(usize::from(head.key_len))?;
+                Some((head, key, rest.get(..head.value_len as usize)?))
+            });
         let Some((head, key, value)) = sound else {
             return Err(log.corrupt(at.offset(), "a record does not verify"));
         };
@@ -237,6 +218,33 @@ impl Store {
     /// ```
     pub fn iter(&self) -> Iter {
         Iter(self.entries())
+    }
+
+    /// One entry, with what the store knows of it.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+    /// store.insert("tea", "green")?;
+    /// let entry = store.entry("tea")?.unwrap();
+    /// assert_eq!(entry.value(), b"green");
+    /// assert!(!entry.is_cbor() && entry.expires().is_none());
+    /// assert_eq!(store.remove_unchanged(&[entry])?, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
+        let key = key.as_ref();
+        let mut record = Vec::new();
+        let live = self.inner().read_live(key, &mut record)?;
+        Ok(live.map(|live| Entry {
+            key: key.to_vec(),
+            value: record.get(live.value).unwrap_or_default().to_vec(),
+            fingerprint: live.head.fingerprint,
+            head: live.head,
+            generation: live.generation.header.generation,
+            offset: live.offset,
+        }))
     }
 
     /// As [`iter`](Store::iter), with what the store knows of each entry.

@@ -1,6 +1,5 @@
 //! Opening a file, and following the path when another file stands there.
 
-use super::compaction::Worker;
 use super::disk::{Create, OpenFile};
 use super::format::{FileHeader, LOG_START};
 use super::generation::{End, Generation, Position, Proof};
@@ -9,6 +8,7 @@ use super::lock::{Deadline, OsLock};
 use super::log::LogFile;
 use super::options::Options;
 use super::switch::{Successor, first_header, next_header, remove_leftovers};
+use super::worker::Worker;
 use super::{Inner, Store, lock_of};
 use crate::error::{Error, ErrorKind, Result};
 use std::io;
@@ -35,7 +35,7 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
     options.create &= !options.read_only;
 
     let (log, real) = open_at_path(&mut options, path)?;
-    let generation = match Generation::open(log.clone(), options.damaged) {
+    let generation = match Generation::open(log.clone(), options.crossing()) {
         Ok(Some(generation)) => generation,
         Ok(None) => unborn(&log)?,
         // Damage that the caller wants to be rid of.
@@ -87,7 +87,7 @@ fn open_at_path(options: &mut Options, path: &Path) -> Result<(LogFile, PathBuf)
         let real = disk
             .resolve(path)
             .map_err(|error| Error::io("resolve", path, error))?;
-        refuse_network(options, &real)?;
+        refuse_network(options, path, &real)?;
         if options.read_only {
             return Ok((log, real));
         }
@@ -120,9 +120,20 @@ fn open_file(options: &Options, path: &Path) -> Result<LogFile> {
             .advise("check the path; nothing was changed"));
         }
         Ok(_) => {}
+        // Looked up before a file is created there, which would be left behind.
         Err(error)
             if error.kind() == io::ErrorKind::NotFound
-                && (options.create || options.create_new) => {}
+                && (options.create || options.create_new) =>
+        {
+            let dir = match path.parent() {
+                Some(dir) if !dir.as_os_str().is_empty() => dir,
+                _ => Path::new("."),
+            };
+            let real = disk
+                .resolve(dir)
+                .map_err(|error| Error::io("open", path, error))?;
+            refuse_network(options, path, &real)?;
+        }
         Err(error) => return Err(Error::io("open", path, error)),
     }
     let create = match options {
@@ -146,7 +157,7 @@ fn open_file(options: &Options, path: &Path) -> Result<LogFile> {
 }
 
 /// Locks of a network file system reach other machines, what was written there does so only later.
-fn refuse_network(options: &Options, real: &Path) -> Result<()> {
+fn refuse_network(options: &Options, path: &Path, real: &Path) -> Result<()> {
     let kind = options
         .disk
         .network_file_system(real)
@@ -156,10 +167,10 @@ fn refuse_network(options: &Options, real: &Path) -> Result<()> {
             ErrorKind::Unsupported,
             format!(
                 "`{}` is on a network file system ({kind}), where other machines see writes late",
-                real.display()
+                path.display()
             ),
         )
-        .at(real)
+        .at(path)
         .advise("use a local disk, or `exclusive` if only one process ever opens it")),
         _ => Ok(()),
     }
@@ -277,7 +288,7 @@ impl Inner {
         if !succeeds || self.options.exclusive {
             return Err(self.replaced("was replaced by another file"));
         }
-        match Generation::open(log, self.options.damaged)? {
+        match Generation::open(log, self.options.crossing())? {
             Some(next) => self.adopt(Arc::new(next)),
             None => return Err(self.replaced("was replaced by an empty file")),
         }
@@ -307,7 +318,7 @@ impl Inner {
         if !std::ptr::eq(&*self.generation(), known) {
             return Ok(());
         }
-        let Some(next) = Generation::open(known.log.clone(), self.options.damaged)? else {
+        let Some(next) = Generation::open(known.log.clone(), self.options.crossing())? else {
             return Err(self.replaced("was emptied"));
         };
         if next.header.lineage != known.header.lineage {
@@ -320,6 +331,9 @@ impl Inner {
     fn adopt_same_file(&self, known: &Generation, next: Generation) {
         next.directory_synced
             .store(known.directory_synced.load(Acquire), Release);
+        // What this process wrote it still owes a sync.
+        let written = known.written.load(Acquire).min(next.tail());
+        next.written.store(written, Release);
         if known.commit.has_failed() {
             // The file's fault, not the handle's: reading it anew does not bring back what the kernel dropped.
             next.commit.fail();
@@ -338,7 +352,7 @@ impl Inner {
             if there.is_ok_and(|stat| stat.same_file(&known.identity))
                 && known.header.generation != 0
             {
-                match Generation::open(known.log.clone(), self.options.damaged)? {
+                match Generation::open(known.log.clone(), self.options.crossing())? {
                     Some(next) => self.adopt_same_file(&known, next),
                     None => return Err(self.replaced("was emptied")),
                 }
@@ -349,7 +363,7 @@ impl Inner {
                 if self.options.exclusive {
                     OsLock::take(&log.file, &deadline, &self.path)?.keep();
                 }
-                let next = match Generation::open(log.clone(), self.options.damaged)? {
+                let next = match Generation::open(log.clone(), self.options.crossing())? {
                     Some(next) => next,
                     None => unborn(&log)?,
                 };
@@ -389,7 +403,7 @@ impl Inner {
             let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
             OsLock::take(&log.file, &deadline, &self.path)?.keep();
         }
-        match Generation::open(log, self.options.damaged)? {
+        match Generation::open(log, self.options.crossing())? {
             Some(next)
                 if next.header.lineage == known.header.lineage || known.header.generation == 0 =>
             {

@@ -1,6 +1,7 @@
 //! How a store is opened.
 
 use super::disk::{Disk, os::OsDisk};
+use super::generation::Crossing;
 use super::{Store, open};
 use crate::error::Result;
 use std::path::Path;
@@ -13,8 +14,8 @@ pub enum Durability {
     /// When it would survive a power cut. Concurrent writers share one sync.
     #[default]
     Immediate,
-    /// When the operating system has it, so that it survives the death of the process. The log is synced whenever
-    /// 16 MiB of it are not yet on disk, by `sync` and by `close`.
+    /// When the operating system has it, so that it survives the death of the process. A sync starts whenever 16 MiB of
+    /// the log are not yet on disk, a writer waits for it at 32 MiB; `sync` and `close` sync as well.
     Os,
 }
 
@@ -150,6 +151,14 @@ impl Options {
     pub fn disk(&mut self, disk: Arc<dyn Disk>) -> &mut Options {
         self.disk = disk;
         self
+    }
+
+    pub(crate) fn crossing(&self) -> Crossing {
+        if self.damaged {
+            Crossing::Damage
+        } else {
+            Crossing::Nothing
+        }
     }
 
     /// Opens the store: reads the whole log once, at about the speed of memory, and takes no lock but to look whether

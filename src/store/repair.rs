@@ -44,7 +44,9 @@ impl Inner {
 
     /// Moves what can be read of a file whose sync failed to a new one. The caller holds the lock.
     pub(crate) fn heal(&self, generation: &Generation) -> Result<()> {
-        self.switch_to_copy(generation, false)
+        // Who does not know that it was left would acknowledge what is appended to it.
+        let told = generation.position().condemned;
+        self.switch_to_copy(generation, !told)
     }
 
     /// Copies the valid log to a new file and puts it in place. The caller holds the lock.

@@ -54,7 +54,10 @@ impl Inner {
                 self.replace_by_what_is_there(&generation)?;
                 continue;
             }
-            let due = self.locks_taken.fetch_add(1, Relaxed) % IDENTITY_CHECK_EVERY == 0
+            let due = self
+                .locks_taken
+                .fetch_add(1, Relaxed)
+                .is_multiple_of(IDENTITY_CHECK_EVERY)
                 || generation.displaced.load(Relaxed);
             let doubtful = generation.is_doubtful();
             if (due || doubtful) && self.follow(&generation)? {

@@ -133,7 +133,7 @@ pub(super) fn read(text: &str) -> Result<Value> {
     let value = from.value()?;
     from.space();
     if !from.rest.is_empty() {
-        return Err(from.expected("nothing after the value"));
+        return Err(from.expected("the end"));
     }
     // Nothing is accepted that could not be stored.
     if to_cbor(&value).is_err() {

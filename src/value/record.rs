@@ -85,7 +85,7 @@ macro_rules! record {
     )*};
     // A field may be called `r#type`; its key is `type`.
     (@name $field:ident) => {
-        stringify!($field).trim_start_matches("r#")
+        const { $crate::Decoder::field_name(stringify!($field)) }
     };
     (@missing $from:ident $field:ident: $type:ty) => {
         return $crate::Result::Err($from.missing($crate::record!(@name $field)))

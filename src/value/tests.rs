@@ -591,7 +591,7 @@ fn errors_and_debug_output_never_show_what_is_stored() {
         fn encode(&self, to: &mut super::Encoder) -> Result<()> {
             to.map(1, |map| {
                 map.insert("hunter2", &"hunter2")?;
-                assert_eq!(format!("{map:?}"), "MapEncoder { len: 1, .. }");
+                assert_eq!(format!("{map:?}"), "MapEncoder { size_bytes: 17, .. }");
                 Ok(())
             })?;
             assert_eq!(format!("{to:?}"), "Encoder { size_bytes: 17, .. }");

@@ -402,7 +402,7 @@ fn retain_removes_what_the_predicate_does_not_want() {
         .retain(|key, n: u64| {
             assert_eq!(key, n.to_string());
             seen.push(n);
-            n % 3 == 0
+            n.is_multiple_of(3)
         })
         .unwrap();
     assert_eq!(removed, 2_000);

@@ -3,6 +3,7 @@
 //! [`SimDisk`] keeps what programs see (cached) and what a power cut leaves (durable) apart, plays any number of
 //! processes, and has clocks and randomness that only the test moves: a run is repeated by its seed.
 
+mod baton;
 mod content;
 mod fault;
 mod fs;
@@ -11,9 +12,11 @@ mod machine;
 mod power;
 mod process;
 mod random;
+mod schedule;
 mod variants;
 
 use super::Disk;
+pub use baton::Program;
 use content::Content;
 pub use fault::{Call, Event, Fault, FaultKind};
 pub use fs::FailedSync;
@@ -22,6 +25,7 @@ use machine::{History, Machine};
 pub use power::{ImageId, PowerCut, PowerCuts};
 pub use process::SimProcess;
 use random::Random;
+pub use schedule::{Ran, Schedule};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

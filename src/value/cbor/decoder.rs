@@ -239,6 +239,17 @@ impl<'a> Decoder<'a> {
         mistyped(format!("expected {what} at byte {}", self.start))
     }
 
+    /// The key of a field of a [`record!`](crate::record): its name, which `r#` is no part of.
+    #[doc(hidden)]
+    pub const fn field_name(identifier: &'static str) -> &'static str {
+        if let [b'r', b'#', name @ ..] = identifier.as_bytes()
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            return name;
+        }
+        identifier
+    }
+
     /// The error for a field of a [`record!`](crate::record) that the map just read does not have.
     #[doc(hidden)]
     pub fn missing(&self, field: &str) -> Error {

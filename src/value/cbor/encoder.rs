@@ -37,14 +37,17 @@ pub struct Encoder {
     /// How many items were written in the array, map entry or tag that is being written.
     items: usize,
     levels: usize,
+    /// Where the entries stand of all maps that are being written, those of the innermost last.
+    spans: Vec<Span>,
 }
 
 impl Encoder {
     pub(in crate::value) fn value<T: Encode + ?Sized>(value: &T) -> Result<Vec<u8>> {
         let mut to = Encoder {
-            bytes: Vec::new(),
+            bytes: Vec::with_capacity(128),
             items: 0,
             levels: LEVELS,
+            spans: Vec::new(),
         };
         to.counted(1, |to| value.encode(to))?;
         Ok(to.bytes)
@@ -216,26 +219,27 @@ impl Encoder {
         len: usize,
         write: impl FnOnce(&mut MapEncoder<'_>) -> Result<()>,
     ) -> Result<()> {
-        let spans = self.deeper(|to| {
-            let mut map = MapEncoder {
-                to,
-                spans: Vec::new(),
-            };
-            write(&mut map)?;
-            Ok(map.spans)
-        })?;
-        if spans.len() != len {
-            return Err(miscounted(len, spans.len()));
+        let outer = self.spans.len();
+        self.deeper(|to| write(&mut MapEncoder { to }))?;
+        let written = self.spans.len().saturating_sub(outer);
+        if written != len {
+            return Err(miscounted(len, written));
         }
-        self.sort(spans)
+        self.sort(outer)?;
+        self.spans.truncate(outer);
+        Ok(())
     }
 
-    fn sort(&mut self, mut spans: Vec<Span>) -> Result<()> {
+    /// Puts the entries whose spans come after the first `outer` in the order of their keys.
+    fn sort(&mut self, outer: usize) -> Result<()> {
         let key = |span: &Span| self.bytes.get(span.key.clone()).unwrap_or_default();
+        let spans = self.spans.get_mut(outer..).unwrap_or_default();
         if spans.is_sorted_by(|a, b| key(a) < key(b)) {
             return Ok(());
         }
-        let start = spans.first().map_or(0, |span| span.key.start);
+        let start = spans
+            .first()
+            .map_or(self.bytes.len(), |span| span.key.start);
         spans.sort_unstable_by(|a, b| key(a).cmp(key(b)));
         if !spans.is_sorted_by(|a, b| key(a) < key(b)) {
             return Err(Error::new(
@@ -243,9 +247,10 @@ impl Encoder {
                 "two keys of a map, or items of a set, encode alike",
             ));
         }
-        let mut body = Vec::new();
+        let mut body = Vec::with_capacity(self.bytes.len().saturating_sub(start));
         for span in spans {
-            body.extend_from_slice(self.bytes.get(span.key.start..span.end).unwrap_or_default());
+            let entry = self.bytes.get(span.key.start..span.end);
+            body.extend_from_slice(entry.unwrap_or_default());
         }
         self.bytes.truncate(start);
         self.bytes.append(&mut body);
@@ -322,7 +327,6 @@ struct Span {
 /// Writes the entries of one map, see [`Encoder::map`].
 pub struct MapEncoder<'a> {
     to: &'a mut Encoder,
-    spans: Vec<Span>,
 }
 
 impl MapEncoder<'_> {
@@ -351,7 +355,7 @@ impl MapEncoder<'_> {
         let key = start..self.to.bytes.len();
         value(self.to)?;
         let end = self.to.bytes.len();
-        self.spans.push(Span { key, end });
+        self.to.spans.push(Span { key, end });
         Ok(())
     }
 }
@@ -360,7 +364,7 @@ impl MapEncoder<'_> {
 impl fmt::Debug for MapEncoder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapEncoder")
-            .field("len", &self.spans.len())
+            .field("size_bytes", &self.to.bytes.len())
             .finish_non_exhaustive()
     }
 }

@@ -245,12 +245,13 @@ fn a_stored_session_is_these_bytes() {
     let entry = store.store().entries().next().unwrap().unwrap();
     assert!(entry.is_cbor());
     assert_eq!(entry.key(), id(&session).as_str().as_bytes());
-    let expected = b"\xA6\
-        \x64data\xA1\x64cart\x81\x63tea\
-        \x64user\x63ann\
+    let expected = b"\xA4\
         \x67created\x1B\x00\x00\x01\x8B\xCF\xE5\x68\x00\
         \x67version\x01\
         \x68accessed\x1B\x00\x00\x01\x8B\xCF\xE5\x68\x00\
+        \x68contents\xA3\
+        \x64data\xA1\x64cart\x81\x63tea\
+        \x64user\x63ann\
         \x6Eremote_address\x63::1";
     assert_eq!(entry.value(), expected, "{:02x?}", entry.value());
 }
@@ -265,65 +266,59 @@ fn a_session_is_a_map_with_text_keys_for_everybody_else() {
     let token = session.create_form_token().unwrap();
     save(&store, &mut session);
     let shelf = Shelf::from(store.into_store());
-    let fields: BTreeMap<String, Value> = shelf.get(id(&session).as_str()).unwrap().unwrap();
-    let names: Vec<_> = fields.keys().map(String::as_str).collect();
+    let session: Value = shelf.get(id(&session).as_str()).unwrap().unwrap();
+    assert_eq!(session.get("version"), Some(&Value::from(1u64)));
     assert_eq!(
-        names,
-        [
-            "accessed",
-            "created",
-            "data",
-            "form_tokens",
-            "user",
-            "version"
-        ]
+        session.get("created"),
+        Some(&Value::from(1_700_000_000_000u64))
     );
-    assert_eq!(fields["user"], Value::from("ann"));
-    assert_eq!(fields["version"], Value::from(1u64));
-    assert_eq!(fields["created"], Value::from(1_700_000_000_000u64));
-    assert_eq!(
-        fields["form_tokens"],
-        Value::from(vec![Value::from(token.as_str())])
-    );
-    assert_eq!(
-        fields["data"].get("cart"),
-        Some(&Value::from(vec![Value::from("tea")]))
-    );
+    assert_eq!(session.get("accessed"), session.get("created"));
+    let contents = session.get("contents").unwrap();
+    let json = format!(r#"{{"data":{{"cart":["tea"]}},"user":"ann","form_tokens":["{token}"]}}"#);
+    assert_eq!(contents.to_string(), json);
 }
 
 #[test]
 fn what_is_no_session_under_an_id_is_an_error_that_can_be_deleted() {
-    let good = r#"{"user":"ann","created":1,"version":1,"accessed":1}"#;
-    let tokens = |count: usize| {
-        format!(
-            r#""created":1,"version":1,"accessed":1,"form_tokens":[{}]"#,
-            vec![r#""t""#; count].join(",")
-        )
+    let stored = |json: &str| shelflife::to_cbor(&json.parse::<Value>().unwrap()).unwrap();
+    let with = |contents: &str| {
+        stored(&format!(
+            r#"{{"created":1,"version":1,"accessed":1,"contents":{contents}}}"#
+        ))
     };
+    let tokens = |count: usize| {
+        with(&format!(
+            r#"{{"form_tokens":[{}]}}"#,
+            vec![r#""t""#; count].join(",")
+        ))
+    };
+    let good = with(r#"{"user":"ann"}"#);
     let bad = [
-        "{}",
-        "[]",
-        r#""text""#,
-        r#"{"user":"ann","created":1,"version":1}"#,
-        r#"{"user":"ann","created":1,"accessed":1}"#,
-        r#"{"user":"ann","version":1,"accessed":1}"#,
-        r#"{"user":1,"created":1,"version":1,"accessed":1}"#,
-        r#"{"user":null,"created":1,"version":1,"accessed":1}"#,
-        r#"{"user":"ann","created":-1,"version":1,"accessed":1}"#,
-        r#"{"user":"ann","created":1.0,"version":1,"accessed":1}"#,
-        r#"{"user":"ann","created":1,"version":1,"accessed":1,"other":1}"#,
-        r#"{"data":[],"created":1,"version":1,"accessed":1}"#,
-        r#"{"form_tokens":[1],"created":1,"version":1,"accessed":1}"#,
-        &format!("{{{}}}", tokens(33)),
-    ]
-    .map(|json| shelflife::to_cbor(&json.parse::<Value>().unwrap()).unwrap());
-    let good_bytes = shelflife::to_cbor(&good.parse::<Value>().unwrap()).unwrap();
-    let full =
-        shelflife::to_cbor(&format!("{{{}}}", tokens(32)).parse::<Value>().unwrap()).unwrap();
+        stored("{}"),
+        stored("[]"),
+        stored(r#""text""#),
+        stored(r#"{"created":1,"version":1,"accessed":1}"#),
+        stored(r#"{"created":1,"version":1,"contents":{}}"#),
+        stored(r#"{"created":1,"accessed":1,"contents":{}}"#),
+        stored(r#"{"version":1,"accessed":1,"contents":{}}"#),
+        stored(r#"{"created":-1,"version":1,"accessed":1,"contents":{}}"#),
+        stored(r#"{"created":1.0,"version":1,"accessed":1,"contents":{}}"#),
+        stored(r#"{"created":1,"version":"1","accessed":1,"contents":{}}"#),
+        stored(r#"{"created":1,"version":1,"accessed":null,"contents":{}}"#),
+        stored(r#"{"created":1,"version":1,"accessed":1,"contents":{},"other":1}"#),
+        with("[]"),
+        with(r#"{"user":1}"#),
+        with(r#"{"user":null}"#),
+        with(r#"{"user":"ann","other":1}"#),
+        with(r#"{"data":[]}"#),
+        with(r#"{"data":{"$map":[[1,2]]}}"#),
+        with(r#"{"form_tokens":[1]}"#),
+        tokens(33),
+    ];
     // In session3 an empty file makes every later load run for ever.
     let mut bad = bad.to_vec();
-    bad.extend((0..good_bytes.len()).map(|len| good_bytes[..len].to_vec()));
-    bad.push([&good_bytes[..], b"\0"].concat());
+    bad.extend((0..good.len()).map(|len| good[..len].to_vec()));
+    bad.push([&good[..], b"\0"].concat());
 
     let id: SessionId = UNKNOWN.parse().unwrap();
     for bytes in bad {
@@ -360,9 +355,9 @@ fn what_is_no_session_under_an_id_is_an_error_that_can_be_deleted() {
         assert_eq!(store.iter_sessions().count(), 0);
     }
     let store = on(&sim());
-    store.store().insert(id.as_str(), &good_bytes).unwrap();
+    store.store().insert(id.as_str(), &good).unwrap();
     assert_eq!(load(&store, &id).user(), Some("ann"));
-    store.store().insert(id.as_str(), &full).unwrap();
+    store.store().insert(id.as_str(), tokens(32)).unwrap();
     assert_eq!(load(&store, &id).form_token_count(), 32);
 }
 
@@ -496,4 +491,31 @@ fn a_read_only_store_lists_and_refuses_to_change() {
         store.setup(Existing::Overwrite).unwrap_err().kind(),
         ErrorKind::ReadOnly
     );
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_hides_sessions_and_destroys_none() {
+    let sim = sim();
+    let mut options = SessionOptions::new();
+    options.idle_lifetime(HOUR);
+    let before = options.with_store(open(&sim));
+    let ann = id(&login(&before, "ann"));
+    sim.set_wall_clock(start() + 20 * HOUR);
+    let meanwhile = options.with_store(open(&sim));
+    for store in [&before, &meanwhile] {
+        assert!(!store.has_session(&ann).unwrap());
+        assert_eq!(store.iter_sessions().count(), 0);
+    }
+    let bob = id(&login(&meanwhile, "bob"));
+    meanwhile.store().compact().unwrap();
+
+    sim.set_wall_clock(start());
+    let after = options.with_store(open(&sim));
+    assert_eq!(users(&after), ["ann", "bob"]);
+    // Who has called a session expired does not find it again.
+    assert!(!before.has_session(&ann).unwrap() && !meanwhile.has_session(&ann).unwrap());
+    // Bob's session was made in a future that does not come: it is not longer for that.
+    assert!(after.touch_session(&bob).unwrap());
+    sim.advance(HOUR);
+    assert!(!after.has_session(&bob).unwrap());
 }

@@ -144,7 +144,7 @@ impl FaultKind {
 /// // From the third sync on, every sync fails.
 /// let fault = Fault::new(FaultKind::Eio).on(Call::Sync).nth(3).forever();
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Fault {
     pub(super) kind: FaultKind,
     call: Option<Call>,

@@ -5,6 +5,7 @@
 use super::content::Content;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(super) struct Inode {
     pub(super) diverged: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     File,
     Directory,
@@ -44,7 +45,7 @@ pub(super) struct Version {
     pub(super) owner: Owner,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     pub(super) uid: u32,
     pub(super) gid: u32,
@@ -57,7 +58,7 @@ pub(super) struct Dirty {
     pub(super) change: Change,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(super) enum Change {
     Write { at: usize, bytes: Arc<[u8]> },
     SetLen(usize),
@@ -81,7 +82,7 @@ pub(super) struct Pending {
     pub(super) change: NameChange,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(super) enum NameChange {
     Link {
         name: OsString,
@@ -96,6 +97,19 @@ pub(super) enum NameChange {
         name: OsString,
         node: Node,
     },
+}
+
+// When a change was made does not matter to what can become of it, only the order does.
+impl Hash for Dirty {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.change.hash(hasher);
+    }
+}
+
+impl Hash for Pending {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.change.hash(hasher);
+    }
 }
 
 /// What a name stands for.
@@ -416,6 +430,24 @@ impl Fs {
                 || dir.durable.values().any(|found| *found == node)
                 || pending.any(|found| *found == node)
         })
+    }
+
+    /// A hash of all that is cached, durable and pending.
+    pub(super) fn hash(&self) -> u64 {
+        let mut hash = DefaultHasher::new();
+        for (number, inode) in &self.inodes {
+            (number, inode.kind, inode.diverged, &inode.dirty).hash(&mut hash);
+            (
+                inode.durable.hash(),
+                inode.cached.hash(),
+                inode.stale.hash(),
+            )
+                .hash(&mut hash);
+        }
+        for (path, dir) in &self.dirs {
+            (path, &dir.durable, &dir.cached, &dir.pending).hash(&mut hash);
+        }
+        hash.finish()
     }
 
     pub(super) fn size_bytes(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! The state of a simulated machine: its disk, its history, its processes and what they have open.
 
 use super::super::Stat;
+use super::baton::Baton;
 use super::fault::Calls;
 use super::fs::{Effect, FailedSync, Fs, Owner};
 use super::random::Random;
@@ -32,6 +33,7 @@ pub(super) struct Machine {
     pub(super) max_file_bytes: u64,
     pub(super) failed_sync: FailedSync,
     pub(super) calls: Calls,
+    pub(super) baton: Option<Baton>,
 }
 
 /// Everything that changed the disk, so that the power can be cut at any step of it.
@@ -118,6 +120,7 @@ impl Machine {
             max_file_bytes: 1 << 30,
             failed_sync: FailedSync::default(),
             calls: Calls::default(),
+            baton: None,
         }
     }
 

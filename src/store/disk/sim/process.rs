@@ -2,11 +2,13 @@
 
 use super::super::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
 use super::SimDisk;
+use super::baton::Wish;
 use super::fault::{Call, Event, FaultKind};
 use super::fs::{Change, Effect, Inode, Kind, NameChange, Node, Owner};
 use super::machine::{Machine, Open, bad_descriptor, killed};
 use std::ffi::OsString;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +47,13 @@ impl Caller {
     }
 }
 
+/// The number of an open file description, of which no process knows.
+struct Description(u64);
+
+impl Hash for Description {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 impl SimProcess {
     pub(super) fn new(sim: SimDisk, pid: u32) -> SimProcess {
         let pid = Arc::new(AtomicU32::new(pid));
@@ -54,6 +63,11 @@ impl SimProcess {
     /// The machine that it runs on.
     pub fn sim(&self) -> &SimDisk {
         &self.sim
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
     }
 
     /// The process id, for [`SimDisk::kill`].
@@ -82,15 +96,22 @@ impl SimProcess {
     }
 
     /// Every call that can fail goes through here.
-    fn call<T>(
+    fn call<T: Hash>(
         &self,
         call: Call,
         file: Option<u64>,
         act: impl FnOnce(&mut Machine, Caller) -> io::Result<T>,
     ) -> io::Result<T> {
-        let mut machine = self.sim.lock();
         let pid = self.id();
-        machine.process(pid)?;
+        // What these answer depends on nothing that another process does.
+        let mut machine = match call {
+            Call::Random | Call::NetworkFileSystem => self.sim.lock(),
+            _ => self.sim.turn(pid, Wish::Call(call, file)),
+        };
+        if machine.process(pid).is_err() {
+            drop(machine);
+            return Err(self.sim.dead(pid));
+        }
         let inode = match file {
             Some(file) => machine.file(file)?.inode,
             None => 0,
@@ -105,6 +126,8 @@ impl SimProcess {
             Some((_, Some(error))) if call != Call::Sync => Err(error),
             _ => act(&mut machine, Caller { pid, fault }),
         };
+        let answer = result.as_ref().map_err(io::Error::kind);
+        machine.tell(pid, (call, answer));
         machine.calls.note(Event {
             process: pid,
             call,
@@ -112,10 +135,14 @@ impl SimProcess {
             ok: result.is_ok(),
             fault,
         });
-        result
+        drop(machine);
+        match fault {
+            Some(FaultKind::Kill) => Err(self.sim.dead(pid)),
+            _ => result,
+        }
     }
 
-    fn call_path<T>(
+    fn call_path<T: Hash>(
         &self,
         call: Call,
         act: impl FnOnce(&mut Machine, Caller) -> io::Result<T>,
@@ -146,16 +173,16 @@ impl Disk for SimProcess {
             let inode = open(machine, caller.pid, path, how)?;
             let stat = stat_of(inode, machine.fs.inode(inode)?);
             machine.remember(caller.pid, path, stat);
-            Ok(machine.open(Open {
+            Ok(Description(machine.open(Open {
                 inode,
                 process: caller.pid,
                 write: how.write,
                 stat,
-            }))
+            })))
         })?;
         Ok(Arc::new(SimFile {
             process: self.clone(),
-            file,
+            file: file.0,
         }))
     }
 
@@ -280,15 +307,26 @@ impl Disk for SimProcess {
     }
 
     fn wall_clock(&self) -> SystemTime {
-        self.sim.lock().wall_clock(self.id())
+        let mut machine = self.sim.lock();
+        let time = machine.wall_clock(self.id());
+        machine.tell(self.id(), time);
+        time
     }
 
     fn monotonic(&self) -> Duration {
-        self.sim.lock().monotonic
+        let mut machine = self.sim.lock();
+        let time = machine.monotonic;
+        machine.tell(self.id(), time);
+        time
     }
 
     fn sleep(&self, duration: Duration) {
-        self.sim.advance(duration);
+        let mut machine = self.sim.turn(self.id(), Wish::Sleep(duration));
+        machine.tell(self.id(), duration);
+        if machine.process(self.id()).is_err() {
+            drop(machine);
+            self.sim.dead(self.id());
+        }
     }
 
     fn process(&self) -> u32 {
@@ -331,7 +369,7 @@ fn open(machine: &mut Machine, pid: u32, path: &Path, how: OpenFile) -> io::Resu
 }
 
 impl SimFile {
-    fn call<T>(
+    fn call<T: Hash>(
         &self,
         call: Call,
         act: impl FnOnce(&mut Machine, u64, Caller) -> io::Result<T>,
@@ -356,10 +394,10 @@ impl DiskFile for SimFile {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
             let len = caller.shorten(buf.len());
-            Ok(inode
-                .cached
-                .content
-                .read(in_memory(offset)?, &mut buf[..len]))
+            let content = &inode.cached.content;
+            let count = content.read(in_memory(offset)?, &mut buf[..len]);
+            machine.tell(caller.pid, &buf[..count]);
+            Ok(count)
         })
     }
 
@@ -466,8 +504,12 @@ impl DiskFile for SimFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        self.call(Call::TryLock, |machine, inode, _| {
-            Ok(*machine.locks.entry(inode).or_insert(self.file) == self.file)
+        self.call(Call::TryLock, |machine, inode, caller| {
+            let taken = *machine.locks.entry(inode).or_insert(self.file) == self.file;
+            if !taken {
+                machine.refuse(caller.pid, inode);
+            }
+            Ok(taken)
         })
     }
 

@@ -1,6 +1,6 @@
 //! Repeatable randomness: SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Hash)]
 pub(super) struct Random(u64);
 
 impl Random {

@@ -1,0 +1,410 @@
+//! What can't be arranged from outside: somebody who comes between a snapshot and what is done about it, a random
+//! source that fails, and processes whose clocks differ.
+
+use super::*;
+use crate::session::memory::Memory;
+use crate::session::{MemorySessionStore, SessionOptions};
+use std::cell::Cell;
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+type Meddling = Box<dyn FnOnce() + Send>;
+
+/// One process' view of a map that others use too.
+struct Process {
+    memory: Arc<Memory>,
+    /// Run once each, at the end of a snapshot: before what was seen in it is acted on.
+    meddling: Arc<Mutex<Vec<Meddling>>>,
+    random: fn(&mut [u8]) -> Result<()>,
+    /// The clock of this process, ms; `Records::now` never goes back.
+    clock: AtomicU64,
+    latest: AtomicU64,
+}
+
+impl Process {
+    fn new(memory: &Arc<Memory>) -> Process {
+        Process {
+            memory: Arc::clone(memory),
+            meddling: Arc::default(),
+            random: |bytes| memory_random(bytes),
+            clock: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
+        }
+    }
+}
+
+fn memory_random(bytes: &mut [u8]) -> Result<()> {
+    map().random(bytes)
+}
+
+/// A map in which no record expires by itself, so that each process judges by its own clock.
+fn map() -> Arc<Memory> {
+    let MemorySessionStore { engine } =
+        SessionOptions::new().in_memory_with_clock(|| SystemTime::UNIX_EPOCH);
+    Arc::new(engine.records)
+}
+
+fn engine(records: Process) -> Engine<Process> {
+    let rules = Rules {
+        lifetimes: Lifetimes::default(),
+        resolution: 0,
+        hash_ids: false,
+    };
+    Engine { records, rules }
+}
+
+impl Records for Process {
+    type Entry = <Memory as Records>::Entry;
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.memory.get(key)
+    }
+
+    fn edit<T>(
+        &self,
+        key: &[u8],
+        change: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
+    ) -> Result<T> {
+        self.memory.edit(key, change)
+    }
+
+    fn edit_pair<T>(
+        &self,
+        keys: [&[u8]; 2],
+        change: impl FnOnce([Option<&[u8]>; 2]) -> Result<([Edit; 2], T)>,
+    ) -> Result<T> {
+        self.memory.edit_pair(keys, change)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Result<Self::Entry>> + Send + use<> {
+        let meddling = Arc::clone(&self.meddling);
+        let end = std::iter::from_fn(move || {
+            let meddle = meddling.lock().unwrap().pop();
+            meddle.into_iter().for_each(|meddle| meddle());
+            None
+        });
+        self.memory.entries().chain(end)
+    }
+
+    fn key(entry: &Self::Entry) -> &[u8] {
+        Memory::key(entry)
+    }
+
+    fn value(entry: &Self::Entry) -> &[u8] {
+        Memory::value(entry)
+    }
+
+    fn expires(entry: &Self::Entry) -> Option<SystemTime> {
+        Memory::expires(entry)
+    }
+
+    fn remove_unchanged(&self, entries: &[Self::Entry]) -> Result<usize> {
+        self.memory.remove_unchanged(entries)
+    }
+
+    fn clear(&self) -> Result<()> {
+        self.memory.clear()
+    }
+
+    fn now(&self) -> SystemTime {
+        let clock = self.clock.load(Ordering::Relaxed);
+        let latest = self.latest.fetch_max(clock, Ordering::Relaxed).max(clock);
+        time_at(latest).unwrap()
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<()> {
+        (self.random)(bytes)
+    }
+
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Process")
+    }
+}
+
+fn login(engine: &Engine<Process>, user: &str) -> Session {
+    let mut session = Session::new();
+    session.set_user(Some(user));
+    assert!(matches!(engine.save(&mut session).unwrap(), Saved::Stored));
+    session
+}
+
+fn users(engine: &Engine<Process>) -> Vec<String> {
+    let sessions = engine.iter().map(|session| session.unwrap());
+    sessions
+        .map(|session| session.user().unwrap().to_string())
+        .collect()
+}
+
+/// An engine, and another process on the same sessions that does this at the end of the next snapshot.
+fn meddled(
+    prepare: impl FnOnce(&Engine<Process>) -> Session,
+    meddle: impl FnOnce(&Engine<Process>, Session) + Send + 'static,
+) -> Engine<Process> {
+    let map = map();
+    let [here, there] = [(); 2].map(|()| engine(Process::new(&map)));
+    let session = prepare(&here);
+    let meddling: Meddling = Box::new(move || meddle(&there, session));
+    here.records.meddling.lock().unwrap().push(meddling);
+    here
+}
+
+fn two_users(engine: &Engine<Process>) -> Session {
+    login(engine, "bob");
+    login(engine, "ann")
+}
+
+#[test]
+fn a_session_that_is_used_after_the_snapshot_is_not_deleted_as_old() {
+    let here = meddled(two_users, |there, ann| {
+        assert!(there.touch(ann.id().unwrap()).unwrap());
+    });
+    assert_eq!(here.delete_old(Duration::ZERO).unwrap(), (1, 1));
+    assert_eq!(users(&here), ["ann"]);
+}
+
+#[test]
+fn a_session_that_is_saved_after_the_snapshot_is_logged_out_all_the_same() {
+    let here = meddled(two_users, |there, mut ann| {
+        ann.insert("n", &1u64).unwrap();
+        assert!(matches!(there.save(&mut ann).unwrap(), Saved::Stored));
+    });
+    assert_eq!(here.delete_user("ann").unwrap(), 1);
+    assert_eq!(users(&here), ["bob"]);
+}
+
+/// Or a busy session would escape for as long as it is busy.
+#[test]
+fn a_session_that_is_saved_after_every_snapshot_is_logged_out_by_the_first() {
+    let map = map();
+    let [here, there] = [(); 2].map(|()| Arc::new(engine(Process::new(&map))));
+    let ann = login(&here, "ann");
+    for n in 0..5u64 {
+        let (there, mut ann) = (Arc::clone(&there), ann.clone());
+        let save = Box::new(move || {
+            ann.insert("n", &n).unwrap();
+            ann.stamp.version = 5 - n; // the last one is run first
+            let _ = there.save(&mut ann).unwrap();
+        });
+        here.records.meddling.lock().unwrap().push(save);
+    }
+    assert_eq!(here.delete_user("ann").unwrap(), 1);
+    let snapshots = 5 - here.records.meddling.lock().unwrap().len();
+    assert_eq!(snapshots, 2, "one to find it, one to find nothing more");
+}
+
+#[test]
+fn a_session_that_gets_a_new_id_after_the_snapshot_is_logged_out_all_the_same() {
+    let here = meddled(two_users, |there, mut ann| {
+        assert!(matches!(there.regenerate(&mut ann).unwrap(), Saved::Stored));
+    });
+    assert_eq!(here.delete_user("ann").unwrap(), 1);
+    assert_eq!(users(&here), ["bob"]);
+}
+
+#[test]
+fn a_session_that_becomes_somebody_elses_after_the_snapshot_is_left_alone() {
+    let here = meddled(two_users, |there, mut ann| {
+        ann.set_user(Some("cleo"));
+        assert!(matches!(there.save(&mut ann).unwrap(), Saved::Stored));
+    });
+    assert_eq!(here.delete_user("ann").unwrap(), 0);
+    assert_eq!(users(&here), ["bob", "cleo"]);
+}
+
+#[test]
+fn bulk_deletions_count_across_their_chunks() {
+    let here = engine(Process::new(&map()));
+    for n in 0..2 * CHUNK + 3 {
+        login(&here, if n % 2 == 0 { "ann" } else { "bob" });
+    }
+    assert_eq!(here.delete_user("ann").unwrap(), CHUNK + 2);
+    assert_eq!(here.delete_old(Duration::MAX).unwrap(), (0, CHUNK + 1));
+    assert_eq!(here.delete_old(Duration::ZERO).unwrap(), (CHUNK + 1, 0));
+}
+
+#[test]
+fn without_randomness_there_is_no_session() {
+    let mut here = engine(Process::new(&map()));
+    let mut ann = login(&here, "ann");
+    let known = ann.id().cloned();
+
+    here.records.random = |_| Err(Error::new(ErrorKind::Io, "no randomness"));
+    let mut bob = Session::new();
+    bob.set_user(Some("bob"));
+    assert_eq!(here.save(&mut bob).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(here.regenerate(&mut ann).unwrap_err().kind(), ErrorKind::Io);
+    assert!(bob.id().is_none() && ann.id().cloned() == known);
+    assert_eq!(users(&here), ["ann"]);
+}
+
+#[test]
+fn a_random_source_that_repeats_itself_takes_over_no_session() {
+    let mut here = engine(Process::new(&map()));
+    here.records.random = |bytes| {
+        bytes.fill(7);
+        Ok(())
+    };
+    let mut ann = login(&here, "ann");
+    let mut bob = Session::new();
+    bob.set_user(Some("bob"));
+    let error = here.save(&mut bob).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the operating system's random source repeats itself; check /dev/urandom"
+    );
+    assert!(bob.id().is_none());
+    assert!(here.regenerate(&mut ann).is_err());
+    assert_eq!(users(&here), ["ann"]);
+
+    // Every second draw is a new one: that is enough.
+    here.records.random = |bytes| {
+        thread_local!(static DRAWN: Cell<u8> = const { Cell::new(13) });
+        let drawn = DRAWN.get() + 1;
+        DRAWN.set(drawn);
+        bytes.fill(drawn / 2);
+        Ok(())
+    };
+    assert!(matches!(here.save(&mut bob).unwrap(), Saved::Stored));
+    assert!(matches!(here.regenerate(&mut bob).unwrap(), Saved::Stored));
+    assert_eq!(users(&here), ["ann", "bob"]);
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+const MINUTE: u64 = 60_000;
+const IDLE: u64 = 30 * MINUTE;
+const ABSOLUTE: u64 = 120 * MINUTE;
+
+/// Two processes whose clocks run, step and are set apart use one session and restart now and then. In every walk:
+///
+/// - what a process has called absent it never finds again, unless the other, whose clock is behind, used it since;
+/// - no process whose clock is past the end of the absolute lifetime finds it;
+/// - what was never past an end by any clock is there.
+#[test]
+fn in_every_walk_of_the_clocks_the_dead_stay_dead() {
+    let started = std::time::Instant::now();
+    let walks = match std::env::var_os("SHELF_SOAK") {
+        Some(_) => 10_000_000,
+        None => 100_000,
+    };
+    let mut outcomes = [0u64; 2];
+    for seed in 0..walks {
+        let survived = walk(seed);
+        outcomes[usize::from(survived)] += 1;
+    }
+    assert!(
+        outcomes.iter().all(|count| *count > walks / 20),
+        "one-sided: {outcomes:?}"
+    );
+    writeln!(
+        std::io::stdout(),
+        "METRIC session_clock_walks={walks} seed=0 secs={:.1}",
+        started.elapsed().as_secs_f64()
+    )
+    .unwrap();
+}
+
+fn walk(seed: u64) -> bool {
+    let mut random = Random(seed);
+    let map = map();
+    let start = 1_000_000 * MINUTE;
+    let process = |clock: u64| {
+        let process = Process::new(&map);
+        process.clock.store(clock, Ordering::Relaxed);
+        let mut engine = engine(process);
+        engine.rules.lifetimes = Lifetimes {
+            idle: Some(IDLE),
+            absolute: Some(ABSOLUTE),
+        };
+        engine.rules.resolution = MINUTE;
+        engine
+    };
+    let mut processes = [process(start), process(start)];
+    let session = login(&processes[0], "ann");
+    let id = session.id().unwrap();
+    // Per process: it has called the session absent, and nobody has used it since.
+    let mut buried = [false; 2];
+    let mut doubtful = false;
+    let mut found = true;
+    for step in 0..40 {
+        let context = || format!("seed {seed}, step {step}");
+        let who = random.below(2) as usize;
+        let clock = &processes[who].records.clock;
+        let now = clock.load(Ordering::Relaxed);
+        match random.below(12) {
+            0 => {
+                let by = random.below(2 * ABSOLUTE);
+                clock.store(now - by.min(now - start / 2), Ordering::Relaxed);
+                doubtful = true;
+            }
+            1 => {
+                clock.store(now + random.below(ABSOLUTE), Ordering::Relaxed);
+                doubtful = true;
+            }
+            2 => {
+                processes[who] = process(now);
+                buried[who] = false;
+            }
+            3..8 => {
+                let by = random.below(5 * MINUTE);
+                for process in &processes {
+                    process.records.clock.fetch_add(by, Ordering::Relaxed);
+                }
+            }
+            action => {
+                let engine = &processes[who];
+                let now = engine.now();
+                found = match action {
+                    8 => engine.has(id).unwrap(),
+                    9 => engine.load(id).unwrap().is_some(),
+                    10 => engine.touch(id).unwrap(),
+                    _ => engine
+                        .edit(id, &mut |session| session.insert("n", &step).map(drop))
+                        .unwrap()
+                        .is_some(),
+                };
+                if found {
+                    assert!(!buried[who], "back from the dead: {}", context());
+                    assert!(now < start + ABSOLUTE, "outlived its age: {}", context());
+                    if action >= 10 {
+                        buried = [false; 2];
+                    }
+                } else {
+                    assert!(
+                        doubtful || now >= start + IDLE,
+                        "gone too early: {}",
+                        context()
+                    );
+                    buried[who] = true;
+                    if action >= 10 {
+                        // A write that found it dead has buried it for everybody.
+                        buried = [true; 2];
+                        assert!(processes.iter().all(|engine| !engine.has(id).unwrap()));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
