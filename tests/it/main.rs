@@ -1,9 +1,12 @@
 //! Claims about the crate as its users see it.
 
 mod cli;
+mod crash;
 mod demo;
 mod linearizability;
 mod model;
+mod processes;
+mod proof;
 mod readme;
 mod session;
 mod shelf;
