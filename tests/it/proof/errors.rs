@@ -94,17 +94,16 @@ fn run(case: &Case, fault: Fault, forever: bool, seed: u64) -> Result<Option<Cal
     for who in turns {
         goes_on(&mut play, who)?;
     }
-    let (store, found) =
-        read_all(case.mode, play.sim.disk(), &keys()).or_else(|error| {
-            match case.mode.exclusive {
-                // The handle that has the file shows it.
-                true => {
-                    play.hands[0].store = None;
-                    read_all(case.mode, play.sim.disk(), &keys())
-                }
-                false => Err(error),
+    let (store, found) = read_all(case.mode, play.sim.disk(), &keys()).or_else(|error| {
+        match case.mode.exclusive {
+            // The handle that has the file shows it.
+            true => {
+                play.hands[0].store = None;
+                read_all(case.mode, play.sim.disk(), &keys())
             }
-        })?;
+            false => Err(error),
+        }
+    })?;
     play.ledger.judge(&found, play.moment(), Cause::Crash)?;
     found.is_clean()?;
     drop(store);
