@@ -12,7 +12,7 @@ use super::hash::siphash13;
 use super::index::{Candidates, Index, Location, Move, SHARDS, shard_of};
 use super::lock_of;
 use super::log::{LogFile, Scanner, Step};
-use super::recovery::Damage;
+use super::recovery::{Damage, TornTail};
 use super::spans::Spans;
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
@@ -37,6 +37,10 @@ pub(crate) struct Generation {
     pub(crate) directory_synced: AtomicBool,
     /// The tail when this process last held the lock: what a sync that starts now is sure to cover.
     pub(crate) written: AtomicU64,
+    /// It was not at its path any more when that was last looked at.
+    pub(crate) displaced: AtomicBool,
+    /// No compaction starts by itself before the tail is here.
+    pub(crate) compaction_backoff: AtomicU64,
     position: Mutex<Position>,
     /// Copies of fields of `position`, to be looked at without its mutex.
     tail: AtomicU64,
@@ -191,6 +195,8 @@ impl Generation {
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
             directory_synced: AtomicBool::new(false),
+            displaced: AtomicBool::new(false),
+            compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,
             crossing: Crossing::Nothing,
             position: Mutex::new(position),
@@ -233,11 +239,13 @@ impl Generation {
     /// Makes room in the index for what a file of this size holds if all its records are like the first ones.
     fn reserve(&self, file_bytes: u64) -> Result<()> {
         let mut scanner = Scanner::short(&self.log, self.header.seed, LOG_START);
-        let mut records = 0;
-        while records < 100 && matches!(scanner.step()?, Step::Record { .. }) {
+        let (mut records, mut sampled_bytes) = (0, 0);
+        while records < 100
+            && let Step::Record { head, .. } = scanner.step()?
+        {
             records += 1;
+            sampled_bytes += head.record_bytes();
         }
-        let sampled_bytes = scanner.offset() - LOG_START;
         if let Some(record_bytes) = sampled_bytes.checked_div(records) {
             let log_bytes = file_bytes.saturating_sub(LOG_START);
             self.index
@@ -252,6 +260,15 @@ impl Generation {
 
     pub(crate) fn tail(&self) -> u64 {
         self.tail.load(Acquire)
+    }
+
+    /// Waits until what this process has written is in the index, all of a batch or nothing. A reader who looks at the
+    /// tail needs no such wait: what is not applied yet stands there.
+    #[inline]
+    pub(crate) fn wait_for_apply(&self) {
+        if self.written.load(Acquire) > self.tail() {
+            drop(self.position());
+        }
     }
 
     pub(crate) fn is_doubtful(&self) -> bool {
@@ -274,6 +291,20 @@ impl Generation {
 
     pub(crate) fn outdated_below(&self) -> u64 {
         self.outdated_below.load(Acquire)
+    }
+
+    /// What stands behind the tail, if it is not nothing.
+    pub(crate) fn torn_tail(&self) -> Result<Option<TornTail>> {
+        let position = self.position();
+        if position.end == End::Clean {
+            return Ok(None);
+        }
+        let size_bytes = self.log.stat()?.size_bytes;
+        Ok(Some(TornTail {
+            offset: position.tail,
+            len_bytes: size_bytes.saturating_sub(position.tail),
+            evidence: None,
+        }))
     }
 
     /// Bytes of the log that no key needs any more.

@@ -212,13 +212,7 @@ impl Inner {
             // Who writes so long has moved on meanwhile.
             Err(_) => read.look()?,
         }
-        let size_bytes = read.log.stat()?.size_bytes;
-        let torn = read.position().end != End::Clean && read.tail() == tail;
-        Ok(torn.then(|| TornTail {
-            offset: tail,
-            len_bytes: size_bytes.saturating_sub(tail),
-            evidence: None,
-        }))
+        Ok(read.torn_tail()?.filter(|torn| torn.offset == tail))
     }
 }
 

@@ -85,22 +85,19 @@ pub(crate) fn record_len(file: &[u8], at: usize) -> usize {
     (HEAD + value as usize + usize::from(key)).next_multiple_of(8)
 }
 
-/// Makes the head check of the record at `at` right again.
-pub(crate) fn seal_head(file: &mut [u8], at: usize) {
-    let seed = seed(file).wrapping_add(at as u64);
-    let check = xxh64(&file[at + 8..at + HEAD], seed) as u32;
-    file[at..at + 4].copy_from_slice(&check.to_le_bytes());
+/// Makes the head check of a record right, as of one that stands at `offset`.
+pub(crate) fn seal_head(record: &mut [u8], seed: u64, offset: usize) {
+    let check = xxh64(&record[8..HEAD], seed.wrapping_add(offset as u64)) as u32;
+    record[..4].copy_from_slice(&check.to_le_bytes());
 }
 
-/// Makes both checks of the record at `at` right again, if its whole length is there.
-pub(crate) fn seal_record(file: &mut [u8], at: usize) {
-    let len = record_len(file, at);
-    let seed = seed(file).wrapping_add(at as u64);
-    if let Some(body) = file.get(at + HEAD..at + len) {
-        let check = xxh64(body, seed) as u32;
-        file[at + 4..at + 8].copy_from_slice(&check.to_le_bytes());
+/// Makes both checks of a record right, as of one that stands at `offset`, if its whole length is there.
+pub(crate) fn seal_record(record: &mut [u8], seed: u64, offset: usize) {
+    if let Some(body) = record.get(HEAD..record_len(record, 0)) {
+        let check = xxh64(body, seed.wrapping_add(offset as u64)) as u32;
+        record[4..8].copy_from_slice(&check.to_le_bytes());
     }
-    seal_head(file, at);
+    seal_head(record, seed, offset);
 }
 
 /// Where the records of a sound file stand.

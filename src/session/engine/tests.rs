@@ -182,6 +182,26 @@ fn a_session_that_is_saved_after_the_snapshot_is_logged_out_all_the_same() {
     assert_eq!(users(&here), ["bob"]);
 }
 
+/// Or a busy session would escape for as long as it is busy.
+#[test]
+fn a_session_that_is_saved_after_every_snapshot_is_logged_out_by_the_first() {
+    let map = map();
+    let [here, there] = [(); 2].map(|()| Arc::new(engine(Process::new(&map))));
+    let ann = login(&here, "ann");
+    for n in 0..5u64 {
+        let (there, mut ann) = (Arc::clone(&there), ann.clone());
+        let save = Box::new(move || {
+            ann.insert("n", &n).unwrap();
+            ann.stamp.version = 5 - n; // the last one is run first
+            let _ = there.save(&mut ann).unwrap();
+        });
+        here.records.meddling.lock().unwrap().push(save);
+    }
+    assert_eq!(here.delete_user("ann").unwrap(), 1);
+    let snapshots = 5 - here.records.meddling.lock().unwrap().len();
+    assert_eq!(snapshots, 2, "one to find it, one to find nothing more");
+}
+
 #[test]
 fn a_session_that_gets_a_new_id_after_the_snapshot_is_logged_out_all_the_same() {
     let here = meddled(two_users, |there, mut ann| {

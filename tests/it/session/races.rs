@@ -1,6 +1,7 @@
 //! Requests that come between each other.
 
 use super::*;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What one of two requests does with the copy that both have loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -150,6 +151,7 @@ fn check(store: &dyn SessionStore, made: &Session, model: Option<&Model>, order:
 fn whoever_keeps_getting_new_ids_is_logged_out_everywhere_all_the_same() {
     on_each_store(|store| {
         let start = Barrier::new(4);
+        let ended = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
@@ -157,6 +159,7 @@ fn whoever_keeps_getting_new_ids_is_logged_out_everywhere_all_the_same() {
                     start.wait();
                     let mut n = 0u64;
                     loop {
+                        let must_be_gone = ended.load(Ordering::SeqCst);
                         n += 1;
                         session.insert("n", &n).unwrap();
                         let saved = match n % 2 {
@@ -164,7 +167,7 @@ fn whoever_keeps_getting_new_ids_is_logged_out_everywhere_all_the_same() {
                             _ => store.regenerate_id(&mut session).unwrap(),
                         };
                         match saved {
-                            Saved::Stored => {}
+                            Saved::Stored => assert!(!must_be_gone, "still logged in"),
                             Saved::Gone => return,
                             other => panic!("{other:?}"),
                         }
@@ -172,8 +175,9 @@ fn whoever_keeps_getting_new_ids_is_logged_out_everywhere_all_the_same() {
                 });
             }
             start.wait();
-            assert_eq!(store.delete_user_sessions("ann").unwrap(), 3);
-            // The three find that they are gone, or this test does not end.
+            let deleted = store.delete_user_sessions("ann");
+            ended.store(true, Ordering::SeqCst);
+            assert_eq!(deleted.unwrap(), 3);
         });
         assert!(store.sessions_of("ann").unwrap().is_empty());
     });

@@ -492,3 +492,30 @@ fn a_read_only_store_lists_and_refuses_to_change() {
         ErrorKind::ReadOnly
     );
 }
+
+#[test]
+fn a_clock_that_jumps_ahead_hides_sessions_and_destroys_none() {
+    let sim = sim();
+    let mut options = SessionOptions::new();
+    options.idle_lifetime(HOUR);
+    let before = options.with_store(open(&sim));
+    let ann = id(&login(&before, "ann"));
+    sim.set_wall_clock(start() + 20 * HOUR);
+    let meanwhile = options.with_store(open(&sim));
+    for store in [&before, &meanwhile] {
+        assert!(!store.has_session(&ann).unwrap());
+        assert_eq!(store.iter_sessions().count(), 0);
+    }
+    let bob = id(&login(&meanwhile, "bob"));
+    meanwhile.store().compact().unwrap();
+
+    sim.set_wall_clock(start());
+    let after = options.with_store(open(&sim));
+    assert_eq!(users(&after), ["ann", "bob"]);
+    // Who has called a session expired does not find it again.
+    assert!(!before.has_session(&ann).unwrap() && !meanwhile.has_session(&ann).unwrap());
+    // Bob's session was made in a future that does not come: it is not longer for that.
+    assert!(after.touch_session(&bob).unwrap());
+    sim.advance(HOUR);
+    assert!(!after.has_session(&bob).unwrap());
+}
