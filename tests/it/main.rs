@@ -4,4 +4,5 @@ mod linearizability;
 mod model;
 mod session;
 mod shelf;
+mod sim;
 mod store;
