@@ -13,6 +13,7 @@ mod raw;
 mod readme;
 mod session;
 mod shelf;
+mod sim;
 mod store;
 mod support;
 mod tidy;
