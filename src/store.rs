@@ -95,8 +95,6 @@ pub(crate) struct Inner {
     gate: Gate,
     scratch: Mutex<Scratch>,
     compacting: Mutex<()>,
-    /// No compaction starts by itself before the tail is here.
-    compaction_backoff: AtomicU64,
     /// A failed append could not be taken back: this handle writes no more.
     stopped: AtomicBool,
     /// Whether there is something that a seal would say.
@@ -496,7 +494,7 @@ impl Store {
     /// `Busy` if another process is at it, `Corrupt` if a record does not verify (the file stays as it was), and those
     /// of [`insert`](Store::insert).
     pub fn compact(&self) -> Result<Compacted> {
-        let compacted = self.inner.compact(&AtomicBool::new(false))?;
+        let compacted = self.inner.compact()?;
         for path in self.inner.evidence_files()? {
             self.inner
                 .options
@@ -578,7 +576,7 @@ impl Store {
             match self.inner.options.compaction {
                 Compaction::Thread => self.worker.compact(&self.inner),
                 // The write itself is done; what stopped the compaction shows again when `compact()` is called.
-                Compaction::Inline => _ = self.inner.compact(&AtomicBool::new(false)),
+                Compaction::Inline => _ = self.inner.compact_if_due(&AtomicBool::new(false)),
                 Compaction::Manual => {}
             }
         }
@@ -685,23 +683,37 @@ impl Inner {
 
     /// The file with all that others wrote to it before this call. Takes no lock.
     fn fresh(&self) -> Result<Arc<Generation>> {
-        let mut generation = self.generation();
         if self.options.exclusive {
+            let generation = self.generation();
+            generation.wait_for_apply();
             return Ok(generation);
         }
-        generation.look()?;
-        while generation.is_doubtful()
-            && !self.switching.load(Acquire)
-            && self.follow(&generation)?
-        {
-            generation = self.generation();
-            generation.look()?;
+        loop {
+            let generation = self.generation();
+            let looked = generation.look();
+            let is_plain = looked.is_ok() && !generation.is_doubtful();
+            if is_plain || self.switching.load(Acquire) {
+                return looked.map(|()| generation);
+            }
+            if !generation.is_still_there()? {
+                // What stands behind the tail says nothing: something was put over the file.
+                self.replace_by_what_is_there(&generation)?;
+                continue;
+            }
+            looked?;
+            if !self.follow(&generation)? {
+                return Ok(generation);
+            }
         }
-        Ok(generation)
     }
 
     /// Reads the record of a key into `record`; returns where in it the value is.
     fn read(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Range<usize>>> {
+        Ok(self.read_live(key, record)?.map(|live| live.value))
+    }
+
+    /// As [`read`](Inner::read), and tells which record that was.
+    fn read_live(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
         if key.len() > KEY_MAX {
             return Ok(None);
         }
@@ -709,16 +721,21 @@ impl Inner {
         loop {
             let generation = self.fresh()?;
             let damaged = match read_from(&generation, key, record)? {
-                Lookup::Found { head, offset, .. } if offset < generation.outdated_below() => {
-                    let _ = head;
+                Lookup::Found { offset, .. } if offset < generation.outdated_below() => {
                     return Err(outdated(&generation, offset));
                 }
-                Lookup::Found { head, value, .. } => {
-                    return Ok(if self.is_expired(head.expires_ms) {
-                        None
-                    } else {
-                        Some(value)
-                    });
+                Lookup::Found { head, .. } if self.is_expired(head.expires_ms) => return Ok(None),
+                Lookup::Found {
+                    head,
+                    offset,
+                    value,
+                } => {
+                    return Ok(Some(Live {
+                        generation,
+                        head,
+                        offset,
+                        value,
+                    }));
                 }
                 Lookup::Absent if generation.outdated_below() > 0 => {
                     return Err(outdated(&generation, generation.outdated_below()));
@@ -836,9 +853,6 @@ impl Inner {
 
     /// Returns once the log of this generation is on disk up to `end`, under a name that survives as well.
     fn make_durable(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
-        if generation.commit.durable() >= end && generation.directory_synced.load(Acquire) {
-            return Ok(());
-        }
         if let Err(failure) = self.sync_log(generation, end) {
             if failure.is_news {
                 self.condemn(generation);
@@ -855,7 +869,7 @@ impl Inner {
 
     /// Notes in the log that it is on disk, so that nothing before is ever taken for a crash's doing.
     fn seal(&self) -> Result<()> {
-        if !self.wrote.swap(false, AcqRel) {
+        if !self.wrote.load(Acquire) {
             return Ok(());
         }
         let writing = self.begin()?;
@@ -864,24 +878,30 @@ impl Inner {
             let position = generation.position();
             (position.tail, position.sealed)
         };
-        if !sealed && generation.commit.durable() >= tail {
+        if generation.commit.durable() < tail {
+            // Another thread or process wrote meanwhile.
+            return Ok(());
+        }
+        if !sealed {
             self.append_marker(generation, Kind::Seal)?;
         }
+        // With the lock held, so that no write of another thread is forgotten.
+        self.wrote.store(false, Release);
         Ok(())
     }
 
     /// What closing does: once, whoever asks first.
     fn finish(&self) -> Result<()> {
-        if self.options.read_only || !self.wrote.load(Acquire) || self.stopped.load(Acquire) {
+        if self.options.read_only || !self.wrote.load(Acquire) {
             return Ok(());
         }
         let generation = self.generation();
-        let synced = self.make_durable(&generation, generation.written.load(Acquire));
-        if synced.is_err() {
-            self.wrote.store(false, Release);
+        let mut finished = self.make_durable(&generation, generation.written.load(Acquire));
+        if finished.is_ok() && !self.stopped.load(Acquire) {
+            finished = self.seal();
         }
-        synced?;
-        self.seal()
+        self.wrote.store(false, Release);
+        finished
     }
 
     fn note_torn_tail(&self, torn: recovery::TornTail) {
@@ -895,6 +915,13 @@ impl Inner {
     fn recovery_so_far(&self) -> Recovery {
         let generation = self.generation();
         let mut recovery = lock_of(&self.recovery).clone();
+        if self.options.read_only {
+            // Who takes no lock can't tell a torn tail from a write under way: it is told only while it is there.
+            _ = generation.look();
+            recovery
+                .torn_tails
+                .extend(generation.torn_tail().ok().flatten());
+        }
         recovery.bad_header_copy = recovery.bad_header_copy.or(generation.bad_header_copy);
         for damage in &generation.position().damage {
             if !recovery.damage.contains(damage) {
@@ -903,6 +930,15 @@ impl Inner {
         }
         recovery
     }
+}
+
+/// A record that counts, and the file that it is in.
+struct Live {
+    generation: Arc<Generation>,
+    head: Head,
+    offset: u64,
+    /// Where the value is in what was read.
+    value: Range<usize>,
 }
 
 /// What looking a key up in one file gave.

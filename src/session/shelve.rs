@@ -6,6 +6,7 @@ use super::memory::MemorySessionStore;
 use super::{Existing, Saved, Session, SessionHandle, SessionId, SessionStore, Sessions};
 use crate::error::Result;
 use crate::store::Store;
+use crate::store::disk::{Disk, os::OsDisk};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -138,7 +139,7 @@ impl SessionOptions {
     /// let store = SessionOptions::new().idle_lifetime(Duration::from_secs(60)).in_memory();
     /// ```
     pub fn in_memory(&self) -> MemorySessionStore {
-        self.in_memory_with_clock(SystemTime::now)
+        self.in_memory_with_clock(|| OsDisk.wall_clock())
     }
 
     /// Keeps sessions in memory, where time is what `clock` returns. Should it go back, the store's time stands still

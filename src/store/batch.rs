@@ -152,6 +152,23 @@ impl Batch {
         )
     }
 
+    /// As [`insert_cbor`](Batch::insert_cbor), until a time from which on the key is absent.
+    pub fn insert_cbor_until(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        expires: SystemTime,
+    ) -> &mut Batch {
+        self.put(
+            key.as_ref(),
+            Put {
+                value: value.as_ref(),
+                expires: Some(expires),
+                cbor: true,
+            },
+        )
+    }
+
     /// Removes a key, if it is there.
     pub fn remove(&mut self, key: impl AsRef<[u8]>) -> &mut Batch {
         self.push(Op::remove(key.as_ref()))

@@ -45,24 +45,36 @@ impl Inner {
         let tail = generation.tail();
         tail > FILE_BYTES_MIN
             && generation.dead_bytes() > generation.index.live_bytes()
-            && tail >= self.compaction_backoff.load(Relaxed)
+            && tail >= generation.compaction_backoff.load(Relaxed)
     }
 
-    /// Rewrites the file. `None` if another process is at it, or replaced the file meanwhile, or `stop` was set.
-    pub(crate) fn compact(&self, stop: &AtomicBool) -> Result<Option<Compacted>> {
-        // One at a time in this process.
+    /// What a write does that made a compaction due.
+    pub(crate) fn compact_if_due(&self, stop: &AtomicBool) -> Result<()> {
         let _compacting = lock_of(&self.compacting);
+        let generation = self.generation();
+        // Another thread may have been faster.
+        if !self.is_compaction_due(&generation) {
+            return Ok(());
+        }
         let result = self.compact_alone(stop);
-        let tail = self.generation().tail();
-        let backoff = match &result {
-            Ok(Some(_)) => 0,
+        if !matches!(result, Ok(Some(_))) {
             // Damage or a full disk will not be gone after the next write: wait until the file has grown by a quarter.
-            Err(_) | Ok(None) => tail + tail / 4 + FILE_BYTES_MIN,
-        };
-        self.compaction_backoff.store(backoff, Relaxed);
-        result
+            let tail = generation.tail();
+            let backoff = tail + tail / 4 + FILE_BYTES_MIN;
+            generation.compaction_backoff.store(backoff, Relaxed);
+        }
+        result.map(|_| ())
     }
 
+    /// Rewrites the file. `None` if another process is at it, or replaced the file meanwhile.
+    pub(crate) fn compact(&self) -> Result<Option<Compacted>> {
+        // Before it waits for a compaction that waits for this very thread.
+        self.gate.refuse_reentry(&self.path)?;
+        let _compacting = lock_of(&self.compacting);
+        self.compact_alone(&AtomicBool::new(false))
+    }
+
+    /// One at a time in this process. `None` also if `stop` was set.
     fn compact_alone(&self, stop: &AtomicBool) -> Result<Option<Compacted>> {
         let (old, mut successor) = {
             let writing = self.begin()?;

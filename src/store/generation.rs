@@ -12,11 +12,14 @@ use super::hash::siphash13;
 use super::index::{Candidates, Index, Location, Move, SHARDS, shard_of};
 use super::lock_of;
 use super::log::{LogFile, Scanner, Step};
-use super::recovery::Damage;
+use super::recovery::{Damage, TornTail};
 use super::spans::Spans;
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
+
+/// Room is made ahead for so many keys: a file may be long because it ends in zeros.
+const RESERVED_KEYS_MAX: u64 = 1 << 22;
 
 #[derive(Debug)]
 pub(crate) struct Generation {
@@ -26,6 +29,7 @@ pub(crate) struct Generation {
     pub(crate) identity: Stat,
     /// A copy of the file header that does not verify.
     pub(crate) bad_header_copy: Option<u64>,
+    crossing: Crossing,
     pub(crate) index: Index,
     pub(crate) commit: Commit,
     /// Whether this process has synced the directory since it adopted the file. Somebody else's rename may still be
@@ -33,6 +37,10 @@ pub(crate) struct Generation {
     pub(crate) directory_synced: AtomicBool,
     /// The tail when this process last held the lock: what a sync that starts now is sure to cover.
     pub(crate) written: AtomicU64,
+    /// It was not at its path any more when that was last looked at.
+    pub(crate) displaced: AtomicBool,
+    /// No compaction starts by itself before the tail is here.
+    pub(crate) compaction_backoff: AtomicU64,
     position: Mutex<Position>,
     /// Copies of fields of `position`, to be looked at without its mutex.
     tail: AtomicU64,
@@ -58,6 +66,8 @@ pub(crate) struct Position {
     pub(crate) condemned: bool,
     pub(crate) end: End,
     pub(crate) damage: Vec<Damage>,
+    /// How many records count, those included of which only the head verifies.
+    pub(crate) records: u64,
     /// File size at which the bytes behind the tail were last surveyed, so that a reader does so once.
     surveyed: Option<(u64, u64)>,
 }
@@ -81,6 +91,17 @@ pub(crate) enum Access {
     Unlocked,
     /// With the operating system's lock: what stands there is all there is.
     Locked,
+}
+
+/// What a replay goes on behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Crossing {
+    /// No damage but that of single records: what stands before it can be relied on.
+    Nothing,
+    /// Damage of unknown extent below the watermark: what stands before it may be outdated.
+    Damage,
+    /// Torn places as well, if records stand behind them: whatever can be had.
+    Everything,
 }
 
 /// What proving the tail showed.
@@ -113,6 +134,7 @@ impl Position {
             condemned: false,
             end: End::Clean,
             damage: Vec::new(),
+            records: 0,
             surveyed: None,
         }
     }
@@ -171,7 +193,10 @@ impl Generation {
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
             directory_synced: AtomicBool::new(false),
+            displaced: AtomicBool::new(false),
+            compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,
+            crossing: Crossing::Nothing,
             position: Mutex::new(position),
             log,
             header,
@@ -180,38 +205,49 @@ impl Generation {
         }
     }
 
-    /// Reads the whole log. With `across_damage`, goes on behind damage of which not even the length is known.
-    pub(crate) fn open(log: LogFile, across_damage: bool) -> Result<Option<Generation>> {
+    /// Reads the whole log.
+    pub(crate) fn open(log: LogFile, crossing: Crossing) -> Result<Option<Generation>> {
         let Some((header, bad_copy)) = Generation::read_header(&log)? else {
             return Ok(None);
         };
-        let identity = log.stat()?;
-        let mut opened = Generation::new(
-            log,
-            header,
-            identity,
-            Index::new(),
-            Position::start(&header),
-        );
+        let mut opened = Generation::read(log, header, crossing, 0)?;
         opened.bad_header_copy = bad_copy;
-        opened.reserve(identity.size_bytes)?;
-        opened.replay(&mut opened.position(), Access::Unlocked, across_damage)?;
-        opened.index.fit();
         Ok(Some(opened))
+    }
+
+    /// Reads the whole log of a file whose header is known. Whatever was there `below` counted once, by the word of one
+    /// who has read it.
+    pub(crate) fn read(
+        log: LogFile,
+        header: FileHeader,
+        crossing: Crossing,
+        below: u64,
+    ) -> Result<Generation> {
+        let identity = log.stat()?;
+        let mut position = Position::start(&header);
+        position.durable = position.durable.max(below);
+        let mut opened = Generation::new(log, header, identity, Index::new(), position);
+        opened.crossing = crossing;
+        opened.reserve(identity.size_bytes)?;
+        opened.replay(&mut opened.position(), Access::Unlocked)?;
+        opened.index.fit();
+        Ok(opened)
     }
 
     /// Makes room in the index for what a file of this size holds if all its records are like the first ones.
     fn reserve(&self, file_bytes: u64) -> Result<()> {
         let mut scanner = Scanner::short(&self.log, self.header.seed, LOG_START);
-        let mut records = 0;
-        while records < 100 && matches!(scanner.step()?, Step::Record { .. }) {
+        let (mut records, mut sampled_bytes) = (0, 0);
+        while records < 100
+            && let Step::Record { head, .. } = scanner.step()?
+        {
             records += 1;
+            sampled_bytes += head.record_bytes();
         }
-        let sampled_bytes = scanner.offset() - LOG_START;
-        if sampled_bytes > 0 {
-            self.index.reserve(
-                (file_bytes - LOG_START.min(file_bytes)) / (sampled_bytes / records).max(1),
-            );
+        if let Some(record_bytes) = u64::checked_div(sampled_bytes, records) {
+            let log_bytes = file_bytes.saturating_sub(LOG_START);
+            self.index
+                .reserve((log_bytes / record_bytes.max(1)).min(RESERVED_KEYS_MAX));
         }
         Ok(())
     }
@@ -222,6 +258,15 @@ impl Generation {
 
     pub(crate) fn tail(&self) -> u64 {
         self.tail.load(Acquire)
+    }
+
+    /// Waits until what this process has written is in the index, all of a batch or nothing. A reader who looks at the
+    /// tail needs no such wait: what is not applied yet stands there.
+    #[inline]
+    pub(crate) fn wait_for_apply(&self) {
+        if self.written.load(Acquire) > self.tail() {
+            drop(self.position());
+        }
     }
 
     pub(crate) fn is_doubtful(&self) -> bool {
@@ -244,6 +289,20 @@ impl Generation {
 
     pub(crate) fn outdated_below(&self) -> u64 {
         self.outdated_below.load(Acquire)
+    }
+
+    /// What stands behind the tail, if it is not nothing.
+    pub(crate) fn torn_tail(&self) -> Result<Option<TornTail>> {
+        let position = self.position();
+        if position.end == End::Clean {
+            return Ok(None);
+        }
+        let size_bytes = self.log.stat()?.size_bytes;
+        Ok(Some(TornTail {
+            offset: position.tail,
+            len_bytes: size_bytes.saturating_sub(position.tail),
+            evidence: None,
+        }))
     }
 
     /// Bytes of the log that no key needs any more.
@@ -270,7 +329,7 @@ impl Generation {
 
     #[cold]
     fn look_closer(&self) -> Result<()> {
-        self.replay(&mut self.position(), Access::Unlocked, false)
+        self.replay(&mut self.position(), Access::Unlocked)
     }
 
     /// Compares what stands at the end of the log with what was applied last, and applies what was written since.
@@ -311,7 +370,7 @@ impl Generation {
             size_bytes > tail
         };
         if behind || position.end != End::Clean {
-            self.replay(&mut position, Access::Locked, false)?;
+            self.replay(&mut position, Access::Locked)?;
         }
         self.written.store(position.tail, Release);
         Ok(Proof::Same)
@@ -329,7 +388,7 @@ impl Generation {
     }
 
     /// Applies what stands behind the position, batch by batch, and judges what stops it.
-    fn replay(&self, position: &mut Position, access: Access, across_damage: bool) -> Result<()> {
+    fn replay(&self, position: &mut Position, access: Access) -> Result<()> {
         let short = self.log.stat()?.size_bytes.saturating_sub(position.tail) < 64 << 10;
         let scanner = if short { Scanner::short } else { Scanner::new };
         let mut scanner = scanner(&self.log, self.header.seed, position.tail);
@@ -339,7 +398,7 @@ impl Generation {
             damaged: Vec::new(),
             moves: Moves::new(!short),
         };
-        let result = self.replay_with(&mut replay, &mut scanner, position, access, across_damage);
+        let result = self.replay_with(&mut replay, &mut scanner, position, access);
         // Also after an error: what the position counts, the index has.
         let made = replay.moves.make(self);
         self.publish(position);
@@ -352,91 +411,81 @@ impl Generation {
         scanner: &mut Scanner<'_>,
         position: &mut Position,
         access: Access,
-        across_damage: bool,
     ) -> Result<()> {
-        // The largest `durable` in the whole file, once somebody had to know.
-        let mut watermark = None;
+        // Made once somebody has to know.
+        let mut survey: Option<Survey> = None;
         loop {
-            let offset = match scanner.step()? {
+            let (offset, head) = match scanner.step()? {
                 Step::Record { offset, head, .. } if position.accepts(&head) => {
                     replay.count(position, offset, &head)?;
                     continue;
                 }
                 Step::End => {
-                    let (end, watermark) =
-                        (scanner.offset(), position.durable.max(self.header.base));
-                    if end < watermark {
-                        if !across_damage {
-                            return Err(self
-                                .log
-                                .corrupt(end, "the file ends before what was acknowledged"));
+                    let end = scanner.offset();
+                    if end < position.durable {
+                        if self.crossing == Crossing::Nothing {
+                            let what = "the file ends before what was acknowledged";
+                            return Err(self.log.corrupt(end, what));
                         }
-                        position.damage.push(Damage::unknown(end, watermark - end));
-                        self.outdated_below.store(watermark, Release);
+                        replay.cross(position, end, position.durable)?;
                     }
                     position.end = replay.end_behind();
-                    break;
+                    return Ok(());
                 }
+                Step::BadBody { offset, head } if position.accepts(&head) => (offset, Some(head)),
                 Step::Record { offset, .. }
                 | Step::BadBody { offset, .. }
-                | Step::Unverified { offset } => offset,
+                | Step::Unverified { offset } => (offset, None),
             };
-            // Something does not verify. A reader asks once for each length of the file, not at every look.
-            let seen = (offset, self.log.stat()?.size_bytes);
-            if access == Access::Unlocked && watermark.is_none() && position.surveyed == Some(seen)
-            {
-                break;
-            }
-            position.surveyed = Some(seen);
-            let survey = self.survey(scanner, offset, position, watermark)?;
-            watermark = Some(survey.watermark);
-            if survey.only_zeros {
-                position.end = replay.end_behind();
-                break;
-            }
-            if offset >= survey.watermark {
+            let Some(survey) = &survey else {
+                // A reader asks once for each length of the file, not at every look.
+                let seen = (offset, self.log.stat()?.size_bytes);
+                if access == Access::Unlocked && position.surveyed == Some(seen) {
+                    return Ok(());
+                }
+                position.surveyed = Some(seen);
+                scanner.seek(offset, true);
+                if offset >= position.durable && scanner.only_zeros_follow()? {
+                    position.end = replay.end_behind();
+                    return Ok(());
+                }
+                survey = Some(Survey::new(scanner, offset, position)?);
+                // It may have been read while it was being written. What tells that it is finished was read after it,
+                // so what is read from here on is final.
+                scanner.seek(offset, true);
+                continue;
+            };
+            let final_below = match self.crossing {
+                Crossing::Nothing | Crossing::Damage => survey.watermark,
+                Crossing::Everything => survey.watermark.max(survey.last),
+            };
+            if offset >= final_below {
                 position.end = End::Torn {
-                    records_behind: survey.next.is_some(),
+                    records_behind: offset < survey.last,
                 };
-                break;
+                return Ok(());
             }
-            // Below the watermark this was acknowledged, unless it was still being written when it was read: what
-            // tells that it is finished was read after it.
-            scanner.seek(offset, true);
-            match scanner.step()? {
-                Step::Record { offset, head, .. } if position.accepts(&head) => {
-                    replay.count(position, offset, &head)?
-                }
-                Step::BadBody { offset, head } if position.accepts(&head) => {
-                    replay.damaged.push(Damage::record(
-                        offset,
-                        head.record_bytes(),
-                        head.fingerprint,
-                    ));
-                    replay.count(position, offset, &head)?;
-                }
-                _ if across_damage => {
-                    let next = survey.next.map_or(survey.size_bytes, |(offset, _)| offset);
-                    position.damage.push(Damage::unknown(offset, next - offset));
-                    replay.moves.make(self)?;
-                    replay.batch.clear();
-                    self.outdated_below.store(next, Release);
-                    let Some((next, head)) = survey.next else {
-                        break;
-                    };
-                    position.tail = next;
-                    position.epoch = head.epoch.saturating_sub(u16::from(head.kind == Kind::Cut));
-                    scanner.seek(next, false);
-                }
-                _ => {
-                    return Err(self.log.corrupt(
-                        offset,
-                        "a record does not verify, and later ones were acknowledged",
-                    ));
-                }
+            if let Some(head) = head {
+                let damage = Damage::record(offset, head.record_bytes(), head.fingerprint);
+                replay.damaged.push(damage);
+                replay.count(position, offset, &head)?;
+                continue;
             }
+            if self.crossing == Crossing::Nothing {
+                let what = "a record does not verify, and later ones were acknowledged";
+                return Err(self.log.corrupt(offset, what));
+            }
+            scanner.seek(offset + ALIGN, false);
+            let next = scanner.find_record(position.epoch)?;
+            let to = match next {
+                Some(_) => scanner.offset(),
+                None => self.log.stat()?.size_bytes.max(survey.watermark),
+            };
+            replay.cross(position, offset, to)?;
+            let Some(next) = next else { return Ok(()) };
+            position.tail = to;
+            position.epoch = next.epoch.saturating_sub(u16::from(next.kind == Kind::Cut));
         }
-        Ok(())
     }
 
     /// Takes records that were just appended into the index, and the tail behind them.
@@ -486,6 +535,8 @@ impl Generation {
             Kind::Clear => {
                 moves.make(self)?;
                 self.index.clear();
+                // Whatever was missed before is gone anyway.
+                self.outdated_below.store(0, Release);
             }
             Kind::Seal
             | Kind::Cut
@@ -501,6 +552,7 @@ impl Generation {
         position.durable = position.durable.max(head.durable);
         position.last = Some((offset, head.checks()));
         position.tail = at.end();
+        position.records += 1;
         position.end = End::Clean;
         Ok(())
     }
@@ -644,40 +696,6 @@ impl Generation {
         }
         Ok(found)
     }
-
-    fn survey(
-        &self,
-        scanner: &mut Scanner<'_>,
-        from: u64,
-        position: &Position,
-        watermark: Option<u64>,
-    ) -> Result<Survey> {
-        scanner.seek(from, true);
-        let size_bytes = self.log.stat()?.size_bytes;
-        let mut survey = Survey {
-            next: None,
-            watermark: watermark.unwrap_or(position.durable.max(self.header.base)),
-            only_zeros: scanner.only_zeros_follow()?,
-            size_bytes,
-        };
-        if survey.only_zeros {
-            // Zeros below the watermark were records once.
-            survey.only_zeros = from >= survey.watermark;
-            return Ok(survey);
-        }
-        scanner.seek(from + ALIGN, true);
-        while let Some(head) = scanner.find_record(position.epoch)? {
-            let offset = scanner.offset();
-            survey.next = survey.next.or(Some((offset, head)));
-            survey.watermark = survey.watermark.max(head.durable);
-            if watermark.is_some() {
-                // The whole file was looked through before.
-                break;
-            }
-            scanner.seek(offset + head.record_bytes(), false);
-        }
-        Ok(survey)
-    }
 }
 
 /// A replay under way.
@@ -709,13 +727,31 @@ impl Replay<'_> {
             self.batch.push((offset, *head));
             return Ok(());
         }
+        self.take_batch(position)?;
+        self.generation
+            .apply_one(position, &mut self.moves, offset, head)
+    }
+
+    /// Takes in what was read of a batch so far.
+    fn take_batch(&mut self, position: &mut Position) -> Result<()> {
         for (offset, head) in self.batch.drain(..) {
             self.generation
                 .apply_one(position, &mut self.moves, offset, &head)?;
         }
         position.damage.append(&mut self.damaged);
-        self.generation
-            .apply_one(position, &mut self.moves, offset, head)
+        Ok(())
+    }
+
+    /// Goes on behind damage of unknown extent: what stands before it may be outdated.
+    fn cross(&mut self, position: &mut Position, from: u64, to: u64) -> Result<()> {
+        // A batch that was hit was finished once.
+        self.take_batch(position)?;
+        self.moves.make(self.generation)?;
+        position
+            .damage
+            .push(Damage::unknown(from, to.saturating_sub(from)));
+        self.generation.outdated_below.store(to, Release);
+        Ok(())
     }
 
     /// What the tail is like when nothing follows: a batch that was not finished is torn all the same.
@@ -793,13 +829,29 @@ impl Moves {
     }
 }
 
-/// What stands behind bytes that do not verify.
+/// What stands behind bytes that do not verify, up to the end of the file.
 #[derive(Debug)]
 struct Survey {
-    next: Option<(u64, Head)>,
+    /// The largest `durable` of all records there and before.
     watermark: u64,
-    only_zeros: bool,
-    size_bytes: u64,
+    /// The last record there; 0: there is none.
+    last: u64,
+}
+
+impl Survey {
+    fn new(scanner: &mut Scanner<'_>, from: u64, position: &Position) -> Result<Survey> {
+        let mut survey = Survey {
+            watermark: position.durable,
+            last: 0,
+        };
+        scanner.seek(from + ALIGN, true);
+        while let Some(head) = scanner.find_record(position.epoch)? {
+            survey.watermark = survey.watermark.max(head.durable);
+            survey.last = scanner.offset();
+            scanner.seek(survey.last + head.record_bytes(), false);
+        }
+        Ok(survey)
+    }
 }
 
 pub(crate) fn fingerprint(header: &FileHeader, key: &[u8]) -> u32 {

@@ -220,6 +220,33 @@ impl Store {
         Iter(self.entries())
     }
 
+    /// One entry, with what the store knows of it.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+    /// store.insert("tea", "green")?;
+    /// let entry = store.entry("tea")?.unwrap();
+    /// assert_eq!(entry.value(), b"green");
+    /// assert!(!entry.is_cbor() && entry.expires().is_none());
+    /// assert_eq!(store.remove_unchanged(&[entry])?, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
+        let key = key.as_ref();
+        let mut record = Vec::new();
+        let live = self.inner().read_live(key, &mut record)?;
+        Ok(live.map(|live| Entry {
+            key: key.to_vec(),
+            value: record.get(live.value).unwrap_or_default().to_vec(),
+            fingerprint: live.head.fingerprint,
+            head: live.head,
+            generation: live.generation.header.generation,
+            offset: live.offset,
+        }))
+    }
+
     /// As [`iter`](Store::iter), with what the store knows of each entry.
     pub fn entries(&self) -> Entries {
         Entries::new(self.inner())

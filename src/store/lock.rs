@@ -72,17 +72,7 @@ pub(crate) struct Turn<'a>(&'a Gate);
 
 impl Gate {
     pub(crate) fn enter(&self, deadline: &Deadline<'_>, path: &Path) -> Result<Turn<'_>> {
-        if self.owner.load(Relaxed) == this_thread() {
-            return Err(Error::new(
-                ErrorKind::Reentrant,
-                format!(
-                    "a write to `{}` from inside its own `update`",
-                    path.display()
-                ),
-            )
-            .at(path)
-            .advise("return the change from the closure, or write after it"));
-        }
+        self.refuse_reentry(path)?;
         // A holder is a few microseconds from being done more often than not.
         for _ in 0..100 {
             if self
@@ -106,6 +96,22 @@ impl Gate {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+    }
+
+    /// Fails in the thread that has its turn and runs the caller's code.
+    pub(crate) fn refuse_reentry(&self, path: &Path) -> Result<()> {
+        if self.owner.load(Relaxed) == this_thread() {
+            return Err(Error::new(
+                ErrorKind::Reentrant,
+                format!(
+                    "a write to `{}` from inside its own `update`",
+                    path.display()
+                ),
+            )
+            .at(path)
+            .advise("return the change from the closure, or write after it"));
+        }
+        Ok(())
     }
 }
 

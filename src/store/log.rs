@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 /// Read at once when many records are wanted. Small enough to stay in a core's cache between copying and checking.
 const CHUNK_BYTES: usize = 128 << 10;
+/// By chance one place in 2^32 looks like the head of a record. Where so many bytes were read for nothing somebody made
+/// heads up, one inside the other; from then on each is passed over as a whole, so that reading stays linear.
+const REFUSED_BYTES_MAX: u64 = 256 << 20;
 /// A call that is interrupted so often is not going to succeed.
 const INTERRUPTS_MAX: u32 = 1_000;
 
@@ -126,6 +129,8 @@ pub(crate) struct Scanner<'f> {
     filled: usize,
     buf_at: u64,
     chunk_bytes: usize,
+    /// Read by `find_record` behind heads that hold, and refused.
+    refused_bytes: u64,
 }
 
 impl<'f> Scanner<'f> {
@@ -138,6 +143,7 @@ impl<'f> Scanner<'f> {
             filled: 0,
             buf_at: offset,
             chunk_bytes: CHUNK_BYTES,
+            refused_bytes: 0,
         }
     }
 
@@ -156,7 +162,7 @@ impl<'f> Scanner<'f> {
     /// Continues at `offset`, with bytes read anew if `anew`.
     pub(crate) fn seek(&mut self, offset: u64, anew: bool) {
         self.offset = offset;
-        if anew {
+        if anew || offset < self.buf_at {
             self.filled = 0;
             self.buf_at = offset;
         }
@@ -202,17 +208,26 @@ impl<'f> Scanner<'f> {
             if self.window(HEAD_BYTES)?.len() < HEAD_BYTES {
                 return Ok(None);
             }
+            let offset = self.offset;
+            let mut skipped = ALIGN;
             if let Some(head) = self.head()?
                 && head.epoch >= epoch_min
             {
-                let offset = self.offset;
-                let found = matches!(self.step()?, Step::Record { .. });
-                self.offset = offset;
-                if found {
-                    return Ok(Some(head));
+                match self.step()? {
+                    Step::Record { .. } => {
+                        self.offset = offset;
+                        return Ok(Some(head));
+                    }
+                    Step::BadBody { head, .. } => {
+                        self.refused_bytes += head.record_bytes();
+                        if self.refused_bytes > REFUSED_BYTES_MAX {
+                            skipped = head.record_bytes();
+                        }
+                    }
+                    Step::Unverified { .. } | Step::End => {}
                 }
             }
-            self.offset += ALIGN;
+            self.offset = offset + skipped;
         }
     }
 

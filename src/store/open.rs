@@ -7,13 +7,12 @@ use super::index::Index;
 use super::lock::{Deadline, OsLock};
 use super::log::LogFile;
 use super::options::Options;
-use super::recovery::TornTail;
 use super::switch::{Successor, first_header, next_header, remove_leftovers};
 use super::worker::Worker;
 use super::{Inner, Store, lock_of};
 use crate::error::{Error, ErrorKind, Result};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -35,21 +34,8 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
     options.read_only |= options.damaged;
     options.create &= !options.read_only;
 
-    let log = open_file(&options, path)?;
-    let real = options
-        .disk
-        .resolve(path)
-        .map_err(|error| Error::io("resolve", path, error))?;
-    refuse_network(&options, &real)?;
-    let deadline = Deadline::new(&*options.disk, options.lock_timeout);
-    if !options.read_only {
-        // Also tells at once that somebody has the file exclusively.
-        let lock = OsLock::take(&log.file, &deadline, path)?;
-        if options.exclusive {
-            lock.keep();
-        }
-    }
-    let generation = match Generation::open(log.clone(), options.damaged) {
+    let (log, real) = open_at_path(&mut options, path)?;
+    let generation = match Generation::open(log.clone(), options.crossing()) {
         Ok(Some(generation)) => generation,
         Ok(None) => unborn(&log)?,
         // Damage that the caller wants to be rid of.
@@ -66,7 +52,6 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
         gate: Default::default(),
         scratch: Mutex::default(),
         compacting: Mutex::default(),
-        compaction_backoff: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
         wrote: AtomicBool::new(false),
         locks_taken: AtomicU64::new(0),
@@ -84,12 +69,44 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
     }
     if inner.options.truncate {
         inner.start_anew()?;
+        let empty = inner.generation();
+        store.acknowledge(&empty, empty.tail())?;
     } else if inner.generation().header.generation == 0 && !inner.options.read_only {
         // Creates it.
         drop(inner.begin()?);
     }
-    inner.note_findings();
+    inner.note_findings()?;
     Ok(store)
+}
+
+/// Opens what stands at the path and, to write, takes its lock, which an exclusive handle keeps. It tells others that
+/// somebody has the file exclusively.
+fn open_at_path(options: &mut Options, path: &Path) -> Result<(LogFile, PathBuf)> {
+    let disk = Arc::clone(&options.disk);
+    let deadline = Deadline::new(&*disk, options.lock_timeout);
+    loop {
+        let log = open_file(options, path)?;
+        let real = disk
+            .resolve(path)
+            .map_err(|error| Error::io("resolve", path, error))?;
+        refuse_network(options, path, &real)?;
+        if options.read_only {
+            return Ok((log, real));
+        }
+        let lock = OsLock::take(&log.file, &deadline, path)?;
+        // While this waited for the lock, another file may have taken the place of the one that it is a lock of.
+        let identity = log.stat()?;
+        if super::log::uninterrupted(|| disk.stat(&real))
+            .is_ok_and(|there| there.same_file(&identity))
+        {
+            if options.exclusive {
+                lock.keep();
+            }
+            return Ok((log, real));
+        }
+        // It was new, and is no more.
+        options.create_new = false;
+    }
 }
 
 fn open_file(options: &Options, path: &Path) -> Result<LogFile> {
@@ -105,9 +122,20 @@ fn open_file(options: &Options, path: &Path) -> Result<LogFile> {
             .advise("check the path; nothing was changed"));
         }
         Ok(_) => {}
+        // Looked up before a file is created there, which would be left behind.
         Err(error)
             if error.kind() == io::ErrorKind::NotFound
-                && (options.create || options.create_new) => {}
+                && (options.create || options.create_new) =>
+        {
+            let dir = match path.parent() {
+                Some(dir) if !dir.as_os_str().is_empty() => dir,
+                _ => Path::new("."),
+            };
+            let real = disk
+                .resolve(dir)
+                .map_err(|error| Error::io("open", path, error))?;
+            refuse_network(options, path, &real)?;
+        }
         Err(error) => return Err(Error::io("open", path, error)),
     }
     let create = match options {
@@ -131,7 +159,7 @@ fn open_file(options: &Options, path: &Path) -> Result<LogFile> {
 }
 
 /// Locks of a network file system reach other machines, what was written there does so only later.
-fn refuse_network(options: &Options, real: &Path) -> Result<()> {
+fn refuse_network(options: &Options, path: &Path, real: &Path) -> Result<()> {
     let kind = options
         .disk
         .network_file_system(real)
@@ -141,10 +169,10 @@ fn refuse_network(options: &Options, real: &Path) -> Result<()> {
             ErrorKind::Unsupported,
             format!(
                 "`{}` is on a network file system ({kind}), where other machines see writes late",
-                real.display()
+                path.display()
             ),
         )
-        .at(real)
+        .at(path)
         .advise("use a local disk, or `exclusive` if only one process ever opens it")),
         _ => Ok(()),
     }
@@ -220,6 +248,13 @@ impl Inner {
     /// `Replaced` if the file was deleted or moved, or something else stands there: what is written to a file that no
     /// path leads to is lost.
     pub(crate) fn follow(&self, known: &Generation) -> Result<bool> {
+        let followed = self.follow_path(known);
+        let displaced = matches!(&followed, Err(error) if error.kind() == ErrorKind::Replaced);
+        known.displaced.store(displaced, Relaxed);
+        followed
+    }
+
+    fn follow_path(&self, known: &Generation) -> Result<bool> {
         let _following = lock_of(&self.following);
         if !std::ptr::eq(&*self.generation(), known) {
             return Ok(true);
@@ -255,7 +290,7 @@ impl Inner {
         if !succeeds || self.options.exclusive {
             return Err(self.replaced("was replaced by another file"));
         }
-        match Generation::open(log, self.options.damaged)? {
+        match Generation::open(log, self.options.crossing())? {
             Some(next) => self.adopt(Arc::new(next)),
             None => return Err(self.replaced("was replaced by an empty file")),
         }
@@ -285,7 +320,7 @@ impl Inner {
         if !std::ptr::eq(&*self.generation(), known) {
             return Ok(());
         }
-        let Some(next) = Generation::open(known.log.clone(), self.options.damaged)? else {
+        let Some(next) = Generation::open(known.log.clone(), self.options.crossing())? else {
             return Err(self.replaced("was emptied"));
         };
         if next.header.lineage != known.header.lineage {
@@ -298,6 +333,9 @@ impl Inner {
     fn adopt_same_file(&self, known: &Generation, next: Generation) {
         next.directory_synced
             .store(known.directory_synced.load(Acquire), Release);
+        // What this process wrote it still owes a sync.
+        let written = known.written.load(Acquire).min(next.tail());
+        next.written.store(written, Release);
         if known.commit.has_failed() {
             // The file's fault, not the handle's: reading it anew does not bring back what the kernel dropped.
             next.commit.fail();
@@ -316,22 +354,18 @@ impl Inner {
             if there.is_ok_and(|stat| stat.same_file(&known.identity))
                 && known.header.generation != 0
             {
-                match Generation::open(known.log.clone(), self.options.damaged)? {
+                match Generation::open(known.log.clone(), self.options.crossing())? {
                     Some(next) => self.adopt_same_file(&known, next),
                     None => return Err(self.replaced("was emptied")),
                 }
             } else {
-                let log = open_file(
-                    &Options {
-                        create_new: false,
-                        ..self.options.clone()
-                    },
-                    &self.path,
-                )?;
+                // A link that leads elsewhere by now is not followed: a handle stays with its place.
+                let mut log = open_file(&self.options, &self.real)?;
+                log.path = Arc::clone(&self.path);
                 if self.options.exclusive {
                     OsLock::take(&log.file, &deadline, &self.path)?.keep();
                 }
-                let next = match Generation::open(log.clone(), self.options.damaged)? {
+                let next = match Generation::open(log.clone(), self.options.crossing())? {
                     Some(next) => next,
                     None => unborn(&log)?,
                 };
@@ -346,8 +380,7 @@ impl Inner {
         {
             drop(self.begin()?);
         }
-        self.note_findings();
-        Ok(())
+        self.note_findings()
     }
 
     /// A forked child shares the parent's open file, and with it the parent's lock: it gets a file of its own.
@@ -372,7 +405,7 @@ impl Inner {
             let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
             OsLock::take(&log.file, &deadline, &self.path)?.keep();
         }
-        match Generation::open(log, self.options.damaged)? {
+        match Generation::open(log, self.options.crossing())? {
             Some(next)
                 if next.header.lineage == known.header.lineage || known.header.generation == 0 =>
             {
@@ -385,27 +418,27 @@ impl Inner {
     }
 
     /// Notes what reading the file showed, before a repair changes it.
-    fn note_findings(&self) {
-        let generation = self.generation();
-        let position = generation.position().clone();
-        if let End::Torn { .. } = position.end {
-            let size_bytes = generation
-                .log
-                .stat()
-                .map_or(position.tail, |stat| stat.size_bytes);
-            let len_bytes = size_bytes.saturating_sub(position.tail);
-            self.note_torn_tail(TornTail {
-                offset: position.tail,
-                len_bytes,
-                evidence: None,
-            });
+    fn note_findings(&self) -> Result<()> {
+        let mut generation = self.generation();
+        if generation.position().end != End::Clean && !self.options.read_only {
+            // Read without the lock, the end of the log may have been a write under way.
+            let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
+            let _turn = self.gate.enter(&deadline, &self.path)?;
+            let _os_lock = self.lock_file(&generation, &deadline)?;
+            if generation.prove()? == Proof::Different {
+                self.replace_by_what_is_there(&generation)?;
+                generation = self.generation();
+            }
+            let torn = generation.torn_tail()?;
+            torn.into_iter().for_each(|torn| self.note_torn_tail(torn));
         }
         let mut recovery = lock_of(&self.recovery);
         recovery.bad_header_copy = recovery.bad_header_copy.or(generation.bad_header_copy);
-        for damage in position.damage {
-            if !recovery.damage.contains(&damage) {
-                recovery.damage.push(damage);
+        for damage in &generation.position().damage {
+            if !recovery.damage.contains(damage) {
+                recovery.damage.push(damage.clone());
             }
         }
+        Ok(())
     }
 }

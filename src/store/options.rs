@@ -1,6 +1,7 @@
 //! How a store is opened.
 
 use super::disk::{Disk, os::OsDisk};
+use super::generation::Crossing;
 use super::{Store, open};
 use crate::error::Result;
 use std::path::Path;
@@ -150,6 +151,14 @@ impl Options {
     pub fn disk(&mut self, disk: Arc<dyn Disk>) -> &mut Options {
         self.disk = disk;
         self
+    }
+
+    pub(crate) fn crossing(&self) -> Crossing {
+        if self.damaged {
+            Crossing::Damage
+        } else {
+            Crossing::Nothing
+        }
     }
 
     /// Opens the store: reads the whole log once, at about the speed of memory, and takes no lock but to look whether

@@ -44,7 +44,9 @@ impl Inner {
 
     /// Moves what can be read of a file whose sync failed to a new one. The caller holds the lock.
     pub(crate) fn heal(&self, generation: &Generation) -> Result<()> {
-        self.switch_to_copy(generation, false)
+        // Who does not know that it was left would acknowledge what is appended to it.
+        let told = generation.position().condemned;
+        self.switch_to_copy(generation, !told)
     }
 
     /// Copies the valid log to a new file and puts it in place. The caller holds the lock.
@@ -92,12 +94,9 @@ impl Inner {
                 file,
                 path: path.as_path().into(),
             };
+            // Who may write to the store without owning it can't do this, and keeps the bytes to itself.
             let like = &generation.identity;
-            log.file
-                .set_owner(like.uid, like.gid, like.mode)
-                .map_err(|error| {
-                    Error::io("give the owner and mode of the store to", &path, error)
-                })?;
+            let _ = log.file.set_owner(like.uid, like.gid, like.mode);
             log.write_all(&generation.header.encode(), 0)?;
             log.write_all(&tail.to_le_bytes(), LOG_START)?;
             let (mut from, mut to) = (tail, LOG_START + 8);

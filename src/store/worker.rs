@@ -18,7 +18,7 @@ impl Worker {
     /// again when `compact()` is called.
     pub(crate) fn compact(&self, store: &Arc<Inner>) {
         self.start(&self.compaction, store, |store, stop| {
-            _ = store.compact(stop)
+            _ = store.compact_if_due(stop)
         });
     }
 

@@ -49,14 +49,16 @@ impl Inner {
             self.notice_fork()?;
             let generation = self.generation();
             let os_lock = self.lock_file(&generation, &deadline)?;
-            if !self.options.exclusive && generation.prove()? == Proof::Different {
+            // Also under an exclusive lock: who restores a backup over the file asks for none.
+            if generation.prove()? == Proof::Different {
                 self.replace_by_what_is_there(&generation)?;
                 continue;
             }
             let due = self
                 .locks_taken
                 .fetch_add(1, Relaxed)
-                .is_multiple_of(IDENTITY_CHECK_EVERY);
+                .is_multiple_of(IDENTITY_CHECK_EVERY)
+                || generation.displaced.load(Relaxed);
             let doubtful = generation.is_doubtful();
             if (due || doubtful) && self.follow(&generation)? {
                 continue;
@@ -179,8 +181,9 @@ impl Inner {
             return Err(error);
         }
         let end = tail + bytes.len() as u64;
-        generation.apply(heads)?;
+        // Before it is applied, so that a reader who does not look at the file knows that there is something to wait for.
         generation.written.store(end, Release);
+        generation.apply(heads)?;
         self.wrote.store(true, Release);
         if bytes.capacity() > 4 << 20 {
             bytes.shrink_to(1 << 20);

@@ -1,8 +1,16 @@
 //! Claims about the crate as its users see it.
 
+mod cli;
+mod crash;
+mod demo;
+mod faults;
 mod linearizability;
 mod model;
+mod processes;
+mod proof;
+mod readme;
 mod session;
 mod shelf;
 mod store;
 mod support;
+mod tidy;

@@ -525,7 +525,12 @@ impl DiskFile for SimFile {
 
 impl Drop for SimFile {
     fn drop(&mut self) {
-        self.process.sim.lock().close(self.file);
+        let mut machine = self.process.sim.lock();
+        let opener = machine.file(self.file).map(|open| open.process);
+        // What a fork inherited, the parent has open still.
+        if opener.is_ok_and(|opener| opener == self.process.id()) {
+            machine.close(self.file);
+        }
     }
 }
 

@@ -1,0 +1,152 @@
+//! `demo`: a small web app on the sessions of a store, for a browser on this machine.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+mod app;
+mod http;
+mod pages;
+
+use shelflife::ShelveSessionStore;
+
+use crate::cli::args::{Args, Command, Opt};
+use crate::cli::failure::{Failure, Result};
+use crate::cli::open;
+use crate::cli::output::Output;
+use app::App;
+use http::{Connection, NoRequest};
+
+const THREADS: usize = 16;
+/// Connections that wait for a thread; those beyond wait in the system's queue.
+const WAITING_MAX: usize = 64;
+/// How long a thread listens to a connection that asks nothing: this long at most,
+const IDLE_MAX: Duration = Duration::from_secs(10);
+/// and, so that it gets to say something at all, this long even if others wait.
+const IDLE_MIN: Duration = Duration::from_millis(100);
+const FIRST_PORT: u16 = 8080;
+const PORTS_TRIED: u16 = 100;
+
+pub(crate) const DEMO: Command = Command {
+    name: "demo",
+    operands: "[F]",
+    options: &[Opt {
+        name: "--port",
+        value: "N",
+        about: "the port, instead of 8080 or the next free one; 0 for any",
+    }],
+    about: "serve a small web app with a login, on 127.0.0.1",
+    examples: [
+        "shelflife demo",
+        "shelflife demo sessions.shelf --port 8081",
+    ],
+    notes: "Its sessions are in F, or in demo.shelf. Kill it and start it again: who was logged in still is. Run\n\
+            it twice on one file: both see the same sessions. Browse them with shelflife session ls F.",
+    run: demo,
+};
+
+fn demo(args: &mut Args, output: &mut Output) -> Result<()> {
+    let listener = match args.text("--port")? {
+        Some(port) => {
+            let number = port
+                .parse()
+                .map_err(|_| args.wrong("--port needs a number up to 65535"))?;
+            bind(number)?
+        }
+        None => first_free()?,
+    };
+    let port = listener.local_addr().map_err(no_port)?.port();
+    let file = args.operand().unwrap_or_else(|| "demo.shelf".into());
+    let name = file.to_string_lossy().into_owned();
+    let app = App::new(ShelveSessionStore::from(open::to_fill(args, file)?));
+    output.line(&format!(
+        "http://127.0.0.1:{port}/  (sessions in {name}; stop it with Ctrl-C)"
+    ))?;
+    output.flush()?;
+    serve(&listener, &app);
+    Ok(())
+}
+
+fn bind(port: u16) -> Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map_err(|error| Failure::Io(format!("failed to listen on port {port}"), error))
+}
+
+fn first_free() -> Result<TcpListener> {
+    let last = FIRST_PORT + PORTS_TRIED - 1;
+    (FIRST_PORT..last)
+        .find_map(|port| bind(port).ok())
+        .map_or_else(|| bind(last), Ok)
+}
+
+fn no_port(error: io::Error) -> Failure {
+    Failure::Io("failed to listen".to_string(), error)
+}
+
+fn serve(listener: &TcpListener, app: &App) {
+    let (sender, receiver) = mpsc::sync_channel(WAITING_MAX);
+    let receiver = Mutex::new(receiver);
+    let waiting = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| work(&receiver, &waiting, app));
+        }
+        for stream in listener.incoming() {
+            match stream {
+                Ok(stream) => {
+                    waiting.fetch_add(1, Ordering::Relaxed);
+                    if sender.send(stream).is_err() {
+                        return;
+                    }
+                }
+                // Out of file descriptors, most likely: some are freed as connections end.
+                Err(_) => thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    });
+}
+
+fn work(receiver: &Mutex<Receiver<TcpStream>>, waiting: &AtomicUsize, app: &App) {
+    loop {
+        let received = receiver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
+        let Ok(stream) = received else {
+            return;
+        };
+        waiting.fetch_sub(1, Ordering::Relaxed);
+        // A connection that breaks is the visitor's doing, and the next visitor's turn.
+        let _ = converse(stream, waiting, app);
+    }
+}
+
+/// Answers the requests of one connection, until it ends or others wait while it is silent.
+fn converse(stream: TcpStream, waiting: &AtomicUsize, app: &App) -> io::Result<()> {
+    let visitor = stream.peer_addr()?.ip();
+    let mut connection = Connection::new(stream)?;
+    let patience = |idle: Duration| {
+        idle < IDLE_MIN || (idle < IDLE_MAX && waiting.load(Ordering::Relaxed) == 0)
+    };
+    while connection.wait(patience) {
+        match connection.request() {
+            Ok(request) => {
+                let response = app.respond(&request, visitor);
+                connection.respond(&response, &request.method, request.keep_alive)?;
+                if !request.keep_alive {
+                    break;
+                }
+            }
+            Err(NoRequest::Closed) => break,
+            Err(NoRequest::Refused(response)) => {
+                connection.respond(&response, "", false)?;
+                break;
+            }
+        }
+    }
+    Ok(())
+}

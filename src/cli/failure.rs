@@ -1,0 +1,60 @@
+//! Why a command did not end well, and the exit code that says so.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use shelflife::{Error, ErrorKind};
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The answer is no: what was asked about is not there.
+    No(String),
+    /// The command, or what it was given to read, makes no sense.
+    Usage(String),
+    /// Bytes that were acknowledged once do not verify any more.
+    Damaged(String),
+    /// The library's answer.
+    Store(Error),
+    /// Input or output other than the store's.
+    Io(String, io::Error),
+    /// Whoever read standard output has seen enough, which is no failure.
+    Closed,
+}
+
+impl Failure {
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Failure::Closed => 0,
+            Failure::No(_) => 1,
+            Failure::Usage(_) => 2,
+            Failure::Damaged(_) => 3,
+            Failure::Io(..) => 5,
+            Failure::Store(error) => match error.kind() {
+                ErrorKind::InvalidInput | ErrorKind::TooLarge => 2,
+                ErrorKind::Corrupt | ErrorKind::Decode => 3,
+                ErrorKind::Busy => 4,
+                _ => 5,
+            },
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::No(text) | Failure::Usage(text) | Failure::Damaged(text) => f.write_str(text),
+            Failure::Store(error) => error.fmt(f),
+            Failure::Io(what, error) => write!(f, "{what}: {error}"),
+            Failure::Closed => Ok(()),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Store(error)
+    }
+}

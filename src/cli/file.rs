@@ -1,0 +1,172 @@
+//! `info`, `verify`, `compact`: the file as a whole.
+
+use std::time::Instant;
+
+use shelflife::{Stats, Value};
+
+use crate::cli::args::{Args, Command, Opt, WAIT};
+use crate::cli::failure::{Failure, Result};
+use crate::cli::output::Output;
+use crate::cli::{open, text};
+
+pub(crate) const INFO: Command = Command {
+    name: "info",
+    operands: "F",
+    options: &[
+        Opt {
+            name: "--json",
+            value: "",
+            about: "as one JSON object, with all figures",
+        },
+        WAIT,
+    ],
+    about: "say how large a store is, and whether anything was found wrong",
+    examples: [
+        "shelflife info notes.shelf",
+        "shelflife info notes.shelf --json | jq .dead_bytes",
+    ],
+    notes: "Name, number of keys, bytes of the file, bytes that compact would free, state: `ok`, `torn tail` (the\n\
+            end of an interrupted write, which the next writer removes) or `damaged` (see shelflife verify).",
+    run: info,
+};
+
+fn info(args: &mut Args, output: &mut Output) -> Result<()> {
+    let file = args.required("F")?;
+    let name = text::escape(file.as_encoded_bytes());
+    let store = open::to_read(args, file)?;
+    let stats: Stats = store.stats()?;
+    let recovery = store.recovery();
+    let state = match (recovery.damage.is_empty(), recovery.torn_tails.is_empty()) {
+        (false, _) => "damaged",
+        (true, false) => "torn tail",
+        (true, true) => "ok",
+    };
+    if args.has("--json") {
+        let numbers = [
+            ("keys", stats.keys),
+            ("size_bytes", stats.file_bytes),
+            ("live_bytes", stats.live_bytes),
+            ("dead_bytes", stats.dead_bytes),
+            ("index_bytes", stats.index_bytes),
+            ("generation", stats.generation),
+        ];
+        let mut members = vec![(Value::from("path"), Value::from(name))];
+        members.extend(numbers.map(|(name, number)| (Value::from(name), Value::from(number))));
+        members.push((Value::from("state"), Value::from(state)));
+        return output.line(&Value::Map(members).to_string());
+    }
+    let fields = match output.is_terminal {
+        true => vec![
+            name,
+            format!("{} keys", text::count(stats.keys)),
+            format!(
+                "{} ({} reclaimable)",
+                text::size(stats.file_bytes),
+                text::size(stats.dead_bytes)
+            ),
+            state.to_string(),
+        ],
+        false => vec![
+            name,
+            stats.keys.to_string(),
+            stats.file_bytes.to_string(),
+            stats.dead_bytes.to_string(),
+            state.to_string(),
+        ],
+    };
+    output.row(fields)
+}
+
+pub(crate) const VERIFY: Command = Command {
+    name: "verify",
+    operands: "F",
+    options: &[WAIT],
+    about: "check every record, and change nothing",
+    examples: [
+        "shelflife verify notes.shelf",
+        "shelflife verify notes.shelf || mail -s damaged admin < /dev/null",
+    ],
+    notes: "Works beside a running app. Prints a line for each damaged place: `damaged`, its offset, its length in\n\
+            bytes, and how far it reaches (`one record`, or `unknown`). Exit code 3 if there is any. A `torn tail`\n\
+            is the end of an interrupted write, which the next writer removes: no damage.",
+    run: verify,
+};
+
+fn verify(args: &mut Args, output: &mut Output) -> Result<()> {
+    let file = args.required("F")?;
+    let name = text::escape(file.as_encoded_bytes());
+    let store = open::to_read(args, file)?;
+    // Opening has read the whole log; this reads what it points to once more, as everybody else does.
+    let (mut sound, mut unreadable) = (0, None);
+    for entry in store.entries() {
+        match entry {
+            Ok(_) => sound += 1,
+            Err(error) => {
+                unreadable.get_or_insert(error);
+            }
+        }
+    }
+    let recovery = store.recovery();
+    let place = |what: &str, offset: u64, len_bytes: u64| {
+        vec![
+            what.to_string(),
+            format!("{offset:#x}"),
+            len_bytes.to_string(),
+        ]
+    };
+    for torn in &recovery.torn_tails {
+        output.row(place("torn tail", torn.offset, torn.len_bytes))?;
+    }
+    for damage in &recovery.damage {
+        let mut fields = place("damaged", damage.offset, damage.len_bytes);
+        fields.push(
+            if damage.one_record {
+                "one record"
+            } else {
+                "unknown"
+            }
+            .to_string(),
+        );
+        output.row(fields)?;
+    }
+    match (recovery.damage.len(), unreadable) {
+        (0, None) => output.line(&format!(
+            "ok: {} keys in {}",
+            text::count(sound),
+            text::size(store.stats()?.file_bytes)
+        )),
+        (0, Some(error)) => Err(error.into()),
+        (places, _) => Err(Failure::Damaged(format!(
+            "`{name}` is damaged in {places} place{}; {} keys can be read",
+            if places == 1 { "" } else { "s" },
+            text::count(sound)
+        ))),
+    }
+}
+
+pub(crate) const COMPACT: Command = Command {
+    name: "compact",
+    operands: "F",
+    options: &[WAIT],
+    about: "free the space of what was removed or replaced, while others go on",
+    examples: [
+        "shelflife compact notes.shelf",
+        "shelflife compact notes.shelf --wait 60",
+    ],
+    notes: "A store does this by itself as it grows.",
+    run: compact,
+};
+
+fn compact(args: &mut Args, output: &mut Output) -> Result<()> {
+    let file = args.required("F")?;
+    let store = open::to_change(args, file)?;
+    let start = Instant::now();
+    let done = store.compact()?;
+    store.close()?;
+    let (before, after) = (text::size(done.before_bytes), text::size(done.after_bytes));
+    output.note(&format!(
+        "{before} -> {after} in {} ms",
+        start.elapsed().as_millis()
+    ));
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! `dump` and `load`: a whole store as JSON Lines, one entry a line.
+//!
+//! `{"k":KEY,"v":VALUE}`: the key is text, or `{"$b64":...}` if it is not UTF-8; the value is the JSON form of a CBOR
+//! value, or `{"$b64":...}` for one of plain bytes. Where that is not all, more members follow: `"cbor":true` for a
+//! CBOR value that is itself a byte string, `"expires":MS` (milliseconds since 1970) for an entry with an expiry.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use shelflife::{Batch, Entry, Value};
+
+use crate::cli::args::{Args, Command, WAIT};
+use crate::cli::failure::{Failure, Result};
+use crate::cli::output::{Output, say};
+use crate::cli::{open, text};
+
+pub(crate) const DUMP: Command = Command {
+    name: "dump",
+    operands: "F",
+    options: &[WAIT],
+    about: "write all entries as JSON Lines",
+    examples: [
+        "shelflife dump notes.shelf > notes.jsonl",
+        "shelflife dump notes.shelf | jq -r .k",
+    ],
+    notes: "A line is {\"k\":KEY,\"v\":VALUE}, the least recently saved first; bytes are {\"$b64\":\"...\"}. load reads\n\
+            it back. It is one moment of the store, whoever writes meanwhile. Cookies are keys: keep a dump of\n\
+            sessions as secret as its file.",
+    run: dump,
+};
+
+fn dump(args: &mut Args, output: &mut Output) -> Result<()> {
+    let file = args.required("F")?;
+    let store = open::to_read(args, file)?;
+    let mut unreadable = 0_u64;
+    for entry in store.entries() {
+        let entry = entry?;
+        let (value, is_readable) = json_of(&entry);
+        unreadable += u64::from(!is_readable);
+        let mut members = vec![("k", key_of(&entry)), ("v", value)];
+        if entry.is_cbor() && is_readable && matches!(members[1].1, Value::Bytes(_)) {
+            members.push(("cbor", Value::Bool(true)));
+        }
+        if let Some(expires) = entry.expires() {
+            let millis = expires
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_millis();
+            members.push((
+                "expires",
+                Value::from(u64::try_from(millis).unwrap_or(u64::MAX)),
+            ));
+        }
+        let members = members
+            .into_iter()
+            .map(|(name, value)| (Value::from(name), value));
+        output.line(&text::escape_json(
+            &Value::Map(members.collect()).to_string(),
+        ))?;
+    }
+    if unreadable > 0 {
+        let unreadable = text::count(unreadable);
+        say(&format!(
+            "shelflife: values that are marked as CBOR and are not, written as plain bytes: {unreadable}"
+        ));
+    }
+    Ok(())
+}
+
+fn key_of(entry: &Entry) -> Value {
+    match str::from_utf8(entry.key()) {
+        Ok(text) => Value::from(text),
+        Err(_) => Value::Bytes(entry.key().to_vec()),
+    }
+}
+
+/// The value, and whether it is what its entry says that it is.
+fn json_of(entry: &Entry) -> (Value, bool) {
+    let bytes = || Value::Bytes(entry.value().to_vec());
+    match entry.is_cbor().then(|| shelflife::from_cbor(entry.value())) {
+        None => (bytes(), true),
+        Some(Ok(value)) => (value, true),
+        Some(Err(_)) => (bytes(), false),
+    }
+}
+
+pub(crate) const LOAD: Command = Command {
+    name: "load",
+    operands: "F [I]",
+    options: &[WAIT],
+    about: "store entries from JSON Lines: all of them, or none",
+    examples: [
+        "shelflife load notes.shelf notes.jsonl",
+        "shelflife dump old.shelf | shelflife load new.shelf",
+    ],
+    notes: "A line is {\"k\":KEY,\"v\":VALUE}; {\"$b64\":\"...\"} stands for bytes. Without I, or with `-`, from standard\n\
+            input. F is created if there is no such file; what it has under other keys stays. It is one batch, of\n\
+            at most 128 MiB: a line that is no entry is named by its number, and nothing is loaded.",
+    run: load,
+};
+
+fn load(args: &mut Args, output: &mut Output) -> Result<()> {
+    let file = args.required("F")?;
+    let mut batch = Batch::new();
+    match args.operand().filter(|input| input != "-") {
+        None => read("standard input", io::stdin().lock(), &mut batch)?,
+        Some(input) => {
+            let name = format!("`{}`", text::escape(input.as_encoded_bytes()));
+            let lines = File::open(&input).map_err(|error| unreadable(&name, error))?;
+            read(&name, BufReader::new(lines), &mut batch)?;
+        }
+    }
+    open::to_fill(args, file)?.write(&batch)?;
+    output.note(&format!("loaded {}", text::count(batch.len() as u64)));
+    Ok(())
+}
+
+fn unreadable(name: &str, error: io::Error) -> Failure {
+    Failure::Io(format!("failed to read {name}"), error)
+}
+
+fn read(name: &str, mut lines: impl BufRead, batch: &mut Batch) -> Result<()> {
+    let mut line = Vec::new();
+    for number in 1_u64.. {
+        line.clear();
+        if lines
+            .read_until(b'\n', &mut line)
+            .map_err(|error| unreadable(name, error))?
+            == 0
+        {
+            break;
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        add(&line, batch).map_err(|what| {
+            Failure::Usage(format!("{name}, line {number}: {what}; nothing was loaded"))
+        })?;
+    }
+    Ok(())
+}
+
+fn add(line: &[u8], batch: &mut Batch) -> std::result::Result<(), String> {
+    let line = str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
+    let value: Value = line
+        .parse()
+        .map_err(|error: shelflife::Error| error.to_string())?;
+    let (mut key, mut content, mut is_cbor, mut expires) = (None, None, None, None);
+    let Value::Map(members) = value else {
+        return Err("not an object with \"k\" and \"v\"".to_string());
+    };
+    for (name, member) in members {
+        match (&name, member) {
+            (Value::Text(name), member) if name == "v" => content = Some(member),
+            (Value::Text(name), Value::Text(text)) if name == "k" => key = Some(text.into_bytes()),
+            (Value::Text(name), Value::Bytes(bytes)) if name == "k" => key = Some(bytes),
+            (Value::Text(name), Value::Bool(flag)) if name == "cbor" => is_cbor = Some(flag),
+            (Value::Text(name), Value::Integer(millis)) if name == "expires" => {
+                let millis = u64::try_from(millis).ok().map(Duration::from_millis);
+                let at: Option<SystemTime> =
+                    millis.and_then(|millis| UNIX_EPOCH.checked_add(millis));
+                expires = Some(at.ok_or("\"expires\" is no time")?);
+            }
+            (Value::Text(name), _) if ["k", "cbor", "expires"].contains(&name.as_str()) => {
+                return Err(format!("\"{name}\" is of the wrong type"));
+            }
+            _ => {
+                return Err(
+                    "a member that is none of \"k\", \"v\", \"cbor\", \"expires\"".to_string(),
+                );
+            }
+        }
+    }
+    let key = key.ok_or("no \"k\"")?;
+    match (content.ok_or("no \"v\"")?, is_cbor, expires) {
+        (Value::Bytes(bytes), None | Some(false), None) => batch.insert(key, bytes),
+        (Value::Bytes(bytes), None | Some(false), Some(at)) => batch.insert_until(key, bytes, at),
+        (value, _, expires) => {
+            let cbor = shelflife::to_cbor(&value).map_err(|error| error.to_string())?;
+            match expires {
+                None => batch.insert_cbor(key, cbor),
+                Some(at) => batch.insert_cbor_until(key, cbor, at),
+            }
+        }
+    };
+    Ok(())
+}

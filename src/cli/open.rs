@@ -1,0 +1,48 @@
+//! How commands open their store: what only reads opens it read-only and never creates it.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+
+use shelflife::{Options, Store};
+
+use crate::cli::args::Args;
+use crate::cli::failure::{Failure, Result};
+
+pub(crate) fn to_read(args: &Args, file: OsString) -> Result<Store> {
+    open(args, file, |options| options.read_only(true))
+}
+
+pub(crate) fn to_change(args: &Args, file: OsString) -> Result<Store> {
+    open(args, file, |options| options.create(false))
+}
+
+pub(crate) fn to_fill(args: &Args, file: OsString) -> Result<Store> {
+    open(args, file, |options| options.create(true))
+}
+
+fn open(
+    args: &Args,
+    file: OsString,
+    how: impl FnOnce(&mut Options) -> &mut Options,
+) -> Result<Store> {
+    let mut options = Options::new();
+    if let Some(wait) = args.span("--wait", "s")? {
+        options.lock_timeout(wait);
+    }
+    Ok(how(&mut options).open(file)?)
+}
+
+/// The bytes of an operand; `-`, or none, stands for standard input.
+pub(crate) fn bytes_or_stdin(operand: Option<OsString>) -> Result<Vec<u8>> {
+    match operand {
+        Some(text) if text != "-" => Ok(text.into_encoded_bytes()),
+        _ => stdin(),
+    }
+}
+
+pub(crate) fn stdin() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = io::stdin().lock().read_to_end(&mut bytes);
+    read.map_err(|error| Failure::Io("failed to read standard input".to_string(), error))?;
+    Ok(bytes)
+}

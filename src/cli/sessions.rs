@@ -1,0 +1,408 @@
+//! `session ls|show|rm|expire`: what an admin and a cron job do, while the app runs.
+//!
+//! Sessions are named by handles. An id is a secret that logs somebody in: it is never shown, and read from standard
+//! input only, since arguments can be seen by every user of a machine.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, IsTerminal};
+use std::time::{Duration, SystemTime};
+
+use shelflife::{
+    Session, SessionHandle, SessionId, SessionOptions, SessionStore, ShelveSessionStore, Value,
+};
+
+use crate::cli::args::{Args, Command, Opt, WAIT};
+use crate::cli::failure::{Failure, Result};
+use crate::cli::output::{Output, say};
+use crate::cli::{open, text};
+
+const USER: Opt = Opt {
+    name: "--user",
+    value: "U",
+    about: "the sessions of this user",
+};
+const IDLE: Opt = Opt {
+    name: "--idle",
+    value: "TIME",
+    about: "those not used for this long: 90s, 30m, 12h, 7d",
+};
+const JSON: Opt = Opt {
+    name: "--json",
+    value: "",
+    about: "as JSON, one object a line",
+};
+const DRY_RUN: Opt = Opt {
+    name: "--dry-run",
+    value: "",
+    about: "change nothing, say what would be",
+};
+
+pub(crate) const LS: Command = Command {
+    name: "session ls",
+    operands: "F",
+    options: &[USER, IDLE, JSON, WAIT],
+    about: "list sessions, the least recently saved first",
+    examples: [
+        "shelflife session ls sessions.shelf --user ann",
+        "shelflife session ls sessions.shelf --idle 12h --json",
+    ],
+    notes: "Handle, user, time of last use, end if it is not used again, remote address.",
+    run: ls,
+};
+
+fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
+    let user = args.text("--user")?.map(str::to_string);
+    let idle = args.span("--idle", "m")?;
+    let file = args.required("F")?;
+    let (store, now) = (to_read(args, file)?, SystemTime::now());
+    each(&store, |session| {
+        let is_wanted = user.is_none() || session.user() == user.as_deref();
+        if !is_wanted || !idle.is_none_or(|idle| is_idle(session, idle, now)) {
+            return Ok(());
+        }
+        if args.has("--json") {
+            return output.line(&text::escape_json(&object(session).to_string()));
+        }
+        let (accessed, expires) = match output.is_terminal {
+            true => (
+                ago(session.accessed(), now),
+                expires_in(session.expires(), now),
+            ),
+            false => (time(session.accessed()), time(session.expires())),
+        };
+        output.row(vec![
+            handle(session),
+            field(session.user()),
+            accessed,
+            expires,
+            field(session.remote_address()),
+        ])
+    })
+}
+
+fn object(session: &Session) -> Value {
+    let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
+    let time = |at: Option<SystemTime>| at.map_or(Value::Null, |at| Value::from(text::time(at)));
+    let members = [
+        ("handle", Value::from(handle(session))),
+        ("user", text(session.user())),
+        ("created", time(session.created())),
+        ("accessed", time(session.accessed())),
+        ("expires", time(session.expires())),
+        ("remote_address", text(session.remote_address())),
+    ];
+    Value::Map(
+        members
+            .into_iter()
+            .map(|(name, value)| (Value::from(name), value))
+            .collect(),
+    )
+}
+
+pub(crate) const SHOW: Command = Command {
+    name: "session show",
+    operands: "F HANDLE",
+    options: &[WAIT],
+    about: "show one session and what is in it",
+    examples: [
+        "shelflife session show sessions.shelf 7f3a91c2e04b",
+        "shelflife session show sessions.shelf 7f3a91c2e04b | grep ^data",
+    ],
+    notes: "",
+    run: show,
+};
+
+fn show(args: &mut Args, output: &mut Output) -> Result<()> {
+    let file = args.required("F")?;
+    let wanted = parse_handle(args)?;
+    let store = to_read(args, file)?;
+    let mut found = false;
+    let searched = each(&store, |session| {
+        if session.handle() != Some(wanted) {
+            return Ok(());
+        }
+        found = true;
+        let mut rows = vec![
+            ("handle".to_string(), handle(session)),
+            ("user".to_string(), field(session.user())),
+            (
+                "remote address".to_string(),
+                field(session.remote_address()),
+            ),
+            ("created".to_string(), time(session.created())),
+            ("accessed".to_string(), time(session.accessed())),
+            ("expires".to_string(), time(session.expires())),
+            ("version".to_string(), session.version().to_string()),
+            (
+                "form tokens".to_string(),
+                session.form_token_count().to_string(),
+            ),
+        ];
+        for key in session.keys() {
+            let value = session.get::<Value>(key)?.unwrap_or(Value::Null);
+            let name = format!("data.{}", text::escape(key.as_bytes()));
+            rows.push((name, text::escape_json(&value.to_string())));
+        }
+        rows.into_iter()
+            .try_for_each(|(name, value)| output.row(vec![name, value]))
+    });
+    // A session that can't be read is no reason to withhold the one that was asked for.
+    if found {
+        Ok(())
+    } else {
+        searched.and(Err(no_such(wanted)))
+    }
+}
+
+pub(crate) const RM: Command = Command {
+    name: "session rm",
+    operands: "F [HANDLE]",
+    options: &[
+        USER,
+        Opt {
+            name: "--cookie",
+            value: "-",
+            about: "the session whose cookie is on standard input",
+        },
+        Opt {
+            name: "--yes",
+            value: "",
+            about: "do not ask before --user",
+        },
+        DRY_RUN,
+        WAIT,
+    ],
+    about: "log out: one session, or all of a user",
+    examples: [
+        "shelflife session rm sessions.shelf 7f3a91c2e04b",
+        "shelflife session rm sessions.shelf --user ann --yes",
+    ],
+    notes: "Exit code 1 if there is no such session.",
+    run: rm,
+};
+
+fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
+    let file = args.required("F")?;
+    let user = args.text("--user")?.map(str::to_string);
+    let cookie = args.text("--cookie")?.map(str::to_string);
+    let by_handle = args.peek().is_some();
+    if usize::from(by_handle) + usize::from(user.is_some()) + usize::from(cookie.is_some()) != 1 {
+        return Err(args.wrong("give one of HANDLE, --user and --cookie"));
+    }
+    if cookie.is_some_and(|cookie| cookie != "-") {
+        return Err(
+            args.wrong("a cookie is a secret: write `--cookie -` and give it on standard input")
+        );
+    }
+    if let Some(user) = user {
+        return rm_user(args, file, &user, output);
+    }
+    if by_handle {
+        let wanted = parse_handle(args)?;
+        if args.has("--dry-run") {
+            return list(&to_read(args, file)?, output, |session| {
+                session.handle() == Some(wanted)
+            });
+        }
+        let deleted = to_change(args, file)?.delete_by_handle(wanted)?;
+        return logged_out(deleted, "", output).unwrap_or_else(|| Err(no_such(wanted)));
+    }
+    let cookie = String::from_utf8_lossy(&open::stdin()?).into_owned();
+    let id: SessionId = cookie.trim().parse()?;
+    if args.has("--dry-run") {
+        return list(&to_read(args, file)?, output, |session| {
+            session.handle() == Some(id.handle())
+        });
+    }
+    let store = to_change(args, file)?;
+    let mut deleted = store.delete_session(&id)?;
+    if !deleted {
+        // Of a store that keeps only the hash of each id, the key is another.
+        let hashed = SessionOptions::new()
+            .hash_ids(true)
+            .with_store(store.into_store());
+        deleted = hashed.delete_session(&id)?;
+    }
+    logged_out(deleted.into(), "", output).unwrap_or_else(|| Err(no_such(id.handle())))
+}
+
+fn rm_user(args: &Args, file: OsString, user: &str, output: &mut Output) -> Result<()> {
+    if args.has("--dry-run") {
+        return list(&to_read(args, file)?, output, |session| {
+            session.user() == Some(user)
+        });
+    }
+    let store = to_change(args, file)?;
+    let of_user = format!(" of {}", text::escape(user.as_bytes()));
+    if !args.has("--yes") {
+        let sessions = count(store.sessions_of(user)?.len());
+        confirm(args, &format!("log out {sessions}{of_user}?"))?;
+    }
+    let deleted = store.delete_user_sessions(user)?;
+    logged_out(deleted, &of_user, output)
+        .unwrap_or_else(|| Err(Failure::No(format!("no session{of_user}"))))
+}
+
+/// `None` if that was nobody.
+fn logged_out(deleted: usize, of_user: &str, output: &Output) -> Option<Result<()>> {
+    output.note(&format!("logged out {}{of_user}", count(deleted)));
+    (deleted > 0).then_some(Ok(()))
+}
+
+fn confirm(args: &Args, question: &str) -> Result<()> {
+    if !io::stdin().is_terminal() {
+        return Err(args.wrong("this ends many sessions: add --yes"));
+    }
+    say(&format!("{question} [y/N]"));
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| Failure::Io("failed to read the answer".to_string(), error))?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::No("nothing was changed".to_string())),
+    }
+}
+
+pub(crate) const EXPIRE: Command = Command {
+    name: "session expire",
+    operands: "F",
+    options: &[IDLE, DRY_RUN, JSON, WAIT],
+    about: "delete the sessions that were not used for a while",
+    examples: [
+        "shelflife session expire sessions.shelf --idle 30m",
+        "*/15 * * * * shelflife session expire --idle 30m /var/lib/app/sessions.shelf",
+    ],
+    notes: "For cron, while the app runs: says nothing but at a terminal or with --json. Without --idle, those whose\n\
+            own end has come, which are absent for every reader by then.",
+    run: expire,
+};
+
+fn expire(args: &mut Args, output: &mut Output) -> Result<()> {
+    let idle = args.span("--idle", "m")?.unwrap_or(Duration::MAX);
+    let file = args.required("F")?;
+    let is_dry = args.has("--dry-run");
+    let (deleted, remaining) = if is_dry {
+        let (mut old, mut others, now) = (0, 0, SystemTime::now());
+        each(&to_read(args, file)?, |session| {
+            match is_idle(session, idle, now) {
+                true => old += 1,
+                false => others += 1,
+            }
+            Ok(())
+        })?;
+        (old, others)
+    } else {
+        to_change(args, file)?.delete_old_sessions(idle)?
+    };
+    if args.has("--json") {
+        let members = [("deleted", deleted), ("remaining", remaining)];
+        let member = |(name, count): (&str, usize)| (Value::from(name), Value::from(count as u64));
+        return output.line(&Value::Map(members.into_iter().map(member).collect()).to_string());
+    }
+    let counts = format!(
+        "expire{} {}, {} remain",
+        if is_dry { "" } else { "d" },
+        text::count(deleted as u64),
+        text::count(remaining as u64)
+    );
+    match is_dry {
+        true => output.line(&format!("would {counts}")),
+        false => {
+            output.note(&counts);
+            Ok(())
+        }
+    }
+}
+
+fn to_read(args: &Args, file: OsString) -> Result<ShelveSessionStore> {
+    Ok(ShelveSessionStore::from(open::to_read(args, file)?))
+}
+
+fn to_change(args: &Args, file: OsString) -> Result<ShelveSessionStore> {
+    Ok(ShelveSessionStore::from(open::to_change(args, file)?))
+}
+
+/// Visits every session. One that can't be read does not hide the others, and is not passed over in silence either.
+fn each(store: &ShelveSessionStore, mut visit: impl FnMut(&Session) -> Result<()>) -> Result<()> {
+    let mut unreadable = None;
+    for session in store.iter_sessions() {
+        match session {
+            Ok(session) => visit(&session)?,
+            Err(error) => {
+                unreadable.get_or_insert(error);
+            }
+        }
+    }
+    unreadable.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// What would be deleted: the handles.
+fn list(
+    store: &ShelveSessionStore,
+    output: &mut Output,
+    is_meant: impl Fn(&Session) -> bool,
+) -> Result<()> {
+    let mut found = false;
+    each(store, |session| {
+        if !is_meant(session) {
+            return Ok(());
+        }
+        found = true;
+        output.row(vec![handle(session), field(session.user())])
+    })?;
+    if found {
+        Ok(())
+    } else {
+        Err(Failure::No("no such session".to_string()))
+    }
+}
+
+fn parse_handle(args: &mut Args) -> Result<SessionHandle> {
+    let typed = args.required("HANDLE")?;
+    // Not repeated in the error: it may be a cookie, pasted in the wrong place.
+    Ok(typed.to_string_lossy().parse()?)
+}
+
+fn no_such(handle: SessionHandle) -> Failure {
+    Failure::No(format!("no such session: {handle}"))
+}
+
+fn count(sessions: usize) -> String {
+    let plural = if sessions == 1 { "" } else { "s" };
+    format!("{} session{plural}", text::count(sessions as u64))
+}
+
+fn is_idle(session: &Session, idle: Duration, now: SystemTime) -> bool {
+    let since = session
+        .accessed()
+        .map(|at| now.duration_since(at).unwrap_or_default());
+    since.is_some_and(|since| since >= idle)
+}
+
+fn handle(session: &Session) -> String {
+    session
+        .handle()
+        .map_or("-".to_string(), |handle| handle.to_string())
+}
+
+fn field(text: Option<&str>) -> String {
+    text.map_or("-".to_string(), |text| text::escape(text.as_bytes()))
+}
+
+fn time(at: Option<SystemTime>) -> String {
+    at.map_or("-".to_string(), text::time)
+}
+
+fn ago(at: Option<SystemTime>, now: SystemTime) -> String {
+    let since = at
+        .and_then(|at| now.duration_since(at).ok())
+        .unwrap_or_default();
+    format!("{} ago", text::span(since))
+}
+
+fn expires_in(at: Option<SystemTime>, now: SystemTime) -> String {
+    let left = at.map(|at| at.duration_since(now).unwrap_or_default());
+    left.map_or("no end".to_string(), |left| {
+        format!("expires in {}", text::span(left))
+    })
+}

@@ -1,0 +1,256 @@
+//! What an admin and a cron job do with sessions; and what people at a terminal see that programs do not.
+
+use super::*;
+
+#[test]
+fn sessions_are_browsed_by_handle_while_the_app_has_them_open() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let login = |user: &str| {
+        let mut session = Session::new();
+        session.set_user(Some(user));
+        session.set_remote_address(Some("10.0.0.7"));
+        session.insert("cart", &vec!["tea"]).unwrap();
+        let _ = app.save_session(&mut session).unwrap();
+        session
+    };
+    let (ann, bob, ann_too) = (login("ann"), login("bob\x1b[2J\t!"), login("ann"));
+    let handle = |session: &Session| session.handle().unwrap().to_string();
+    let ids: Vec<String> = [&ann, &bob, &ann_too]
+        .map(|session| session.id().unwrap().as_str().to_string())
+        .into();
+
+    let listed = shell.run("session ls s.shelf").ok();
+    let rows: Vec<Vec<&str>> = listed
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    assert_eq!(
+        rows.iter().map(|row| row[0]).collect::<Vec<_>>(),
+        [&ann, &bob, &ann_too].map(handle)
+    );
+    assert_eq!(
+        (rows[0][1], rows[1][1], rows[0][3], rows[0][4]),
+        ("ann", "bob\\x1b[2J\\t!", "-", "10.0.0.7")
+    );
+    assert_eq!(
+        shell
+            .run("session ls s.shelf --user ann")
+            .ok()
+            .lines()
+            .count(),
+        2
+    );
+    assert_eq!(shell.run("session ls s.shelf --idle 1h").ok(), "");
+    let json = shell.run("session ls s.shelf --json").ok();
+    let first: shelflife::Value = json.lines().next().unwrap().parse().unwrap();
+    assert_eq!(
+        (first.get("handle"), first.get("user")),
+        (Some(&handle(&ann).as_str().into()), Some(&"ann".into()))
+    );
+
+    let shown = shell
+        .run(&format!("session show s.shelf {}", handle(&bob)))
+        .ok();
+    for row in [
+        "user\tbob\\x1b[2J\\t!\n",
+        "remote address\t10.0.0.7\n",
+        "form tokens\t0\n",
+        "data.cart\t[\"tea\"]\n",
+    ] {
+        assert!(shown.contains(row), "{row:?} is not in {shown}");
+    }
+    assert_eq!(
+        shell.run("session show s.shelf 000000000000").failed(1),
+        "shelflife: no such session: 000000000000\n"
+    );
+    for id in &ids {
+        assert!(
+            ![&listed, &json, &shown]
+                .iter()
+                .any(|text| text.contains(id.as_str())),
+            "an id is shown"
+        );
+    }
+
+    assert_eq!(
+        shell
+            .run(&format!("session rm s.shelf {}", handle(&bob)))
+            .ok(),
+        ""
+    );
+    assert!(
+        !app.has_session(bob.id().unwrap()).unwrap(),
+        "the app sees it at once"
+    );
+    assert_eq!(
+        shell
+            .run(&format!("session rm s.shelf {}", handle(&bob)))
+            .failed(1),
+        format!("shelflife: no such session: {}\n", handle(&bob))
+    );
+    assert_eq!(
+        shell
+            .pipe(
+                format!("{}\n", ids[0]).as_bytes(),
+                "session rm s.shelf --cookie -"
+            )
+            .ok(),
+        ""
+    );
+    assert!(!app.has_session(ann.id().unwrap()).unwrap());
+    // Nobody is asked, since nobody is there.
+    let said = shell.run("session rm s.shelf --user ann").failed(2);
+    assert!(
+        said.starts_with("shelflife: this ends many sessions: add --yes; usage: "),
+        "{said}"
+    );
+    assert!(app.has_session(ann_too.id().unwrap()).unwrap());
+    assert_eq!(shell.run("session rm s.shelf --user ann --yes").ok(), "");
+    assert_eq!(
+        shell.run("session rm s.shelf --user ann --yes").failed(1),
+        "shelflife: no session of ann\n"
+    );
+    assert_eq!(shell.run("session ls s.shelf").ok(), "");
+}
+
+/// A terminal, its user and what they see, with all of it on standard output.
+const TERMINAL: &str = "import os, pty, sys\n\
+    pid, fd = pty.fork()\n\
+    if pid == 0: os.execvp('sh', ['sh', '-c', sys.argv[1]])\n\
+    seen = b''\n\
+    while True:\n    \
+        try: part = os.read(fd, 4096)\n    \
+        except OSError: break\n    \
+        if not part: break\n    \
+        seen += part\n    \
+        if seen.endswith(b'[y/N]\\r\\n'): os.write(fd, sys.argv[2].encode() + b'\\n')\n\
+    sys.stdout.write(seen.decode().replace('\\r\\n', '\\n'))\n\
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
+
+#[test]
+fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
+    let shell = Shell::new();
+    let sessions = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    for _ in 0..2 {
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        let _ = sessions.save_session(&mut session).unwrap();
+    }
+    let at_terminal = |script: &str, answer: &str| {
+        let mut command = Command::new("python3");
+        command.args(["-c", TERMINAL, script, answer]).env("B", BIN);
+        shell.finish(b"", &mut command)
+    };
+    if Command::new("python3").arg("--version").output().is_err() {
+        writeln!(
+            std::io::stdout(),
+            "SKIP people_get_tables_and_notes_and_are_asked_before_many_sessions_end: no python3"
+        )
+        .unwrap();
+        return;
+    }
+    assert_eq!(
+        at_terminal("$B set n.shelf tea green", "").ok(),
+        "stored 6 B\n"
+    );
+    shell
+        .pipe(b"\x1b[31mred", "set n.shelf longer - --raw")
+        .ok();
+    assert_eq!(
+        at_terminal("$B get n.shelf longer", "").ok(),
+        "\\x1b[31mred\n"
+    );
+    let listed = at_terminal("$B ls n.shelf --long", "").ok();
+    let columns: Vec<usize> = listed
+        .lines()
+        .map(|line| line.find(" B  20").unwrap())
+        .collect();
+    assert_eq!(columns[0], columns[1], "{listed}");
+    assert_eq!(
+        at_terminal("$B rm n.shelf tea longer", "").ok(),
+        "removed 2\n"
+    );
+    assert!(
+        at_terminal("$B compact n.shelf", "")
+            .ok()
+            .contains(" KiB -> 8.")
+    );
+    let listed = at_terminal("$B session ls s.shelf", "").ok();
+    assert!(
+        listed
+            .lines()
+            .all(|line| line.contains("  ann  ") && line.ends_with(" ago  no end  -")),
+        "{listed}"
+    );
+    assert_eq!(
+        at_terminal("$B session expire s.shelf --idle 30m", "").ok(),
+        "expired 0, 2 remain\n"
+    );
+
+    let refused = at_terminal("$B session rm s.shelf --user ann", "n");
+    let asked = "log out 2 sessions of ann? [y/N]\n";
+    assert_eq!(
+        (refused.code, refused.out),
+        (1, format!("{asked}n\nshelflife: nothing was changed\n"))
+    );
+    assert_eq!(sessions.iter_sessions().count(), 2);
+    assert_eq!(
+        at_terminal("$B session rm s.shelf --user ann", "y").ok(),
+        format!("{asked}y\nlogged out 2 sessions of ann\n")
+    );
+    assert_eq!(sessions.iter_sessions().count(), 0);
+}
+
+#[test]
+fn a_cookie_in_the_wrong_place_is_not_repeated() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let _ = app.save_session(&mut session).unwrap();
+    let id = session.id().unwrap().as_str();
+    for ran in [
+        shell.run(&format!("session rm s.shelf --cookie {id}")),
+        shell.run(&format!("session rm s.shelf {id}")),
+        shell.run(&format!("session show s.shelf {id}")),
+        shell.pipe(format!("{id}x").as_bytes(), "session rm s.shelf --cookie -"),
+    ] {
+        let said = ran.failed(2);
+        assert!(
+            said.starts_with("shelflife: ") && !said.contains(id),
+            "{said}"
+        );
+    }
+    assert!(app.has_session(session.id().unwrap()).unwrap());
+}
+
+#[test]
+fn expire_is_silent_for_cron_and_counts_on_request() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    for user in ["ann", "bob", "eve"] {
+        let mut session = Session::new();
+        session.set_user(Some(user));
+        let _ = app.save_session(&mut session).unwrap();
+    }
+    assert_eq!(shell.run("session expire s.shelf --idle 30m").ok(), "");
+    assert_eq!(
+        shell.run("session expire s.shelf --idle 30m --json").ok(),
+        "{\"deleted\":0,\"remaining\":3}\n"
+    );
+    assert_eq!(
+        shell.run("session expire s.shelf --idle 0 --dry-run").ok(),
+        "would expire 3, 0 remain\n"
+    );
+    assert_eq!(app.iter_sessions().count(), 3);
+    assert_eq!(
+        shell.run("session expire --idle 0 s.shelf --json").ok(),
+        "{\"deleted\":3,\"remaining\":0}\n"
+    );
+    assert_eq!(app.iter_sessions().count(), 0);
+    assert_eq!(
+        shell.run("session expire s.shelf --json").ok(),
+        "{\"deleted\":0,\"remaining\":0}\n"
+    );
+}

@@ -1,0 +1,132 @@
+//! The power is cut at every step of every workload: every image that it can leave opens to what was acknowledged, and
+//! goes on from there.
+
+use crate::proof::Counts;
+use crate::proof::cases;
+use crate::proof::power::{Case, EVERY, Plan};
+use crate::proof::workload::{EXCLUSIVE_OS, PATH, SHARED, SHARED_OS};
+use shelflife::sim::{FailedSync, SimDisk};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The first seed. Each names one run of each workload.
+fn seed() -> u64 {
+    let seed = std::env::var("SHELF_CRASH_SEED").ok();
+    seed.and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}
+
+fn survives(test: &str, case: &Case, plan: Plan) {
+    let (mut counts, start) = (Counts::default(), Instant::now());
+    let seeds = match std::env::var_os("SHELF_SOAK") {
+        Some(_) => 50,
+        None => 1,
+    };
+    for seed in seed()..seed() + seeds {
+        if let Err(error) = case.run(seed, plan, &mut counts) {
+            panic!("{error}\nrepeat with SHELF_CRASH_SEED={seed} cargo test --test it {test}");
+        }
+    }
+    let name = case.name;
+    let _ = writeln!(
+        std::io::stdout(),
+        "METRIC crash.{name}.images={} crash.{name}.double={} crash.{name}.triple={} seed={} secs={:.1}",
+        counts.images,
+        counts.doubles,
+        counts.triples,
+        seed(),
+        start.elapsed().as_secs_f64()
+    );
+}
+
+/// One test for each workload, so that they run side by side.
+macro_rules! every_image {
+    ($($name:ident: $case:expr;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                survives(stringify!($name), &$case, EVERY);
+            }
+        )*
+    };
+}
+
+every_image! {
+    a_store_cut_off_while_it_is_created_opens_as_empty: cases::creation();
+    what_was_acknowledged_survives_shared: cases::shared();
+    what_was_acknowledged_survives_exclusive: cases::exclusive();
+    what_was_synced_survives_shared: cases::shared_os();
+    what_was_synced_survives_exclusive: cases::exclusive_os();
+    what_was_synced_of_long_records_survives: cases::long_os();
+    each_step_of_a_compaction_keeps_everything: cases::compaction();
+    each_step_of_an_exclusive_compaction_keeps_everything: cases::exclusive_compaction();
+    each_step_of_a_compaction_of_unsynced_records_keeps_what_was_synced: cases::compaction_os();
+    what_was_cleared_stays_cleared: cases::clearing();
+    what_was_expired_stays_expired: cases::expiry();
+    two_processes_survive: cases::two_processes();
+    a_write_after_somebody_elses_rename_survives: cases::killed_between_rename_and_directory_sync();
+    what_a_killed_process_left_does_no_harm: cases::killed();
+    what_a_failed_append_left_never_comes_back: cases::failed_appends();
+    a_repair_survives: cases::repairs();
+    what_is_closed_is_synced_shared: cases::reopening(SHARED_OS);
+    what_is_closed_is_synced_exclusive: cases::reopening(EXCLUSIVE_OS);
+    a_failed_sync_that_keeps_pages_loses_nothing: cases::failed_sync(FailedSync::KeepClean);
+    a_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync(FailedSync::Revert);
+    an_exclusive_failed_sync_that_keeps_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::KeepClean);
+    an_exclusive_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::Revert);
+}
+
+/// What is below the watermark was acknowledged: it is damaged, never torn. Only the last record of a log that was not
+/// closed may be either.
+#[test]
+fn rot_below_the_watermark_is_never_taken_for_a_crash() {
+    let start = Instant::now();
+    let (mut as_damage, mut as_torn_above) = (0, 0);
+    for closed in [false, true] {
+        let sim = SimDisk::new(seed());
+        let process = sim.process();
+        let store = SHARED
+            .options(Arc::new(process.clone()))
+            .open(PATH)
+            .unwrap();
+        let mut durable = 0;
+        for number in 0..8_u8 {
+            durable = store.stats().unwrap().file_bytes;
+            store.insert([number], [number; 20]).unwrap();
+        }
+        if closed {
+            durable = store.stats().unwrap().file_bytes;
+            store.close().unwrap();
+        } else {
+            sim.kill(process.id());
+        }
+        let bytes = sim.read(PATH).unwrap();
+        for at in 8192..bytes.len() {
+            for bit in 0..8 {
+                let mut rotten = bytes.clone();
+                rotten[at] ^= 1 << bit;
+                let sim = SimDisk::new(seed());
+                sim.write(PATH, &rotten).unwrap();
+                let opened = SHARED.options(sim.disk()).open(PATH);
+                let is_damage = match &opened {
+                    Ok(store) => !store.recovery().damage.is_empty(),
+                    Err(error) => error.is_corrupt(),
+                };
+                let is_torn = opened.is_ok_and(|store| !store.recovery().torn_tails.is_empty());
+                let below = (at as u64) < durable;
+                assert!(
+                    is_damage && below || is_torn && !below,
+                    "closed {closed}, byte {at} bit {bit}: damage {is_damage}, torn {is_torn}"
+                );
+                as_damage += u32::from(is_damage);
+                as_torn_above += u32::from(is_torn);
+            }
+        }
+    }
+    let _ = writeln!(
+        std::io::stdout(),
+        "METRIC crash.rot_as_rot={as_damage} crash.rot_as_crash_below=0 crash.rot_as_uncertain_above={as_torn_above} seed={} secs={:.1}",
+        seed(),
+        start.elapsed().as_secs_f64()
+    );
+}

@@ -1,0 +1,518 @@
+//! The demo, visited over real sockets by a small browser with a cookie jar.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A running `shelflife demo`; killed without warning when dropped.
+struct Demo {
+    child: Child,
+    port: u16,
+    said: String,
+}
+
+impl Demo {
+    fn start(file: &Path) -> Demo {
+        Demo::start_with(
+            Command::new(env!("CARGO_BIN_EXE_shelflife"))
+                .arg("demo")
+                .arg(file)
+                .args(["--port", "0"]),
+        )
+    }
+
+    fn start_with(command: &mut Command) -> Demo {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut said)
+            .unwrap();
+        let port = said
+            .strip_prefix("http://127.0.0.1:")
+            .and_then(|rest| rest.split('/').next());
+        let port = port
+            .and_then(|port| port.parse().ok())
+            .unwrap_or_else(|| panic!("it said {said:?}"));
+        Demo { child, port, said }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        stream
+    }
+
+    /// Sends bytes as they are and returns all that comes back until the demo closes the connection.
+    fn raw(&self, request: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        let mut answer = Vec::new();
+        // A refused request's leftover makes the kernel reset the connection behind the answer.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8(answer).unwrap()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Keeps cookies as browsers do: by host and not by port, until they are taken back.
+#[derive(Default)]
+struct Browser {
+    cookies: BTreeMap<String, String>,
+    /// The last `Set-Cookie`, whole.
+    set_cookie: Option<String>,
+    status: u16,
+}
+
+impl Browser {
+    fn get(&mut self, demo: &Demo, path: &str) -> String {
+        self.visit(demo, "GET", path, "")
+    }
+
+    fn login(&mut self, demo: &Demo, name: &str) -> String {
+        self.visit(demo, "POST", "/login", &format!("name={name}"))
+    }
+
+    fn visit(&mut self, demo: &Demo, method: &str, path: &str, body: &str) -> String {
+        let jar: Vec<String> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let cookie = if jar.is_empty() {
+            String::new()
+        } else {
+            format!("Cookie: {}\r\n", jar.join("; "))
+        };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookie}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = demo.raw(request.as_bytes());
+        let (head, page) = answer
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("{method} {path}: {answer:?}"));
+        self.status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        self.set_cookie = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Set-Cookie: "))
+            .map(str::to_string);
+        if let Some(set) = &self.set_cookie {
+            let (pair, attributes) = set.split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            if attributes.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_string(), value.to_string());
+            }
+        }
+        page.to_string()
+    }
+
+    /// A line of `/check` or `/check_token`.
+    fn checked(&mut self, demo: &Demo, label: &str) -> String {
+        let page = self.get(demo, "/check");
+        let mut lines = page.lines().filter_map(|line| line.split_once(": "));
+        lines
+            .find(|(name, _)| *name == label)
+            .unwrap_or_else(|| panic!("no {label} in {page}"))
+            .1
+            .to_string()
+    }
+}
+
+fn shelflife(arguments: &[&str], file: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shelflife"));
+    for argument in arguments {
+        match *argument {
+            "F" => command.arg(file),
+            word => command.arg(word),
+        };
+    }
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+macro_rules! says {
+    ($page:expr, $text:expr) => {
+        let page: String = $page;
+        assert!(page.contains($text), "{:?} is not in {page}", $text);
+    };
+}
+
+#[test]
+fn a_login_survives_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sessions.shelf");
+    let mut browser = Browser::default();
+    let demo = Demo::start(&file);
+    says!(browser.login(&demo, "Ann"), "Welcome! Ann");
+    says!(browser.get(&demo, "/counter"), "Counter: 1");
+    drop(demo);
+    let demo = Demo::start(&file);
+    says!(browser.get(&demo, "/"), "Ann");
+    says!(browser.get(&demo, "/counter"), "Counter: 2");
+    assert_eq!(
+        browser.set_cookie, None,
+        "the visitor has its cookie already"
+    );
+}
+
+#[test]
+fn a_visitor_without_anything_worth_keeping_gets_no_cookie_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sessions.shelf");
+    let demo = Demo::start(&file);
+    let size_bytes = || std::fs::metadata(&file).unwrap().len();
+    let before = size_bytes();
+    let mut browser = Browser::default();
+    says!(browser.get(&demo, "/"), "Not logged in");
+    for path in [
+        "/",
+        "/login",
+        "/check",
+        "/check_token",
+        "/logout",
+        "/nowhere",
+    ] {
+        browser.get(&demo, path);
+        assert_eq!(browser.set_cookie, None, "{path}");
+    }
+    assert_eq!(size_bytes(), before);
+    let check = browser.get(&demo, "/check");
+    let lines: Vec<&str> = check.lines().take(6).collect();
+    let none = [
+        "session_id: None",
+        "user: None",
+        "counter: N/A",
+        "has_info: False",
+        "form_tokens_count: 0",
+        "has_form_tokens: False",
+    ];
+    assert_eq!(lines, none);
+}
+
+#[test]
+fn the_cookie_is_out_of_reach_of_scripts_and_of_other_sites() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let mut browser = Browser::default();
+    browser.login(&demo, "Ann");
+    let id = browser.checked(&demo, "session_id");
+    assert_eq!(id.len(), 22);
+    browser.login(&demo, "Ann");
+    let set = browser.set_cookie.clone().unwrap();
+    let (pair, attributes) = set.split_once("; ").unwrap();
+    assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
+    assert_eq!(
+        pair.split_once('=').unwrap().1,
+        browser.checked(&demo, "session_id")
+    );
+}
+
+#[test]
+fn session3s_own_checks_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sessions.shelf");
+    let demo = Demo::start(&file);
+    let mut browser = Browser::default();
+    says!(browser.get(&demo, "/"), "Not logged in");
+    says!(browser.login(&demo, "TestUser"), "TestUser");
+    assert!(browser.set_cookie.is_some());
+    says!(browser.get(&demo, "/"), "TestUser");
+    says!(browser.get(&demo, "/counter"), "Counter: 1");
+    says!(browser.get(&demo, "/counter"), "Counter: 2");
+    let check = browser.get(&demo, "/check");
+    for line in [
+        "user: TestUser",
+        "session_id: ",
+        "counter: 2",
+        "has_info: TestUser",
+        "form_tokens_count: 0",
+        "has_form_tokens: False",
+        "Access time: ",
+    ] {
+        assert!(check.contains(line), "{line:?} is not in {check}");
+    }
+    browser.get(&demo, "/logout");
+    assert_eq!(browser.status, 200);
+    assert_eq!(shelflife(&["session", "ls", "F"], &file), "");
+
+    browser.login(&demo, "TokenUser");
+    says!(browser.get(&demo, "/create_token"), "Token created: ");
+    says!(browser.get(&demo, "/check_token"), "has_form_tokens: True");
+    assert_eq!(browser.checked(&demo, "form_tokens_count"), "1");
+
+    let mut other = Browser::default();
+    other.login(&demo, "DeleteTest");
+    says!(
+        other.get(&demo, "/delete_old?minutes=10"),
+        "Deleted: 0, Remaining: 2"
+    );
+    says!(
+        other.get(&demo, "/delete_old?minutes=0"),
+        "Deleted: 2, Remaining: 0"
+    );
+
+    let mut recovered = Browser::default();
+    recovered.login(&demo, "RecoveryTest");
+    let old = recovered.checked(&demo, "session_id");
+    recovered.get(&demo, "/delete_old");
+    recovered.login(&demo, "RecoveryTest");
+    assert_ne!(recovered.checked(&demo, "session_id"), old);
+    assert_eq!(recovered.checked(&demo, "user"), "RecoveryTest");
+}
+
+#[test]
+fn two_demos_on_one_file_see_the_same_sessions() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sessions.shelf");
+    let (one, two) = (Demo::start(&file), Demo::start(&file));
+    let mut browser = Browser::default();
+    browser.login(&one, "Ann");
+    says!(browser.get(&two, "/"), "Ann");
+    says!(browser.get(&two, "/counter"), "Counter: 1");
+    says!(browser.get(&one, "/counter"), "Counter: 2");
+    browser.get(&two, "/logout");
+    says!(browser.get(&one, "/"), "Not logged in");
+}
+
+#[test]
+fn overlapping_requests_lose_no_count() {
+    const VISITS: usize = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sessions.shelf");
+    let demos = [Demo::start(&file), Demo::start(&file)];
+    let mut browser = Browser::default();
+    browser.login(&demos[0], "Ann");
+    let (name, id) = browser.cookies.first_key_value().unwrap();
+    // All at once down each connection, so that the demos have no pause between two of them.
+    let visit = format!("GET /counter HTTP/1.1\r\nCookie: {name}={id}\r\n\r\n");
+    let visits =
+        visit.repeat(VISITS - 1) + &visit.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    std::thread::scope(|scope| {
+        for tab in 0..8 {
+            let (demo, visits) = (&demos[tab % 2], &visits);
+            scope.spawn(move || {
+                let answers = demo.raw(visits.as_bytes());
+                assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), VISITS);
+            });
+        }
+    });
+    assert_eq!(
+        browser.checked(&demos[1], "counter"),
+        (8 * VISITS).to_string()
+    );
+}
+
+#[test]
+fn a_session_deleted_from_outside_ends_the_login_without_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sessions.shelf");
+    let demo = Demo::start(&file);
+    let mut browser = Browser::default();
+    browser.login(&demo, "Ann");
+    let listed = shelflife(&["session", "ls", "F"], &file);
+    let handle = listed.split('\t').next().unwrap();
+    says!(browser.get(&demo, "/"), handle);
+    shelflife(&["session", "rm", "F", handle], &file);
+    let stale = browser.cookies.clone();
+    says!(browser.get(&demo, "/"), "Not logged in");
+    assert_eq!(browser.status, 200);
+    assert!(browser.cookies.is_empty(), "the dead cookie is taken back");
+    // A tab that comes late with the dead cookie starts anew; it does not bring the login back.
+    let mut late = Browser {
+        cookies: stale.clone(),
+        ..Browser::default()
+    };
+    says!(late.get(&demo, "/counter"), "Counter: 1");
+    assert_eq!(late.checked(&demo, "user"), "None");
+    assert_ne!(late.cookies, stale);
+}
+
+#[test]
+fn login_draws_a_new_id_and_the_old_one_is_dead() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let mut browser = Browser::default();
+    says!(browser.get(&demo, "/counter"), "Counter: 1");
+    let anonymous = browser.cookies.clone();
+    assert!(!anonymous.is_empty(), "a counter is worth keeping");
+    browser.login(&demo, "Ann");
+    assert_ne!(browser.cookies, anonymous);
+    let mut attacker = Browser {
+        cookies: anonymous,
+        ..Browser::default()
+    };
+    says!(attacker.get(&demo, "/"), "Not logged in");
+}
+
+#[test]
+fn forms_are_decoded_and_names_cannot_become_markup() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let mut browser = Browser::default();
+    says!(
+        browser.login(&demo, "Zo%C3%AB+%3Cb%3E%26"),
+        "Welcome! Zoë &lt;b&gt;&amp;"
+    );
+    let page = browser.get(&demo, "/");
+    assert!(
+        page.contains("Zoë &lt;b&gt;&amp;") && !page.contains("<b>"),
+        "{page}"
+    );
+    // What is plain text cannot be forged by a name that brings its own lines.
+    browser.login(&demo, "Eve%0Ahas_info:+nothing");
+    assert_eq!(
+        browser.get(&demo, "/check").matches("\nhas_info: ").count(),
+        1
+    );
+    // No name, no login.
+    let mut other = Browser::default();
+    says!(other.login(&demo, ""), "<form");
+    assert_eq!(other.set_cookie, None);
+}
+
+#[test]
+fn one_connection_carries_many_requests() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let mut stream = BufReader::new(demo.connect());
+    // Two at once: the second waits in the buffer while the first is answered.
+    stream
+        .get_mut()
+        .write_all(b"GET / HTTP/1.1\r\n\r\nHEAD / HTTP/1.1\r\n\r\n")
+        .unwrap();
+    let mut lengths = Vec::new();
+    for is_head in [false, true, false] {
+        if !is_head && !lengths.is_empty() {
+            stream
+                .get_mut()
+                .write_all(b"GET / HTTP/1.1\r\n\r\n")
+                .unwrap();
+        }
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            if let Some(value) = line.strip_prefix("Content-Length: ") {
+                length = value.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; if is_head { 0 } else { length }];
+        stream.read_exact(&mut body).unwrap();
+        lengths.push(length);
+    }
+    assert_eq!(lengths, [lengths[0]; 3]);
+}
+
+#[test]
+fn silent_connections_do_not_keep_others_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let silent: Vec<TcpStream> = (0..40).map(|_| demo.connect()).collect();
+    says!(Browser::default().get(&demo, "/"), "Not logged in");
+    drop(silent);
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_the_demo_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let endless = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &[b'x'; 20_000]].concat();
+    let long = endless[..16_500]
+        .iter()
+        .chain(b"\r\n\r\n")
+        .copied()
+        .collect::<Vec<u8>>();
+    for (request, status) in [
+        (b"\x16\x03\x01\r\n\r\n".as_slice(), "400"),
+        (b"GET /\r\n\r\n", "400"),
+        (b"GET / HTTP/9\r\n\r\n", "505"),
+        (&endless, "431"),
+        (&long, "431"),
+        (
+            b"POST /login HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+            "413",
+        ),
+        (
+            b"POST /login HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n",
+            "400",
+        ),
+        (
+            b"POST /login HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "501",
+        ),
+        (b"PUT / HTTP/1.1\r\nConnection: close\r\n\r\n", "405"),
+        (b"GET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n", "404"),
+        (
+            b"GET /delete_old?minutes=x HTTP/1.1\r\nConnection: close\r\n\r\n",
+            "400",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nCookie: session=../../etc/passwd\r\nConnection: close\r\n\r\n",
+            "200",
+        ),
+    ] {
+        let answer = demo.raw(request);
+        let request = String::from_utf8_lossy(&request[..request.len().min(60)]);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request:?}: {answer:?}"
+        );
+    }
+    drop(demo.connect());
+    says!(Browser::default().get(&demo, "/"), "Not logged in");
+}
+
+#[test]
+fn the_next_free_port_is_taken_when_8080_is_not_free() {
+    let dir = tempfile::tempdir().unwrap();
+    // Held by this test, or by somebody else: either way it is not free.
+    let held = TcpListener::bind(("127.0.0.1", 8080));
+    let demo = Demo::start_with(
+        Command::new(env!("CARGO_BIN_EXE_shelflife"))
+            .arg("demo")
+            .current_dir(dir.path()),
+    );
+    assert!((8081..8180).contains(&demo.port), "{}", demo.said);
+    assert!(demo.said.contains("demo.shelf"), "{}", demo.said);
+    assert!(dir.path().join("demo.shelf").exists());
+    drop(held);
+    let taken = Command::new(env!("CARGO_BIN_EXE_shelflife"))
+        .args(["demo", "--port", &demo.port.to_string()])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(taken.status.code(), Some(5));
+    let said = String::from_utf8(taken.stderr).unwrap();
+    assert!(
+        said.starts_with(&format!(
+            "shelflife: failed to listen on port {}: ",
+            demo.port
+        )),
+        "{said}"
+    );
+}

@@ -1,0 +1,30 @@
+//! Proof that the store keeps what it acknowledged, whatever the power and the system calls do: workloads on a
+//! simulated machine, an oracle that judges what is left, and suites that put the two together.
+//!
+//! Self-contained, and only a user of the public face, so that the unit tests can run the same suites over an engine
+//! that they have sabotaged.
+
+pub(crate) mod cases;
+pub(crate) mod errors;
+pub(crate) mod oracle;
+pub(crate) mod power;
+pub(crate) mod workload;
+
+/// How many cases a suite has been through, and what they were.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Distinct images that power cuts left.
+    pub(crate) images: u64,
+    /// Images of a power cut during the recovery from another.
+    pub(crate) doubles: u64,
+    /// Images of a power cut during the recovery from that.
+    pub(crate) triples: u64,
+    /// Runs with a fault.
+    pub(crate) runs: u64,
+}
+
+impl Counts {
+    pub(crate) fn cases(&self) -> u64 {
+        self.images + self.doubles + self.triples + self.runs
+    }
+}

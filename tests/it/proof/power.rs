@@ -1,0 +1,235 @@
+//! The power is cut at every step of a workload; what is left opens, is repaired, and is cut off again meanwhile.
+
+use super::Counts;
+use super::oracle::{Cause, Found, Moment};
+use super::workload::{Do, Mode, PATH, Play, keys, read_all};
+use shelflife::sim::{FailedSync, Fault, PowerCut, SimDisk};
+use shelflife::{Disk, Durability};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A workload whose power is cut.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) mode: Mode,
+    /// What is done before the first cut.
+    pub(crate) before: Vec<(usize, Do)>,
+    pub(crate) script: Vec<(usize, Do)>,
+    /// How many calls may fail, because of faults in the script.
+    pub(crate) failures: usize,
+    pub(crate) failed_sync: FailedSync,
+}
+
+/// How much of it is tried.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    /// This many images, drawn from all; `None`: every one.
+    pub(crate) images: Option<usize>,
+    /// Power cuts during the recovery from each image.
+    pub(crate) doubles: usize,
+    /// One in so many of those is cut off a third time.
+    pub(crate) triples: u64,
+    pub(crate) samples: usize,
+}
+
+pub(crate) const EVERY: Plan = Plan {
+    images: None,
+    doubles: 1,
+    triples: 16,
+    samples: 500,
+};
+
+impl Case {
+    /// Cuts the power at every step.
+    ///
+    /// # Errors
+    /// What broke the oracle, and where.
+    pub(crate) fn run(&self, seed: u64, plan: Plan, counts: &mut Counts) -> Result<(), String> {
+        self.run_with(seed, plan, None, counts)
+    }
+
+    /// With one more fault, from the first step on.
+    pub(crate) fn run_with(
+        &self,
+        seed: u64,
+        plan: Plan,
+        fault: Option<Fault>,
+        counts: &mut Counts,
+    ) -> Result<(), String> {
+        let play = self.play(seed, fault)?;
+        let mut cuts = play.sim.power_cuts().samples(plan.samples);
+        if let Some(count) = plan.images {
+            cuts = cuts.pick(count);
+        }
+        for cut in cuts {
+            counts.images += 1;
+            self.survive(&play, &cut, plan, counts).map_err(|error| {
+                format!("{}: image {} of seed {seed}: {error}", self.name, cut.id())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Plays the script, in which just so many calls fail as should.
+    fn play(&self, seed: u64, fault: Option<Fault>) -> Result<Play, String> {
+        let play = self.start(seed, fault)?;
+        if play.failures.len() != self.failures {
+            return Err(format!(
+                "{}: {} calls fail, not {}: {:#?}",
+                self.name,
+                play.failures.len(),
+                self.failures,
+                play.failures
+            ));
+        }
+        Ok(play)
+    }
+
+    /// Plays the script, on a machine that does not remember what was before it.
+    pub(crate) fn start(&self, seed: u64, fault: Option<Fault>) -> Result<Play, String> {
+        let mut play = Play::new(seed, self.mode);
+        play.sim.set_failed_sync(self.failed_sync);
+        play.run(&self.before)?;
+        if !self.before.is_empty() {
+            play.sim.forget();
+        }
+        if let Some(fault) = fault {
+            play.sim.inject(fault);
+        }
+        play.run(&self.script)?;
+        play.sim.clear_faults();
+        Ok(play)
+    }
+
+    fn survive(
+        &self,
+        play: &Play,
+        cut: &PowerCut,
+        plan: Plan,
+        counts: &mut Counts,
+    ) -> Result<(), String> {
+        let moment = moment_of(cut);
+        let judge = |found: &Found| play.ledger.judge(found, moment, Cause::Crash);
+        self.recover(cut.sim(), &judge, 0, plan, counts)
+    }
+
+    /// Opens what a power cut left, twice, writes to it, and opens it again; then cuts the power during that.
+    fn recover(
+        &self,
+        sim: &SimDisk,
+        judge: &dyn Fn(&Found) -> Result<(), String>,
+        depth: u8,
+        plan: Plan,
+        counts: &mut Counts,
+    ) -> Result<(), String> {
+        let raw = sim.read(PATH).unwrap_or_default();
+        let (store, found) = read_all(self.mode, sim.disk(), &keys())?;
+        judge(&found)?;
+        drop(store);
+        let process = sim.process();
+        let (store, again) = read_all(self.mode, Arc::new(process.clone()), &[])?;
+        found.recurs(&again)?;
+        let key = format!("after cut {depth}").into_bytes();
+        let written = store.insert(&key, b"written");
+        let written = match self.mode.durability {
+            Durability::Immediate => written,
+            Durability::Os => written.and_then(|is_new| store.sync().map(|()| is_new)),
+        };
+        match written {
+            Ok(true) => sim.acknowledge(),
+            Ok(false) => return Err("a new key is not new".into()),
+            Err(error) => return Err(format!("nothing can be written: {error}")),
+        }
+        let steps = sim.steps();
+        let mut with_key = found.clone();
+        with_key.entries.insert(key, b"written".to_vec());
+        // A process that dies, or one that closes: both must leave a file that nothing is wrong with.
+        if steps % 2 == 0 {
+            sim.kill(process.id());
+        }
+        drop(store);
+        let (store, reopened) = read_all(self.mode, sim.disk(), &[])?;
+        with_key.recurs(&reopened)?;
+        reopened.is_clean()?;
+        drop(store);
+
+        let torn = (found.torn > 0).then_some(&raw[..]);
+        let deeper = match depth {
+            // A recovery with more to do has more places to be cut off at.
+            0 if torn.is_some() => 2 * plan.doubles,
+            0 => plan.doubles,
+            1 if plan.triples > 0 && counts.doubles % plan.triples == 0 => 1,
+            _ => 0,
+        };
+        if deeper == 0 {
+            return Ok(());
+        }
+        for cut in sim.power_cuts().from_step(1).samples(20).pick(deeper) {
+            match depth {
+                0 => counts.doubles += 1,
+                _ => counts.triples += 1,
+            }
+            let acknowledged = cut.acknowledged() > 0;
+            let judge = |again: &Found| {
+                if again.damage > 0 || again.bad_header || !again.unreadable.is_empty() {
+                    return Err(format!("a crash is taken for damage: {again:?}"));
+                }
+                match again.entries == with_key.entries
+                    || !acknowledged && again.entries == found.entries
+                {
+                    true => Ok(()),
+                    false => Err(format!("{found:?} became {again:?}")),
+                }
+            };
+            evidence_is_kept(cut.sim(), torn)
+                .and_then(|()| self.recover(cut.sim(), &judge, depth + 1, plan, counts))
+                .map_err(|error| format!("cut again at {}: {error}", cut.id()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether what stood at the torn end of the log is still there, or in a file beside it.
+fn evidence_is_kept(sim: &SimDisk, torn: Option<&[u8]>) -> Result<(), String> {
+    let Some(torn) = torn else { return Ok(()) };
+    let now = sim.read(PATH).unwrap_or_default();
+    if now.starts_with(torn) {
+        return Ok(());
+    }
+    let names = sim.process().list(Path::new("/")).unwrap_or_default();
+    let mut evidence = Vec::new();
+    for name in names {
+        if name.to_string_lossy().contains(".damaged-") {
+            evidence.push(sim.read(Path::new("/").join(name)).unwrap_or_default());
+        }
+    }
+    // Of many crashes the first few are kept.
+    let kept = evidence.len() >= 4
+        || evidence.iter().any(|bytes| match bytes.get(8192..8200) {
+            Some(at) if bytes.len() > 8200 => {
+                let at = u64::from_le_bytes(at.try_into().unwrap_or_default()) as usize;
+                torn.get(at..) == bytes.get(8200..) || bytes == torn
+            }
+            _ => bytes == torn,
+        });
+    match kept {
+        true => Ok(()),
+        false => Err(format!(
+            "{} bytes were cut off without evidence",
+            torn.len()
+        )),
+    }
+}
+
+/// When an image was left.
+pub(crate) fn moment_of(cut: &PowerCut) -> Moment {
+    // Its name tells the step.
+    let id = cut.id().to_string();
+    let step = id.split(':').nth(1).and_then(|step| step.parse().ok());
+    Moment {
+        acknowledged: cut.acknowledged(),
+        step: step.unwrap_or(usize::MAX),
+        now: cut.sim().process().wall_clock(),
+    }
+}

@@ -1,0 +1,245 @@
+//! The README says nothing that is not so: its examples, commands, script and names of tests are run or looked up.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The fenced blocks of a language, in order.
+fn blocks(language: &str) -> Vec<String> {
+    let (readme, fence) = (readme(), format!("```{language}\n"));
+    let opened = readme.split(&fence).skip(1);
+    opened
+        .map(|block| block.split("```").next().unwrap().to_string())
+        .collect()
+}
+
+/// `PATH` with the built command in front.
+fn path() -> std::ffi::OsString {
+    let bin = Path::new(env!("CARGO_BIN_EXE_shelflife"))
+        .parent()
+        .unwrap()
+        .to_path_buf();
+    let rest = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&rest))).unwrap()
+}
+
+fn example(name: &str, dir: &Path) -> String {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([
+        "run",
+        "--quiet",
+        "--offline",
+        "--profile",
+        "test",
+        "--example",
+        name,
+    ]);
+    cargo.arg("--manifest-path").arg(root().join("Cargo.toml"));
+    let output = cargo.current_dir(dir).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{name}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn its_rust_is_that_of_the_examples_and_prints_what_it_says() {
+    let rust = blocks("rust");
+    let dir = tempfile::tempdir().unwrap();
+    for (nth, name) in ["quickstart", "sessions"].into_iter().enumerate() {
+        let file = fs::read_to_string(root().join(format!("tests/examples/{name}.rs"))).unwrap();
+        let (about, code) = file.split_once("\n\n").unwrap();
+        assert!(about.lines().all(|line| line.starts_with("//! ")));
+        assert_eq!(rust[nth], code, "{name}");
+    }
+    assert_eq!(rust.len(), 2);
+    let said = example("quickstart", dir.path());
+    assert!(blocks("text").contains(&said), "{said}");
+    assert!(example("quickstart", dir.path()).starts_with("run 2: "));
+    assert_eq!(example("sessions", dir.path()), "in the cart: Some(1)\n");
+}
+
+/// Runs the lines that begin with `$ ` in one folder and compares what comes out, both outputs together.
+#[test]
+fn its_console_session_is_what_happens() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut happened = String::new();
+    for line in blocks("console").concat().lines() {
+        let Some(command) = line.strip_prefix("$ ") else {
+            continue;
+        };
+        let shell = Command::new("sh")
+            .args(["-c", &format!("exec 2>&1; {command}")])
+            .current_dir(dir.path())
+            .env("PATH", path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        happened += &format!("$ {command}\n{}", String::from_utf8(shell.stdout).unwrap());
+    }
+    assert_eq!(happened, blocks("console").concat());
+    assert!(happened.contains("$ shelflife load"));
+}
+
+#[test]
+fn its_list_of_commands_is_that_of_the_help() {
+    let help = Command::new(env!("CARGO_BIN_EXE_shelflife"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let of_help: Vec<&str> = help
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with("shelflife "))
+        .map(|line| line.split("  ").next().unwrap())
+        .collect();
+    let readme = readme();
+    let table = readme
+        .split("| command | |\n|---|---|\n")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    let of_readme: Vec<&str> = table
+        .lines()
+        .map(|line| line.split('`').nth(1).unwrap())
+        .collect();
+    assert_eq!(of_readme, of_help);
+}
+
+#[test]
+fn the_tests_it_names_exist() {
+    let mut sources = String::new();
+    let mut folders = vec![root().join("src"), root().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    let readme = readme();
+    let named = readme
+        .split('`')
+        .filter(|word| word.matches('_').count() > 3 && !word.contains(char::is_whitespace));
+    let named: Vec<&str> = named.collect();
+    assert!(named.len() > 5, "{named:?}");
+    for name in named {
+        assert!(
+            sources.contains(&format!("fn {name}()")),
+            "no test is called {name}"
+        );
+    }
+}
+
+#[test]
+fn its_first_commands_are_the_two_that_matter_and_its_versions_are_right() {
+    assert_eq!(blocks("sh")[0], "cargo run --release -- demo\ncargo test\n");
+    let cargo = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let setting = |name: &str| {
+        let mut lines = cargo
+            .lines()
+            .filter_map(|line| line.strip_prefix(&format!("{name} = \"")));
+        lines.next().unwrap().trim_end_matches('"').to_string()
+    };
+    let vendored = &blocks("toml")[0];
+    for name in ["name", "version", "edition"] {
+        assert!(
+            vendored.contains(&format!("{name} = \"{}\"\n", setting(name))),
+            "{name}"
+        );
+    }
+    assert!(readme().contains(&format!("Rust {} or later", setting("rust-version"))));
+}
+
+#[test]
+fn its_script_takes_a_python_shelf_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let python = |input: &str, arguments: &[&str]| {
+        let mut child = Command::new("python3")
+            .arg("-")
+            .args(arguments)
+            .current_dir(dir.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        child.stdin.take().unwrap().write_all(input.as_bytes())?;
+        child.wait_with_output()
+    };
+    let make = "import shelve\n\
+        with shelve.open('old') as d:\n    d['list'] = [1, 2.0, None, True, 2**64 - 1, -5]\n    d['bytes'] = b'\\x00\\xff'\n    \
+        d['nested'] = {'raw': b'x', 'pair': (1, 'two'), 'set': {7}}\n    d['caf\\u00e9 \\U0001f600'] = 'tea'\n";
+    let Ok(made) = python(make, &[]) else {
+        writeln!(
+            std::io::stdout(),
+            "SKIP its_script_takes_a_python_shelf_along: no python3"
+        )
+        .unwrap();
+        return;
+    };
+    assert!(made.status.success());
+    let converted = python(&blocks("python")[0], &["old"]).unwrap();
+    assert!(converted.status.success());
+    let load = |input: &[u8]| {
+        let mut load = Command::new(env!("CARGO_BIN_EXE_shelflife"));
+        let mut child = load
+            .args(["load", "new.shelf"])
+            .current_dir(dir.path())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        assert!(child.wait().unwrap().success());
+    };
+    load(&converted.stdout);
+    let shelf = shelflife::Shelf::open(dir.path().join("new.shelf")).unwrap();
+    let json = |key: &str| {
+        shelf
+            .get::<shelflife::Value>(key)
+            .unwrap()
+            .unwrap()
+            .to_string()
+    };
+    assert_eq!(json("list"), "[1,2.0,null,true,18446744073709551615,-5]");
+    assert_eq!(shelf.store().get("bytes").unwrap().unwrap(), b"\x00\xff");
+    assert_eq!(
+        json("nested"),
+        "{\"raw\":{\"$b64\":\"eA==\"},\"set\":[7],\"pair\":[1,\"two\"]}"
+    );
+    assert_eq!(json("café 😀"), "\"tea\"");
+    assert_eq!(shelf.len().unwrap(), 4);
+    // An object becomes a map of its attributes; its class is in the module that the shelf names.
+    let object = "import shelve, sys, types\nm = types.ModuleType('app'); sys.modules['app'] = m\n\
+        exec('class Session:\\n  pass', m.__dict__); m.Session.__module__ = 'app'\ns = m.Session(); s.user = 'Zoë'; s.hits = 3\n\
+        shelve.open('objects')['s'] = s\n";
+    assert!(python(object, &[]).unwrap().status.success());
+    fs::write(dir.path().join("app.py"), "class Session:\n    pass\n").unwrap();
+    load(
+        &python(
+            &format!(
+                "import sys; sys.path.insert(0, '.')\n{}",
+                blocks("python")[0]
+            ),
+            &["objects"],
+        )
+        .unwrap()
+        .stdout,
+    );
+    assert_eq!(json("s"), "{\"hits\":3,\"user\":\"Zoë\"}");
+}

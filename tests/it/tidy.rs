@@ -1,0 +1,438 @@
+//! What people forget: the direction of imports, a clean top level, and that a copied `src` still builds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Lowest first: a module may use those before it, and those of its own line.
+const LAYERS: &[&[&str]] = &[
+    &["error"],
+    &["store::disk"],
+    &["store::format", "store::checksum", "store::hash"],
+    &["store::log"],
+    &["store::index"],
+    &["store"],
+    &["value"],
+    &["shelf"],
+    &["session"],
+];
+
+/// No files, no sockets, no clocks: these can be tested with bytes alone.
+const PURE: &[&str] = &[
+    "store::format",
+    "store::checksum",
+    "store::hash",
+    "store::index",
+    "value",
+];
+
+/// The layer of a path such as `store::disk::os`, by its longest known prefix.
+fn layer(path: &str) -> Option<(usize, &'static str)> {
+    let known = LAYERS
+        .iter()
+        .enumerate()
+        .flat_map(|(rank, names)| names.iter().map(move |name| (rank, *name)));
+    known
+        .filter(|(_, name)| is_within(path, name))
+        .max_by_key(|(_, name)| name.len())
+}
+
+fn is_within(path: &str, module: &str) -> bool {
+    path.strip_prefix(module)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// The library's modules: path and source, without comments and without the tests at the bottom.
+fn modules() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let inside = path.strip_prefix(root().join("src")).unwrap().to_path_buf();
+            if path.is_dir() {
+                folders.push(path);
+            } else if inside
+                .extension()
+                .is_some_and(|extension| extension == "rs")
+            {
+                let module = inside
+                    .with_extension("")
+                    .to_str()
+                    .unwrap()
+                    .replace('/', "::");
+                found.push((module, code_of(&read(&path))));
+            }
+        }
+    }
+    found.retain(|(module, _)| {
+        module != "main" && !is_within(module, "cli") && !module.ends_with("::tests")
+    });
+    assert!(found.len() > 5, "found only {} modules", found.len());
+    found
+}
+
+fn code_of(source: &str) -> String {
+    let code = source.split("\nmod tests {").next().unwrap();
+    let lines = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Every path of the crate that `code` of `module` names: `crate::a::{b, c::d}` names `a::b` and `a::c::d`.
+fn paths_named(module: &str, code: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let is_macro_variable = code[..at].ends_with('$');
+        if !is_macro_variable {
+            expand("", &code[at + "crate::".len()..], &mut paths);
+        }
+    }
+    for (at, _) in code.match_indices("super::") {
+        if code[..at].ends_with("super::") {
+            continue;
+        }
+        let mut base: Vec<&str> = module
+            .split("::")
+            .chain(inline_modules(&code[..at]))
+            .collect();
+        let mut rest = &code[at..];
+        while let Some(next) = rest.strip_prefix("super::") {
+            base.pop();
+            rest = next;
+        }
+        let base: String = base.iter().map(|name| format!("{name}::")).collect();
+        expand(&base, rest, &mut paths);
+    }
+    paths
+}
+
+/// The `mod name {` that are open at the end of `code`.
+fn inline_modules(code: &str) -> Vec<&str> {
+    // Until a brace too many closes.
+    let is_open = |after: &str| {
+        let mut depth = 0;
+        let mut braces = after.chars().filter(|c| matches!(c, '{' | '}'));
+        braces.all(|brace| {
+            depth += if brace == '{' { 1 } else { -1 };
+            depth >= 0
+        })
+    };
+    let opened = code.match_indices("mod ").filter_map(|(at, _)| {
+        let (name, after) = code[at + "mod ".len()..].split_once(" {")?;
+        let is_name = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        (is_name && is_open(after)).then_some(name)
+    });
+    opened.collect()
+}
+
+/// Reads one path, or a group in braces, from the start of `text`; returns how much of it that was.
+fn expand(base: &str, text: &str, paths: &mut Vec<String>) -> usize {
+    let word = text
+        .find(|c: char| !c.is_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
+    let path = format!("{base}{}", &text[..word]);
+    if text[word..].starts_with("::") && word > 0 {
+        return word + 2 + expand(&format!("{path}::"), &text[word + 2..], paths);
+    }
+    if word > 0 || !text.starts_with('{') {
+        paths.push(path);
+        return word;
+    }
+    let mut at = 1;
+    while at < text.len() && !text[at..].starts_with('}') {
+        let is_name = text[at..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        at += if is_name {
+            expand(base, &text[at..], paths)
+        } else {
+            1
+        };
+    }
+    at + 1
+}
+
+/// Where the names that `lib.rs` re-exports come from, so that `crate::Error` counts as `error`.
+fn origin_of(path: &str, exports: &[String]) -> String {
+    let (name, _) = path.split_once("::").unwrap_or((path, ""));
+    let export = exports
+        .iter()
+        .find(|export| export.rsplit("::").next() == Some(name));
+    match layer(path) {
+        Some(_) => path.to_string(),
+        None => export.cloned().unwrap_or_else(|| path.to_string()),
+    }
+}
+
+fn exports() -> Vec<String> {
+    let code = code_of(&read("src/lib.rs"));
+    let mut paths = Vec::new();
+    for (at, _) in code.match_indices("pub use ") {
+        expand("", &code[at + "pub use ".len()..], &mut paths);
+    }
+    paths
+}
+
+#[test]
+fn each_layer_knows_only_those_above_it() {
+    let exports = exports();
+    let mut checked = 0;
+    for (module, code) in modules() {
+        let Some((rank, _)) = layer(&module) else {
+            assert_eq!(module, "lib", "module `{module}` is in no layer");
+            continue;
+        };
+        for path in paths_named(&module, &code) {
+            let origin = origin_of(&path, &exports);
+            let Some((used, name)) = layer(&origin) else {
+                continue;
+            };
+            checked += 1;
+            assert!(
+                used <= rank,
+                "`{module}` uses `{path}`, of the layer `{name}` below it"
+            );
+        }
+    }
+    assert!(
+        checked > 10,
+        "only {checked} imports were found: is the test blind?"
+    );
+}
+
+#[test]
+fn the_check_of_imports_sees_every_way_to_write_one() {
+    let code = "use crate::store::{self, log::{Log, Tail as T}, index};\nfn f() -> crate::Error { super::super::x::y() }\n\
+                use super::z;\nmod c {}\nmod d { use super::super::w; }\nmacro_rules! m { () => { $crate::session::S } }";
+    let mut paths = paths_named("a::b::c", code);
+    paths.sort();
+    let named = [
+        "Error",
+        "T",
+        "a::b::w",
+        "a::b::z",
+        "a::x::y",
+        "store::index",
+        "store::log::Log",
+        "store::log::Tail",
+        "store::self",
+    ];
+    assert!(
+        named
+            .iter()
+            .filter(|path| **path != "T")
+            .all(|path| paths.contains(&path.to_string())),
+        "{paths:?}"
+    );
+    assert_eq!(layer("store::disk::os"), Some((1, "store::disk")));
+    assert_eq!(layer("store::commit"), Some((5, "store")));
+    assert_eq!(layer("storefront"), None);
+}
+
+#[test]
+fn pure_layers_touch_no_file_and_no_clock() {
+    for (module, code) in modules() {
+        let is_pure = layer(&module).is_some_and(|(_, name)| PURE.contains(&name));
+        for word in [
+            "std::fs",
+            "std::net",
+            "std::env",
+            "std::process",
+            "::now()",
+            "File::",
+        ] {
+            assert!(
+                !is_pure || !code.contains(word),
+                "`{module}` is pure and names `{word}`"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_operating_system_is_reached_in_one_place() {
+    for (module, code) in modules() {
+        let is_seam = is_within(&module, "store::disk");
+        for word in [
+            "std::fs",
+            "fs::",
+            "File::open",
+            "SystemTime::now",
+            "Instant::now",
+            "thread::sleep",
+        ] {
+            let named = code
+                .match_indices(word)
+                .any(|(at, _)| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
+            assert!(
+                is_seam || !named,
+                "`{module}` names `{word}` and is not the disk"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_command_line_uses_the_public_face_only() {
+    let cli: Vec<PathBuf> = vec![root().join("src/main.rs")];
+    let mut pending = vec![root().join("src/cli")];
+    let mut files = cli;
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path)
+            } else {
+                files.push(path)
+            }
+        }
+    }
+    assert!(files.len() > 3);
+    for file in files {
+        let code = read(&file);
+        for path in paths_named("cli::x", &code) {
+            assert!(
+                is_within(&path, "cli"),
+                "{}: names `{path}`",
+                file.display()
+            );
+        }
+        assert!(!code.contains("#[path"), "{}", file.display());
+    }
+}
+
+#[test]
+fn the_top_level_holds_what_was_agreed() {
+    let agreed = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "src",
+        "tests",
+        ".ci",
+        ".gitignore",
+        ".gitattributes",
+        ".git",
+        "target",
+    ];
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_store = name.contains(".shelf");
+        assert!(
+            is_store || agreed.contains(&name.as_str()),
+            "`{name}` at the top level"
+        );
+    }
+}
+
+#[test]
+fn a_copied_src_takes_its_licence_along_and_needs_nothing_of_cargo() {
+    assert!(read("src/LICENSE").starts_with("MIT License"));
+    assert!(read("Cargo.toml").contains("license = \"MIT\""));
+    for (module, code) in modules() {
+        assert!(
+            !code.contains("CARGO_"),
+            "`{module}` reads a variable that only Cargo sets"
+        );
+    }
+    for (module, source) in modules() {
+        for (at, _) in source.match_indices("include_str!(") {
+            let argument = source[at..].split('"').nth(1).unwrap();
+            assert!(!argument.contains(".."), "`{module}` includes `{argument}`");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_undone_and_no_file_is_too_long() {
+    for (module, code) in modules() {
+        for mark in ["TODO", "FIXME", "unimplemented!", "todo!("] {
+            assert!(!code.contains(mark), "`{module}`: {mark}");
+        }
+    }
+}
+
+/// Where the toolchain that runs the tests is; Cargo tells its tests.
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {text}");
+    format!("{}{text}", String::from_utf8_lossy(&output.stdout))
+}
+
+const APP: &str = r#"
+fn main() -> shelflife::Result<()> {
+    let store = shelflife::Store::open(std::env::args_os().nth(1).unwrap())?;
+    store.insert("tea", "green")?;
+    println!("{:?}", store.get("tea")?);
+    Ok(())
+}
+"#;
+
+#[test]
+fn a_copied_folder_is_a_path_dependency_offline() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(
+        &root().join("src"),
+        &dir.path().join("vendor/shelflife/src"),
+    );
+    let manifest = "[package]\nname = \"shelflife\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+    fs::write(dir.path().join("vendor/shelflife/Cargo.toml"), manifest).unwrap();
+    let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
+                    [dependencies]\nshelflife = { path = \"vendor/shelflife\" }\n";
+    fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+    fs::create_dir(dir.path().join("src")).unwrap();
+    fs::write(dir.path().join("src/main.rs"), APP).unwrap();
+    let mut run = cargo();
+    run.args(["run", "--offline", "--quiet", "--", "app.shelf"])
+        .current_dir(dir.path());
+    run.env("CARGO_TARGET_DIR", dir.path().join("target"))
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("RUSTFLAGS");
+    let said = succeeds(&mut run);
+    assert_eq!(
+        said, "Some([103, 114, 101, 101, 110])\n",
+        "a warning, or worse"
+    );
+}
+
+#[test]
+fn a_copied_src_compiles_with_one_plain_rustc() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&root().join("src"), &dir.path().join("src"));
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
+        rustc.env_remove(name);
+    }
+    rustc
+        .args(["--edition", "2024", "--crate-type", "rlib", "src/lib.rs"])
+        .current_dir(dir.path());
+    assert_eq!(succeeds(&mut rustc), "", "a warning, or worse");
+    assert!(dir.path().join("liblib.rlib").exists());
+}
