@@ -15,5 +15,6 @@ mod session;
 mod shelf;
 mod sim;
 mod store;
+mod teeth;
 mod support;
 mod tidy;
