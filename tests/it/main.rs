@@ -2,14 +2,18 @@
 
 mod cli;
 mod crash;
+mod damage;
 mod demo;
+mod faults;
 mod linearizability;
 mod model;
 mod processes;
 mod proof;
+mod raw;
 mod readme;
 mod session;
 mod shelf;
+mod sim;
 mod store;
 mod support;
 mod tidy;
