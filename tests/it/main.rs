@@ -8,6 +8,7 @@ mod model;
 mod processes;
 mod proof;
 mod readme;
+mod real;
 mod session;
 mod shelf;
 mod store;
