@@ -116,7 +116,8 @@ impl FileHeader {
     }
 }
 
-const COPIES: [u64; 2] = [0, 4096];
+/// Where the copies of the file header stand.
+pub(crate) const COPIES: [u64; 2] = [0, 4096];
 const CHECK_BYTES: usize = 8;
 
 #[derive(Debug, PartialEq, Eq)]

@@ -129,15 +129,15 @@ impl Index {
             .is_some()
     }
 
-    /// Makes moves that are all of one shard, up to the first whose `prev` does not lead to a slot; returns how many it
-    /// made.
-    pub(crate) fn make(&self, moves: &[Move]) -> usize {
+    /// Makes moves that are all of one shard, up to the first whose `prev` does not lead to a slot, or that is of a key
+    /// said to be new while `all_known` is false; returns how many it made.
+    pub(crate) fn make(&self, moves: &[Move], all_known: bool) -> usize {
         let Some(first) = moves.first() else { return 0 };
         let mut shard = self.write(first.fingerprint);
         let (mut keys, mut live_bytes, mut made) = (0u64, 0u64, 0);
         for step in moves {
             let slot = Slot::new(step.fingerprint, step.at);
-            if step.prev == 0 && step.puts {
+            if step.prev == 0 && step.puts && all_known {
                 shard.insert(slot);
                 keys = keys.wrapping_add(1);
                 live_bytes = live_bytes.wrapping_add(step.at.len());
@@ -245,9 +245,9 @@ impl Index {
     }
 
     /// Gives back, after a replay, what its keys do not need.
-    pub(crate) fn fit(&self) {
-        for shard in &self.shards {
-            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn fit(&mut self) {
+        for shard in &mut self.shards {
+            let shard = shard.get_mut().unwrap_or_else(PoisonError::into_inner);
             let slots = slots_for(shard.used);
             if shard.slots.len() > grown(slots) {
                 shard.resize(slots);
@@ -258,9 +258,12 @@ impl Index {
     /// Makes room, before a replay, for about as many keys as it will bring.
     pub(crate) fn reserve(&self, keys: u64) {
         let per_shard = keys as usize / self.shards.len();
+        if per_shard <= 32 {
+            return;
+        }
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            if per_shard > 32 && shard.used == 0 {
+            if shard.used == 0 {
                 shard.resize(slots_for(per_shard));
             }
         }

@@ -69,6 +69,8 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
     }
     if inner.options.truncate {
         inner.start_anew()?;
+        let empty = inner.generation();
+        store.acknowledge(&empty, empty.tail())?;
     } else if inner.generation().header.generation == 0 && !inner.options.read_only {
         // Creates it.
         drop(inner.begin()?);

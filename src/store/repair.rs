@@ -143,10 +143,10 @@ impl Inner {
         }
         let mut random = [0; 8];
         self.random(&mut random)?;
-        Ok(Some(self.sibling(&format!(
-            ".damaged-{:016x}",
-            u64::from_le_bytes(random)
-        ))))
+        Ok(Some(super::sibling(
+            &self.real,
+            &format!(".damaged-{:016x}", u64::from_le_bytes(random)),
+        )))
     }
 
     /// The evidence files of this store.
@@ -156,7 +156,7 @@ impl Inner {
         };
         let names = uninterrupted(|| self.options.disk.list(dir))
             .map_err(|error| Error::io("list", dir, error))?;
-        let prefix = self.sibling(".damaged-");
+        let prefix = super::sibling(&self.real, ".damaged-");
         let prefix = prefix
             .file_name()
             .map(|name| name.as_encoded_bytes().to_vec())

@@ -34,8 +34,10 @@ impl Spans {
             }
             self.start = at.offset();
             self.bytes.resize((end - at.offset()) as usize, 0);
-            let read = log.read_up_to(&mut self.bytes, at.offset())?;
-            self.bytes.truncate(read);
+            let read = log.read_up_to(&mut self.bytes, at.offset());
+            // After an error the buffer must not pass for what stands there.
+            self.bytes.truncate(*read.as_ref().unwrap_or(&0));
+            read?;
         }
         let start = (at.offset() - self.start) as usize;
         let end = self.bytes.len().min(start + at.len() as usize);

@@ -4,9 +4,10 @@
 use crate::proof::Counts;
 use crate::proof::cases;
 use crate::proof::power::{Case, EVERY, Plan};
-use crate::proof::workload::{EXCLUSIVE_OS, SHARED_OS};
-use shelflife::sim::FailedSync;
+use crate::proof::workload::{EXCLUSIVE_OS, PATH, SHARED, SHARED_OS};
+use shelflife::sim::{FailedSync, SimDisk};
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The first seed. Each names one run of each workload.
@@ -73,4 +74,59 @@ every_image! {
     a_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync(FailedSync::Revert);
     an_exclusive_failed_sync_that_keeps_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::KeepClean);
     an_exclusive_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::Revert);
+}
+
+/// What is below the watermark was acknowledged: it is damaged, never torn. Only the last record of a log that was not
+/// closed may be either.
+#[test]
+fn rot_below_the_watermark_is_never_taken_for_a_crash() {
+    let start = Instant::now();
+    let (mut as_damage, mut as_torn_above) = (0, 0);
+    for closed in [false, true] {
+        let sim = SimDisk::new(seed());
+        let process = sim.process();
+        let store = SHARED
+            .options(Arc::new(process.clone()))
+            .open(PATH)
+            .unwrap();
+        let mut durable = 0;
+        for number in 0..8_u8 {
+            durable = store.stats().unwrap().file_bytes;
+            store.insert([number], [number; 20]).unwrap();
+        }
+        if closed {
+            durable = store.stats().unwrap().file_bytes;
+            store.close().unwrap();
+        } else {
+            sim.kill(process.id());
+        }
+        let bytes = sim.read(PATH).unwrap();
+        for at in 8192..bytes.len() {
+            for bit in 0..8 {
+                let mut rotten = bytes.clone();
+                rotten[at] ^= 1 << bit;
+                let sim = SimDisk::new(seed());
+                sim.write(PATH, &rotten).unwrap();
+                let opened = SHARED.options(sim.disk()).open(PATH);
+                let is_damage = match &opened {
+                    Ok(store) => !store.recovery().damage.is_empty(),
+                    Err(error) => error.is_corrupt(),
+                };
+                let is_torn = opened.is_ok_and(|store| !store.recovery().torn_tails.is_empty());
+                let below = (at as u64) < durable;
+                assert!(
+                    is_damage && below || is_torn && !below,
+                    "closed {closed}, byte {at} bit {bit}: damage {is_damage}, torn {is_torn}"
+                );
+                as_damage += u32::from(is_damage);
+                as_torn_above += u32::from(is_torn);
+            }
+        }
+    }
+    let _ = writeln!(
+        std::io::stdout(),
+        "METRIC crash.rot_as_rot={as_damage} crash.rot_as_crash_below=0 crash.rot_as_uncertain_above={as_torn_above} seed={} secs={:.1}",
+        seed(),
+        start.elapsed().as_secs_f64()
+    );
 }

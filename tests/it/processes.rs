@@ -33,6 +33,7 @@ fn child_process() {
         "write until killed" => kill::write_until_killed(path, &args),
         "do all that creates files" => owners::do_all_that_creates_files(path),
         "compact" => owners::compact(path),
+        "open" => owners::open(path),
         task => panic!("no such task: {task}"),
     }
 }

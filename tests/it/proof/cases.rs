@@ -428,3 +428,105 @@ pub(crate) fn all() -> Vec<Case> {
     }
     all
 }
+
+/// Short workloads, whose every call is to fail.
+pub(crate) fn to_fail() -> Vec<Case> {
+    let torn = vec![
+        (0, Do::Put(1, 20)),
+        (
+            0,
+            Do::Inject(vec![
+                Fault::new(FaultKind::Short(40)).on(Call::Write),
+                Fault::new(FaultKind::Kill).on(Call::Write).nth(2),
+            ]),
+        ),
+        (0, Do::Put(2, 40)),
+    ];
+    let after_a_kill = |name, mut before: Vec<(usize, Do)>| {
+        before.push((0, Do::Kill));
+        Case {
+            before,
+            ..case(name, SHARED, vec![Do::Put(3, 20), Do::Look, Do::Put(4, 20)])
+        }
+    };
+    let condemned = vec![
+        (0, Do::Put(1, 20)),
+        (
+            0,
+            Do::Inject(vec![Fault::new(FaultKind::Eio).on(Call::Sync)]),
+        ),
+        (0, Do::Put(2, 40)),
+    ];
+    vec![
+        creation(),
+        case(
+            "put",
+            SHARED,
+            vec![Do::Put(1, 30), Do::Remove(0), Do::Close],
+        ),
+        case(
+            "put_exclusive",
+            EXCLUSIVE,
+            vec![Do::Put(1, 30), Do::Remove(0), Do::Close],
+        ),
+        case(
+            "batch",
+            SHARED,
+            vec![
+                Do::Batch(vec![(1, None), (2, Some(30)), (3, Some(9))]),
+                Do::Look,
+            ],
+        ),
+        case(
+            "update_and_clear",
+            SHARED,
+            vec![Do::Update(1, 30), Do::Clear, Do::Update(1, 9)],
+        ),
+        case(
+            "compact",
+            SHARED,
+            vec![Do::Remove(1), Do::Compact, Do::Put(1, 30)],
+        ),
+        case(
+            "compact_exclusive",
+            EXCLUSIVE,
+            vec![Do::Remove(1), Do::Compact, Do::Put(1, 30)],
+        ),
+        case("truncate", SHARED, vec![Do::Truncate, Do::Put(1, 30)]),
+        case(
+            "sync",
+            SHARED_OS,
+            vec![Do::Put(1, 30), Do::Sync, Do::Put(2, 30), Do::Close],
+        ),
+        case(
+            "sync_exclusive",
+            EXCLUSIVE_OS,
+            vec![Do::Put(1, 30), Do::Sync, Do::Put(2, 9), Do::Close],
+        ),
+        case(
+            "reopen",
+            SHARED,
+            vec![Do::Put(1, 30), Do::Reopen, Do::Remove(1)],
+        ),
+        Case {
+            script: vec![
+                (1, Do::Look),
+                (0, Do::Put(1, 30)),
+                (1, Do::Remove(0)),
+                (0, Do::Compact),
+                (1, Do::Put(2, 9)),
+                (0, Do::Look),
+            ],
+            ..case("two_processes", SHARED, vec![])
+        },
+        Case {
+            before: torn,
+            ..case(
+                "torn_tail",
+                SHARED,
+                vec![Do::Kill, Do::Put(3, 20), Do::Look],
+            )
+        },
+        after_a_kill("condemned", condemned),
+    ]
+}

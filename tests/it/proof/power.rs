@@ -71,19 +71,9 @@ impl Case {
         Ok(())
     }
 
-    /// Plays the script, and lets nothing remember what was before it.
-    pub(crate) fn play(&self, seed: u64, fault: Option<Fault>) -> Result<Play, String> {
-        let mut play = Play::new(seed, self.mode);
-        play.sim.set_failed_sync(self.failed_sync);
-        play.run(&self.before)?;
-        if !self.before.is_empty() {
-            play.sim.forget();
-        }
-        if let Some(fault) = fault {
-            play.sim.inject(fault);
-        }
-        play.run(&self.script)?;
-        play.sim.clear_faults();
+    /// Plays the script, in which just so many calls fail as should.
+    fn play(&self, seed: u64, fault: Option<Fault>) -> Result<Play, String> {
+        let play = self.start(seed, fault)?;
         if play.failures.len() != self.failures {
             return Err(format!(
                 "{}: {} calls fail, not {}: {:#?}",
@@ -96,6 +86,22 @@ impl Case {
         Ok(play)
     }
 
+    /// Plays the script, on a machine that does not remember what was before it.
+    pub(crate) fn start(&self, seed: u64, fault: Option<Fault>) -> Result<Play, String> {
+        let mut play = Play::new(seed, self.mode);
+        play.sim.set_failed_sync(self.failed_sync);
+        play.run(&self.before)?;
+        if !self.before.is_empty() {
+            play.sim.forget();
+        }
+        if let Some(fault) = fault {
+            play.sim.inject(fault);
+        }
+        play.run(&self.script)?;
+        play.sim.clear_faults();
+        Ok(play)
+    }
+
     fn survive(
         &self,
         play: &Play,
@@ -103,11 +109,7 @@ impl Case {
         plan: Plan,
         counts: &mut Counts,
     ) -> Result<(), String> {
-        let moment = Moment {
-            acknowledged: cut.acknowledged(),
-            step: step_of(cut),
-            now: cut.sim().process().wall_clock(),
-        };
+        let moment = moment_of(cut);
         let judge = |found: &Found| play.ledger.judge(found, moment, Cause::Crash);
         self.recover(cut.sim(), &judge, 0, plan, counts)
     }
@@ -220,11 +222,14 @@ fn evidence_is_kept(sim: &SimDisk, torn: Option<&[u8]>) -> Result<(), String> {
     }
 }
 
-/// The step of an image, which its name tells.
-fn step_of(cut: &PowerCut) -> usize {
+/// When an image was left.
+pub(crate) fn moment_of(cut: &PowerCut) -> Moment {
+    // Its name tells the step.
     let id = cut.id().to_string();
-    id.split(':')
-        .nth(1)
-        .and_then(|step| step.parse().ok())
-        .unwrap_or(usize::MAX)
+    let step = id.split(':').nth(1).and_then(|step| step.parse().ok());
+    Moment {
+        acknowledged: cut.acknowledged(),
+        step: step.unwrap_or(usize::MAX),
+        now: cut.sim().process().wall_clock(),
+    }
 }

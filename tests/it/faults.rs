@@ -1,0 +1,290 @@
+//! Calls fail: every one of them, in every way, and the disk fills up at every byte.
+
+use crate::proof::Counts;
+use crate::proof::cases;
+use crate::proof::errors::{KINDS, Sites, every_call, syncs_after_a_failed_one};
+use crate::proof::workload::{EXCLUSIVE, Mode, PATH, SHARED, SHARED_OS};
+use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk};
+use shelflife::{Batch, Disk, ErrorKind, Store};
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+fn metric(text: &str, start: Instant) {
+    let secs = start.elapsed().as_secs_f64();
+    let _ = writeln!(std::io::stdout(), "METRIC {text} seed=1 secs={secs:.1}");
+}
+
+/// Every second workload, so that two threads share them.
+fn every_call_of(which: usize) {
+    let (mut counts, mut sites, start) = (Counts::default(), Sites::new(), Instant::now());
+    for case in cases::to_fail().iter().skip(which).step_by(2) {
+        if let Err(error) = every_call(case, &KINDS, 1, &mut sites, &mut counts) {
+            panic!("{error}");
+        }
+    }
+    let unvisited: Vec<&Call> = sites
+        .iter()
+        .filter(|(_, (sites, hits))| *sites > 0 && *hits == 0)
+        .map(|(call, _)| call)
+        .collect();
+    let total: u64 = sites.values().map(|(sites, _)| sites).sum();
+    let hits: u64 = sites.values().map(|(_, hits)| hits).sum();
+    metric(
+        &format!(
+            "faults.calls.{which}.sites={total} hits={hits} runs={} unvisited={unvisited:?}",
+            counts.runs
+        ),
+        start,
+    );
+    assert!(unvisited.is_empty(), "never struck: {unvisited:?}");
+}
+
+#[test]
+fn every_call_that_fails_leaves_what_was_acknowledged_even() {
+    every_call_of(0);
+}
+
+#[test]
+fn every_call_that_fails_leaves_what_was_acknowledged_odd() {
+    every_call_of(1);
+}
+
+/// With the crash tests of the same workloads, which cut the power at every later step.
+#[test]
+fn a_file_whose_sync_failed_is_never_synced_again() {
+    let start = Instant::now();
+    let mut failures = 0;
+    for how in [FailedSync::KeepClean, FailedSync::Revert] {
+        for case in [cases::failed_sync(how), cases::failed_sync_exclusive(how)] {
+            let play = case.start(1, None).unwrap();
+            assert_eq!(syncs_after_a_failed_one(&play), 0, "{}", case.name);
+            failures += case.failures;
+        }
+    }
+    metric(
+        &format!("faults.failed_syncs={failures} second_syncs=0"),
+        start,
+    );
+}
+
+fn open(mode: Mode, sim: &SimDisk) -> Store {
+    mode.options(sim.disk()).open(PATH).unwrap()
+}
+
+fn names(sim: &SimDisk) -> Vec<String> {
+    let names = sim.process().list(Path::new("/")).unwrap();
+    names
+        .into_iter()
+        .map(|name| name.into_string().unwrap())
+        .collect()
+}
+
+fn all_of(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut all = store.iter().collect::<shelflife::Result<Vec<_>>>().unwrap();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_byte_of_an_append_loses_nothing() {
+    let start = Instant::now();
+    let (mut offsets, mut stopped) = (0, 0);
+    for mode in [SHARED, EXCLUSIVE] {
+        for batched in [false, true] {
+            for room in 0.. {
+                let sim = SimDisk::new(1);
+                let store = open(mode, &sim);
+                store.insert("a", "1").unwrap();
+                store.insert("b", "2").unwrap();
+                let before = all_of(&store);
+                sim.set_capacity(Some(sim.used_bytes() + room));
+                let mut batch = Batch::new();
+                batch.insert("c", [3; 40]);
+                if batched {
+                    batch.insert("d", [4; 60]).remove("a");
+                }
+                let Err(error) = store.write(&batch) else {
+                    break;
+                };
+                offsets += 1;
+                assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+                assert_eq!(
+                    all_of(&store),
+                    before,
+                    "with {room} bytes free, reads go on"
+                );
+                // What another process sees, and what a power cut leaves, is the same.
+                if mode == SHARED {
+                    assert_eq!(all_of(&open(mode, &sim)), before);
+                }
+                for cut in sim.power_cuts().samples(10).pick(3) {
+                    if cut
+                        .sim()
+                        .read(PATH)
+                        .is_ok_and(|bytes| bytes.len() > 8192 + 112)
+                    {
+                        let left = all_of(&open(mode, cut.sim()));
+                        assert!(before.starts_with(&left), "image {}", cut.id());
+                    }
+                }
+                sim.set_capacity(None);
+                if let Err(error) = store.remove("b") {
+                    assert_eq!(error.kind(), ErrorKind::Stopped, "{error}");
+                    stopped += 1;
+                    store.reopen().unwrap();
+                    assert!(store.remove("b").unwrap());
+                }
+                store.compact().unwrap();
+                store.write(&batch).unwrap();
+                let after = all_of(&store);
+                drop(store);
+                assert_eq!(all_of(&open(mode, &sim)), after);
+            }
+        }
+    }
+    metric(
+        &format!("faults.full_disk.offsets={offsets} stopped={stopped}"),
+        start,
+    );
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_write_of_a_compaction_keeps_the_old_file() {
+    let start = Instant::now();
+    let mut offsets = 0;
+    for mode in [SHARED, EXCLUSIVE] {
+        for room in 0.. {
+            let sim = SimDisk::new(1);
+            let store = open(mode, &sim);
+            for number in 0..4 {
+                store.insert("a", [number; 100]).unwrap();
+                store.insert([number], "b").unwrap();
+            }
+            let (before, file) = (all_of(&store), sim.read(PATH).unwrap());
+            // In steps that hit every part of it: file header, records, and the record that retires the old file.
+            sim.set_capacity(Some(sim.used_bytes() + room * 97));
+            let Err(error) = store.compact() else { break };
+            offsets += 1;
+            assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+            assert_eq!(names(&sim), ["s.shelf"], "the new file is removed");
+            assert!(sim.read(PATH).unwrap().starts_with(&file));
+            assert_eq!(all_of(&store), before);
+            sim.set_capacity(None);
+            store.insert("c", "d").unwrap();
+            store.compact().unwrap();
+            let after = all_of(&store);
+            drop(store);
+            assert_eq!(all_of(&open(SHARED, &sim)), after);
+        }
+    }
+    metric(
+        &format!("faults.full_disk_in_compaction.offsets={offsets}"),
+        start,
+    );
+}
+
+#[test]
+fn a_compaction_that_fails_is_not_tried_at_every_write() {
+    let sim = SimDisk::new(1);
+    let store = open(SHARED_OS, &sim);
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Rename).nth(1).forever());
+    let (mut dirty, value) = (0, vec![7; 100 << 10]);
+    let before = sim.calls(Call::Rename);
+    while dirty < 4 << 20 {
+        store.insert("a", &value).unwrap();
+        dirty += value.len();
+    }
+    let tries = sim.calls(Call::Rename) - before;
+    assert!((1..=4).contains(&tries), "{tries} times in 41 writes");
+    assert_eq!(names(&sim), ["s.shelf"]);
+}
+
+/// A torn tail, so that there is something to repair, and a file with nothing wrong.
+fn files_to_read() -> Vec<SimDisk> {
+    let sound = SimDisk::new(1);
+    let store = open(SHARED, &sound);
+    for number in 0..9 {
+        store.insert([number], [number; 200]).unwrap();
+    }
+    drop(store);
+    let torn = SimDisk::new(2);
+    let mut bytes = sound.read(PATH).unwrap();
+    bytes.truncate(bytes.len() - 48 - 60);
+    torn.write(PATH, &bytes).unwrap();
+    vec![sound, torn]
+}
+
+#[test]
+fn an_error_of_a_read_is_never_taken_for_the_end_or_for_damage() {
+    let start = Instant::now();
+    let mut runs = 0;
+    for which in 0..2 {
+        for kind in [FaultKind::Eio, FaultKind::Emfile] {
+            for call in [Call::Read, Call::Open, Call::Stat, Call::StatPath] {
+                for forever in [false, true] {
+                    for nth in 1.. {
+                        let sim = files_to_read().swap_remove(which);
+                        let file = sim.read(PATH).unwrap();
+                        let all = all_of(&open(SHARED, &files_to_read().swap_remove(which)));
+                        let mut fault = Fault::new(kind).on(call).nth(nth);
+                        if forever {
+                            fault = fault.forever();
+                        }
+                        sim.inject(fault);
+                        let io = |error: &shelflife::Error| {
+                            assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+                        };
+                        let opened = SHARED.options(sim.disk()).open(PATH);
+                        if let Ok(store) = &opened {
+                            for (key, value) in &all {
+                                match store.get(key) {
+                                    Ok(found) => assert_eq!(found.as_ref(), Some(value)),
+                                    Err(error) => io(&error),
+                                }
+                            }
+                            for entry in store.iter() {
+                                _ = entry.inspect_err(io);
+                            }
+                        }
+                        _ = opened.inspect_err(io);
+                        assert!(sim.read(PATH).unwrap() == file, "reading changed the file");
+                        if sim.faults() == 0 {
+                            break;
+                        }
+                        runs += 1;
+                        // A writer that can't read everything repairs nothing.
+                        let before = sim.faults();
+                        if let Ok(store) = SHARED.options(sim.disk()).open(PATH)
+                            && let Err(error) = store.insert("new", "1")
+                        {
+                            io(&error);
+                            assert!(sim.faults() > before);
+                        }
+                        sim.clear_faults();
+                        let store = open(SHARED, &sim);
+                        for (key, value) in &all {
+                            assert_eq!(store.get(key).unwrap().as_ref(), Some(value));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    metric(
+        &format!("faults.failed_reads={runs} changed_bytes=0"),
+        start,
+    );
+}
+
+#[test]
+fn a_lock_that_a_signal_interrupts_is_taken_all_the_same() {
+    let sim = SimDisk::new(1);
+    for nth in 1..=3 {
+        sim.inject(Fault::new(FaultKind::Eintr).on(Call::TryLock).nth(nth));
+        let store = open(SHARED, &sim);
+        store.insert("a", "1").unwrap();
+        store.compact().unwrap();
+    }
+    assert_eq!(sim.faults(), 3);
+}

@@ -1,0 +1,163 @@
+//! Every call of a workload fails, in every way that it can.
+
+use super::Counts;
+use super::oracle::{Cause, Found, Moment};
+use super::power::{Case, moment_of};
+use super::workload::{Do, Play, keys, read_all};
+use shelflife::Disk;
+use shelflife::sim::{Call, Event, Fault, FaultKind};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What can happen to a call.
+pub(crate) const KINDS: [FaultKind; 9] = [
+    FaultKind::Eio,
+    FaultKind::Enospc,
+    FaultKind::Eintr,
+    FaultKind::Emfile,
+    FaultKind::Eacces,
+    FaultKind::Short(0),
+    FaultKind::Short(1),
+    FaultKind::OneShort,
+    FaultKind::Kill,
+];
+
+/// Which calls of a workload were struck: for each kind of call, how many there are, and how many runs hit one.
+pub(crate) type Sites = BTreeMap<Call, (u64, u64)>;
+
+/// Lets the first call fail, then the second, and so on, until a run meets no fault.
+///
+/// # Errors
+/// What broke the oracle, and where.
+pub(crate) fn every_call(
+    case: &Case,
+    kinds: &[FaultKind],
+    seed: u64,
+    sites: &mut Sites,
+    counts: &mut Counts,
+) -> Result<(), String> {
+    for event in case.start(seed, None)?.sim.trace() {
+        sites.entry(event.call).or_default().0 += 1;
+    }
+    for kind in kinds {
+        for forever in [false, true] {
+            if forever && *kind == FaultKind::Kill {
+                continue;
+            }
+            for nth in 1.. {
+                let mut fault = Fault::new(*kind).nth(nth);
+                if forever {
+                    fault = fault.forever();
+                }
+                counts.runs += 1;
+                let struck = run(case, fault, forever, seed).map_err(|error| {
+                    let often = if forever { "from then on" } else { "once" };
+                    format!(
+                        "{}: {kind:?} at call {nth}, {often}, seed {seed}: {error}",
+                        case.name
+                    )
+                })?;
+                let Some(call) = struck else { break };
+                sites.entry(call).or_default().1 += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Plays a workload with a fault, and judges what is left. Tells which call it struck.
+fn run(case: &Case, fault: Fault, forever: bool, seed: u64) -> Result<Option<Call>, String> {
+    let mut play = case.start(seed, Some(fault))?;
+    let first = play
+        .sim
+        .trace()
+        .into_iter()
+        .find(|event| event.fault.is_some());
+    let Some(first) = first else { return Ok(None) };
+    for hand in &mut play.hands {
+        // The dead are replaced.
+        if hand.process.list(Path::new("/")).is_err() {
+            hand.store = None;
+            hand.process = play.sim.process();
+        }
+    }
+    if let Some(lie) = play
+        .failures
+        .iter()
+        .find(|text| text.contains("is damaged"))
+    {
+        return Err(format!("a failed call is taken for damage: {lie}"));
+    }
+    // A lock that could not be given back is given back by the next write of the one who has it.
+    let mut turns: Vec<usize> = (0..play.hands.len()).collect();
+    turns.sort_by_key(|who| play.hands[*who].process.id() != first.process);
+    for who in turns {
+        goes_on(&mut play, who)?;
+    }
+    let (store, found) = read_all(case.mode, play.sim.disk(), &keys()).or_else(|error| {
+        match case.mode.exclusive {
+            // The handle that has the file shows it.
+            true => {
+                play.hands[0].store = None;
+                read_all(case.mode, play.sim.disk(), &keys())
+            }
+            false => Err(error),
+        }
+    })?;
+    play.ledger.judge(&found, play.moment(), Cause::Crash)?;
+    found.is_clean()?;
+    drop(store);
+    // A sync failed, and so did every call that could have told others of it. Whoever opens the file then can't know,
+    // and neither does the kernel tell them: what they acknowledge stands on what was dropped.
+    let untold = |event: &Event| event.call == Call::Sync && !event.ok;
+    if forever && play.sim.trace().iter().any(untold) {
+        return Ok(Some(first.call));
+    }
+    for cut in play.sim.power_cuts().samples(20).pick(2) {
+        let moment: Moment = moment_of(&cut);
+        read_all(case.mode, cut.disk(), &keys())
+            .and_then(|(_, found)| play.ledger.judge(&found, moment, Cause::Crash))
+            .map_err(|error| format!("then the power goes, image {}: {error}", cut.id()))?;
+    }
+    Ok(Some(first.call))
+}
+
+/// A handle either works, or says why not and works after `reopen()`.
+fn goes_on(play: &mut Play, who: usize) -> Result<(), String> {
+    let before = play.failures.len();
+    play.run(&[(who, Do::Look), (who, Do::Put(8, 12)), (who, Do::Look)])?;
+    if play.failures.len() > before {
+        let first = play.failures.len();
+        play.run(&[(who, Do::Reopen), (who, Do::Put(8, 13)), (who, Do::Look)])?;
+        if let Some(error) = play.failures.get(first) {
+            return Err(format!(
+                "`reopen` does not heal it: {error}; it began with {}",
+                play.failures[before]
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file was synced again after a sync of it had failed.
+pub(crate) fn syncs_after_a_failed_one(play: &Play) -> usize {
+    let mut failed = Vec::new();
+    let mut again = 0;
+    for event in play.sim.trace() {
+        if event.call == Call::Sync {
+            again += usize::from(failed.contains(&event.inode));
+            if !event.ok && event.fault != Some(FaultKind::Eintr) {
+                failed.push(event.inode);
+            }
+        }
+    }
+    again
+}
+
+/// What a handle shows, whatever it is.
+pub(crate) fn look(play: &mut Play, who: usize) -> Result<Found, String> {
+    match play.open(who) {
+        Some(store) => Found::read(store, &keys()),
+        None => Err("it does not open".into()),
+    }
+}
