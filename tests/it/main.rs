@@ -11,6 +11,7 @@ mod processes;
 mod proof;
 mod raw;
 mod readme;
+mod real;
 mod session;
 mod shelf;
 mod sim;
