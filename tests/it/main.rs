@@ -16,6 +16,6 @@ mod session;
 mod shelf;
 mod sim;
 mod store;
-mod teeth;
 mod support;
+mod teeth;
 mod tidy;

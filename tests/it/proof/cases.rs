@@ -318,7 +318,12 @@ pub(crate) fn to_elide() -> Vec<Case> {
         (0, Do::Kill),
         (0, Do::Restore(0)),
     ];
-    let spoiled = vec![(0, Do::Put(2, 20)), (0, Do::Put(3, 20)), (0, Do::Kill), (0, Do::Restore(120))];
+    let spoiled = vec![
+        (0, Do::Put(2, 20)),
+        (0, Do::Put(3, 20)),
+        (0, Do::Kill),
+        (0, Do::Restore(120)),
+    ];
     let repaired = |name, mode, more: Vec<(usize, Do)>| {
         let mut before = born();
         if mode == SHARED_OS {
@@ -333,11 +338,41 @@ pub(crate) fn to_elide() -> Vec<Case> {
     };
     vec![
         creation(),
-        one("put", SHARED, vec![Do::Put(1, 30), Do::Remove(0), Do::Batch(vec![(2, Some(9)), (1, None)])]),
-        one("put_exclusive", EXCLUSIVE, vec![Do::Put(1, 30), Do::Remove(0)]),
-        one("sync", SHARED_OS, vec![Do::Put(1, 30), Do::Sync, Do::Put(2, 30), Do::Close]),
-        one("compact", SHARED, vec![Do::Remove(1), Do::Compact, Do::Put(1, 30)]),
-        one("compact_os", SHARED_OS, vec![Do::Put(1, 30), Do::Sync, Do::Compact, Do::Put(2, 9), Do::Sync]),
+        one(
+            "put",
+            SHARED,
+            vec![
+                Do::Put(1, 30),
+                Do::Remove(0),
+                Do::Batch(vec![(2, Some(9)), (1, None)]),
+            ],
+        ),
+        one(
+            "put_exclusive",
+            EXCLUSIVE,
+            vec![Do::Put(1, 30), Do::Remove(0)],
+        ),
+        one(
+            "sync",
+            SHARED_OS,
+            vec![Do::Put(1, 30), Do::Sync, Do::Put(2, 30), Do::Close],
+        ),
+        one(
+            "compact",
+            SHARED,
+            vec![Do::Remove(1), Do::Compact, Do::Put(1, 30)],
+        ),
+        one(
+            "compact_os",
+            SHARED_OS,
+            vec![
+                Do::Put(1, 30),
+                Do::Sync,
+                Do::Compact,
+                Do::Put(2, 9),
+                Do::Sync,
+            ],
+        ),
         one("truncate", SHARED, vec![Do::Truncate, Do::Put(1, 30)]),
         killed_between_rename_and_directory_sync(),
         failed_sync_exclusive(FailedSync::KeepClean),

@@ -29,7 +29,9 @@ pub(crate) fn every_sync(case: &Case, seed: u64, counts: &mut Counts) -> Result<
             elided.sites += 1;
             let fault = Fault::new(FaultKind::Elide).on(call).nth(nth as u64);
             if case.run_with(seed, PLAN, Some(fault), counts).is_ok() {
-                elided.unnoticed.push(format!("{}: {call:?} {nth}", case.name));
+                elided
+                    .unnoticed
+                    .push(format!("{}: {call:?} {nth}", case.name));
             }
         }
     }

@@ -169,7 +169,10 @@ impl Case {
         drop(store);
         // In place: another file has another header.
         let (now, log) = (sim.read(PATH).unwrap_or_default(), 8192);
-        let written = raw.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let written = raw
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
         if found.torn == 0
             && written > log
             && now.starts_with(&raw[..log])
