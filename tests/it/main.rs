@@ -12,4 +12,5 @@ mod session;
 mod shelf;
 mod store;
 mod support;
+mod threads;
 mod tidy;
