@@ -18,4 +18,5 @@ mod sim;
 mod store;
 mod support;
 mod teeth;
+mod threads;
 mod tidy;

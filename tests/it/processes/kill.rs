@@ -47,9 +47,9 @@ impl Script {
 
     fn value(&mut self) -> Vec<u8> {
         let stamp = self.random.next().to_le_bytes();
-        // The system can be stopped only between two pages of a write: some values have many.
-        let len = match self.random.below(10) {
-            0 => self.random.below(200_000),
+        // The system stops a write only between two pages: some values have many.
+        let len = match self.random.below(6) {
+            0 => self.random.below(300_000),
             _ => self.random.below(2_000),
         };
         (0..len as usize).map(|at| stamp[at % 8]).collect()
