@@ -12,6 +12,7 @@ mod proof;
 mod raw;
 mod readme;
 mod real;
+mod secrets;
 mod session;
 mod shelf;
 mod sim;

@@ -1,0 +1,358 @@
+//! What is in a store are secrets: nothing shows them, what is deleted is gone, nobody redirects where they are written.
+
+use crate::support::{fast_dir, metric};
+use shelflife::sim::{Call, Fault, FaultKind, Plant, SimDisk};
+use shelflife::{
+    Batch, Change, Compaction, Durability, Entry, Options, Session, SessionOptions, SessionStore,
+    SessionStoreExt, ShelveSessionStore, Store,
+};
+use std::collections::BTreeSet;
+use std::fmt::{Debug, Display};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Instant, SystemTime};
+
+/// In every key, value, user and id that a test must not find again.
+const CANARY: &str = "canary";
+
+fn relaxed() -> Options {
+    let mut options = Options::new();
+    options
+        .durability(Durability::Os)
+        .compaction(Compaction::Manual);
+    options
+}
+
+/// All that was shown.
+#[derive(Default)]
+struct Shown(Vec<String>);
+
+impl Shown {
+    fn debug(&mut self, what: &dyn Debug) {
+        self.0.push(format!("{what:?}"));
+        self.0.push(format!("{what:#?}"));
+    }
+
+    /// Both a value and an error are shown.
+    fn result<T: Debug, E: Debug + Display>(&mut self, what: &Result<T, E>) {
+        self.debug(what);
+        if let Err(error) = what {
+            self.0.push(error.to_string());
+        }
+    }
+
+    fn everything_of(&mut self, store: &Store, keys: &[Vec<u8>]) {
+        self.debug(store);
+        self.debug(&store.iter());
+        self.debug(&store.entries());
+        for entry in store.entries() {
+            self.result::<Entry, _>(&entry);
+        }
+        for key in keys {
+            self.result(&store.get(key).map(drop));
+            self.result(&store.contains_key(key));
+            self.result(&store.entry(key));
+            let mut changes = Vec::new();
+            let updated = store.update(key, |old| {
+                let old = old.unwrap_or_default().to_vec();
+                let until = SystemTime::now();
+                changes = vec![Change::Put(old.clone()), Change::PutUntil(old, until)];
+                Ok((Change::Keep, ()))
+            });
+            self.result(&updated);
+            self.debug(&changes);
+            let mut batch = Batch::new();
+            batch.insert(key, key).remove(key);
+            self.debug(&batch);
+            self.result(&store.insert(key.repeat(10_000), key));
+        }
+        self.result(&store.len());
+        self.result(&store.stats());
+        self.debug(&store.recovery());
+        let verified = store.verify();
+        self.result(&verified);
+        for affected in verified.iter().flat_map(|verified| &verified.damage) {
+            self.debug(affected);
+        }
+    }
+
+    fn nothing_of(&self, secrets: &[String]) {
+        for text in &self.0 {
+            for secret in secrets {
+                assert!(!text.contains(secret), "{secret} in {text}");
+                // Bytes, as Debug shows a vector of them.
+                let bytes = format!("{:?}", secret.as_bytes());
+                let bytes = bytes.trim_matches(['[', ']']);
+                assert!(!text.contains(bytes), "{secret} in {text}");
+            }
+        }
+    }
+}
+
+/// A store with sessions and other entries; what must not be shown of it.
+fn fill(path: &Path) -> (Vec<Vec<u8>>, Vec<String>) {
+    let sessions = SessionOptions::new().with_store(relaxed().open(path).unwrap());
+    let mut ids = Vec::new();
+    for nth in 0..3 {
+        let mut session = Session::new();
+        session.set_user(Some(&format!("{CANARY} user {nth}")));
+        session.insert(CANARY, &format!("{CANARY} {nth}")).unwrap();
+        let _ = sessions.save_session(&mut session).unwrap();
+        ids.push(session.id().unwrap().as_str().to_string());
+    }
+    let store = sessions.store();
+    for nth in 0..4 {
+        let (key, value) = (
+            format!("{CANARY} key {nth}"),
+            format!("{CANARY} value {nth}"),
+        );
+        store.insert(key, value.repeat(9)).unwrap();
+    }
+    let keys: Vec<Vec<u8>> = store.iter().map(|pair| pair.unwrap().0).collect();
+    store.sync().unwrap();
+    let secrets = ids.into_iter().chain([CANARY.to_string()]).collect();
+    (keys, secrets)
+}
+
+fn position(bytes: &[u8], of: &str) -> usize {
+    let mut windows = bytes.windows(of.len());
+    windows.position(|window| window == of.as_bytes()).unwrap()
+}
+
+/// Sound, and damaged in every way that is told apart.
+fn damaged(path: &Path) -> [(&'static str, Vec<u8>); 6] {
+    let sound = fs::read(path).unwrap();
+    let changed = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = sound.clone();
+        change(&mut bytes);
+        bytes
+    };
+    let value = position(&sound, "canary value 1");
+    let key = position(&sound, "canary key 2");
+    [
+        ("sound", sound.clone()),
+        ("value", changed(&|bytes| bytes[value] ^= 1)),
+        ("key", changed(&|bytes| bytes[key] ^= 1)),
+        ("head", changed(&|bytes| bytes[key - 20] ^= 1)),
+        (
+            "torn",
+            changed(&|bytes| bytes.extend(bytes[key - 48..key + 40].to_vec())),
+        ),
+        ("header", changed(&|bytes| bytes[20] ^= 1)),
+    ]
+}
+
+#[test]
+fn neither_debug_nor_errors_nor_reports_show_what_is_in_a_store() {
+    let dir = fast_dir();
+    let path = dir.path().join("s.shelf");
+    let (keys, secrets) = fill(&path);
+    for (damage, bytes) in damaged(&path) {
+        let mut shown = Shown::default();
+        for (read_only, damaged) in [(true, false), (true, true), (false, false)] {
+            fs::write(&path, &bytes).unwrap();
+            let mut options = relaxed();
+            options.read_only(read_only).damaged(damaged);
+            shown.debug(&options);
+            let store = options.open(&path);
+            shown.result(&store);
+            let Ok(store) = store else { continue };
+            shown.everything_of(&store, &keys);
+            let salvaged = store.salvage(dir.path().join("salvaged"));
+            let _ = fs::remove_file(dir.path().join("salvaged"));
+            shown.result(&salvaged);
+            for lost in salvaged.iter().flat_map(|salvaged| &salvaged.lost) {
+                shown.debug(lost);
+            }
+            shown.result(&store.compact());
+            let sessions = SessionOptions::new().with_store(store);
+            shown.debug(&sessions);
+            sessions_of(&mut shown, &sessions);
+        }
+        assert!(shown.0.len() > 10, "{damage}");
+        shown.nothing_of(&secrets);
+    }
+}
+
+fn sessions_of(shown: &mut Shown, store: &ShelveSessionStore) {
+    for session in store.iter_sessions() {
+        shown.result(&session);
+        if let Some(id) = session.as_ref().ok().and_then(|session| session.id()) {
+            shown.debug(id);
+            shown.result(&store.load_session(id));
+            shown.result(&store.update_session(id, |session| session.get::<u64>(CANARY)));
+        }
+    }
+}
+
+#[test]
+fn no_complaint_of_the_program_shows_what_is_in_a_store() {
+    let dir = fast_dir();
+    let path = dir.path().join("s.shelf");
+    let (_, secrets) = fill(&path);
+    for (_, bytes) in damaged(&path) {
+        for words in [
+            &["verify"][..],
+            &["info"],
+            &["ls"],
+            &["dump"],
+            &["get", "canary key 1"],
+            &["get", "canary key 2"],
+            &["rm", "canary no such key"],
+            &["session", "ls"],
+            &["session", "show", "canary"],
+            &["session", "expire", "--minutes", "0"],
+            &["compact"],
+            &["set", "canary key 1", "canary", "canary"],
+        ] {
+            fs::write(&path, &bytes).unwrap();
+            let mut command = Command::new(env!("CARGO_BIN_EXE_shelflife"));
+            let own = words.iter().take_while(|word| !word.contains(CANARY));
+            let own: Vec<_> = own.filter(|word| !word.starts_with('-')).collect();
+            let file = if own[0] == &"session" { 2 } else { 1 };
+            command.args(&words[..file]).arg(&path).args(&words[file..]);
+            let output = command.output().unwrap();
+            // What the caller said may be repeated; what is in the file may not.
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            let of_file = secrets.iter().filter(|secret| *secret != CANARY);
+            for secret in of_file
+                .map(String::as_str)
+                .chain(["canary value", "canary user"])
+            {
+                assert!(!said.contains(secret), "{words:?}: {said}");
+            }
+        }
+    }
+}
+
+/// Every file in a folder.
+fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(dir).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn what_was_deleted_is_nowhere_after_compaction() {
+    const COUNT: usize = 1_000;
+    let start = Instant::now();
+    let dir = fast_dir();
+    let path = dir.path().join("s.shelf");
+    let secret = |nth: usize| format!("{CANARY}-{nth:05}");
+    let found = || {
+        let mut found = BTreeSet::new();
+        for (_, bytes) in files(dir.path()) {
+            let all: BTreeSet<&[u8]> = bytes.windows(secret(0).len()).collect();
+            found.extend((0..2 * COUNT).filter(|&nth| all.contains(secret(nth).as_bytes())));
+        }
+        found.len()
+    };
+    let store = relaxed().open(&path).unwrap();
+    for nth in 0..COUNT {
+        store.insert(secret(nth), secret(COUNT + nth)).unwrap();
+    }
+    store.insert("kept", "1").unwrap();
+    // A whole file and a cut tail are kept as evidence, both with secrets in them.
+    let bytes = fs::read(&path).unwrap();
+    drop(store);
+    let evidence = |name: &str| name.contains(".damaged-");
+    for part in [
+        bytes[bytes.len() - 900..].to_vec(),
+        [&[0xa5; 200][..], &bytes].concat(),
+    ] {
+        let mut torn = fs::read(&path).unwrap();
+        torn.extend(part);
+        fs::write(&path, torn).unwrap();
+        relaxed().open(&path).unwrap().insert("kept", "2").unwrap();
+    }
+    let kept = files(dir.path());
+    let kept = kept
+        .iter()
+        .filter(|(path, _)| evidence(path.to_str().unwrap()));
+    assert_eq!(kept.count(), 2, "there is evidence to be rid of");
+
+    let store = relaxed().open(&path).unwrap();
+    for nth in 0..COUNT {
+        assert!(store.remove(secret(nth)).unwrap());
+    }
+    assert_eq!(found(), 2 * COUNT, "removing alone does not overwrite");
+    store.compact().unwrap();
+    assert_eq!(found(), 0);
+    assert_eq!(files(dir.path()).len(), 1);
+    assert_eq!(store.get("kept").unwrap().as_deref(), Some(&b"2"[..]));
+    let secs = start.elapsed().as_secs_f64();
+    metric(
+        "deleted_secrets_found_after_compaction",
+        found(),
+        None,
+        secs,
+    );
+}
+
+/// The randomness of a simulated machine repeats itself, so the test knows the name that an attacker would have to
+/// guess: 64 random bits.
+#[test]
+fn what_somebody_planted_at_the_very_name_of_the_new_file_is_neither_followed_nor_removed() {
+    let scene = || {
+        let sim = SimDisk::new(3);
+        let mut options = relaxed();
+        let store = options.disk(sim.disk()).open("s.shelf").unwrap();
+        store.insert("k", "v").unwrap();
+        sim.write("victim", "precious").unwrap();
+        sim.seed_random(9);
+        (sim, store)
+    };
+    let names = |sim: &SimDisk| {
+        let names = sim.disk().list(Path::new(".")).unwrap();
+        let temp = |name: &&std::ffi::OsString| name.to_str().unwrap().contains(".tmp-");
+        names.iter().filter(temp).cloned().collect::<Vec<_>>()
+    };
+    let (sim, store) = scene();
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Rename));
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Remove));
+    store.compact().unwrap_err();
+    let [name] = &names(&sim)[..] else {
+        panic!("the file that was to be new is left behind")
+    };
+
+    let plants = [
+        Plant::Directory,
+        Plant::Fifo,
+        Plant::Symlink("victim".into()),
+        Plant::Symlink("nowhere".into()),
+    ];
+    for plant in plants {
+        let (sim, store) = scene();
+        sim.plant(name, plant.clone()).unwrap();
+        let error = store.compact().unwrap_err();
+        assert_eq!(
+            error.kind(),
+            shelflife::ErrorKind::AlreadyExists,
+            "{plant:?}: {error}"
+        );
+        assert_eq!(names(&sim), [name.clone()], "{plant:?}");
+        assert_eq!(sim.read("victim").unwrap(), b"precious");
+        assert!(sim.read("nowhere").is_err());
+        // Another name is drawn the next time.
+        store.compact().unwrap();
+        assert_eq!(names(&sim), [name.clone()], "{plant:?}");
+        assert_eq!(store.get("k").unwrap().as_deref(), Some(&b"v"[..]));
+    }
+}
+
+#[test]
+fn the_docs_say_that_checks_find_accidents_and_not_forgery() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for page in ["README.md", "src/lib.rs", "src/store/FORMAT.md"] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let plain = text
+            .replace("//!", "")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert!(plain.contains("not forgery"), "{page}");
+    }
+}
