@@ -52,6 +52,10 @@
 //! checks stop accidents, not somebody who may write the file.
 #![forbid(unsafe_code)]
 
+// The suites of the integration tests, which unit tests run as well, name the crate as its users do.
+#[cfg(test)]
+extern crate self as shelflife;
+
 mod error;
 mod session;
 mod shelf;

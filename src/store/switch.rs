@@ -244,7 +244,9 @@ impl<'a> Successor<'a> {
             ..next.header
         };
         next.log.write_all(&header.encode(), 0)?;
-        next.log.sync()?;
+        if !sabotaged!(RenameBeforeSync) {
+            next.log.sync()?;
+        }
         let _switching = Switching::begin(store);
         if let (Some(old), true) = (old, retire) {
             store.append_marker(old, Kind::Retired)?;
@@ -259,6 +261,9 @@ impl<'a> Successor<'a> {
         next.header = header;
         next.position().durable = header.base;
         next.commit.credit(header.base);
+        if let Some(old) = old.filter(|_| sabotaged!(CreditAcrossASwitch)) {
+            next.commit.credit(old.tail().saturating_mul(2));
+        }
         next.written.store(header.base, Relaxed);
         let next = Arc::new(next);
         store.adopt(Arc::clone(&next));

@@ -12,6 +12,6 @@ mod readme;
 mod session;
 mod shelf;
 mod store;
-mod teeth;
 mod support;
+mod teeth;
 mod tidy;

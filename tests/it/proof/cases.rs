@@ -28,6 +28,12 @@ fn writes() -> Vec<Do> {
         Do::Close,
         Do::Put(7, 500),
         Do::Remove(6),
+        Do::Put(8, 450),
+        Do::Put(1, 480),
+        Do::Batch(vec![(8, None), (4, Some(300)), (5, Some(160))]),
+        Do::Put(4, 510),
+        Do::Remove(7),
+        Do::Put(5, 430),
     ]
 }
 
@@ -318,7 +324,12 @@ pub(crate) fn to_elide() -> Vec<Case> {
         (0, Do::Kill),
         (0, Do::Restore(0)),
     ];
-    let spoiled = vec![(0, Do::Put(2, 20)), (0, Do::Put(3, 20)), (0, Do::Kill), (0, Do::Restore(120))];
+    let spoiled = vec![
+        (0, Do::Put(2, 20)),
+        (0, Do::Put(3, 20)),
+        (0, Do::Kill),
+        (0, Do::Restore(120)),
+    ];
     let repaired = |name, mode, more: Vec<(usize, Do)>| {
         let mut before = born();
         if mode == SHARED_OS {
@@ -333,11 +344,41 @@ pub(crate) fn to_elide() -> Vec<Case> {
     };
     vec![
         creation(),
-        one("put", SHARED, vec![Do::Put(1, 30), Do::Remove(0), Do::Batch(vec![(2, Some(9)), (1, None)])]),
-        one("put_exclusive", EXCLUSIVE, vec![Do::Put(1, 30), Do::Remove(0)]),
-        one("sync", SHARED_OS, vec![Do::Put(1, 30), Do::Sync, Do::Put(2, 30), Do::Close]),
-        one("compact", SHARED, vec![Do::Remove(1), Do::Compact, Do::Put(1, 30)]),
-        one("compact_os", SHARED_OS, vec![Do::Put(1, 30), Do::Sync, Do::Compact, Do::Put(2, 9), Do::Sync]),
+        one(
+            "put",
+            SHARED,
+            vec![
+                Do::Put(1, 30),
+                Do::Remove(0),
+                Do::Batch(vec![(2, Some(9)), (1, None)]),
+            ],
+        ),
+        one(
+            "put_exclusive",
+            EXCLUSIVE,
+            vec![Do::Put(1, 30), Do::Remove(0)],
+        ),
+        one(
+            "sync",
+            SHARED_OS,
+            vec![Do::Put(1, 30), Do::Sync, Do::Put(2, 30), Do::Close],
+        ),
+        one(
+            "compact",
+            SHARED,
+            vec![Do::Remove(1), Do::Compact, Do::Put(1, 30)],
+        ),
+        one(
+            "compact_os",
+            SHARED_OS,
+            vec![
+                Do::Put(1, 30),
+                Do::Sync,
+                Do::Compact,
+                Do::Put(2, 9),
+                Do::Sync,
+            ],
+        ),
         one("truncate", SHARED, vec![Do::Truncate, Do::Put(1, 30)]),
         killed_between_rename_and_directory_sync(),
         failed_sync_exclusive(FailedSync::KeepClean),

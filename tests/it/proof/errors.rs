@@ -1,7 +1,7 @@
 //! Every call of a workload fails, in every way that it can.
 
 use super::Counts;
-use super::oracle::{Cause, Found, Moment};
+use super::oracle::{Cause, Moment};
 use super::power::{Case, moment_of};
 use super::workload::{Do, Play, keys, read_all};
 use shelflife::Disk;
@@ -94,17 +94,16 @@ fn run(case: &Case, fault: Fault, forever: bool, seed: u64) -> Result<Option<Cal
     for who in turns {
         goes_on(&mut play, who)?;
     }
-    let (store, found) =
-        read_all(case.mode, play.sim.disk(), &keys()).or_else(|error| {
-            match case.mode.exclusive {
-                // The handle that has the file shows it.
-                true => {
-                    play.hands[0].store = None;
-                    read_all(case.mode, play.sim.disk(), &keys())
-                }
-                false => Err(error),
+    let (store, found) = read_all(case.mode, play.sim.disk(), &keys()).or_else(|error| {
+        match case.mode.exclusive {
+            // The handle that has the file shows it.
+            true => {
+                play.hands[0].store = None;
+                read_all(case.mode, play.sim.disk(), &keys())
             }
-        })?;
+            false => Err(error),
+        }
+    })?;
     play.ledger.judge(&found, play.moment(), Cause::Crash)?;
     found.is_clean()?;
     drop(store);
@@ -153,12 +152,4 @@ pub(crate) fn syncs_after_a_failed_one(play: &Play) -> usize {
         }
     }
     again
-}
-
-/// What a handle shows, whatever it is.
-pub(crate) fn look(play: &mut Play, who: usize) -> Result<Found, String> {
-    match play.open(who) {
-        Some(store) => Found::read(store, &keys()),
-        None => Err("it does not open".into()),
-    }
 }
