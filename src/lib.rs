@@ -80,5 +80,7 @@ pub use store::disk::{Disk, DiskFile, os::OsDisk};
 pub use store::iter::{Entries, Entry, Iter};
 pub use store::options::{Compaction, Durability, Options};
 pub use store::recovery::{Damage, Recovery, TornTail};
+pub use store::salvage::{Lost, Salvaged};
+pub use store::verify::{Affected, Verified};
 pub use store::{Change, Stats, Store};
 pub use value::{Decode, Decoder, Encode, Encoder, MapEncoder, Value, from_cbor, to_cbor};

@@ -33,8 +33,10 @@ pub(crate) mod recovery;
 mod repair;
 #[cfg(test)]
 mod sabotage;
+pub(crate) mod salvage;
 mod spans;
 mod switch;
+pub(crate) mod verify;
 mod worker;
 mod writer;
 
@@ -845,19 +847,13 @@ impl Inner {
         })
     }
 
-    /// The store's own path with something behind its name.
-    fn sibling(&self, suffix: &str) -> PathBuf {
-        let mut name = self
-            .real
-            .file_name()
-            .map(OsString::from)
-            .unwrap_or_default();
-        name.push(suffix);
-        self.real.with_file_name(name)
+    fn sync_directory(&self) -> Result<()> {
+        self.sync_directory_of(&self.real)
     }
 
-    fn sync_directory(&self) -> Result<()> {
-        let Some(dir) = self.real.parent() else {
+    /// Makes the name of a file survive a power cut.
+    fn sync_directory_of(&self, path: &Path) -> Result<()> {
+        let Some(dir) = path.parent() else {
             return Ok(());
         };
         if sabotaged!(SkipDirectorySync) {
@@ -955,6 +951,13 @@ impl Inner {
         }
         recovery
     }
+}
+
+/// A path with something behind its name.
+fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().map(OsString::from).unwrap_or_default();
+    name.push(suffix);
+    path.with_file_name(name)
 }
 
 /// A record that counts, and the file that it is in.

@@ -1,6 +1,6 @@
 //! `set`, `get`, `rm`, `ls`: single entries.
 
-use shelflife::{Batch, Entry, Value};
+use shelflife::{Batch, SessionId, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::{Failure, Result};
@@ -93,7 +93,12 @@ fn get(args: &mut Args, output: &mut Output) -> Result<()> {
     if args.has("--raw") {
         output.bytes(entry.value())
     } else if entry.is_cbor() {
-        output.line(&text::escape_json(&value_of(&entry)?.to_string()))
+        let value: Value = shelflife::from_cbor(entry.value()).map_err(|error| {
+            Failure::Damaged(format!(
+                "not the CBOR that it is marked as: {error}; --raw prints its bytes"
+            ))
+        })?;
+        output.line(&text::escape_json(&value.to_string()))
     } else if output.is_terminal {
         output.line(&text::escape(entry.value()))
     } else {
@@ -101,9 +106,16 @@ fn get(args: &mut Args, output: &mut Output) -> Result<()> {
     }
 }
 
-/// The value of an entry that is flagged as CBOR.
-pub(crate) fn value_of(entry: &Entry) -> Result<Value> {
-    Ok(shelflife::from_cbor(entry.value())?)
+/// A key that nobody asked for by its name. One that has the form of a session's id is a cookie, with which to log in
+/// as somebody else.
+pub(crate) fn shown(key: &[u8]) -> String {
+    let id = str::from_utf8(key)
+        .ok()
+        .and_then(|key| key.parse::<SessionId>().ok());
+    id.map_or_else(
+        || text::escape(key),
+        |id| format!("session {}", id.handle()),
+    )
 }
 
 fn no_such(key: &[u8]) -> String {
@@ -156,7 +168,8 @@ pub(crate) const LS: Command = Command {
         "shelflife ls notes.shelf cart:",
         "shelflife ls notes.shelf --long | sort -k2n",
     ],
-    notes: "Control characters, tabs and bytes that are not UTF-8 are escaped, as is the backslash.",
+    notes: "Control characters, tabs and bytes that are not UTF-8 are escaped, as is the backslash. The key of a\n\
+            session is a secret and shown as `session HANDLE`; dump has it.",
     run: ls,
 };
 
@@ -169,7 +182,7 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
         if !entry.key().starts_with(&prefix) {
             continue;
         }
-        let mut fields = vec![text::escape(entry.key())];
+        let mut fields = vec![shown(entry.key())];
         if args.has("--long") {
             let size = entry.value().len() as u64;
             fields.push(if output.is_terminal {

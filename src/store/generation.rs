@@ -159,7 +159,9 @@ impl Generation {
             HeaderRead::Header(header, bad_copy) => return Ok(Some((header, bad_copy))),
             HeaderRead::Unborn => return Ok(None),
             HeaderRead::Damaged => {
-                return Err(log.corrupt(0, "neither copy of the file header verifies"));
+                return Err(log
+                    .corrupt(0, "neither copy of the file header verifies")
+                    .advise("without one no record can be told from garbage, restore a backup"));
             }
             HeaderRead::Newer => (
                 ErrorKind::NewerVersion,
@@ -245,7 +247,7 @@ impl Generation {
             records += 1;
             sampled_bytes += head.record_bytes();
         }
-        if let Some(record_bytes) = u64::checked_div(sampled_bytes, records) {
+        if let Some(record_bytes) = sampled_bytes.checked_div(records) {
             let log_bytes = file_bytes.saturating_sub(LOG_START);
             self.index
                 .reserve((log_bytes / record_bytes.max(1)).min(RESERVED_KEYS_MAX));
@@ -821,13 +823,9 @@ impl Moves {
     }
 
     fn make_some(generation: &Generation, mut rest: &[Move]) -> Result<()> {
-        let trusted = generation.outdated_below() == 0;
+        let all_known = generation.outdated_below() == 0;
         loop {
-            let made = if trusted {
-                generation.index.make(rest)
-            } else {
-                0
-            };
+            let made = generation.index.make(rest, all_known);
             rest = rest.get(made..).unwrap_or_default();
             let Some((step, others)) = rest.split_first() else {
                 break;

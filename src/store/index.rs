@@ -76,7 +76,7 @@ struct Shard {
 }
 
 /// A fingerprint and the two halves of a location, 12 bytes. Offset 0 is an empty slot: the file header stands there.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Slot([u32; 3]);
 
 impl Slot {
@@ -129,15 +129,15 @@ impl Index {
             .is_some()
     }
 
-    /// Makes moves that are all of one shard, up to the first whose `prev` does not lead to a slot; returns how many it
-    /// made.
-    pub(crate) fn make(&self, moves: &[Move]) -> usize {
+    /// Makes moves that are all of one shard, up to the first whose `prev` does not lead to a slot, or that is of a key
+    /// said to be new while `all_known` is false; returns how many it made.
+    pub(crate) fn make(&self, moves: &[Move], all_known: bool) -> usize {
         let Some(first) = moves.first() else { return 0 };
         let mut shard = self.write(first.fingerprint);
         let (mut keys, mut live_bytes, mut made) = (0u64, 0u64, 0);
         for step in moves {
             let slot = Slot::new(step.fingerprint, step.at);
-            if step.prev == 0 && step.puts {
+            if step.prev == 0 && step.puts && all_known {
                 shard.insert(slot);
                 keys = keys.wrapping_add(1);
                 live_bytes = live_bytes.wrapping_add(step.at.len());
@@ -245,9 +245,9 @@ impl Index {
     }
 
     /// Gives back, after a replay, what its keys do not need.
-    pub(crate) fn fit(&self) {
-        for shard in &self.shards {
-            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn fit(&mut self) {
+        for shard in &mut self.shards {
+            let shard = shard.get_mut().unwrap_or_else(PoisonError::into_inner);
             let slots = slots_for(shard.used);
             if shard.slots.len() > grown(slots) {
                 shard.resize(slots);
@@ -258,9 +258,12 @@ impl Index {
     /// Makes room, before a replay, for about as many keys as it will bring.
     pub(crate) fn reserve(&self, keys: u64) {
         let per_shard = keys as usize / self.shards.len();
+        if per_shard <= 32 {
+            return;
+        }
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            if per_shard > 32 && shard.used == 0 {
+            if shard.used == 0 {
                 shard.resize(slots_for(per_shard));
             }
         }
@@ -484,5 +487,57 @@ mod tests {
         );
         let at = Slot::new(7, Location::new(offset, len)).location();
         assert_eq!((at.offset(), at.len()), (offset, len));
+    }
+
+    /// Slots that inserting each key looks at, on average.
+    fn probes_per_insert(hash_key: &[u8; 16], keys: &[u64]) -> f64 {
+        let index = Index::new();
+        let mut probes = 0u64;
+        for (nth, key) in (1..).zip(keys) {
+            let fingerprint = super::super::hash::siphash13(hash_key, &key.to_le_bytes()) as u32;
+            index.insert(fingerprint, Location::new(8192 + nth * 8, 8));
+            let shard = index.read(fingerprint);
+            let mut place = shard.home(fingerprint);
+            loop {
+                probes += 1;
+                if shard.slots[place] == Slot::new(fingerprint, Location::new(8192 + nth * 8, 8)) {
+                    break;
+                }
+                place = shard.next(place);
+            }
+        }
+        probes as f64 / keys.len() as f64
+    }
+
+    /// Keys that somebody chose who knows the hash, but not the key that each file draws for itself.
+    #[test]
+    fn keys_that_collide_under_one_hash_key_are_like_any_others_under_another() {
+        const KEYS: usize = 100_000;
+        // All of them in one shard, and in the same half of its table.
+        let collides = |key: &u64| {
+            super::super::hash::siphash13(&[0; 16], &key.to_le_bytes()) as u32 >> (31 - SHARD_BITS)
+                == 0
+        };
+        let chosen: Vec<u64> = (0..).filter(collides).take(KEYS).collect();
+        let plain: Vec<u64> = (0..KEYS as u64).collect();
+        let few = 5_000;
+        let attacked = probes_per_insert(&[0; 16], &chosen[..few]);
+        let unattacked = probes_per_insert(&[0; 16], &plain[..few]);
+        assert!(
+            attacked > 50.0 * unattacked,
+            "these keys are no attack: {attacked} to {unattacked}"
+        );
+        let mut most = 0f64;
+        for nth in 1..=4u8 {
+            let hash_key: [u8; 16] = std::array::from_fn(|at| (at as u8 + 1).wrapping_mul(nth));
+            let (chosen, plain) = (
+                probes_per_insert(&hash_key, &chosen),
+                probes_per_insert(&hash_key, &plain),
+            );
+            assert!(chosen <= 3.0 * plain, "{chosen} to {plain}");
+            most = most.max(chosen / plain);
+        }
+        let line = format!("METRIC hash_flooding_probes_ratio={most:.3}\n");
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes());
     }
 }

@@ -41,6 +41,24 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// From a record that verifies.
+    pub(crate) fn new(
+        generation: &Generation,
+        offset: u64,
+        head: &Head,
+        body: &[u8],
+    ) -> Option<Entry> {
+        let (key, rest) = body.split_at_checked(usize::from(head.key_len))?;
+        Some(Entry {
+            key: key.to_vec(),
+            value: rest.get(..head.value_len as usize)?.to_vec(),
+            head: *head,
+            generation: generation.header.generation,
+            offset,
+            fingerprint: head.fingerprint,
+        })
+    }
+
     /// The key.
     pub fn key(&self) -> &[u8] {
         &self.key
@@ -132,11 +150,10 @@ impl Snapshot {
                 let (fixed, body) = record.split_first_chunk::<HEAD_BYTES>()?;
                 let seed = self.generation.header.seed;
                 let head = Head::decode(fixed, seed, at.offset())?;
-                head.body_holds(body, seed, at.offset()).then_some(())?;
-                let (key, rest) = body.split_at_checked(usize::from(head.key_len))?;
-                Some((head, key, rest.get(..head.value_len as usize)?))
+                head.body_holds(body, seed, at.offset())
+                    .then_some((head, body))
             });
-        let Some((head, key, value)) = sound else {
+        let Some((head, body)) = sound else {
             return Err(log.corrupt(at.offset(), "a record does not verify"));
         };
         if at.offset() < self.generation.outdated_below() {
@@ -145,14 +162,7 @@ impl Snapshot {
         if head.expires_ms != 0 && head.expires_ms <= self.now_ms {
             return Ok(None);
         }
-        Ok(Some(Entry {
-            key: key.to_vec(),
-            value: value.to_vec(),
-            fingerprint: head.fingerprint,
-            head,
-            generation: self.generation.header.generation,
-            offset: at.offset(),
-        }))
+        Ok(Entry::new(&self.generation, at.offset(), &head, body))
     }
 }
 

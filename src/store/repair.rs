@@ -5,7 +5,7 @@ use super::compaction::{Pass, copy};
 use super::disk::{Create, OpenFile};
 use super::format::LOG_START;
 use super::generation::Generation;
-use super::log::LogFile;
+use super::log::{LogFile, uninterrupted};
 use super::recovery::TornTail;
 use super::switch::{Successor, next_header};
 use crate::error::{Error, Result};
@@ -146,10 +146,10 @@ impl Inner {
         }
         let mut random = [0; 8];
         self.random(&mut random)?;
-        Ok(Some(self.sibling(&format!(
-            ".damaged-{:016x}",
-            u64::from_le_bytes(random)
-        ))))
+        Ok(Some(super::sibling(
+            &self.real,
+            &format!(".damaged-{:016x}", u64::from_le_bytes(random)),
+        )))
     }
 
     /// The evidence files of this store.
@@ -157,12 +157,9 @@ impl Inner {
         let Some(dir) = self.real.parent() else {
             return Ok(Vec::new());
         };
-        let names = self
-            .options
-            .disk
-            .list(dir)
+        let names = uninterrupted(|| self.options.disk.list(dir))
             .map_err(|error| Error::io("list", dir, error))?;
-        let prefix = self.sibling(".damaged-");
+        let prefix = super::sibling(&self.real, ".damaged-");
         let prefix = prefix
             .file_name()
             .map(|name| name.as_encoded_bytes().to_vec())

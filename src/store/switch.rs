@@ -13,8 +13,8 @@ use super::format::{FileHeader, Kind, LOG_START, NewRecord};
 use super::generation::{Generation, Position};
 use super::index::Index;
 use super::lock::try_lock;
-use super::log::LogFile;
-use super::{Inner, batch::unix_ms};
+use super::log::{LogFile, uninterrupted};
+use super::{Inner, batch::unix_ms, sibling};
 use crate::error::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,10 +107,21 @@ impl<'a> Successor<'a> {
         header: FileHeader,
         like: &Stat,
     ) -> Result<Successor<'a>> {
+        let mut successor = Successor::beside(store, &store.real, header)?;
+        successor.belong_to(like)?;
+        Ok(successor)
+    }
+
+    /// A new locked file of this process's own user beside `target`.
+    pub(crate) fn beside(
+        store: &'a Inner,
+        target: &Path,
+        header: FileHeader,
+    ) -> Result<Successor<'a>> {
         let disk = &*store.options.disk;
         let mut random = [0; 8];
         store.random(&mut random)?;
-        let temp = store.sibling(&format!(".tmp-{:016x}", u64::from_le_bytes(random)));
+        let temp = sibling(target, &format!(".tmp-{:016x}", u64::from_le_bytes(random)));
         let how = OpenFile {
             write: true,
             create: Create::New,
@@ -138,16 +149,7 @@ impl<'a> Successor<'a> {
                 format!("`{}` is locked by somebody else", log.path.display()),
             ));
         }
-        let mut identity = log.stat()?;
-        if (identity.uid, identity.gid, identity.mode) != (like.uid, like.gid, like.mode) {
-            log.file
-                .set_owner(like.uid, like.gid, like.mode)
-                .map_err(|error| {
-                    Error::io("give the owner and mode of the store to", &log.path, error)
-                        .advise("run this as the user who owns the store")
-                })?;
-            identity = log.stat()?;
-        }
+        let identity = log.stat()?;
         let position = Position::start(&header);
         successor.next = Some(Generation::new(
             log,
@@ -157,6 +159,29 @@ impl<'a> Successor<'a> {
             position,
         ));
         Ok(successor)
+    }
+
+    /// Gives it the owner, group and mode of another file.
+    pub(crate) fn belong_to(&mut self, like: &Stat) -> Result<()> {
+        let Some(next) = &mut self.next else {
+            return Ok(());
+        };
+        let is = &next.identity;
+        if (is.uid, is.gid, is.mode) != (like.uid, like.gid, like.mode) {
+            next.log
+                .file
+                .set_owner(like.uid, like.gid, like.mode)
+                .map_err(|error| {
+                    Error::io(
+                        "give the owner and mode of the store to",
+                        &next.log.path,
+                        error,
+                    )
+                    .advise("run this as the user who owns the store")
+                })?;
+            next.identity = next.log.stat()?;
+        }
+        Ok(())
     }
 
     pub(crate) fn generation(&self) -> &Generation {
@@ -228,15 +253,8 @@ impl<'a> Successor<'a> {
         Ok(())
     }
 
-    /// Gives the file the store's name. The caller holds the store's lock. `old` is retired first, so that its users
-    /// look for the new one; a condemned or damaged file is not written to, its users look anyway.
-    pub(crate) fn install(
-        mut self,
-        old: Option<&Generation>,
-        retire: bool,
-    ) -> Result<Arc<Generation>> {
-        let store = self.store;
-        let disk = &*store.options.disk;
+    /// Writes the header and brings all of the file to disk.
+    fn finish(&mut self) -> Result<FileHeader> {
         self.flush()?;
         let next = self.generation();
         let header = FileHeader {
@@ -247,6 +265,30 @@ impl<'a> Successor<'a> {
         if !sabotaged!(RenameBeforeSync) {
             next.log.sync()?;
         }
+        Ok(header)
+    }
+
+    /// Gives the file a name that nothing has; the store stays with its own file.
+    pub(crate) fn place(mut self, to: &Path) -> Result<()> {
+        self.finish()?;
+        let disk = &*self.store.options.disk;
+        disk.link(&self.temp, to)
+            .map_err(|error| Error::io("create", to, error))?;
+        let _ = disk.remove(&self.temp);
+        self.installed = true;
+        self.store.sync_directory_of(to)
+    }
+
+    /// Gives the file the store's name. The caller holds the store's lock. `old` is retired first, so that its users
+    /// look for the new one; a condemned or damaged file is not written to, its users look anyway.
+    pub(crate) fn install(
+        mut self,
+        old: Option<&Generation>,
+        retire: bool,
+    ) -> Result<Arc<Generation>> {
+        let store = self.store;
+        let disk = &*store.options.disk;
+        let header = self.finish()?;
         let _switching = Switching::begin(store);
         if let (Some(old), true) = (old, retire) {
             store.append_marker(old, Kind::Retired)?;
@@ -289,9 +331,8 @@ pub(crate) fn remove_leftovers(store: &Inner) -> Result<bool> {
     let Some(dir) = store.real.parent() else {
         return Ok(true);
     };
-    let names = disk
-        .list(dir)
-        .map_err(|error| Error::io("list", dir, error))?;
+    let names = uninterrupted(|| disk.list(dir)).map_err(|error| Error::io("list", dir, error))?;
+    let own = disk.stat(&store.real).ok();
     let mut nobody_at_work = true;
     for name in names {
         let path = dir.join(&name);
@@ -299,9 +340,13 @@ pub(crate) fn remove_leftovers(store: &Inner) -> Result<bool> {
             continue;
         }
         // A link or a FIFO that somebody planted under such a name is neither opened nor removed.
-        let planted = disk.resolve(&path).ok().as_ref() != Some(&path)
-            || !disk.stat(&path).is_ok_and(|stat| stat.is_file);
-        if planted {
+        let Ok(stat) = disk.stat(&path) else { continue };
+        if disk.resolve(&path).ok().as_ref() != Some(&path) || !stat.is_file {
+            continue;
+        }
+        // Another name of the store itself: it was given its own, and whoever did it died before he took this one away.
+        if own.is_some_and(|own| own.same_file(&stat)) {
+            let _ = disk.remove(&path);
             continue;
         }
         let how = OpenFile {

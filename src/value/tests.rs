@@ -493,7 +493,7 @@ fn nesting_ends_at_64_levels_and_never_at_the_end_of_the_stack() {
             (&[0xA1], &[0x00]),
             (&[0xC1], &[]),
         ] {
-            let nested = |levels| [open.repeat(levels), vec![0x00], close.repeat(levels)].concat();
+            let nested = |levels| [open.repeat(levels), vec![0x40], close.repeat(levels)].concat();
             assert!(decodes_to_itself(&nested(64)), "{open:02x?}");
             assert!(refused(&nested(65)), "{open:02x?}");
             assert!(refused(&nested(10_000)), "{open:02x?}");

@@ -2,15 +2,19 @@
 
 mod cli;
 mod crash;
+mod damage;
 mod demo;
 mod faults;
 mod linearizability;
 mod model;
 mod processes;
 mod proof;
+mod raw;
 mod readme;
+mod real;
 mod session;
 mod shelf;
+mod sim;
 mod store;
 mod support;
 mod teeth;

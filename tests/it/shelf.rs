@@ -327,22 +327,25 @@ fn inside_an_update_reading_works_and_writing_is_refused() {
 
 #[test]
 fn all_callers_of_get_or_insert_with_see_the_first_ones_value() {
+    const ROUNDS: usize = 50;
     let (_dir, path) = folder();
     let made = AtomicUsize::new(0);
-    let start = Barrier::new(8);
-    let values: Vec<usize> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..8)
+    let start = Barrier::new(4);
+    let values: Vec<Vec<usize>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
             .map(|n| {
                 let (path, made, start) = (&path, &made, &start);
                 scope.spawn(move || {
                     let shelf = Shelf::open(path).unwrap();
-                    start.wait();
-                    shelf
-                        .get_or_insert_with("winner", || {
+                    let round = |round: usize| {
+                        start.wait();
+                        let make = || {
                             made.fetch_add(1, Ordering::Relaxed);
                             n
-                        })
-                        .unwrap()
+                        };
+                        shelf.get_or_insert_with(&round.to_string(), make).unwrap()
+                    };
+                    (0..ROUNDS).map(round).collect()
                 })
             })
             .collect();
@@ -351,8 +354,8 @@ fn all_callers_of_get_or_insert_with_see_the_first_ones_value() {
             .map(|thread| thread.join().unwrap())
             .collect()
     });
-    assert_eq!(made.into_inner(), 1);
-    assert!(values.iter().all(|value| *value == values[0]), "{values:?}");
+    assert_eq!(made.into_inner(), ROUNDS);
+    assert!(values.iter().all(|seen| *seen == values[0]), "{values:?}");
 }
 
 #[test]

@@ -1,11 +1,66 @@
-//! A simulated machine, to test what a program does when processes die, the power goes, and calls fail.
+//! A simulated machine, to test what a program does when the power goes, when processes die, and when calls fail.
 //!
-//! [`SimDisk`] keeps what programs see (cached) and what a power cut leaves (durable) apart, plays any number of
-//! processes, and has clocks and randomness that only the test moves: a run is repeated by its seed.
+//! [`SimDisk`] keeps what programs see and what a power cut leaves apart, plays any number of processes, and has clocks
+//! and randomness that only the test moves. It is made for plain `cargo test`: whatever it finds, it finds again.
+//!
+//! # Cut the power on your own program
+//!
+//! Run it on a simulated disk, and note each promise that it makes. Then look at every disk that a power cut at any
+//! step could have left, and see whether the promises made until then are kept:
+//!
+//! ```
+//! use shelflife::{Options, sim::SimDisk};
+//! # fn main() -> shelflife::Result<()> {
+//! let sim = SimDisk::new(7);
+//! let store = Options::new().disk(sim.disk()).open("orders.shelf")?;
+//! for order in ["tea", "milk", "sugar"] {
+//!     store.insert(order, "paid")?; // here goes your program
+//!     sim.acknowledge();
+//! }
+//! for cut in sim.power_cuts() {
+//!     let store = Options::new().disk(cut.disk()).open("orders.shelf")?;
+//!     for order in ["tea", "milk", "sugar"].iter().take(cut.acknowledged()) {
+//!         assert!(store.contains_key(order)?, "{order} is lost in {}", cut.id());
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! A failure prints something like `7:12:30`. To look at that disk again, make the machine with the seed 7, run the same
+//! program, and ask for it: `sim.power_cut("7:12:30".parse()?)?`. What a power cut left is a machine too, so the power can
+//! be cut again while a program recovers on it.
+//!
+//! # Let calls fail
+//!
+//! ```
+//! use shelflife::sim::{Call, Fault, FaultKind, SimDisk};
+//! use shelflife::{ErrorKind, Options};
+//! # fn main() -> shelflife::Result<()> {
+//! let sim = SimDisk::new(7);
+//! let store = Options::new().disk(sim.disk()).open("s.shelf")?;
+//! sim.inject(Fault::new(FaultKind::Enospc).on(Call::Write));
+//! assert_eq!(store.insert("key", "value").unwrap_err().kind(), ErrorKind::Io);
+//! assert!(store.insert("key", "value")?, "there is space again");
+//! # Ok(()) }
+//! ```
+//!
+//! # Several processes
+//!
+//! Each [`SimDisk::disk`] is another process's view. [`SimDisk::run`] interleaves them as a [`Schedule`] decides, from a
+//! seed or in every way there is. On a simulated disk open stores with [`Compaction::Inline`](crate::Compaction::Inline)
+//! or `Manual` if runs must repeat exactly: a thread has a will of its own.
+//!
+//! # What it assumes of disks
+//!
+//! The weakest that ext4, XFS and Btrfs promise. What was written and not synced reaches the disk in any order, by
+//! sectors of 512 bytes, or not at all; the last write may be torn at any byte; the length may be there before the data,
+//! and shows zeros, garbage or what stood there before. New names appear one by one, each whole, in any order, until
+//! their folder is synced. What was synced stays, unless a test lets it rot.
 
 mod baton;
 mod content;
 mod fault;
+mod file;
 mod fs;
 mod images;
 mod machine;
@@ -34,7 +89,9 @@ use std::time::{Duration, SystemTime};
 
 /// A machine with a disk in memory. A clone is the same machine.
 ///
-/// Its file system has one folder, `/`, to begin with; a relative path starts there.
+/// Its file system has one folder, `/`, to begin with; a relative path starts there. It does what the operating system's
+/// does, except that folders cannot be renamed, nor files moved between folders (`CrossesDevices`), and that nothing has
+/// more than 1 GiB ([`SimDisk::set_max_file_size`]).
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<Machine>>);
 

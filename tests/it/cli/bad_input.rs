@@ -460,3 +460,30 @@ fn a_busy_store_is_waited_for_as_long_as_was_asked() {
     drop(held);
     shell.run("set n.shelf k w --wait 0").ok();
 }
+
+#[test]
+fn what_is_marked_as_cbor_and_is_not_can_still_be_had() {
+    let shell = Shell::new();
+    let store = Store::open(shell.path("n.shelf")).unwrap();
+    let mut batch = Batch::new();
+    store
+        .write(batch.insert_cbor("odd", b"\xffcanary"))
+        .unwrap();
+    store.close().unwrap();
+    let said = shell.run("get n.shelf odd").failed(3);
+    assert!(
+        said.starts_with("shelflife: not the CBOR that it is marked as: "),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("; --raw prints its bytes\n") && !said.contains("canary"),
+        "{said}"
+    );
+    let dumped = shell.run("dump n.shelf");
+    assert_eq!(
+        dumped.out,
+        "{\"k\":\"odd\",\"v\":{\"$b64\":\"/2NhbmFyeQ==\"}}\n"
+    );
+    let note = "shelflife: values that are marked as CBOR and are not, written as plain bytes: 1\n";
+    assert_eq!((dumped.code, dumped.err.as_str()), (0, note));
+}

@@ -64,9 +64,14 @@ fn sessions_are_browsed_by_handle_while_the_app_has_them_open() {
         shell.run("session show s.shelf 000000000000").failed(1),
         "shelflife: no such session: 000000000000\n"
     );
+    let keys = shell.run("ls s.shelf --long").ok();
+    assert!(
+        keys.starts_with(&format!("session {}\t", handle(&ann))),
+        "{keys}"
+    );
     for id in &ids {
         assert!(
-            ![&listed, &json, &shown]
+            ![&listed, &json, &shown, &keys]
                 .iter()
                 .any(|text| text.contains(id.as_str())),
             "an id is shown"

@@ -439,6 +439,30 @@ fn the_record_expires_with_the_session() {
 }
 
 #[test]
+fn a_lifetime_holds_for_what_another_process_stored_without_one() {
+    let sim = sim();
+    let forever = on(&sim);
+    let mut session = login(&forever, "ann");
+    login(&forever, "bob");
+    let hourly = SessionOptions::new()
+        .idle_lifetime(HOUR)
+        .with_store(open(&sim));
+    assert_eq!(load(&hourly, &id(&session)).expires(), Some(start() + HOUR));
+    sim.advance(HOUR);
+    assert_eq!(users(&forever), ["ann", "bob"]);
+    assert!(users(&hourly).is_empty());
+    assert!(!hourly.has_session(&id(&session)).unwrap());
+    assert!(hourly.load_session(&id(&session)).unwrap().is_none());
+    assert!(hourly.sessions_of("bob").unwrap().is_empty());
+    assert_eq!(hourly.delete_old_sessions(Duration::MAX).unwrap(), (2, 0));
+    session.insert("late", &true).unwrap();
+    assert!(matches!(
+        forever.save_session(&mut session).unwrap(),
+        Saved::Gone
+    ));
+}
+
+#[test]
 fn a_session_over_the_limit_is_refused_and_the_stored_one_stays() {
     let store = on(&sim());
     let mut session = login(&store, "ann");

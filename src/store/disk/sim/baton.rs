@@ -2,12 +2,11 @@
 
 use super::content::mix;
 use super::fault::Call;
-use super::machine::{Machine, killed};
+use super::machine::Machine;
 use super::schedule::{Ran, Schedule};
 use super::{SimDisk, SimProcess};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
@@ -67,13 +66,20 @@ pub(super) enum Wish {
     Sleep(Duration),
 }
 
-/// What unwinds the program of a process that was killed, without a word.
-struct Killed;
-
 impl SimProcess {
-    /// What this process does when [`SimDisk::run`] lets it. Only the thread that runs the body may use this process
-    /// then.
-    pub fn program<'a>(&self, body: impl FnOnce() + Send + 'a) -> Program<'a> {
+    /// What this process does when [`SimDisk::run`] lets it: an error ends it, and fails the run unless the process was
+    /// killed. Only the thread that runs the body may use this process then.
+    pub fn program<'a, E: fmt::Debug>(
+        &self,
+        body: impl FnOnce() -> Result<(), E> + Send + 'a,
+    ) -> Program<'a> {
+        let process = self.clone();
+        let body = move || {
+            if let Err(error) = body() {
+                let alive = process.sim().lock().process(process.id()).is_ok();
+                assert!(!alive, "a program ended with {error:?}");
+            }
+        };
         Program {
             process: self.clone(),
             body: Box::new(body),
@@ -85,13 +91,11 @@ impl SimDisk {
     /// Runs the programs side by side, interleaved as the schedule decides: at each call to the disk it may become
     /// another's turn.
     ///
-    /// The program of a process that is killed ends there, by unwinding; what its destructors still call fails.
-    ///
     /// A process that was refused a lock, and asks again or sleeps, has no turn until that lock is free. When all
     /// sleep, the clock goes to where the first one wakes.
     ///
     /// # Panics
-    /// If a program panics, after saying which schedule led there; if the programs do not end; if a search finds that
+    /// If a program panics or ends with an error, after saying which schedule led there; if the programs do not end; if a search finds that
     /// they did not do the same as before.
     pub fn run(&self, schedule: &mut Schedule, programs: Vec<Program<'_>>) -> Ran {
         let holder = Arc::new(AtomicUsize::new(NOBODY));
@@ -112,14 +116,15 @@ impl SimDisk {
         let ends: Vec<thread::Result<()>> = thread::scope(|scope| {
             let threads = programs.into_iter().enumerate().map(|(index, program)| {
                 let holder = &holder;
+                let pid = program.process.id();
                 scope.spawn(move || {
                     wait(holder, index);
                     let end = catch_unwind(AssertUnwindSafe(program.body));
-                    let end = end.or_else(|panic| match panic.is::<Killed>() {
-                        true => Ok(()),
-                        false => Err(panic),
-                    });
-                    self.lock().pass_on(index, State::Done);
+                    let mut machine = self.lock();
+                    // What a dead process makes of it is nobody's business.
+                    let end =
+                        end.or_else(|panic| machine.process(pid).map_or(Ok(()), |_| Err(panic)));
+                    machine.pass_on(index, State::Done);
                     end
                 })
             });
@@ -163,7 +168,9 @@ impl SimDisk {
     /// The machine, once it is the turn of this process to do what it wishes.
     pub(super) fn turn(&self, pid: u32, wish: Wish) -> MutexGuard<'_, Machine> {
         let mut machine = self.lock();
-        let Some(index) = machine.runner(pid) else {
+        // One that panics is done with: its destructors run through.
+        let index = machine.runner(pid).filter(|_| !thread::panicking());
+        let Some(index) = index else {
             if let Wish::Sleep(duration) = wish {
                 machine.monotonic = machine.monotonic.saturating_add(duration);
             }
@@ -178,21 +185,6 @@ impl SimDisk {
                 self.lock()
             }
         }
-    }
-
-    /// What a call of a dead process comes to.
-    pub(super) fn dead(&self, pid: u32) -> io::Error {
-        let machine = self.lock();
-        let runs = machine
-            .baton
-            .iter()
-            .flat_map(|baton| &baton.runners)
-            .any(|runner| runner.pid == pid);
-        drop(machine);
-        if runs && !thread::panicking() {
-            resume_unwind(Box::new(Killed));
-        }
-        killed()
     }
 }
 

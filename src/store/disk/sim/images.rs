@@ -58,7 +58,8 @@ impl Images {
         let files = fs
             .inodes
             .iter()
-            .filter(|(_, inode)| inode.diverged || !inode.dirty.is_empty());
+            .filter(|(_, inode)| inode.diverged || !inode.dirty.is_empty())
+            .filter(|(number, _)| fs.is_reachable(**number));
         let mut files: Vec<DirtyFile> = files
             .map(|(number, inode)| DirtyFile::new(*number, inode, last))
             .collect();

@@ -215,7 +215,7 @@ impl Machine {
         self.files.get(&file).ok_or_else(bad_descriptor)
     }
 
-    /// Closing frees the lock, and the blocks if no name leads to the file any more.
+    /// Closing frees the lock.
     pub(super) fn close(&mut self, file: u64) {
         let Some(open) = self.files.remove(&file) else {
             return;
@@ -223,9 +223,16 @@ impl Machine {
         if self.locks.get(&open.inode) == Some(&file) {
             self.locks.remove(&open.inode);
         }
-        let is_open = self.files.values().any(|other| other.inode == open.inode);
-        if !is_open && !self.fs.is_reachable(open.inode) {
-            self.fs.inodes.remove(&open.inode);
+        self.collect();
+    }
+
+    /// Frees the blocks of files that nobody has open and no name leads to.
+    pub(super) fn collect(&mut self) {
+        let open: Vec<u64> = self.files.values().map(|open| open.inode).collect();
+        let inodes = self.fs.inodes.keys().copied();
+        let lost = inodes.filter(|inode| !open.contains(inode) && !self.fs.is_reachable(*inode));
+        for inode in lost.collect::<Vec<u64>>() {
+            self.fs.inodes.remove(&inode);
         }
     }
 

@@ -4,8 +4,9 @@ use super::super::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
 use super::SimDisk;
 use super::baton::Wish;
 use super::fault::{Call, Event, FaultKind};
-use super::fs::{Change, Effect, Inode, Kind, NameChange, Node, Owner};
-use super::machine::{Machine, Open, bad_descriptor, killed};
+use super::file::SimFile;
+use super::fs::{Effect, Inode, Kind, NameChange, Node, Owner};
+use super::machine::{Machine, Open, killed};
 use std::ffi::OsString;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -24,25 +25,19 @@ pub struct SimProcess {
     pid: Arc<AtomicU32>,
 }
 
-/// An open file description; dropping it closes it.
-struct SimFile {
-    process: SimProcess,
-    file: u64,
-}
-
 /// Who calls, and what is injected that the call itself has to play.
 #[derive(Clone, Copy)]
-struct Caller {
-    pid: u32,
-    fault: Option<FaultKind>,
+pub(super) struct Caller {
+    pub(super) pid: u32,
+    pub(super) fault: Option<FaultKind>,
 }
 
 impl Caller {
-    fn elides(self) -> bool {
+    pub(super) fn elides(self) -> bool {
         self.fault == Some(FaultKind::Elide)
     }
 
-    fn shorten(self, len: usize) -> usize {
+    pub(super) fn shorten(self, len: usize) -> usize {
         self.fault.map_or(len, |fault| fault.shorten(len))
     }
 }
@@ -96,7 +91,7 @@ impl SimProcess {
     }
 
     /// Every call that can fail goes through here.
-    fn call<T: Hash>(
+    pub(super) fn call<T: Hash>(
         &self,
         call: Call,
         file: Option<u64>,
@@ -108,10 +103,7 @@ impl SimProcess {
             Call::Random | Call::NetworkFileSystem => self.sim.lock(),
             _ => self.sim.turn(pid, Wish::Call(call, file)),
         };
-        if machine.process(pid).is_err() {
-            drop(machine);
-            return Err(self.sim.dead(pid));
-        }
+        machine.process(pid)?;
         let inode = match file {
             Some(file) => machine.file(file)?.inode,
             None => 0,
@@ -135,11 +127,7 @@ impl SimProcess {
             ok: result.is_ok(),
             fault,
         });
-        drop(machine);
-        match fault {
-            Some(FaultKind::Kill) => Err(self.sim.dead(pid)),
-            _ => result,
-        }
+        result
     }
 
     fn call_path<T: Hash>(
@@ -151,7 +139,7 @@ impl SimProcess {
     }
 }
 
-fn stat_of(number: u64, inode: &Inode) -> Stat {
+pub(super) fn stat_of(number: u64, inode: &Inode) -> Stat {
     let Owner { uid, gid, mode } = inode.cached.owner;
     Stat {
         device: 1,
@@ -165,7 +153,6 @@ fn stat_of(number: u64, inode: &Inode) -> Stat {
 }
 
 impl Sealed for SimProcess {}
-impl Sealed for SimFile {}
 
 impl Disk for SimProcess {
     fn open(&self, path: &Path, how: OpenFile) -> io::Result<Arc<dyn DiskFile>> {
@@ -286,6 +273,7 @@ impl Disk for SimProcess {
             }
             if !caller.elides() {
                 machine.apply(Effect::SyncDir { dir });
+                machine.collect();
             }
             Ok(())
         })
@@ -323,10 +311,6 @@ impl Disk for SimProcess {
     fn sleep(&self, duration: Duration) {
         let mut machine = self.sim.turn(self.id(), Wish::Sleep(duration));
         machine.tell(self.id(), duration);
-        if machine.process(self.id()).is_err() {
-            drop(machine);
-            self.sim.dead(self.id());
-        }
     }
 
     fn process(&self) -> u32 {
@@ -368,182 +352,8 @@ fn open(machine: &mut Machine, pid: u32, path: &Path, how: OpenFile) -> io::Resu
     }
 }
 
-impl SimFile {
-    fn call<T: Hash>(
-        &self,
-        call: Call,
-        act: impl FnOnce(&mut Machine, u64, Caller) -> io::Result<T>,
-    ) -> io::Result<T> {
-        self.process.call(call, Some(self.file), |machine, caller| {
-            let inode = machine.file(self.file)?.inode;
-            act(machine, inode, caller)
-        })
-    }
-}
-
-/// Offsets and lengths of a simulated file fit in memory.
-fn in_memory(value: u64) -> io::Result<usize> {
-    usize::try_from(value).map_err(|_| io::ErrorKind::FileTooLarge.into())
-}
-
-impl DiskFile for SimFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.call(Call::Read, |machine, inode, caller| {
-            let inode = machine.fs.inode(inode)?;
-            if inode.kind != Kind::File {
-                return Err(io::ErrorKind::IsADirectory.into());
-            }
-            let len = caller.shorten(buf.len());
-            let content = &inode.cached.content;
-            let count = content.read(in_memory(offset)?, &mut buf[..len]);
-            machine.tell(caller.pid, &buf[..count]);
-            Ok(count)
-        })
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.call(Call::Write, |machine, inode, caller| {
-            if !machine.file(self.file)?.write {
-                return Err(bad_descriptor());
-            }
-            let asked = caller.shorten(buf.len());
-            let len = machine.fs.inode(inode)?.cached.content.len();
-            let mut end = offset
-                .saturating_add(asked as u64)
-                .min(machine.max_file_bytes);
-            if end <= offset && asked > 0 {
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
-            if let Some(capacity) = machine.capacity_bytes {
-                let free = capacity.saturating_sub(machine.fs.size_bytes());
-                end = end.min((len as u64).saturating_add(free));
-            }
-            if end <= offset && asked > 0 {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            let count = in_memory(end.saturating_sub(offset))?;
-            if count > 0 {
-                let change = Change::Write {
-                    at: in_memory(offset)?,
-                    bytes: Arc::from(&buf[..count]),
-                };
-                machine.apply(Effect::File { inode, change });
-            }
-            Ok(count)
-        })
-    }
-
-    fn set_len(&self, len_bytes: u64) -> io::Result<()> {
-        self.call(Call::SetLen, |machine, inode, _| {
-            if !machine.file(self.file)?.write {
-                return Err(io::ErrorKind::InvalidInput.into());
-            }
-            let len = machine.fs.inode(inode)?.cached.content.len() as u64;
-            let grows = len_bytes.saturating_sub(len);
-            if grows > 0 && len_bytes > machine.max_file_bytes {
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
-            let room = machine.capacity_bytes.map_or(u64::MAX, |capacity| {
-                capacity.saturating_sub(machine.fs.size_bytes())
-            });
-            if grows > room {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            let change = Change::SetLen(in_memory(len_bytes)?);
-            machine.apply(Effect::File { inode, change });
-            Ok(())
-        })
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.call(Call::Sync, |machine, inode, caller| match caller.fault {
-            Some(FaultKind::Elide) => Ok(()),
-            Some(fault) => {
-                // An interrupted sync may be repeated: nothing was dropped.
-                if fault != FaultKind::Eintr {
-                    let how = machine.failed_sync;
-                    machine.apply(Effect::FailedSync { inode, how });
-                }
-                fault.error().map_or(Ok(()), Err)
-            }
-            None => {
-                machine.apply(Effect::Sync { inode });
-                Ok(())
-            }
-        })
-    }
-
-    fn stat(&self) -> io::Result<Stat> {
-        self.call(Call::Stat, |machine, inode, caller| {
-            let stat = stat_of(inode, machine.fs.inode(inode)?);
-            match machine.files.get_mut(&self.file) {
-                Some(open) if caller.elides() => Ok(open.stat),
-                Some(open) => {
-                    open.stat = stat;
-                    Ok(stat)
-                }
-                None => Err(bad_descriptor()),
-            }
-        })
-    }
-
-    fn set_owner(&self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
-        self.call(Call::SetOwner, |machine, inode, caller| {
-            let owner = machine.fs.inode(inode)?.cached.owner;
-            let who = machine.process(caller.pid)?;
-            // As the kernel has it: only root gives files away, an owner changes the group to its own.
-            let allowed =
-                who.uid == owner.uid && uid == owner.uid && (gid == owner.gid || gid == who.gid);
-            if who.uid != 0 && !allowed {
-                return Err(io::ErrorKind::PermissionDenied.into());
-            }
-            let change = Change::SetOwner(Owner { uid, gid, mode });
-            machine.apply(Effect::File { inode, change });
-            Ok(())
-        })
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        self.call(Call::TryLock, |machine, inode, caller| {
-            let taken = *machine.locks.entry(inode).or_insert(self.file) == self.file;
-            if !taken {
-                machine.refuse(caller.pid, inode);
-            }
-            Ok(taken)
-        })
-    }
-
-    fn unlock(&self) -> io::Result<()> {
-        self.call(Call::Unlock, |machine, inode, _| {
-            if machine.locks.get(&inode) == Some(&self.file) {
-                machine.locks.remove(&inode);
-            }
-            Ok(())
-        })
-    }
-}
-
-impl Drop for SimFile {
-    fn drop(&mut self) {
-        let mut machine = self.process.sim.lock();
-        let opener = machine.file(self.file).map(|open| open.process);
-        // What a fork inherited, the parent has open still.
-        if opener.is_ok_and(|opener| opener == self.process.id()) {
-            machine.close(self.file);
-        }
-    }
-}
-
 impl fmt::Debug for SimProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SimProcess").field(&self.id()).finish()
-    }
-}
-
-impl fmt::Debug for SimFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("SimFile");
-        shown.field("process", &self.process.id());
-        shown.field("file", &self.file).finish()
     }
 }

@@ -15,21 +15,22 @@ use std::ops::Range;
 ///
 /// // Two processes that look before they write. In how many ways is one of the two lost?
 /// let visit = |store: &Store| {
-///     let visits = store.get("visits").unwrap().unwrap_or(vec![0]);
-///     store.insert("visits", [visits[0] + 1]).unwrap();
+///     let visits = store.get("visits")?.unwrap_or(vec![0]);
+///     store.insert("visits", [visits[0] + 1]).map(drop)
 /// };
 /// let (mut ways, mut lost) = (0, 0);
 /// let mut schedule = Schedule::search().preemptions(1);
 /// while schedule.next() {
 ///     let sim = SimDisk::new(1);
 ///     let (one, two) = (sim.process(), sim.process());
-///     let open = |disk| Options::new().disk(disk).open("s.shelf").unwrap();
-///     let (a, b) = (open(one.disk()), open(two.disk()));
+///     let open = |disk| Options::new().disk(disk).open("s.shelf");
+///     let (a, b) = (open(one.disk())?, open(two.disk())?);
 ///     sim.run(&mut schedule, vec![one.program(|| visit(&a)), two.program(|| visit(&b))]);
 ///     ways += 1;
-///     lost += u32::from(a.get("visits").unwrap() != Some(vec![2]));
+///     lost += u32::from(Options::new().disk(sim.disk()).open("s.shelf")?.get("visits")? == Some(vec![1]));
 /// }
 /// assert!(ways > 2 && lost > 0, "{lost} of {ways}: `update` is made for this");
+/// # Ok::<(), shelflife::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Schedule(Kind);

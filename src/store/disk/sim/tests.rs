@@ -817,14 +817,14 @@ fn rot_is_in_the_cache_and_on_the_disk() {
 }
 
 /// Adds one to the byte in `s`, under the lock or not.
-fn increment(process: &SimProcess, locked: bool) {
-    let file = open(process, "s");
-    while locked && !file.try_lock().unwrap() {
+fn increment(process: &SimProcess, locked: bool) -> io::Result<()> {
+    let file = process.open(Path::new("s"), ANY)?;
+    while locked && !file.try_lock()? {
         process.sleep(Duration::from_millis(1));
     }
     let mut byte = [0];
-    file.read_at(&mut byte, 0).unwrap();
-    file.write_at(&[byte[0] + 1], 0).unwrap();
+    file.read_at(&mut byte, 0)?;
+    file.write_at(&[byte[0] + 1], 0).map(drop)
 }
 
 /// What every interleaving of so many increments ends with, and how many runs and states that took.
@@ -907,14 +907,15 @@ fn a_lock_that_is_not_given_back_is_waited_for_in_simulated_time() {
         let mut waited = Duration::ZERO;
         let holds = holder.program(|| {
             holder.sleep(Duration::from_secs(3));
-            held.unlock().unwrap();
+            held.unlock()
         });
         let waits = waiter.program(|| {
-            let file = open(&waiter, "s");
-            while !file.try_lock().unwrap() {
+            let file = waiter.open(Path::new("s"), ANY)?;
+            while !file.try_lock()? {
                 waiter.sleep(Duration::from_millis(1));
             }
             waited = waiter.monotonic() - start;
+            io::Result::Ok(())
         });
         let mut schedule = Schedule::seeds(seed..seed + 1);
         schedule.next();
@@ -935,14 +936,14 @@ fn a_process_killed_at_any_call_leaves_the_lock_to_the_other() {
             let (one, two) = (sim.process(), sim.process());
             sim.inject(Fault::new(FaultKind::Kill).by(one.id()).nth(call));
             let dies = one.program(|| {
-                let file = open(&one, "s");
-                while !file.try_lock().unwrap() {}
-                file.write_at(&[9], 0).unwrap();
-                file.unlock().unwrap();
-                unreachable!("it was killed");
+                let file = one.open(Path::new("s"), ANY)?;
+                while !file.try_lock()? {}
+                file.write_at(&[9], 0)?;
+                file.unlock()
             });
             let lives = two.program(|| increment(&two, true));
             if sim.run(&mut schedule, vec![dies, lives]) == Ran::Whole {
+                assert_eq!(sim.faults(), 1);
                 let end = sim.read("s").unwrap()[0];
                 assert!(
                     end == 1 || (call == 4 && (end == 9 || end == 10)),
@@ -961,10 +962,11 @@ fn a_panic_in_a_program_ends_the_run_and_reaches_the_test() {
     schedule.next();
     let mut finished = false;
     let run = std::panic::AssertUnwindSafe(|| {
-        let panics = one.program(|| panic!("planted"));
+        let panics = one.program(|| -> io::Result<()> { panic!("planted") });
         let goes_on = two.program(|| {
-            increment(&two, true);
+            increment(&two, true)?;
             finished = true;
+            io::Result::Ok(())
         });
         sim.write("s", [0]).unwrap();
         sim.run(&mut schedule, vec![panics, goes_on])
@@ -976,4 +978,30 @@ fn a_panic_in_a_program_ends_the_run_and_reaches_the_test() {
         sim.process().list(Path::new("/")).is_ok(),
         "the machine goes on"
     );
+}
+
+#[test]
+fn what_is_acknowledged_too_early_is_caught_even_where_the_image_was_there_before() {
+    let sim = SimDisk::new(1);
+    sim.write("s", "").unwrap();
+    let file = open(&sim.process(), "s");
+    file.write_at(b"a", 0).unwrap();
+    sim.acknowledge();
+    file.sync().unwrap();
+    let lost = |cut: &PowerCut| cut.acknowledged() == 1 && cut.sim().read("s").unwrap().is_empty();
+    assert_eq!(sim.power_cuts().filter(lost).count(), 1);
+}
+
+#[test]
+fn blocks_are_free_when_neither_a_name_nor_a_handle_leads_to_them() {
+    let sim = SimDisk::new(1);
+    let process = sim.process();
+    open(&process, "s").write_at(&[1; 100], 0).unwrap();
+    process.sync_dir(Path::new("/")).unwrap();
+    let handle = open(&process, "s");
+    process.remove(Path::new("s")).unwrap();
+    process.sync_dir(Path::new("/")).unwrap();
+    assert_eq!(sim.used_bytes(), 100);
+    drop(handle);
+    assert_eq!(sim.used_bytes(), 0);
 }

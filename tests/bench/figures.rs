@@ -1,0 +1,239 @@
+//! What each operation costs, with its floor beside it in the same run: the system calls that it cannot avoid.
+//!
+//! `cargo bench` measures 10,000 and 100,000 keys; `cargo bench -- 1000000 100,1024` one million keys with values of 100
+//! and 1,024 bytes. Times are of one run on a machine that does other things as well: compare within a line.
+//!
+//! What a call does, by `strace -c` (system calls) in the order in which it makes them:
+//!
+//! | call | exclusive | shared |
+//! |---|---|---|
+//! | `get`, hit | read the record | look behind the tail, read the record |
+//! | `get`, miss | nothing | look behind the tail |
+//! | `insert`, new | getpid, prove the tail, write | the same between lock and unlock |
+//! | `insert`, over an old value | getpid, prove, read header and key, write | the same between lock and unlock |
+//! | `insert`, `Immediate` | and sync, look at the path | and sync, look at the path |
+
+use shelflife::{Batch, Compaction, Durability, Options, Store};
+use std::fs::File;
+use std::hint::black_box;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+type Key = [u8; 32];
+
+/// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+fn key(nth: u64) -> Key {
+    let mut random = Random(nth);
+    let mut key = [0; 32];
+    for part in key.chunks_mut(8) {
+        part.copy_from_slice(&random.next().to_le_bytes());
+    }
+    key
+}
+
+/// Runs `calls` calls and gives the time of one.
+fn time(calls: u64, mut call: impl FnMut(u64)) -> Duration {
+    let start = Instant::now();
+    for nth in 0..calls {
+        call(nth);
+    }
+    start.elapsed() / u32::try_from(calls.max(1)).unwrap_or(u32::MAX)
+}
+
+fn line(name: &str, ours: Duration, floor: Option<Duration>) {
+    match floor {
+        Some(floor) => println!(
+            "  {name:<28}{:>10} ns   floor{:>9} ns   {:>6.2}x",
+            ours.as_nanos(),
+            floor.as_nanos(),
+            ours.as_secs_f64() / floor.as_secs_f64().max(1e-9)
+        ),
+        None => println!("  {name:<28}{:>10} ns", ours.as_nanos()),
+    }
+}
+
+/// What the operating system needs for the same bytes and nothing else.
+struct Floor {
+    write: Duration,
+    read: Duration,
+    sync: Duration,
+}
+
+fn floor(dir: &Path, record_bytes: usize, calls: u64) -> Floor {
+    let file = File::options()
+        .create(true)
+        .truncate(true)
+        .read(true)
+        .write(true)
+        .open(dir.join("floor"))
+        .unwrap();
+    let record = vec![7; record_bytes];
+    let write = time(calls, |nth| {
+        file.write_all_at(&record, nth * record_bytes as u64)
+            .unwrap()
+    });
+    let (mut random, mut buf) = (Random(1), vec![0; record_bytes]);
+    let read = time(calls, |_| {
+        file.read_exact_at(&mut buf, random.next() % calls * record_bytes as u64)
+            .unwrap();
+    });
+    let sync = time(50, |nth| {
+        file.write_all_at(&record, (calls + nth) * record_bytes as u64)
+            .unwrap();
+        file.sync_data().unwrap();
+    });
+    Floor { write, read, sync }
+}
+
+fn open(path: &Path, exclusive: bool, durability: Durability) -> Store {
+    Options::new()
+        .exclusive(exclusive)
+        .durability(durability)
+        .compaction(Compaction::Manual)
+        .open(path)
+        .unwrap()
+}
+
+fn figures(keys: u64, value_bytes: usize, exclusive: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bench.shelf");
+    let calls = keys.min(100_000);
+    let floor = floor(dir.path(), 48 + 32 + value_bytes.next_multiple_of(8), calls);
+    println!(
+        "{keys} keys, values of {value_bytes} B, {}",
+        if exclusive { "exclusive" } else { "shared" }
+    );
+    let store = open(&path, exclusive, Durability::Os);
+    let value = vec![7; value_bytes];
+    let bulk = time(keys / 1_000, |nth| {
+        let mut batch = Batch::new();
+        for key_nth in nth * 1_000..(nth + 1) * 1_000 {
+            batch.insert(key(key_nth), &value);
+        }
+        store.write(&batch).unwrap();
+    });
+    line("insert, batches of 1,000", bulk / 1_000, None);
+    let mut random = Random(2);
+    let known: Vec<Key> = (0..calls).map(|_| key(random.next() % keys)).collect();
+    let unknown: Vec<Key> = (0..calls).map(|nth| key(keys + nth)).collect();
+    let of = |keys: &[Key], nth: u64| keys[usize::try_from(nth).unwrap()];
+    let save = time(calls, |nth| {
+        _ = store.insert(of(&known, nth), &value).unwrap()
+    });
+    line("insert over an old value", save, Some(floor.write));
+    let hit = time(calls, |nth| {
+        assert!(black_box(store.get(of(&known, nth)).unwrap()).is_some())
+    });
+    line("get, hit", hit, Some(floor.read));
+    let mut buf = Vec::new();
+    let into = time(calls, |nth| {
+        assert!(store.get_into(of(&known, nth), &mut buf).unwrap())
+    });
+    line("get_into, hit", into, Some(floor.read));
+    let miss = time(calls, |nth| {
+        assert!(store.get(of(&unknown, nth)).unwrap().is_none())
+    });
+    line("get, miss", miss, None);
+    let threads = Instant::now();
+    std::thread::scope(|scope| {
+        for half in known.chunks(known.len().div_ceil(2)) {
+            let store = &store;
+            scope.spawn(move || {
+                half.iter()
+                    .for_each(|key| assert!(store.get(key).unwrap().is_some()))
+            });
+        }
+    });
+    line(
+        "get, hit, 2 threads",
+        threads.elapsed() / u32::try_from(calls).unwrap(),
+        Some(floor.read / 2),
+    );
+    let scan = Instant::now();
+    assert_eq!(
+        store.iter().filter(|entry| entry.is_ok()).count() as u64,
+        keys
+    );
+    line(
+        "iter, an entry",
+        scan.elapsed() / u32::try_from(keys).unwrap(),
+        None,
+    );
+    let stats = store.stats().unwrap();
+    println!(
+        "  {:<28}{:>10.1} B a key",
+        "index",
+        stats.index_bytes as f64 / stats.keys as f64
+    );
+    store.close().unwrap();
+
+    let start = Instant::now();
+    let store = open(&path, exclusive, Durability::Immediate);
+    let opened = start.elapsed();
+    println!(
+        "  {:<28}{:>10.1} ms   {:>15} ns a record",
+        "open",
+        opened.as_secs_f64() * 1e3,
+        opened.as_nanos() / u128::from(keys + calls)
+    );
+    let durable = time(50, |nth| _ = store.insert(of(&known, nth), &value).unwrap());
+    line("insert, durable", durable, Some(floor.sync));
+    store.close().unwrap();
+    let store = open(&path, exclusive, Durability::Os);
+    let removed = time(keys / 2_000, |nth| {
+        let mut batch = Batch::new();
+        for key_nth in nth * 1_000..(nth + 1) * 1_000 {
+            batch.remove(key(key_nth * 2));
+        }
+        store.write(&batch).unwrap();
+    });
+    line("remove, batches of 1,000", removed / 1_000, None);
+    let start = Instant::now();
+    let compacted = store.compact().unwrap();
+    let took = start.elapsed();
+    println!(
+        "  {:<28}{:>10.1} ms   {:>9.1} -> {:.1} MiB",
+        "compact",
+        took.as_secs_f64() * 1e3,
+        compacted.before_bytes as f64 / f64::from(1 << 20),
+        compacted.after_bytes as f64 / f64::from(1 << 20)
+    );
+}
+
+fn main() {
+    // `cargo bench` passes `--bench`; numbers choose what is measured.
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let list = |nth: usize, default: &str| -> Vec<u64> {
+        let text = chosen.get(nth).map_or(default, String::as_str);
+        text.split(',')
+            .map(|number| number.parse().expect("a number"))
+            .collect()
+    };
+    for &keys in &list(0, "10000,100000") {
+        for &value_bytes in &list(1, "100,1024,16384") {
+            for exclusive in [true, false] {
+                figures(
+                    keys,
+                    usize::try_from(value_bytes).expect("a length"),
+                    exclusive,
+                );
+            }
+        }
+    }
+}
