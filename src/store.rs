@@ -4,6 +4,17 @@
 //! into records, `log` reads them from a file, `index` knows where each key's is, `generation` holds all of that for
 //! one file, `writer` is the right to append to it, `switch` puts another file in its place.
 
+/// Whether a unit test wants this done wrong. Anywhere else it is `false`, and nothing is left of it.
+macro_rules! sabotaged {
+    ($what:ident) => {{
+        #[cfg(test)]
+        let done_wrong = $crate::store::sabotage::is($crate::store::sabotage::Sabotage::$what);
+        #[cfg(not(test))]
+        let done_wrong = false;
+        done_wrong
+    }};
+}
+
 pub(crate) mod batch;
 pub(crate) mod checksum;
 mod commit;
@@ -20,6 +31,8 @@ mod open;
 pub(crate) mod options;
 pub(crate) mod recovery;
 mod repair;
+#[cfg(test)]
+mod sabotage;
 pub(crate) mod salvage;
 mod spans;
 mod switch;
@@ -821,7 +834,7 @@ impl Inner {
     }
 
     fn is_expired(&self, expires_ms: u64) -> bool {
-        expires_ms != 0 && expires_ms <= unix_ms(self.now())
+        expires_ms != 0 && expires_ms <= unix_ms(self.now()) && !sabotaged!(IgnoreExpiry)
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<()> {
@@ -843,12 +856,18 @@ impl Inner {
         let Some(dir) = path.parent() else {
             return Ok(());
         };
+        if sabotaged!(SkipDirectorySync) {
+            return Ok(());
+        }
         log::uninterrupted(|| self.options.disk.sync_dir(dir))
             .map_err(|error| Error::io("sync", dir, error))
     }
 
     /// Returns once the log of this generation is on disk up to `end`, under a name that survives as well.
     fn make_durable(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
+        if sabotaged!(AcknowledgeBeforeSync) {
+            return Ok(());
+        }
         if let Err(failure) = self.sync_log(generation, end) {
             if failure.is_news {
                 self.condemn(generation);
@@ -874,7 +893,7 @@ impl Inner {
             let position = generation.position();
             (position.tail, position.sealed)
         };
-        if generation.commit.durable() < tail {
+        if generation.commit.durable() < tail && !sabotaged!(SealUnsynced) {
             // Another thread or process wrote meanwhile.
             return Ok(());
         }
@@ -892,7 +911,10 @@ impl Inner {
             return Ok(());
         }
         let generation = self.generation();
-        let mut finished = self.make_durable(&generation, generation.written.load(Acquire));
+        let mut finished = match sabotaged!(SealUnsynced) {
+            true => Ok(()),
+            false => self.make_durable(&generation, generation.written.load(Acquire)),
+        };
         if finished.is_ok() && !self.stopped.load(Acquire) {
             finished = self.seal();
         }
@@ -901,6 +923,9 @@ impl Inner {
     }
 
     fn note_torn_tail(&self, torn: recovery::TornTail) {
+        if sabotaged!(CutWithoutReport) {
+            return;
+        }
         let mut recovery = lock_of(&self.recovery);
         recovery
             .torn_tails

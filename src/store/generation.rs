@@ -142,6 +142,7 @@ impl Position {
     /// Whether a record may follow the one before.
     fn accepts(&self, head: &Head) -> bool {
         match head.kind {
+            _ if sabotaged!(IgnoreEpoch) => true,
             Kind::Cut => Some(head.epoch) == self.epoch.checked_add(1),
             _ => head.epoch == self.epoch,
         }
@@ -194,7 +195,7 @@ impl Generation {
             doubtful: AtomicBool::new(false),
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
-            directory_synced: AtomicBool::new(false),
+            directory_synced: AtomicBool::new(sabotaged!(TrustOthersDirectorySync)),
             displaced: AtomicBool::new(false),
             compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,
@@ -337,6 +338,9 @@ impl Generation {
     /// Compares what stands at the end of the log with what was applied last, and applies what was written since.
     /// The caller holds the operating system's lock.
     pub(crate) fn prove(&self) -> Result<Proof> {
+        if sabotaged!(AppendWithoutProof) {
+            return Ok(Proof::Same);
+        }
         let mut position = self.position();
         let tail = position.tail;
         if position.last.is_none() {
@@ -461,6 +465,10 @@ impl Generation {
                 Crossing::Nothing | Crossing::Damage => survey.watermark,
                 Crossing::Everything => survey.watermark.max(survey.last),
             };
+            if offset >= final_below && sabotaged!(LeaveTheTornTail) {
+                position.end = End::Clean;
+                return Ok(());
+            }
             if offset >= final_below {
                 position.end = End::Torn {
                     records_behind: offset < survey.last,
@@ -525,6 +533,7 @@ impl Generation {
                     puts: true,
                 },
             )?,
+            Kind::Delete if sabotaged!(DropDeletes) => {}
             Kind::Delete => moves.push(
                 self,
                 Move {
@@ -534,6 +543,7 @@ impl Generation {
                     puts: false,
                 },
             )?,
+            Kind::Clear if sabotaged!(DropClears) => {}
             Kind::Clear => {
                 moves.make(self)?;
                 self.index.clear();
@@ -725,7 +735,7 @@ impl Replay<'_> {
                 .offset_at(offset)
                 .advise("update shelflife to open it"));
         }
-        if head.more() {
+        if head.more() && !sabotaged!(CountHalfABatch) {
             self.batch.push((offset, *head));
             return Ok(());
         }
@@ -758,7 +768,7 @@ impl Replay<'_> {
 
     /// What the tail is like when nothing follows: a batch that was not finished is torn all the same.
     fn end_behind(&self) -> End {
-        if self.batch.is_empty() {
+        if self.batch.is_empty() || sabotaged!(LeaveHalfABatch) {
             End::Clean
         } else {
             End::Torn {

@@ -259,6 +259,9 @@ impl Inner {
         if !std::ptr::eq(&*self.generation(), known) {
             return Ok(true);
         }
+        if sabotaged!(SkipTheLookAtThePath) {
+            return Ok(false);
+        }
         let disk = &*self.options.disk;
         let stat = match super::log::uninterrupted(|| disk.stat(&self.real)) {
             Ok(stat) => stat,
@@ -335,7 +338,9 @@ impl Inner {
             .store(known.directory_synced.load(Acquire), Release);
         // What this process wrote it still owes a sync.
         let written = known.written.load(Acquire).min(next.tail());
-        next.written.store(written, Release);
+        if !sabotaged!(ForgetWhatIsOwed) {
+            next.written.store(written, Release);
+        }
         if known.commit.has_failed() {
             // The file's fault, not the handle's: reading it anew does not bring back what the kernel dropped.
             next.commit.fail();

@@ -77,7 +77,10 @@ impl Inner {
         tail: u64,
         size_bytes: u64,
     ) -> Result<Option<PathBuf>> {
-        let Some(path) = self.evidence_path()? else {
+        let Some(path) = self
+            .evidence_path()?
+            .filter(|_| !sabotaged!(CutWithoutEvidence))
+        else {
             return Ok(None);
         };
         let disk = &*self.options.disk;

@@ -262,7 +262,9 @@ impl<'a> Successor<'a> {
             ..next.header
         };
         next.log.write_all(&header.encode(), 0)?;
-        next.log.sync()?;
+        if !sabotaged!(RenameBeforeSync) {
+            next.log.sync()?;
+        }
         Ok(header)
     }
 
@@ -301,6 +303,9 @@ impl<'a> Successor<'a> {
         next.header = header;
         next.position().durable = header.base;
         next.commit.credit(header.base);
+        if let Some(old) = old.filter(|_| sabotaged!(CreditAcrossASwitch)) {
+            next.commit.credit(old.tail().saturating_mul(2));
+        }
         next.written.store(header.base, Relaxed);
         let next = Arc::new(next);
         store.adopt(Arc::clone(&next));

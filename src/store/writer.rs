@@ -67,7 +67,9 @@ impl Inner {
                 let end = generation.position().end;
                 match end {
                     _ if generation.header.generation == 0 => self.create(&generation)?,
-                    _ if generation.is_condemned() => self.heal(&generation)?,
+                    _ if generation.is_condemned() && !sabotaged!(WriteToACondemnedFile) => {
+                        self.heal(&generation)?;
+                    }
                     End::Torn { records_behind } => self.repair(&generation, records_behind)?,
                     // Retired by a compactor that died before it could rename: nothing to repair.
                     End::Clean => {
@@ -136,7 +138,10 @@ impl Inner {
             let position = generation.position();
             (position.tail, position.epoch)
         };
-        let durable = generation.commit.durable().min(tail);
+        let durable = match sabotaged!(OverstateDurable) {
+            true => tail,
+            false => generation.commit.durable().min(tail),
+        };
         let modified_ms = unix_ms(self.options.disk.wall_clock());
         let mut scratch = super::lock_of(&self.scratch);
         let Scratch { bytes, heads } = &mut *scratch;
@@ -194,6 +199,9 @@ impl Inner {
     /// Undoes what a failed append may have left behind the tail, so that no later record ever joins up with it. If
     /// that fails as well, this handle stops writing; the next writer finds a torn tail and repairs it.
     fn take_back(&self, generation: &Generation, tail: u64) {
+        if sabotaged!(LeaveAFailedAppend) {
+            return;
+        }
         let nothing_there = generation
             .log
             .stat()
@@ -278,6 +286,9 @@ impl Inner {
     /// Tells every process that a sync of this file failed. Best effort: this process knows already, and the data was
     /// not acknowledged.
     pub(crate) fn condemn(&self, failed: &Generation) {
+        if sabotaged!(TellNobodyOfAFailedSync) {
+            return;
+        }
         let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
         let Ok(_turn) = self.gate.enter(&deadline, &self.path) else {
             return;

@@ -67,6 +67,7 @@ every_image! {
     a_write_after_somebody_elses_rename_survives: cases::killed_between_rename_and_directory_sync();
     what_a_killed_process_left_does_no_harm: cases::killed();
     what_a_failed_append_left_never_comes_back: cases::failed_appends();
+    what_was_cut_off_never_joins_what_follows: cases::stale();
     a_repair_survives: cases::repairs();
     what_is_closed_is_synced_shared: cases::reopening(SHARED_OS);
     what_is_closed_is_synced_exclusive: cases::reopening(EXCLUSIVE_OS);

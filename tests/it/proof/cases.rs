@@ -28,6 +28,12 @@ fn writes() -> Vec<Do> {
         Do::Close,
         Do::Put(7, 500),
         Do::Remove(6),
+        Do::Put(8, 450),
+        Do::Put(1, 480),
+        Do::Batch(vec![(8, None), (4, Some(300)), (5, Some(160))]),
+        Do::Put(4, 510),
+        Do::Remove(7),
+        Do::Put(5, 430),
     ]
 }
 

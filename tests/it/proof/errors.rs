@@ -1,7 +1,7 @@
 //! Every call of a workload fails, in every way that it can.
 
 use super::Counts;
-use super::oracle::{Cause, Found, Moment};
+use super::oracle::{Cause, Moment};
 use super::power::{Case, moment_of};
 use super::workload::{Do, Play, keys, read_all};
 use shelflife::Disk;
@@ -152,12 +152,4 @@ pub(crate) fn syncs_after_a_failed_one(play: &Play) -> usize {
         }
     }
     again
-}
-
-/// What a handle shows, whatever it is.
-pub(crate) fn look(play: &mut Play, who: usize) -> Result<Found, String> {
-    match play.open(who) {
-        Some(store) => Found::read(store, &keys()),
-        None => Err("it does not open".into()),
-    }
 }

@@ -138,12 +138,16 @@ impl Case {
         counts: &mut Counts,
     ) -> Result<(), String> {
         let raw = sim.read(PATH).unwrap_or_default();
-        let (store, found) = read_all(self.mode, sim.disk(), &keys())?;
-        judge(&found)?;
-        drop(store);
         let process = sim.process();
-        let (store, again) = read_all(self.mode, Arc::new(process.clone()), &[])?;
-        found.recurs(&again)?;
+        let open = |keys: &[Vec<u8>]| read_all(self.mode, Arc::new(process.clone()), keys);
+        let (mut store, found) = open(&keys())?;
+        judge(&found)?;
+        if depth == 0 {
+            drop(store);
+            let (again, seen) = open(&[])?;
+            found.recurs(&seen)?;
+            store = again;
+        }
         let key = format!("after cut {depth}").into_bytes();
         let written = store.insert(&key, b"written");
         let written = match self.mode.durability {

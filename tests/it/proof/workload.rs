@@ -33,8 +33,6 @@ pub(crate) enum Do {
     Advance(u64),
     /// Faults of the process whose turn it is.
     Inject(Vec<Fault>),
-    /// No more faults.
-    Mend,
     /// Turns a bit over so many bytes before the end of the file (0: none), and makes all of the file durable.
     Restore(usize),
     /// Reads everything.
@@ -197,7 +195,6 @@ impl Play {
                 self.hand(who).store = None;
                 let _ = self.sim.write(PATH, bytes);
             }
-            Do::Mend => self.sim.clear_faults(),
             Do::Kill => {
                 let hand = self.hand(who);
                 let dead = hand.process.id();
