@@ -96,14 +96,14 @@ impl Step {
     }
 
     fn make(&self, store: &mut Option<Store>, options: &Options, path: &Path) -> Result<()> {
-        if let Step::Reopen = self {
-            if let Some(open) = store.take() {
-                open.close()?;
-                // What a process leaves that was killed while it appended.
-                let file = OpenOptions::new().append(true).open(path);
-                file.and_then(|mut file| file.write_all(&[0xa5; 100]))
-                    .map_err(Error::other)?;
-            }
+        if let Step::Reopen = self
+            && let Some(open) = store.take()
+        {
+            open.close()?;
+            // What a process leaves that was killed while it appended.
+            let file = OpenOptions::new().append(true).open(path);
+            file.and_then(|mut file| file.write_all(&[0xa5; 100]))
+                .map_err(Error::other)?;
         }
         let open = match store {
             Some(open) => open,

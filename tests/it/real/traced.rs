@@ -214,7 +214,9 @@ fn faults() -> Result<Vec<Fault>, String> {
     Ok(faults)
 }
 
-/// One fault of each call and kind.
+/// One of so many is tried in a plain run, and at least one of each call and kind.
+const ONE_OF: usize = 24;
+
 fn some_of(faults: Vec<Fault>, seed: u64) -> Vec<Fault> {
     let mut random = Random::new(seed);
     let mut groups: BTreeMap<String, Vec<Fault>> = BTreeMap::new();
@@ -222,8 +224,12 @@ fn some_of(faults: Vec<Fault>, seed: u64) -> Vec<Fault> {
         let group = format!("{} {:?}", fault.call, fault.kind);
         groups.entry(group).or_default().push(fault);
     }
-    let pick = |group: Vec<Fault>| group[random.below(group.len() as u64) as usize];
-    groups.into_values().map(pick).collect()
+    let mut some = Vec::new();
+    for group in groups.values() {
+        let mut pick = |_| group[random.below(group.len() as u64) as usize];
+        some.extend((0..group.len().div_ceil(ONE_OF)).map(&mut pick));
+    }
+    some
 }
 
 #[test]
