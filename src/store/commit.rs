@@ -99,3 +99,6 @@ impl Commit {
         result.map(|()| Synced::Durable)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,7 +141,7 @@ fn decode_copy(copy: &[u8], offset: u64) -> CopyRead {
         (fields.u16()? == VERSION).then_some(())?;
         let epoch = fields.u16()?;
         (fields.u32()? == 0).then_some(())?;
-        Some(FileHeader {
+        let header = FileHeader {
             epoch,
             seed: fields.u64()?,
             hash_key: fields.take()?,
@@ -149,7 +149,9 @@ fn decode_copy(copy: &[u8], offset: u64) -> CopyRead {
             generation: fields.u64()?,
             base: fields.u64()?,
             created_ms: fields.u64()?,
-        })
+        };
+        // Files are counted from 1: within this program, 0 is one that was never born.
+        (header.generation != 0).then_some(header)
     };
     match sound() {
         Some(header) => CopyRead::Header(header),

@@ -76,7 +76,7 @@ struct Shard {
 }
 
 /// A fingerprint and the two halves of a location, 12 bytes. Offset 0 is an empty slot: the file header stands there.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Slot([u32; 3]);
 
 impl Slot {
@@ -487,5 +487,57 @@ mod tests {
         );
         let at = Slot::new(7, Location::new(offset, len)).location();
         assert_eq!((at.offset(), at.len()), (offset, len));
+    }
+
+    /// Slots that inserting each key looks at, on average.
+    fn probes_per_insert(hash_key: &[u8; 16], keys: &[u64]) -> f64 {
+        let index = Index::new();
+        let mut probes = 0u64;
+        for (nth, key) in (1..).zip(keys) {
+            let fingerprint = super::super::hash::siphash13(hash_key, &key.to_le_bytes()) as u32;
+            index.insert(fingerprint, Location::new(8192 + nth * 8, 8));
+            let shard = index.read(fingerprint);
+            let mut place = shard.home(fingerprint);
+            loop {
+                probes += 1;
+                if shard.slots[place] == Slot::new(fingerprint, Location::new(8192 + nth * 8, 8)) {
+                    break;
+                }
+                place = shard.next(place);
+            }
+        }
+        probes as f64 / keys.len() as f64
+    }
+
+    /// Keys that somebody chose who knows the hash, but not the key that each file draws for itself.
+    #[test]
+    fn keys_that_collide_under_one_hash_key_are_like_any_others_under_another() {
+        const KEYS: usize = 100_000;
+        // All of them in one shard, and in the same half of its table.
+        let collides = |key: &u64| {
+            super::super::hash::siphash13(&[0; 16], &key.to_le_bytes()) as u32 >> (31 - SHARD_BITS)
+                == 0
+        };
+        let chosen: Vec<u64> = (0..).filter(collides).take(KEYS).collect();
+        let plain: Vec<u64> = (0..KEYS as u64).collect();
+        let few = 5_000;
+        let attacked = probes_per_insert(&[0; 16], &chosen[..few]);
+        let unattacked = probes_per_insert(&[0; 16], &plain[..few]);
+        assert!(
+            attacked > 50.0 * unattacked,
+            "these keys are no attack: {attacked} to {unattacked}"
+        );
+        let mut most = 0f64;
+        for nth in 1..=4u8 {
+            let hash_key: [u8; 16] = std::array::from_fn(|at| (at as u8 + 1).wrapping_mul(nth));
+            let (chosen, plain) = (
+                probes_per_insert(&hash_key, &chosen),
+                probes_per_insert(&hash_key, &plain),
+            );
+            assert!(chosen <= 3.0 * plain, "{chosen} to {plain}");
+            most = most.max(chosen / plain);
+        }
+        let line = format!("METRIC hash_flooding_probes_ratio={most:.3}\n");
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes());
     }
 }

@@ -5,7 +5,7 @@ use super::compaction::{Pass, copy};
 use super::disk::{Create, OpenFile};
 use super::format::LOG_START;
 use super::generation::Generation;
-use super::log::LogFile;
+use super::log::{LogFile, uninterrupted};
 use super::recovery::TornTail;
 use super::switch::{Successor, next_header};
 use crate::error::{Error, Result};
@@ -154,10 +154,7 @@ impl Inner {
         let Some(dir) = self.real.parent() else {
             return Ok(Vec::new());
         };
-        let names = self
-            .options
-            .disk
-            .list(dir)
+        let names = uninterrupted(|| self.options.disk.list(dir))
             .map_err(|error| Error::io("list", dir, error))?;
         let prefix = super::sibling(&self.real, ".damaged-");
         let prefix = prefix

@@ -13,7 +13,7 @@ use super::format::{FileHeader, Kind, LOG_START, NewRecord};
 use super::generation::{Generation, Position};
 use super::index::Index;
 use super::lock::try_lock;
-use super::log::LogFile;
+use super::log::{LogFile, uninterrupted};
 use super::{Inner, batch::unix_ms, sibling};
 use crate::error::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -326,9 +326,7 @@ pub(crate) fn remove_leftovers(store: &Inner) -> Result<bool> {
     let Some(dir) = store.real.parent() else {
         return Ok(true);
     };
-    let names = disk
-        .list(dir)
-        .map_err(|error| Error::io("list", dir, error))?;
+    let names = uninterrupted(|| disk.list(dir)).map_err(|error| Error::io("list", dir, error))?;
     let own = disk.stat(&store.real).ok();
     let mut nobody_at_work = true;
     for name in names {

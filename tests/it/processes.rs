@@ -4,6 +4,7 @@
 //! standard error, which libtest leaves alone, and is spoken to over its standard input.
 
 mod admin;
+mod history;
 mod kill;
 mod owners;
 
@@ -31,6 +32,7 @@ fn child_process() {
         "hold" => hold(path, args[0] == 1),
         "save once" => drop(relaxed().open(path).unwrap().insert("k", "v").unwrap()),
         "write until killed" => kill::write_until_killed(path, &args),
+        "call and note" => history::call_and_note(path, &args),
         "do all that creates files" => owners::do_all_that_creates_files(path),
         "compact" => owners::compact(path),
         "open" => owners::open(path),

@@ -49,10 +49,10 @@ fn number(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes.try_into().unwrap())
 }
 
-/// Twelve calls of one process on three keys.
-fn some_calls(store: &Store, seed: u64, history: &History) {
+/// Calls of one process on three keys.
+fn some_calls(store: &Store, steps: u64, seed: u64, history: &History) {
     let mut random = seed;
-    for step in 0..12 {
+    for step in 0..steps {
         let key = below(&mut random, 3);
         let name = key.to_le_bytes();
         let value = seed * 100 + step;
@@ -87,7 +87,7 @@ fn some_calls(store: &Store, seed: u64, history: &History) {
     }
 }
 
-fn schedules_of_three_processes(seeds: std::ops::Range<u64>) {
+fn schedules_of_three_processes(seeds: std::ops::Range<u64>, steps: u64) {
     let (count, start) = (seeds.end - seeds.start, std::time::Instant::now());
     let (mut calls, first) = (0, seeds.start);
     let mut schedule = Schedule::seeds(seeds);
@@ -102,7 +102,9 @@ fn schedules_of_three_processes(seeds: std::ops::Range<u64>) {
         }
         let programs = processes.iter().zip(seed * 3..).map(|(process, seed)| {
             let history = &history;
-            process.program(move || open(process).map(|store| some_calls(&store, seed, history)))
+            process.program(move || {
+                open(process).map(|store| some_calls(&store, steps, seed, history))
+            })
         });
         assert_eq!(sim.run(&mut schedule, programs.collect()), Ran::Whole);
         history.check(&schedule);
@@ -117,8 +119,78 @@ fn schedules_of_three_processes(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn three_processes_are_linearizable_in_every_schedule_drawn() {
-    schedules_of_three_processes(0..1_000);
+fn three_processes_are_linearizable_in_long_schedules() {
+    schedules_of_three_processes(0..soaked(500), 12);
+}
+
+#[test]
+fn three_processes_are_linearizable_in_every_schedule_drawn_1() {
+    schedules_of_three_processes(1_000_000..1_000_000 + soaked(10_000), 4);
+}
+
+#[test]
+fn three_processes_are_linearizable_in_every_schedule_drawn_2() {
+    schedules_of_three_processes(2_000_000..2_000_000 + soaked(10_000), 4);
+}
+
+/// Fifty times as many with `SHELF_SOAK=1`.
+fn soaked(count: u64) -> u64 {
+    if std::env::var_os("SHELF_SOAK").is_some() {
+        count * 50
+    } else {
+        count
+    }
+}
+
+/// Whoever wins, the other does nothing, nothing is left lying about, and every entry is there.
+#[test]
+fn two_compactors_end_with_one_winner_in_every_interleaving() {
+    let (mut runs, mut won) = (0, [0, 0, 0]);
+    let mut schedule = Schedule::search();
+    while schedule.next() {
+        let sim = SimDisk::new(1);
+        let (one, two) = (sim.process(), sim.process());
+        let (a, b) = (open(&one).unwrap(), open(&two).unwrap());
+        for n in 0..4_u64 {
+            a.insert((n % 2).to_le_bytes(), n.to_le_bytes()).unwrap();
+        }
+        assert!(b.contains_key(0_u64.to_le_bytes()).unwrap());
+        let wins = std::sync::atomic::AtomicUsize::new(0);
+        let compact = |store: &Store| match store.compact() {
+            Err(error) if error.is_busy() => Ok(()),
+            compacted => {
+                compacted.map(|_| _ = wins.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+            }
+        };
+        let programs = vec![one.program(|| compact(&a)), two.program(|| compact(&b))];
+        if sim.run(&mut schedule, programs) == Ran::Whole {
+            let store = open(&sim.process()).unwrap();
+            for key in 0..2_u64 {
+                let value = store.get(key.to_le_bytes()).unwrap();
+                assert_eq!(value.as_deref().map(number), Some(key + 2), "{schedule}");
+            }
+            assert_eq!(store.stats().unwrap().dead_bytes, 0, "{schedule}");
+            assert_eq!(
+                sim.disk().list("/".as_ref()).unwrap().len(),
+                1,
+                "{schedule}"
+            );
+            won[wins.into_inner()] += 1;
+        }
+        runs += 1;
+    }
+    assert_eq!(won[0], 0, "somebody always compacts");
+    assert!(
+        won[1] > 0 && won[2] > 0,
+        "one gives way, or both in turn: {won:?}"
+    );
+    let states = schedule.states();
+    let _ = writeln!(
+        std::io::stdout(),
+        "METRIC compactors_states={states} runs={runs} one_won={} both_in_turn={}",
+        won[1],
+        won[2]
+    );
 }
 
 #[test]

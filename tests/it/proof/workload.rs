@@ -35,6 +35,8 @@ pub(crate) enum Do {
     Inject(Vec<Fault>),
     /// No more faults.
     Mend,
+    /// Turns a bit over so many bytes before the end of the file (0: none), and makes all of the file durable.
+    Restore(usize),
     /// Reads everything.
     Look,
 }
@@ -184,6 +186,16 @@ impl Play {
                 for fault in faults {
                     self.sim.inject(fault.clone().by(pid));
                 }
+            }
+            Do::Restore(back) => {
+                let mut bytes = self.sim.read(PATH).unwrap_or_default();
+                let at = bytes.len().saturating_sub(*back);
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1;
+                }
+                // The handle would take it for a file that was replaced.
+                self.hand(who).store = None;
+                let _ = self.sim.write(PATH, bytes);
             }
             Do::Mend => self.sim.clear_faults(),
             Do::Kill => {

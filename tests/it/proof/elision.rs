@@ -1,0 +1,39 @@
+//! Each sync is left out, one at a time: whatever is not noticed is not needed, or not tested.
+
+use super::Counts;
+use super::power::{Case, Plan};
+use shelflife::sim::{Call, Fault, FaultKind};
+
+const PLAN: Plan = Plan {
+    images: None,
+    doubles: 0,
+    triples: 0,
+    samples: 30,
+};
+
+/// What came of leaving out every sync of a workload.
+#[derive(Debug, Default)]
+pub(crate) struct Elided {
+    pub(crate) sites: usize,
+    /// Those that nothing noticed.
+    pub(crate) unnoticed: Vec<String>,
+}
+
+pub(crate) fn every_sync(case: &Case, seed: u64, counts: &mut Counts) -> Result<Elided, String> {
+    let mut elided = Elided::default();
+    for call in [Call::Sync, Call::SyncDir] {
+        let play = case.start(seed, None)?;
+        let trace = play.sim.trace();
+        let sites = trace.iter().filter(|event| event.call == call && event.ok);
+        for nth in 1..=sites.count() {
+            elided.sites += 1;
+            let fault = Fault::new(FaultKind::Elide).on(call).nth(nth as u64);
+            if case.run_with(seed, PLAN, Some(fault), counts).is_ok() {
+                elided
+                    .unnoticed
+                    .push(format!("{}: {call:?} {nth}", case.name));
+            }
+        }
+    }
+    Ok(elided)
+}
