@@ -177,23 +177,21 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let prefix = args.operand().unwrap_or_default().into_encoded_bytes();
     let store = open::to_read(args, file)?;
-    for entry in store.entries() {
-        let entry = entry?;
+    let is_long = args.has("--long");
+    open::each(store.entries(), |entry| {
         if !entry.key().starts_with(&prefix) {
-            continue;
+            return Ok(());
         }
         let mut fields = vec![shown(entry.key())];
-        if args.has("--long") {
+        if is_long {
             let size = entry.value().len() as u64;
-            fields.push(if output.is_terminal {
-                text::size(size)
-            } else {
-                size.to_string()
+            fields.push(match output.is_terminal {
+                true => text::size(size),
+                false => size.to_string(),
             });
             fields.push(text::time(entry.modified()));
             fields.push(entry.expires().map_or("-".to_string(), text::time));
         }
-        output.row(fields)?;
-    }
-    Ok(())
+        output.row(fields)
+    })
 }

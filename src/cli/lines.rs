@@ -33,55 +33,54 @@ pub(crate) const DUMP: Command = Command {
 fn dump(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let store = open::to_read(args, file)?;
-    let mut unreadable = 0_u64;
-    for entry in store.entries() {
-        let entry = entry?;
-        let (value, is_readable) = json_of(&entry);
-        unreadable += u64::from(!is_readable);
-        let mut members = vec![("k", key_of(&entry)), ("v", value)];
-        if entry.is_cbor() && is_readable && matches!(members[1].1, Value::Bytes(_)) {
-            members.push(("cbor", Value::Bool(true)));
-        }
-        if let Some(expires) = entry.expires() {
-            let millis = expires
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_millis();
-            members.push((
-                "expires",
-                Value::from(u64::try_from(millis).unwrap_or(u64::MAX)),
-            ));
-        }
-        let members = members
-            .into_iter()
-            .map(|(name, value)| (Value::from(name), value));
-        output.line(&text::escape_json(
-            &Value::Map(members.collect()).to_string(),
-        ))?;
-    }
-    if unreadable > 0 {
-        let unreadable = text::count(unreadable);
+    let mut mislabelled = 0;
+    let dumped = open::each(store.entries(), |entry| {
+        let (line, is_what_it_says) = line_of(&entry);
+        mislabelled += u64::from(!is_what_it_says);
+        output.line(&line)
+    });
+    if mislabelled > 0 {
         say(&format!(
-            "shelflife: values that are marked as CBOR and are not, written as plain bytes: {unreadable}"
+            "shelflife: values that are marked as CBOR and are not, written as plain bytes: {}",
+            text::count(mislabelled)
         ));
     }
-    Ok(())
+    dumped
+}
+
+/// An entry as `load` reads it, and whether its value is what its mark says that it is.
+pub(crate) fn line_of(entry: &Entry) -> (String, bool) {
+    let (value, is_what_it_says) =
+        match entry.is_cbor().then(|| shelflife::from_cbor(entry.value())) {
+            Some(Ok(value)) => (value, true),
+            marked => (Value::Bytes(entry.value().to_vec()), marked.is_none()),
+        };
+    let is_cbor_bytes = entry.is_cbor() && is_what_it_says && matches!(value, Value::Bytes(_));
+    let mut members = vec![("k", key_of(entry)), ("v", value)];
+    if is_cbor_bytes {
+        members.push(("cbor", Value::Bool(true)));
+    }
+    if let Some(expires) = entry.expires() {
+        let millis = expires
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
+        members.push((
+            "expires",
+            Value::from(u64::try_from(millis).unwrap_or(u64::MAX)),
+        ));
+    }
+    let members = members
+        .into_iter()
+        .map(|(name, value)| (Value::from(name), value));
+    let line = Value::Map(members.collect()).to_string();
+    (text::escape_json(&line), is_what_it_says)
 }
 
 fn key_of(entry: &Entry) -> Value {
     match str::from_utf8(entry.key()) {
         Ok(text) => Value::from(text),
         Err(_) => Value::Bytes(entry.key().to_vec()),
-    }
-}
-
-/// The value, and whether it is what its entry says that it is.
-fn json_of(entry: &Entry) -> (Value, bool) {
-    let bytes = || Value::Bytes(entry.value().to_vec());
-    match entry.is_cbor().then(|| shelflife::from_cbor(entry.value())) {
-        None => (bytes(), true),
-        Some(Ok(value)) => (value, true),
-        Some(Err(_)) => (bytes(), false),
     }
 }
 

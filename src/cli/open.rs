@@ -46,3 +46,20 @@ pub(crate) fn stdin() -> Result<Vec<u8>> {
     read.map_err(|error| Failure::Io("failed to read standard input".to_string(), error))?;
     Ok(bytes)
 }
+
+/// Visits every item. One that can't be read does not hide the others, and is not passed over in silence either.
+pub(crate) fn each<T>(
+    items: impl Iterator<Item = shelflife::Result<T>>,
+    mut visit: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    let mut unreadable = None;
+    for item in items {
+        match item {
+            Ok(item) => visit(item)?,
+            Err(error) => {
+                unreadable.get_or_insert(error);
+            }
+        }
+    }
+    unreadable.map_or(Ok(()), |error| Err(error.into()))
+}

@@ -322,18 +322,8 @@ fn to_change(args: &Args, file: OsString) -> Result<ShelveSessionStore> {
     Ok(ShelveSessionStore::from(open::to_change(args, file)?))
 }
 
-/// Visits every session. One that can't be read does not hide the others, and is not passed over in silence either.
 fn each(store: &ShelveSessionStore, mut visit: impl FnMut(&Session) -> Result<()>) -> Result<()> {
-    let mut unreadable = None;
-    for session in store.iter_sessions() {
-        match session {
-            Ok(session) => visit(&session)?,
-            Err(error) => {
-                unreadable.get_or_insert(error);
-            }
-        }
-    }
-    unreadable.map_or(Ok(()), |error| Err(error.into()))
+    open::each(store.iter_sessions(), |session| visit(&session))
 }
 
 /// What would be deleted: the handles.

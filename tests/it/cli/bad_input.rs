@@ -163,6 +163,13 @@ fn verify_tells_sound_from_damaged_and_writes_nothing() {
     let got = shell.run("get n.shelf first");
     assert_eq!((got.code, got.out.as_str()), (3, ""), "{got:?}");
     assert_eq!(shell.run("get n.shelf second").ok(), "canary-value-two");
+    // What is sound is still listed and dumped, and that this is not all is said by the exit code.
+    let (dumped, listed) = (shell.run("dump n.shelf"), shell.run("ls n.shelf"));
+    assert!(dumped.out.starts_with("{\"k\":\"second\","), "{dumped:?}");
+    assert_eq!(
+        (dumped.code, listed.code, listed.out.as_str()),
+        (3, 3, "second\n")
+    );
     for words in [
         "verify n.shelf",
         "get n.shelf first",
