@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod demo;
 mod faults;
+mod format;
 mod linearizability;
 mod model;
 mod processes;
