@@ -283,3 +283,45 @@ impl<'f> Scanner<'f> {
         Ok(self.buf.get(..self.filled).unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::checksum::xxh64;
+    use super::super::disk::{Create, Disk, OpenFile, sim::SimDisk};
+    use super::super::format::{Kind, NewRecord};
+    use super::*;
+
+    #[test]
+    fn heads_made_up_one_inside_the_other_do_not_make_reading_quadratic() {
+        const FILE_BYTES: usize = 16 << 20;
+        let mut bytes = Vec::new();
+        while bytes.len() + HEAD_BYTES <= FILE_BYTES {
+            let start = bytes.len();
+            NewRecord::marker(Kind::Put, 1, 0).encode(0, start as u64, &mut bytes);
+            let claimed = (FILE_BYTES - bytes.len()) as u32;
+            bytes[start + 16..start + 20].copy_from_slice(&claimed.to_le_bytes());
+            let check = xxh64(&bytes[start + 8..], start as u64) as u32;
+            bytes[start..start + 4].copy_from_slice(&check.to_le_bytes());
+        }
+        bytes.resize(FILE_BYTES, 1);
+        let sim = SimDisk::new(1);
+        sim.write("/x", &bytes).unwrap();
+        let how = OpenFile {
+            write: false,
+            create: Create::Never,
+            mode: 0,
+        };
+        let log = LogFile {
+            file: sim.process().open(Path::new("/x"), how).unwrap(),
+            path: Path::new("/x").into(),
+        };
+        let mut scanner = Scanner::new(&log, 0, 0);
+        assert!(matches!(scanner.step().unwrap(), Step::BadBody { .. }));
+        scanner.seek(0, false);
+        assert_eq!(scanner.find_record(1).unwrap(), None);
+        let refused = scanner.refused_bytes;
+        let file_bytes = FILE_BYTES as u64;
+        assert!(refused > REFUSED_BYTES_MAX, "the heads hold");
+        assert!(refused <= REFUSED_BYTES_MAX + 2 * file_bytes, "{refused}");
+    }
+}

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::support::{fast_dir, is_soak, setting, skip};
+use shelflife::sim::Call;
 use shelflife::{Batch, Durability};
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
@@ -291,6 +292,39 @@ fn hostile_files_are_survived_and_what_opens_can_be_written_to_3() {
 #[test]
 fn hostile_files_are_survived_and_what_opens_can_be_written_to_4() {
     survive_hostile_files(4);
+}
+
+#[test]
+fn reading_through_damage_takes_calls_in_proportion_to_the_file() {
+    let calls = |records: usize, damage: &dyn Fn(&mut [u8], usize, &Range<usize>)| {
+        let sim = SimDisk::new(31);
+        let store = open(&sim, |options| _ = options.durability(Durability::Os)).unwrap();
+        for nth in 0..records as u32 {
+            store.insert(nth.to_le_bytes(), [7; 12]).unwrap();
+        }
+        store.close().unwrap();
+        let mut file = sim.read(PATH).unwrap();
+        for (nth, record) in raw::records(&file).iter().take(records).enumerate() {
+            damage(&mut file, nth, record);
+        }
+        let sim = with_file(&file);
+        let before = sim.calls(Call::Read);
+        let verified = open_damaged(&sim).verify().unwrap();
+        assert!(verified.damage.len() >= records / 2);
+        sim.calls(Call::Read) - before
+    };
+    let bodies = |file: &mut [u8], _: usize, record: &Range<usize>| file[record.end - 1] ^= 1;
+    let heads = |file: &mut [u8], nth: usize, record: &Range<usize>| {
+        file[record.start + 8] ^= u8::from(nth.is_multiple_of(2));
+    };
+    let damages: [&dyn Fn(&mut [u8], usize, &Range<usize>); 2] = [&bodies, &heads];
+    for damage in damages {
+        let (few, many) = (calls(4_000, damage), calls(16_000, damage));
+        assert!(
+            many <= few * 4 + 20,
+            "{few} calls, and {many} for four times as much"
+        );
+    }
 }
 
 /// The most memory that this process ever had, in KiB.
