@@ -294,32 +294,34 @@ fn hostile_files_are_survived_and_what_opens_can_be_written_to_4() {
     survive_hostile_files(4);
 }
 
+/// How many reads it takes to open and verify a file of so many records, after each was spoilt.
+fn reads_through(records: usize, spoil: fn(&mut [u8], usize, &Range<usize>)) -> u64 {
+    let sim = SimDisk::new(31);
+    let store = open(&sim, |options| _ = options.durability(Durability::Os)).unwrap();
+    for nth in 0..records as u32 {
+        store.insert(nth.to_le_bytes(), [7; 12]).unwrap();
+    }
+    store.close().unwrap();
+    let mut file = sim.read(PATH).unwrap();
+    let ranges = raw::records(&file);
+    for (nth, record) in ranges.iter().take(records).enumerate() {
+        spoil(&mut file, nth, record);
+    }
+    let sim = with_file(&file);
+    let before = sim.calls(Call::Read);
+    let verified = open_damaged(&sim).verify().unwrap();
+    assert!(verified.damage.len() >= records / 2);
+    sim.calls(Call::Read) - before
+}
+
 #[test]
 fn reading_through_damage_takes_calls_in_proportion_to_the_file() {
-    let calls = |records: usize, damage: &dyn Fn(&mut [u8], usize, &Range<usize>)| {
-        let sim = SimDisk::new(31);
-        let store = open(&sim, |options| _ = options.durability(Durability::Os)).unwrap();
-        for nth in 0..records as u32 {
-            store.insert(nth.to_le_bytes(), [7; 12]).unwrap();
-        }
-        store.close().unwrap();
-        let mut file = sim.read(PATH).unwrap();
-        for (nth, record) in raw::records(&file).iter().take(records).enumerate() {
-            damage(&mut file, nth, record);
-        }
-        let sim = with_file(&file);
-        let before = sim.calls(Call::Read);
-        let verified = open_damaged(&sim).verify().unwrap();
-        assert!(verified.damage.len() >= records / 2);
-        sim.calls(Call::Read) - before
-    };
-    let bodies = |file: &mut [u8], _: usize, record: &Range<usize>| file[record.end - 1] ^= 1;
-    let heads = |file: &mut [u8], nth: usize, record: &Range<usize>| {
+    let every_body = |file: &mut [u8], _: usize, record: &Range<usize>| file[record.end - 1] ^= 1;
+    let every_other_head = |file: &mut [u8], nth: usize, record: &Range<usize>| {
         file[record.start + 8] ^= u8::from(nth.is_multiple_of(2));
     };
-    let damages: [&dyn Fn(&mut [u8], usize, &Range<usize>); 2] = [&bodies, &heads];
-    for damage in damages {
-        let (few, many) = (calls(4_000, damage), calls(16_000, damage));
+    for spoil in [every_body, every_other_head] {
+        let (few, many) = (reads_through(4_000, spoil), reads_through(16_000, spoil));
         assert!(
             many <= few * 4 + 20,
             "{few} calls, and {many} for four times as much"
