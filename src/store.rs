@@ -18,6 +18,8 @@ macro_rules! sabotaged {
 pub(crate) mod batch;
 pub(crate) mod change;
 pub(crate) mod checksum;
+#[cfg(test)]
+mod collisions;
 mod commit;
 pub(crate) mod compaction;
 pub(crate) mod disk;
