@@ -29,7 +29,7 @@
 //!
 //! - [`Error`]: one error for everything, which names the file, the offset and what to do next.
 //! - [`Store`]: bytes to bytes, durable, atomic, shared; opened with [`Options`]. Its file is specified in
-//!   [`format`](crate::format), for readers in any language.
+//!   [`mod@format`], for readers in any language.
 //! - [`Value`], [`Encode`], [`Decode`], [`record!`]: typed values as deterministic CBOR.
 //! - [`Shelf`]: any encodable value under any string key.
 //! - [`SessionStore`]: the contract of session stores; [`ShelveSessionStore`] keeps it in a file,
