@@ -1,21 +1,6 @@
 //! Claims about the crate as its users see it.
 
 mod cli;
-mod crash;
-mod damage;
 mod demo;
-mod faults;
-mod linearizability;
-mod model;
-mod processes;
-mod proof;
-mod raw;
 mod readme;
-mod real;
-mod session;
-mod shelf;
-mod sim;
-mod store;
-mod support;
-mod teeth;
 mod tidy;
