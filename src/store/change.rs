@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
-/// What becomes of a key, as [`Store::update`]'s closure decides.
+/// What becomes of a key, as [`Store::update`](crate::Store::update)'s closure decides.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
