@@ -29,7 +29,7 @@
 //!
 //! - [`Error`]: one error for everything, which names the file, the offset and what to do next.
 //! - [`Store`]: bytes to bytes, durable, atomic, shared; opened with [`Options`]. Its file is specified in
-//!   [`format`](crate::format), for readers in any language.
+//!   [`mod@format`], for readers in any language.
 //! - [`Value`], [`Encode`], [`Decode`], [`record!`]: typed values as deterministic CBOR.
 //! - [`Shelf`]: any encodable value under any string key.
 //! - [`SessionStore`]: the contract of session stores; [`ShelveSessionStore`] keeps it in a file,
@@ -74,6 +74,7 @@ pub use session::{
 };
 pub use shelf::{Items, Keys, Shelf, Values};
 pub use store::batch::Batch;
+pub use store::change::Change;
 pub use store::compaction::Compacted;
 pub use store::disk::sim;
 pub use store::disk::{Disk, DiskFile, os::OsDisk};
@@ -82,5 +83,5 @@ pub use store::options::{Compaction, Durability, Options};
 pub use store::recovery::{Damage, Recovery, TornTail};
 pub use store::salvage::{Lost, Salvaged};
 pub use store::verify::{Affected, Verified};
-pub use store::{Change, Stats, Store};
+pub use store::{Stats, Store};
 pub use value::{Decode, Decoder, Encode, Encoder, MapEncoder, Value, from_cbor, to_cbor};

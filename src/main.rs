@@ -2,6 +2,7 @@
 
 mod cli {
     pub(crate) mod args;
+    pub(crate) mod damage;
     pub(crate) mod demo;
     pub(crate) mod entries;
     pub(crate) mod failure;
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 use cli::args::{Args, Command, suggestion};
 use cli::failure::{Failure, Result};
 use cli::output::{Output, say};
-use cli::{demo, entries, file, lines, sessions, text};
+use cli::{damage, demo, entries, file, lines, sessions, text};
 
 const COMMANDS: &[Command] = &[
     entries::SET,
@@ -29,8 +30,9 @@ const COMMANDS: &[Command] = &[
     lines::DUMP,
     lines::LOAD,
     file::INFO,
-    file::VERIFY,
     file::COMPACT,
+    damage::VERIFY,
+    damage::SALVAGE,
     sessions::LS,
     sessions::SHOW,
     sessions::RM,

@@ -5,10 +5,11 @@
 //! memory is stored when it is inserted again, or by [`Shelf::update`], which nobody can come between.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::Store;
 use crate::store::batch::{Batch, Put};
+use crate::store::change::Edit;
 use crate::store::compaction::Compacted;
 use crate::store::iter::{Entry, Iter};
-use crate::store::{Edit, Store};
 use crate::value::{Decode, Encode, from_cbor, to_cbor};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};

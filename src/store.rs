@@ -16,12 +16,14 @@ macro_rules! sabotaged {
 }
 
 pub(crate) mod batch;
+pub(crate) mod change;
 pub(crate) mod checksum;
 #[cfg(test)]
 mod collisions;
 mod commit;
 pub(crate) mod compaction;
 pub(crate) mod disk;
+mod durable;
 pub(crate) mod format;
 mod generation;
 pub(crate) mod hash;
@@ -31,6 +33,7 @@ mod lock;
 mod log;
 mod open;
 pub(crate) mod options;
+mod read;
 pub(crate) mod recovery;
 mod repair;
 #[cfg(test)]
@@ -44,8 +47,9 @@ mod writer;
 
 use crate::error::{Error, ErrorKind, Result};
 use batch::{Batch, Op, Put, unix_ms};
+use change::{Change, Edit};
 use compaction::Compacted;
-use format::{FileHeader, HEAD_BYTES, Head, KEY_MAX, Kind};
+use format::{KEY_MAX, Kind};
 use generation::Generation;
 use iter::Entry;
 use lock::Gate;
@@ -53,13 +57,12 @@ use options::{Compaction, Durability, Options};
 use recovery::Recovery;
 use std::ffi::OsString;
 use std::fmt;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use worker::Worker;
-use writer::{Scratch, Writing};
+use writer::{Scratch, Writing, write_batch};
 
 /// With `Durability::Os`, a writer waits for the disk when so much is not yet there; a sync starts at half of it.
 const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
@@ -121,64 +124,6 @@ pub(crate) struct Inner {
     /// The latest time seen, ms: the clock of a handle never goes back.
     latest_ms: AtomicU64,
     recovery: Mutex<Recovery>,
-}
-
-/// What becomes of a key, as [`Store::update`]'s closure decides.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Change {
-    /// It stays as it is.
-    Keep,
-    /// It gets this value.
-    Put(Vec<u8>),
-    /// It gets this value, and is absent from then on.
-    PutUntil(Vec<u8>, SystemTime),
-    /// It is removed, if it is there.
-    Remove,
-}
-
-/// Tells sizes, not content: values may be secrets.
-impl fmt::Debug for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Change::Keep => f.write_str("Keep"),
-            Change::Put(value) => write!(f, "Put({} bytes)", value.len()),
-            Change::PutUntil(value, until) => {
-                write!(f, "PutUntil({} bytes, {until:?})", value.len())
-            }
-            Change::Remove => f.write_str("Remove"),
-        }
-    }
-}
-
-/// A [`Change`] with all that a record can say.
-pub(crate) enum Edit {
-    Keep,
-    Put {
-        value: Vec<u8>,
-        expires: Option<SystemTime>,
-        cbor: bool,
-    },
-    Remove,
-}
-
-impl From<Change> for Edit {
-    fn from(change: Change) -> Edit {
-        match change {
-            Change::Keep => Edit::Keep,
-            Change::Put(value) => Edit::Put {
-                value,
-                expires: None,
-                cbor: false,
-            },
-            Change::PutUntil(value, expires) => Edit::Put {
-                value,
-                expires: Some(expires),
-                cbor: false,
-            },
-            Change::Remove => Edit::Remove,
-        }
-    }
 }
 
 /// What a store takes, as of one moment.
@@ -638,56 +583,6 @@ impl fmt::Debug for Store {
     }
 }
 
-fn write_batch(writing: &mut Writing<'_>, batch: &Batch) -> Result<()> {
-    let ops: Vec<Op<'_>> = batch.ops().collect();
-    for op in &ops {
-        op.check_limits()?;
-    }
-    // The last change of a key counts: sorted by fingerprint, then by turn, those of one key stand together.
-    let mut order: Vec<(u32, usize)> = ops
-        .iter()
-        .enumerate()
-        .map(|(nth, op)| (writing.generation.fingerprint(op.key), nth))
-        .collect();
-    order.sort_unstable();
-    let mut last = vec![true; ops.len()];
-    for (nth, &(fingerprint, this)) in order.iter().enumerate() {
-        let later = order
-            .get(nth + 1..)
-            .unwrap_or_default()
-            .iter()
-            .take_while(|(other, _)| *other == fingerprint);
-        if later
-            .into_iter()
-            .any(|&(_, that)| ops[that].key == ops[this].key)
-        {
-            last[this] = false;
-        }
-    }
-    order.sort_unstable_by_key(|&(_, nth)| nth);
-    let counting = || {
-        ops.iter()
-            .zip(&order)
-            .zip(&last)
-            .filter(|(_, last)| **last)
-            .map(|(of, _)| of)
-    };
-    let keys: Vec<_> = counting()
-        .map(|(op, &(fingerprint, _))| (fingerprint, op.key))
-        .collect();
-    let prevs = writing.generation.find_all(&keys)?;
-    // What is not there needs no removal.
-    let (counting, places): (Vec<_>, Vec<_>) = counting()
-        .zip(prevs)
-        .filter(|((op, _), prev)| op.kind != Kind::Delete || *prev != 0)
-        .map(|((op, &(fingerprint, _)), prev)| (*op, (fingerprint, prev)))
-        .unzip();
-    if !counting.is_empty() {
-        writing.append_all(&counting, &places)?;
-    }
-    Ok(())
-}
-
 impl Inner {
     /// The file as this process knows it.
     pub(crate) fn generation(&self) -> Arc<Generation> {
@@ -724,99 +619,6 @@ impl Inner {
         }
     }
 
-    /// Reads the record of a key into `record`; returns where in it the value is.
-    fn read(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Range<usize>>> {
-        Ok(self.read_live(key, record)?.map(|live| live.value))
-    }
-
-    /// As [`read`](Inner::read), and tells which record that was.
-    fn read_live(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
-        if key.len() > KEY_MAX {
-            return Ok(None);
-        }
-        let mut reread = false;
-        loop {
-            let generation = self.fresh()?;
-            let damaged = match read_from(&generation, key, record)? {
-                Lookup::Found { offset, .. } if offset < generation.outdated_below() => {
-                    return Err(outdated(&generation, offset));
-                }
-                Lookup::Found { head, .. } if self.is_expired(head.expires_ms) => return Ok(None),
-                Lookup::Found {
-                    head,
-                    offset,
-                    value,
-                } => {
-                    return Ok(Some(Live {
-                        generation,
-                        head,
-                        offset,
-                        value,
-                    }));
-                }
-                Lookup::Absent if generation.outdated_below() > 0 => {
-                    return Err(outdated(&generation, generation.outdated_below()));
-                }
-                Lookup::Absent => return Ok(None),
-                Lookup::Damaged { offset } => offset,
-            };
-            if reread {
-                return Err(generation.log.corrupt(damaged, "a record does not verify"));
-            }
-            // Unless another file was put over this one, what is read again is the same.
-            reread = true;
-            if !generation.is_still_there()? {
-                self.replace_by_what_is_there(&generation)?;
-            }
-        }
-    }
-
-    fn contains(&self, key: &[u8]) -> Result<bool> {
-        if key.len() > KEY_MAX {
-            return Ok(false);
-        }
-        let generation = self.fresh()?;
-        if generation.outdated_below() == 0 {
-            let fingerprint = generation.fingerprint(key);
-            let candidates = generation.index.candidates(fingerprint);
-            match generation.find_among(&candidates, fingerprint, key)? {
-                None => return Ok(false),
-                Some(found) => {
-                    // A head that verifies, and the very key behind it.
-                    if let Some(head) = found.head
-                        && found.is_exact
-                    {
-                        return Ok(!self.is_expired(head.expires_ms));
-                    }
-                }
-            }
-        }
-        self.read(key, &mut Vec::new()).map(|value| value.is_some())
-    }
-
-    /// Where an entry of a snapshot stands now, if it was not written since.
-    fn unchanged(&self, writing: &Writing<'_>, entry: &Entry) -> Result<Option<u64>> {
-        let generation = &writing.generation;
-        if entry.generation == generation.header.generation {
-            return Ok(generation
-                .index
-                .holds(entry.fingerprint, entry.offset)
-                .then_some(entry.offset));
-        }
-        // The file was replaced: offsets mean nothing any more.
-        let Some(found) = writing.find(&entry.key, entry.fingerprint)? else {
-            return Ok(None);
-        };
-        let mut record = Vec::new();
-        Ok(match read_from(generation, &entry.key, &mut record)? {
-            Lookup::Found { head, value, .. } => {
-                let same = entry.is_same(&head) && record.get(value) == Some(&*entry.value);
-                same.then_some(found.at.offset())
-            }
-            Lookup::Absent | Lookup::Damaged { .. } => None,
-        })
-    }
-
     fn writable(&self) -> Result<()> {
         if self.options.read_only {
             return Err(Error::new(
@@ -847,81 +649,6 @@ impl Inner {
             )
             .advise("/dev/urandom must be readable")
         })
-    }
-
-    fn sync_directory(&self) -> Result<()> {
-        self.sync_directory_of(&self.real)
-    }
-
-    /// Makes the name of a file survive a power cut.
-    fn sync_directory_of(&self, path: &Path) -> Result<()> {
-        let Some(dir) = path.parent() else {
-            return Ok(());
-        };
-        if sabotaged!(SkipDirectorySync) {
-            return Ok(());
-        }
-        log::uninterrupted(|| self.options.disk.sync_dir(dir))
-            .map_err(|error| Error::io("sync", dir, error))
-    }
-
-    /// Returns once the log of this generation is on disk up to `end`, under a name that survives as well.
-    fn make_durable(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
-        if sabotaged!(AcknowledgeBeforeSync) {
-            return Ok(());
-        }
-        if let Err(failure) = self.sync_log(generation, end) {
-            if failure.is_news {
-                self.condemn(generation);
-            }
-            return Err(failure.error);
-        }
-        if !generation.directory_synced.load(Acquire) {
-            self.sync_directory()?;
-            generation.directory_synced.store(true, Release);
-        }
-        // Nothing is acknowledged on a file that lost its name, unless a switch took it over, which copied it all.
-        self.check_path(generation)
-    }
-
-    /// Notes in the log that it is on disk, so that nothing before is ever taken for a crash's doing.
-    fn seal(&self) -> Result<()> {
-        if !self.wrote.load(Acquire) {
-            return Ok(());
-        }
-        let writing = self.begin()?;
-        let generation = &writing.generation;
-        let (tail, sealed) = {
-            let position = generation.position();
-            (position.tail, position.sealed)
-        };
-        if generation.commit.durable() < tail && !sabotaged!(SealUnsynced) {
-            // Another thread or process wrote meanwhile.
-            return Ok(());
-        }
-        if !sealed {
-            self.append_marker(generation, Kind::Seal)?;
-        }
-        // With the lock held, so that no write of another thread is forgotten.
-        self.wrote.store(false, Release);
-        Ok(())
-    }
-
-    /// What closing does: once, whoever asks first.
-    fn finish(&self) -> Result<()> {
-        if self.options.read_only || !self.wrote.load(Acquire) {
-            return Ok(());
-        }
-        let generation = self.generation();
-        let mut finished = match sabotaged!(SealUnsynced) {
-            true => Ok(()),
-            false => self.make_durable(&generation, generation.written.load(Acquire)),
-        };
-        if finished.is_ok() && !self.stopped.load(Acquire) {
-            finished = self.seal();
-        }
-        self.wrote.store(false, Release);
-        finished
     }
 
     fn note_torn_tail(&self, torn: recovery::TornTail) {
@@ -960,76 +687,6 @@ fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().map(OsString::from).unwrap_or_default();
     name.push(suffix);
     path.with_file_name(name)
-}
-
-/// A record that counts, and the file that it is in.
-struct Live {
-    generation: Arc<Generation>,
-    head: Head,
-    offset: u64,
-    /// Where the value is in what was read.
-    value: Range<usize>,
-}
-
-/// What looking a key up in one file gave.
-enum Lookup {
-    Found {
-        head: Head,
-        offset: u64,
-        value: Range<usize>,
-    },
-    Absent,
-    /// A record does not verify, and may be the key's.
-    Damaged {
-        offset: u64,
-    },
-}
-
-/// Reads the record of a key, whole and verified, into `record`.
-fn read_from(generation: &Generation, key: &[u8], record: &mut Vec<u8>) -> Result<Lookup> {
-    let FileHeader { seed, .. } = generation.header;
-    let fingerprint = generation.fingerprint(key);
-    let mut damaged = None;
-    for at in generation.index.candidates(fingerprint).iter() {
-        record.resize(at.len() as usize, 0);
-        let read = generation.log.read_up_to(record, at.offset())?;
-        let Some((fixed, body)) = record
-            .get(..read)
-            .and_then(|record| record.split_first_chunk::<HEAD_BYTES>())
-        else {
-            damaged = Some(at.offset());
-            continue;
-        };
-        let head = Head::decode(fixed, seed, at.offset());
-        let stored = head.and_then(|head| body.get(..usize::from(head.key_len)));
-        match head {
-            Some(head) if read == record.len() && head.body_holds(body, seed, at.offset()) => {
-                if stored == Some(key) {
-                    let start = HEAD_BYTES + key.len();
-                    return Ok(Lookup::Found {
-                        head,
-                        offset: at.offset(),
-                        value: start..start + head.value_len as usize,
-                    });
-                }
-            }
-            // Of a damaged record that is surely another key's, nothing is lost here.
-            Some(_)
-                if stored.is_some_and(|stored| {
-                    stored != key && generation.fingerprint(stored) == fingerprint
-                }) => {}
-            _ => damaged = Some(at.offset()),
-        }
-    }
-    Ok(damaged.map_or(Lookup::Absent, |offset| Lookup::Damaged { offset }))
-}
-
-/// The error for reading what damage may have outdated.
-fn outdated(generation: &Generation, offset: u64) -> Error {
-    generation.log.corrupt(
-        offset,
-        "damage behind this place may have outdated what is read here",
-    )
 }
 
 /// Locks a mutex whose holder may have panicked: what it guards is changed in one step, or not at all.

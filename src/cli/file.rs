@@ -1,11 +1,11 @@
-//! `info`, `verify`, `compact`: the file as a whole.
+//! `info` and `compact`: how much of a file is of use.
 
 use std::time::Instant;
 
 use shelflife::{Stats, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
-use crate::cli::failure::{Failure, Result};
+use crate::cli::failure::Result;
 use crate::cli::output::Output;
 use crate::cli::{open, text};
 
@@ -75,73 +75,6 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
         ],
     };
     output.row(fields)
-}
-
-pub(crate) const VERIFY: Command = Command {
-    name: "verify",
-    operands: "F",
-    options: &[WAIT],
-    about: "check every record, and change nothing",
-    examples: [
-        "shelflife verify notes.shelf",
-        "shelflife verify notes.shelf || mail -s damaged admin < /dev/null",
-    ],
-    notes: "Works beside a running app. Prints a line for each damaged place: `damaged`, its offset, its length in\n\
-            bytes, and how far it reaches (`one record`, or `unknown`). Exit code 3 if there is any. A `torn tail`\n\
-            is the end of an interrupted write, which the next writer removes: no damage.",
-    run: verify,
-};
-
-fn verify(args: &mut Args, output: &mut Output) -> Result<()> {
-    let file = args.required("F")?;
-    let name = text::escape(file.as_encoded_bytes());
-    let store = open::to_read(args, file)?;
-    // Opening has read the whole log; this reads what it points to once more, as everybody else does.
-    let (mut sound, mut unreadable) = (0, None);
-    for entry in store.entries() {
-        match entry {
-            Ok(_) => sound += 1,
-            Err(error) => {
-                unreadable.get_or_insert(error);
-            }
-        }
-    }
-    let recovery = store.recovery();
-    let place = |what: &str, offset: u64, len_bytes: u64| {
-        vec![
-            what.to_string(),
-            format!("{offset:#x}"),
-            len_bytes.to_string(),
-        ]
-    };
-    for torn in &recovery.torn_tails {
-        output.row(place("torn tail", torn.offset, torn.len_bytes))?;
-    }
-    for damage in &recovery.damage {
-        let mut fields = place("damaged", damage.offset, damage.len_bytes);
-        fields.push(
-            if damage.one_record {
-                "one record"
-            } else {
-                "unknown"
-            }
-            .to_string(),
-        );
-        output.row(fields)?;
-    }
-    match (recovery.damage.len(), unreadable) {
-        (0, None) => output.line(&format!(
-            "ok: {} keys in {}",
-            text::count(sound),
-            text::size(store.stats()?.file_bytes)
-        )),
-        (0, Some(error)) => Err(error.into()),
-        (places, _) => Err(Failure::Damaged(format!(
-            "`{name}` is damaged in {places} place{}; {} keys can be read",
-            if places == 1 { "" } else { "s" },
-            text::count(sound)
-        ))),
-    }
 }
 
 pub(crate) const COMPACT: Command = Command {

@@ -12,6 +12,11 @@ pub(crate) fn to_read(args: &Args, file: OsString) -> Result<Store> {
     open(args, file, |options| options.read_only(true))
 }
 
+/// Also what does not open otherwise.
+pub(crate) fn to_examine(args: &Args, file: OsString) -> Result<Store> {
+    open(args, file, |options| options.damaged(true))
+}
+
 pub(crate) fn to_change(args: &Args, file: OsString) -> Result<Store> {
     open(args, file, |options| options.create(false))
 }

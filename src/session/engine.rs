@@ -17,7 +17,7 @@ use super::records::Records;
 use super::state::{Identity, Session};
 use super::{Existing, Saved, Sessions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Edit;
+use crate::store::change::Edit;
 use std::borrow::Cow;
 use std::time::Duration;
 

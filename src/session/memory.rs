@@ -4,7 +4,7 @@ use super::engine::{Engine, Rules};
 use super::records::Records;
 use super::shelve::SessionOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Edit;
+use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
 use std::collections::BTreeMap;
 use std::fmt;

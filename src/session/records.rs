@@ -2,9 +2,10 @@
 //! memory.
 
 use crate::error::Result;
+use crate::store::Store;
 use crate::store::batch::{Batch, Put};
+use crate::store::change::Edit;
 use crate::store::iter::Entry;
-use crate::store::{Edit, Store};
 use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;

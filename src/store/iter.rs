@@ -157,7 +157,7 @@ impl Snapshot {
             return Err(log.corrupt(at.offset(), "a record does not verify"));
         };
         if at.offset() < self.generation.outdated_below() {
-            return Err(super::outdated(&self.generation, at.offset()));
+            return Err(super::read::outdated(&self.generation, at.offset()));
         }
         if head.expires_ms != 0 && head.expires_ms <= self.now_ms {
             return Ok(None);

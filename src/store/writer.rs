@@ -5,7 +5,7 @@
 //! tail. Everything that appends takes one.
 
 use super::Inner;
-use super::batch::{Op, unix_ms};
+use super::batch::{Batch, Op, unix_ms};
 use super::commit::Synced;
 use super::format::{ALIGN, Head, Kind, LOG_START, MORE, NewRecord, RECORD_MAX};
 use super::generation::{End, Found, Generation, Proof};
@@ -352,4 +352,54 @@ impl Writing<'_> {
     pub(crate) fn append_all(&mut self, ops: &[Op<'_>], places: &[(u32, u64)]) -> Result<u64> {
         self.store.append(&self.generation, ops, places)
     }
+}
+
+pub(crate) fn write_batch(writing: &mut Writing<'_>, batch: &Batch) -> Result<()> {
+    let ops: Vec<Op<'_>> = batch.ops().collect();
+    for op in &ops {
+        op.check_limits()?;
+    }
+    // The last change of a key counts: sorted by fingerprint, then by turn, those of one key stand together.
+    let mut order: Vec<(u32, usize)> = ops
+        .iter()
+        .enumerate()
+        .map(|(nth, op)| (writing.generation.fingerprint(op.key), nth))
+        .collect();
+    order.sort_unstable();
+    let mut last = vec![true; ops.len()];
+    for (nth, &(fingerprint, this)) in order.iter().enumerate() {
+        let later = order
+            .get(nth + 1..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|(other, _)| *other == fingerprint);
+        if later
+            .into_iter()
+            .any(|&(_, that)| ops[that].key == ops[this].key)
+        {
+            last[this] = false;
+        }
+    }
+    order.sort_unstable_by_key(|&(_, nth)| nth);
+    let counting = || {
+        ops.iter()
+            .zip(&order)
+            .zip(&last)
+            .filter(|(_, last)| **last)
+            .map(|(of, _)| of)
+    };
+    let keys: Vec<_> = counting()
+        .map(|(op, &(fingerprint, _))| (fingerprint, op.key))
+        .collect();
+    let prevs = writing.generation.find_all(&keys)?;
+    // What is not there needs no removal.
+    let (counting, places): (Vec<_>, Vec<_>) = counting()
+        .zip(prevs)
+        .filter(|((op, _), prev)| op.kind != Kind::Delete || *prev != 0)
+        .map(|((op, &(fingerprint, _)), prev)| (*op, (fingerprint, prev)))
+        .unzip();
+    if !counting.is_empty() {
+        writing.append_all(&counting, &places)?;
+    }
+    Ok(())
 }

@@ -14,6 +14,7 @@ use shelflife::{Batch, Options, Session, SessionStore, ShelveSessionStore, Store
 use tempfile::TempDir;
 
 mod bad_input;
+mod damage;
 mod sessions;
 
 const BIN: &str = env!("CARGO_BIN_EXE_shelflife");
@@ -296,7 +297,7 @@ fn help_at_each_level_begins_with_two_examples() {
         .filter_map(|line| line.strip_prefix("  "))
         .filter(|line| !line.starts_with("shelflife "))
         .collect();
-    assert_eq!(commands.len(), 14, "{overview}");
+    assert_eq!(commands.len(), 15, "{overview}");
     for command in commands {
         let words: Vec<&str> = command
             .split(' ')

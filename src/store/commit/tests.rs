@@ -195,9 +195,16 @@ impl Bench {
         writer
     }
 
-    /// Lets the rest of a test go on as if the disk were any other.
-    fn let_go(&self) {
-        self.disk.holds.store(false, Release);
+    /// From when it is dropped, syncs are as ever: also for the threads that a failing test leaves waiting.
+    fn over(&self) -> impl Drop + '_ {
+        struct Over<'a>(&'a Bench);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.disk.holds.store(false, Release);
+                while self.0.begun.try_recv().is_ok() {}
+            }
+        }
+        Over(self)
     }
 }
 
@@ -205,6 +212,7 @@ impl Bench {
 fn writes_that_come_during_a_sync_share_the_next_one() {
     let bench = Bench::new();
     thread::scope(|scope| {
+        let _over = bench.over();
         let first = bench.start(scope, "0".to_string());
         let leading = bench.next_sync();
         let others: Vec<_> = (1..WRITERS)
@@ -226,13 +234,13 @@ fn writes_that_come_during_a_sync_share_the_next_one() {
         }
     });
     assert_eq!(bench.syncs(), 2, "for {WRITERS} writes");
-    bench.let_go();
 }
 
 #[test]
 fn a_sync_earns_nothing_that_was_written_while_it_ran() {
     let bench = Bench::new();
     thread::scope(|scope| {
+        let _over = bench.over();
         let first = bench.start(scope, "0".to_string());
         let leading = bench.next_sync();
         let covered = bench.generation().tail();
@@ -248,13 +256,13 @@ fn a_sync_earns_nothing_that_was_written_while_it_ran() {
             bench.generation().tail()
         );
     });
-    bench.let_go();
 }
 
 #[test]
 fn others_write_while_a_sync_runs() {
     let bench = Bench::new();
     thread::scope(|scope| {
+        let _over = bench.over();
         let writer = bench.start(scope, "held".to_string());
         let begun = bench.next_sync();
         // Another owner of the lock, as another process is.
@@ -264,7 +272,6 @@ fn others_write_while_a_sync_runs() {
         begun.end();
         writer.join().unwrap().unwrap();
     });
-    bench.let_go();
 }
 
 #[test]
@@ -272,6 +279,7 @@ fn a_sync_of_the_old_file_earns_the_new_one_nothing() {
     let bench = Bench::new();
     let old = bench.generation();
     thread::scope(|scope| {
+        let _over = bench.over();
         let leader = bench.start(scope, "leader".to_string());
         let of_old = bench.next_sync();
         let follower = bench.start(scope, "follower".to_string());
@@ -308,7 +316,6 @@ fn a_sync_of_the_old_file_earns_the_new_one_nothing() {
         writer.join().unwrap().unwrap();
         assert_eq!(new.commit.durable(), new.tail());
     });
-    bench.let_go();
 }
 
 #[test]
@@ -316,6 +323,7 @@ fn a_failed_sync_acknowledges_nobody_and_is_never_tried_again() {
     let bench = Bench::new();
     let failed = bench.generation();
     thread::scope(|scope| {
+        let _over = bench.over();
         let leader = bench.start(scope, "0".to_string());
         let begun = bench.next_sync();
         let followers: Vec<_> = (1..WRITERS)
@@ -328,7 +336,6 @@ fn a_failed_sync_acknowledges_nobody_and_is_never_tried_again() {
         }
     });
     assert_eq!(bench.syncs(), 1, "for {WRITERS} writes");
-    bench.let_go();
     assert!(bench.store.insert("next", "").unwrap());
     assert_ne!(bench.generation().identity.inode, failed.identity.inode);
     assert_eq!(bench.store.len().unwrap(), WRITERS + 2);

@@ -164,7 +164,7 @@ struct Writer {
 
 impl Writer {
     fn start(path: &Path, seed: u64, who: u64, durable: bool, state: State) -> Writer {
-        let compacts = seed % 3 == 0;
+        let compacts = seed.is_multiple_of(3);
         let args = [seed, who, u64::from(durable), u64::from(compacts)];
         let mut child = Child::start("write until killed", path, &args);
         child.expect("opening");

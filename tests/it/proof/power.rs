@@ -163,7 +163,7 @@ impl Case {
         let mut with_key = found.clone();
         with_key.entries.insert(key, b"written".to_vec());
         // A process that dies, or one that closes: both must leave a file that nothing is wrong with.
-        if steps % 2 == 0 {
+        if steps.is_multiple_of(2) {
             sim.kill(process.id());
         }
         drop(store);
@@ -189,7 +189,7 @@ impl Case {
             // A recovery with more to do has more places to be cut off at.
             0 if torn.is_some() => 2 * plan.doubles,
             0 => plan.doubles,
-            1 if plan.triples > 0 && counts.doubles % plan.triples == 0 => 1,
+            1 if plan.triples > 0 && counts.doubles.is_multiple_of(plan.triples) => 1,
             _ => 0,
         };
         if deeper == 0 {

@@ -1,0 +1,181 @@
+//! `verify` and `salvage`: what of a file can be believed, and what can be saved of it.
+
+use shelflife::{Damage, Salvaged};
+
+use crate::cli::args::{Args, Command, Opt, WAIT};
+use crate::cli::entries::shown;
+use crate::cli::failure::{Failure, Result};
+use crate::cli::output::{Output, say};
+use crate::cli::{lines, open, text};
+
+pub(crate) const VERIFY: Command = Command {
+    name: "verify",
+    operands: "F",
+    options: &[WAIT],
+    about: "check every byte, and change nothing",
+    examples: [
+        "shelflife verify notes.shelf",
+        "shelflife verify notes.shelf > report || mail -s damaged admin < report",
+    ],
+    notes: "Works beside a running app. A line for each damaged place: `damaged`, where, how many bytes, how far it\n\
+            reaches (`one record`, `header copy` or `unknown`), the key if it is known. Exit code 3 if there is\n\
+            any. A `torn tail`, the end of an interrupted write that the next writer cuts off, is no damage.",
+    run: verify,
+};
+
+fn verify(args: &mut Args, output: &mut Output) -> Result<()> {
+    let file = args.required("F")?;
+    let name = text::escape(file.as_encoded_bytes());
+    let verified = open::to_examine(args, file)?.verify()?;
+    for affected in &verified.damage {
+        output.row(place(&affected.damage, affected.key()))?;
+    }
+    for offset in &verified.bad_header_copies {
+        output.row(fields([
+            "damaged",
+            &format!("{offset:#x}"),
+            "4096",
+            "header copy",
+            "-",
+        ]))?;
+    }
+    if let Some(torn) = &verified.torn_tail {
+        let (offset, len) = (format!("{:#x}", torn.offset), torn.len_bytes.to_string());
+        output.row(fields(["torn tail", &offset, &len, "-", "-"]))?;
+    }
+    let keys = verified.damage.iter().map(|affected| affected.keys).sum();
+    let live = text::count(verified.live);
+    if !verified.damage.is_empty() {
+        let places = counted(verified.damage.len() as u64, "place");
+        return Err(Failure::Damaged(format!(
+            "`{name}` is damaged in {places}, {} lost, {live} can be read; try: shelflife salvage {name} -o {name}.new",
+            counted(keys, "key"),
+        )));
+    }
+    if !verified.is_sound() {
+        return Err(Failure::Damaged(format!(
+            "`{name}` has lost one copy of its header and no data; try: shelflife compact {name}"
+        )));
+    }
+    output.line(&format!(
+        "ok: {} records, {live} live",
+        text::count(verified.records)
+    ))
+}
+
+pub(crate) const SALVAGE: Command = Command {
+    name: "salvage",
+    operands: "F",
+    options: &[
+        Opt {
+            name: "-o",
+            value: "NEW",
+            about: "the file to create",
+        },
+        Opt {
+            name: "--in-place",
+            value: "",
+            about: "put it in the place of F, which is kept beside it",
+        },
+        Opt {
+            name: "--older",
+            value: "",
+            about: "print what lost keys had before, for load",
+        },
+        WAIT,
+    ],
+    about: "copy what can be read of a damaged store to a new file",
+    examples: [
+        "shelflife salvage notes.shelf -o notes.new",
+        "shelflife salvage notes.shelf --in-place --older > older.jsonl",
+    ],
+    notes: "A line for each key of which the newest value is damaged: `lost`, where, its key, and whether an older\n\
+            value survives. That one is not in NEW, since it is outdated: --older prints those values instead, as\n\
+            lines for load. A line `uncertain` for each key that is in NEW and may be outdated. Exit code 3 if\n\
+            anything is lost or uncertain.",
+    run: salvage,
+};
+
+fn salvage(args: &mut Args, output: &mut Output) -> Result<()> {
+    let to = args.value("-o").map(ToOwned::to_owned);
+    if to.is_some() == args.has("--in-place") {
+        return Err(args.wrong("give one of -o and --in-place"));
+    }
+    let file = args.required("F")?;
+    let name = text::escape(file.as_encoded_bytes());
+    let store = open::to_examine(args, file)?;
+    let salvaged = match to {
+        Some(to) => store.salvage(to)?,
+        None => store.salvage_in_place()?,
+    };
+    match args.has("--older") {
+        true => older(&salvaged, output)?,
+        false => report(&salvaged, output)?,
+    }
+    let entries = counted(salvaged.entries, "entry").replace("entrys", "entries");
+    say(&format!("saved {entries} to `{}`", salvaged.path.display()));
+    if let Some(kept) = &salvaged.kept {
+        say(&format!("the damaged file is `{}`", kept.display()));
+    }
+    match (salvaged.lost.len() as u64, salvaged.uncertain.len() as u64) {
+        (0, 0) => Ok(()),
+        (lost, uncertain) => Err(Failure::Damaged(format!(
+            "of `{name}`, {} lost and {} uncertain",
+            counted(lost, "key"),
+            counted(uncertain, "key"),
+        ))),
+    }
+}
+
+fn report(salvaged: &Salvaged, output: &mut Output) -> Result<()> {
+    for lost in &salvaged.lost {
+        let older = if lost.older().is_some() {
+            "older value"
+        } else {
+            "-"
+        };
+        let key = lost.key().map_or("-".to_string(), shown);
+        output.row(fields([
+            "lost",
+            &format!("{:#x}", lost.offset),
+            &key,
+            older,
+        ]))?;
+    }
+    let mut uncertain = salvaged.uncertain.iter();
+    uncertain.try_for_each(|key| output.row(fields(["uncertain", "-", &shown(key), "-"])))
+}
+
+fn older(salvaged: &Salvaged, output: &mut Output) -> Result<()> {
+    let mut older = salvaged.lost.iter().filter_map(|lost| lost.older());
+    older.try_for_each(|entry| output.line(&lines::line_of(entry).0))
+}
+
+fn place(damage: &Damage, key: Option<&[u8]>) -> Vec<String> {
+    let reach = if damage.one_record {
+        "one record"
+    } else {
+        "unknown"
+    };
+    let (offset, len) = (
+        format!("{:#x}", damage.offset),
+        damage.len_bytes.to_string(),
+    );
+    fields([
+        "damaged",
+        &offset,
+        &len,
+        reach,
+        &key.map_or("-".to_string(), shown),
+    ])
+}
+
+fn fields<const N: usize>(fields: [&str; N]) -> Vec<String> {
+    fields.map(str::to_string).into()
+}
+
+/// `3 keys`
+fn counted(n: u64, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", text::count(n))
+}

@@ -1,0 +1,62 @@
+//! What becomes of a key.
+
+use std::fmt;
+use std::time::SystemTime;
+
+/// What becomes of a key, as [`Store::update`](crate::Store::update)'s closure decides.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// It stays as it is.
+    Keep,
+    /// It gets this value.
+    Put(Vec<u8>),
+    /// It gets this value, and is absent from then on.
+    PutUntil(Vec<u8>, SystemTime),
+    /// It is removed, if it is there.
+    Remove,
+}
+
+/// Tells sizes, not content: values may be secrets.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Keep => f.write_str("Keep"),
+            Change::Put(value) => write!(f, "Put({} bytes)", value.len()),
+            Change::PutUntil(value, until) => {
+                write!(f, "PutUntil({} bytes, {until:?})", value.len())
+            }
+            Change::Remove => f.write_str("Remove"),
+        }
+    }
+}
+
+/// A [`Change`] with all that a record can say.
+pub(crate) enum Edit {
+    Keep,
+    Put {
+        value: Vec<u8>,
+        expires: Option<SystemTime>,
+        cbor: bool,
+    },
+    Remove,
+}
+
+impl From<Change> for Edit {
+    fn from(change: Change) -> Edit {
+        match change {
+            Change::Keep => Edit::Keep,
+            Change::Put(value) => Edit::Put {
+                value,
+                expires: None,
+                cbor: false,
+            },
+            Change::PutUntil(value, expires) => Edit::Put {
+                value,
+                expires: Some(expires),
+                cbor: false,
+            },
+            Change::Remove => Edit::Remove,
+        }
+    }
+}

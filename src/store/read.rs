@@ -1,0 +1,175 @@
+//! Looking a key up: which record is the key's, and whether it can be believed.
+
+use super::Inner;
+use super::format::{FileHeader, HEAD_BYTES, Head, KEY_MAX};
+use super::generation::Generation;
+use super::iter::Entry;
+use super::writer::Writing;
+use crate::error::{Error, Result};
+use std::ops::Range;
+use std::sync::Arc;
+
+impl Inner {
+    /// Reads the record of a key into `record`; returns where in it the value is.
+    pub(crate) fn read(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Range<usize>>> {
+        Ok(self.read_live(key, record)?.map(|live| live.value))
+    }
+
+    /// As [`read`](Inner::read), and tells which record that was.
+    pub(crate) fn read_live(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
+        if key.len() > KEY_MAX {
+            return Ok(None);
+        }
+        let mut reread = false;
+        loop {
+            let generation = self.fresh()?;
+            let damaged = match read_from(&generation, key, record)? {
+                Lookup::Found { offset, .. } if offset < generation.outdated_below() => {
+                    return Err(outdated(&generation, offset));
+                }
+                Lookup::Found { head, .. } if self.is_expired(head.expires_ms) => return Ok(None),
+                Lookup::Found {
+                    head,
+                    offset,
+                    value,
+                } => {
+                    return Ok(Some(Live {
+                        generation,
+                        head,
+                        offset,
+                        value,
+                    }));
+                }
+                Lookup::Absent if generation.outdated_below() > 0 => {
+                    return Err(outdated(&generation, generation.outdated_below()));
+                }
+                Lookup::Absent => return Ok(None),
+                Lookup::Damaged { offset } => offset,
+            };
+            if reread {
+                return Err(generation.log.corrupt(damaged, "a record does not verify"));
+            }
+            // Unless another file was put over this one, what is read again is the same.
+            reread = true;
+            if !generation.is_still_there()? {
+                self.replace_by_what_is_there(&generation)?;
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, key: &[u8]) -> Result<bool> {
+        if key.len() > KEY_MAX {
+            return Ok(false);
+        }
+        let generation = self.fresh()?;
+        if generation.outdated_below() == 0 {
+            let fingerprint = generation.fingerprint(key);
+            let candidates = generation.index.candidates(fingerprint);
+            match generation.find_among(&candidates, fingerprint, key)? {
+                None => return Ok(false),
+                Some(found) => {
+                    // A head that verifies, and the very key behind it.
+                    if let Some(head) = found.head
+                        && found.is_exact
+                    {
+                        return Ok(!self.is_expired(head.expires_ms));
+                    }
+                }
+            }
+        }
+        self.read(key, &mut Vec::new()).map(|value| value.is_some())
+    }
+
+    /// Where an entry of a snapshot stands now, if it was not written since.
+    pub(crate) fn unchanged(&self, writing: &Writing<'_>, entry: &Entry) -> Result<Option<u64>> {
+        let generation = &writing.generation;
+        if entry.generation == generation.header.generation {
+            return Ok(generation
+                .index
+                .holds(entry.fingerprint, entry.offset)
+                .then_some(entry.offset));
+        }
+        // The file was replaced: offsets mean nothing any more.
+        let Some(found) = writing.find(&entry.key, entry.fingerprint)? else {
+            return Ok(None);
+        };
+        let mut record = Vec::new();
+        Ok(match read_from(generation, &entry.key, &mut record)? {
+            Lookup::Found { head, value, .. } => {
+                let same = entry.is_same(&head) && record.get(value) == Some(&*entry.value);
+                same.then_some(found.at.offset())
+            }
+            Lookup::Absent | Lookup::Damaged { .. } => None,
+        })
+    }
+}
+
+/// A record that counts, and the file that it is in.
+pub(crate) struct Live {
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) head: Head,
+    pub(crate) offset: u64,
+    /// Where the value is in what was read.
+    pub(crate) value: Range<usize>,
+}
+
+/// What looking a key up in one file gave.
+enum Lookup {
+    Found {
+        head: Head,
+        offset: u64,
+        value: Range<usize>,
+    },
+    Absent,
+    /// A record does not verify, and may be the key's.
+    Damaged {
+        offset: u64,
+    },
+}
+
+/// Reads the record of a key, whole and verified, into `record`.
+fn read_from(generation: &Generation, key: &[u8], record: &mut Vec<u8>) -> Result<Lookup> {
+    let FileHeader { seed, .. } = generation.header;
+    let fingerprint = generation.fingerprint(key);
+    let mut damaged = None;
+    for at in generation.index.candidates(fingerprint).iter() {
+        record.resize(at.len() as usize, 0);
+        let read = generation.log.read_up_to(record, at.offset())?;
+        let Some((fixed, body)) = record
+            .get(..read)
+            .and_then(|record| record.split_first_chunk::<HEAD_BYTES>())
+        else {
+            damaged = Some(at.offset());
+            continue;
+        };
+        let head = Head::decode(fixed, seed, at.offset());
+        let stored = head.and_then(|head| body.get(..usize::from(head.key_len)));
+        match head {
+            Some(head) if read == record.len() && head.body_holds(body, seed, at.offset()) => {
+                if stored == Some(key) {
+                    let start = HEAD_BYTES + key.len();
+                    return Ok(Lookup::Found {
+                        head,
+                        offset: at.offset(),
+                        value: start..start + head.value_len as usize,
+                    });
+                }
+            }
+            // Of a damaged record that is surely another key's, nothing is lost here.
+            Some(_)
+                if stored.is_some_and(|stored| {
+                    stored != key && generation.fingerprint(stored) == fingerprint
+                }) => {}
+            _ => damaged = Some(at.offset()),
+        }
+    }
+    Ok(damaged.map_or(Lookup::Absent, |offset| Lookup::Damaged { offset }))
+}
+
+/// The error for reading what damage may have outdated.
+pub(crate) fn outdated(generation: &Generation, offset: u64) -> Error {
+    generation.log.corrupt(
+        offset,
+        "damage behind this place may have outdated what is read here",
+    )
+}

@@ -1,0 +1,168 @@
+//! A damaged file: what is said, what can still be had, and that nothing of it reaches a log or is written over.
+
+use super::*;
+
+/// A store with three keys, the newest value of `tea` and the whole of `lost` damaged; values hold a canary.
+fn damaged(shell: &Shell) {
+    let store = Store::open(shell.path("n.shelf")).unwrap();
+    store.insert("tea", "older-canary").unwrap();
+    store.insert("lost", "canary-lost-value").unwrap();
+    store.insert("tea", "newer-canary").unwrap();
+    store.insert("sound", "canary-sound").unwrap();
+    store.close().unwrap();
+    for value in ["canary-lost-value", "newer-canary"] {
+        flip(shell, value);
+    }
+}
+
+fn flip(shell: &Shell, value: &str) {
+    let mut bytes = fs::read(shell.path("n.shelf")).unwrap();
+    let place = bytes
+        .windows(value.len())
+        .position(|window| window == value.as_bytes());
+    bytes[place.unwrap()] ^= 1;
+    fs::write(shell.path("n.shelf"), bytes).unwrap();
+}
+
+#[test]
+fn verify_tells_sound_from_damaged_and_writes_nothing() {
+    let shell = Shell::new();
+    shell.run("set n.shelf k v").ok();
+    shell.run("set n.shelf k w").ok();
+    let said = shell.run("verify n.shelf").ok();
+    assert!(
+        said.starts_with("ok: ") && said.ends_with(" records, 1 live\n"),
+        "{said}"
+    );
+    fs::remove_file(shell.path("n.shelf")).unwrap();
+
+    damaged(&shell);
+    let before = now_and_bytes(&shell.path("n.shelf"));
+    let verified = shell.run("verify n.shelf");
+    let rows: Vec<Vec<&str>> = verified
+        .out
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    assert_eq!(rows.len(), 2, "{verified:?}");
+    for (row, key) in rows.iter().zip(["lost", "tea"]) {
+        assert_eq!((row[0], row[3], row[4]), ("damaged", "one record", key));
+        assert!(
+            row[1].starts_with("0x") && row[2].parse::<u64>().is_ok(),
+            "{row:?}"
+        );
+    }
+    let said = "shelflife: `n.shelf` is damaged in 2 places, 2 keys lost, 1 can be read; \
+                try: shelflife salvage n.shelf -o n.shelf.new\n";
+    assert_eq!((verified.code, verified.err.as_str()), (3, said));
+    assert!(now_and_bytes(&shell.path("n.shelf")) == before);
+    assert_eq!(fs::read_dir(shell.dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_sound_of_a_damaged_file_can_be_had_and_nothing_of_it_is_told() {
+    let shell = Shell::new();
+    damaged(&shell);
+    assert_eq!(shell.run("get n.shelf sound").ok(), "canary-sound");
+    shell.run("get n.shelf tea").failed(3);
+    let (dumped, listed) = (shell.run("dump n.shelf"), shell.run("ls n.shelf"));
+    assert!(dumped.out.starts_with("{\"k\":\"sound\","), "{dumped:?}");
+    assert_eq!(
+        (dumped.code, listed.code, listed.out.as_str()),
+        (3, 3, "sound\n")
+    );
+    for words in [
+        "verify n.shelf",
+        "get n.shelf tea",
+        "dump n.shelf",
+        "ls n.shelf",
+        "info n.shelf",
+        "session ls n.shelf",
+        "compact n.shelf",
+    ] {
+        let said = shell.run(words).err;
+        assert!(
+            !said.contains("canary") && !said.contains("tea"),
+            "{words}: {said}"
+        );
+    }
+    // A new value heals its key.
+    shell.run("set n.shelf tea new").ok();
+    assert_eq!(shell.run("get n.shelf tea").ok(), "\"new\"\n");
+}
+
+#[test]
+fn salvage_saves_what_it_can_and_lists_what_is_lost() {
+    let shell = Shell::new();
+    damaged(&shell);
+    let before = now_and_bytes(&shell.path("n.shelf"));
+    let salvaged = shell.run("salvage n.shelf -o new.shelf");
+    let mut rows: Vec<Vec<&str>> = salvaged
+        .out
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    rows.sort_by_key(|row| row[2]);
+    let said: Vec<(&str, &str, &str)> = rows.iter().map(|row| (row[0], row[2], row[3])).collect();
+    assert_eq!(
+        said,
+        [("lost", "lost", "-"), ("lost", "tea", "older value")]
+    );
+    let notes =
+        "saved 1 entry to `new.shelf`\nshelflife: of `n.shelf`, 2 keys lost and 0 keys uncertain\n";
+    assert_eq!((salvaged.code, salvaged.err.as_str()), (3, notes));
+    assert_eq!(shell.run("ls new.shelf").ok(), "sound\n");
+    assert!(now_and_bytes(&shell.path("n.shelf")) == before);
+
+    // What is there already is not written over.
+    let said = shell.run("salvage n.shelf -o new.shelf").failed(5);
+    assert!(said.contains("new.shelf"), "{said}");
+    assert_eq!(shell.run("get new.shelf sound").ok(), "canary-sound");
+    for words in ["salvage n.shelf", "salvage n.shelf -o x --in-place"] {
+        let said = shell.run(words).failed(2);
+        assert!(
+            said.starts_with("shelflife: give one of -o and --in-place; usage: "),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn salvage_in_place_keeps_the_damaged_file_and_offers_older_values() {
+    let shell = Shell::new();
+    damaged(&shell);
+    let damaged = fs::read(shell.path("n.shelf")).unwrap();
+    let salvaged = shell.run("salvage n.shelf --in-place --older");
+    assert_eq!(salvaged.code, 3);
+    assert_eq!(shell.run("ls n.shelf").ok(), "sound\n");
+    assert_eq!(shell.run("verify n.shelf").code, 0);
+    let kept = salvaged
+        .err
+        .split("the damaged file is `")
+        .nth(1)
+        .unwrap()
+        .split('`')
+        .next()
+        .unwrap();
+    assert!(
+        fs::read(shell.path(kept)).unwrap().starts_with(&damaged),
+        "{salvaged:?}"
+    );
+    shell.pipe(salvaged.out.as_bytes(), "load n.shelf").ok();
+    assert_eq!(shell.run("get n.shelf tea").ok(), "older-canary");
+}
+
+#[test]
+fn a_lost_header_copy_is_told_and_compacting_writes_it_anew() {
+    let shell = Shell::new();
+    shell.run("set n.shelf k v").ok();
+    let mut bytes = fs::read(shell.path("n.shelf")).unwrap();
+    bytes[4096 + 20] ^= 1;
+    fs::write(shell.path("n.shelf"), bytes).unwrap();
+    let verified = shell.run("verify n.shelf");
+    let said = "shelflife: `n.shelf` has lost one copy of its header and no data; try: shelflife compact n.shelf\n";
+    assert_eq!(verified.out, "damaged\t0x1000\t4096\theader copy\t-\n");
+    assert_eq!((verified.code, verified.err.as_str()), (3, said));
+    shell.run("compact n.shelf").ok();
+    assert_eq!(shell.run("verify n.shelf").ok(), "ok: 1 records, 1 live\n");
+}
