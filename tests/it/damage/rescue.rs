@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::fast_dir;
+use shelflife::sim::{Call, Fault, FaultKind, Schedule};
 use shelflife::{Batch, Durability, Error};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,6 +82,42 @@ fn verify_beside_writers_gives_no_false_alarm_and_changes_nothing() {
     let verified = reader.verify().unwrap();
     assert_eq!(verified.live, reader.len().unwrap() as u64);
     assert!(std::fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn no_write_under_way_is_taken_for_a_torn_one_in_any_interleaving() {
+    let started = Instant::now();
+    let mut schedule = Schedule::search().preemptions(2);
+    while schedule.next() {
+        let sim = SimDisk::new(3);
+        let (writes, reads) = (sim.process(), sim.process());
+        let mut options = Options::new();
+        options.compaction(Compaction::Manual);
+        let writer = options.disk(writes.disk()).open(PATH).unwrap();
+        writer.insert("a", "1").unwrap();
+        options.disk(reads.disk()).damaged(true);
+        let reader = options.open(PATH).unwrap();
+        // So that each record takes several calls.
+        let short = Fault::new(FaultKind::Short(30));
+        sim.inject(short.on(Call::Write).by(writes.id()).forever());
+        let write = writes.program(|| writer.insert("b", "2").map(drop));
+        let verify = reads.program(|| {
+            for store in [&reader, &options.open(PATH)?] {
+                let verified = store.verify()?;
+                assert!(verified.is_sound(), "{verified:?}");
+                assert_eq!(verified.torn_tail, None);
+            }
+            Ok::<_, Error>(())
+        });
+        sim.run(&mut schedule, vec![write, verify]);
+    }
+    let secs = started.elapsed().as_secs_f64();
+    metric(
+        "states_of_verify_beside_a_writer",
+        schedule.states(),
+        None,
+        secs,
+    );
 }
 
 #[test]
