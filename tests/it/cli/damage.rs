@@ -108,7 +108,8 @@ fn salvage_saves_what_it_can_and_lists_what_is_lost() {
         said,
         [("lost", "lost", "-"), ("lost", "tea", "older value")]
     );
-    let notes = "saved 1 key to `new.shelf`\nshelflife: of `n.shelf`, 2 keys lost and 0 keys uncertain\n";
+    let notes =
+        "saved 1 key to `new.shelf`\nshelflife: of `n.shelf`, 2 keys lost and 0 keys uncertain\n";
     assert_eq!((salvaged.code, salvaged.err.as_str()), (3, notes));
     assert_eq!(shell.run("ls new.shelf").ok(), "sound\n");
     assert!(now_and_bytes(&shell.path("n.shelf")) == before);
