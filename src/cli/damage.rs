@@ -103,6 +103,9 @@ fn salvage(args: &mut Args, output: &mut Output) -> Result<()> {
     }
     let file = args.required("F")?;
     let name = text::escape(file.as_encoded_bytes());
+    let saved_to = to
+        .as_ref()
+        .map_or(name.clone(), |to| text::escape(to.as_encoded_bytes()));
     let store = open::to_examine(args, file)?;
     let salvaged = match to {
         Some(to) => store.salvage(to)?,
@@ -112,8 +115,8 @@ fn salvage(args: &mut Args, output: &mut Output) -> Result<()> {
         true => older(&salvaged, output)?,
         false => report(&salvaged, output)?,
     }
-    let entries = counted(salvaged.entries, "entry").replace("entrys", "entries");
-    say(&format!("saved {entries} to `{}`", salvaged.path.display()));
+    let saved = counted(salvaged.entries, "key");
+    say(&format!("saved {saved} to `{saved_to}`"));
     if let Some(kept) = &salvaged.kept {
         say(&format!("the damaged file is `{}`", kept.display()));
     }

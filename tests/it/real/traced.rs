@@ -164,6 +164,10 @@ fn suffer(fault: Fault) -> Result<usize, String> {
     let told = told(&output);
     let (ledger, acknowledged) = ledger_of(&told);
     let (failed, done) = (told.contains("failed "), told.contains("done"));
+    if output.status.code() == Some(127) && told.contains("error while loading shared libraries") {
+        // The fault hit the loader: how many calls it makes differs from one place to another.
+        return Ok(0);
+    }
     let as_it_should = match fault.kind {
         Kind::Kill => output.status.signal() == Some(9) && !done,
         // Repeated where nobody notices.
