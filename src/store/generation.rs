@@ -39,6 +39,8 @@ pub(crate) struct Generation {
     pub(crate) directory_synced: AtomicBool,
     /// The tail when this process last held the lock: what a sync that starts now is sure to cover.
     pub(crate) written: AtomicU64,
+    /// What was written up to here was synced before its path was last seen to lead to it.
+    pub(crate) seen_at_its_path: AtomicU64,
     /// It was not at its path any more when that was last looked at.
     pub(crate) displaced: AtomicBool,
     /// No compaction starts by itself before the tail is here.
@@ -156,7 +158,7 @@ impl Generation {
     pub(crate) fn read_header(log: &LogFile) -> Result<Option<(FileHeader, Option<u64>)>> {
         let mut start = vec![0; LOG_START as usize];
         let filled = log.read_up_to(&mut start, 0)?;
-        let file_bytes = log.stat()?.size_bytes;
+        let file_bytes = log.size()?;
         let what = match FileHeader::decode(start.get(..filled).unwrap_or_default(), file_bytes) {
             HeaderRead::Header(header, bad_copy) => return Ok(Some((header, bad_copy))),
             HeaderRead::Unborn => return Ok(None),
@@ -198,6 +200,7 @@ impl Generation {
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
             directory_synced: AtomicBool::new(sabotaged!(TrustOthersDirectorySync)),
+            seen_at_its_path: AtomicU64::new(0),
             displaced: AtomicBool::new(false),
             compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,
@@ -302,7 +305,7 @@ impl Generation {
         if position.end == End::Clean {
             return Ok(None);
         }
-        let size_bytes = self.log.stat()?.size_bytes;
+        let size_bytes = self.log.size()?;
         Ok(Some(TornTail {
             offset: position.tail,
             len_bytes: size_bytes.saturating_sub(position.tail),
@@ -319,10 +322,13 @@ impl Generation {
         fingerprint(&self.header, key)
     }
 
-    /// Follows what others wrote, without a lock. Costs one read of a few bytes when there is nothing new.
+    /// Follows what others wrote, without a lock. Costs one look at the file's length when there is nothing new.
     #[inline]
     pub(crate) fn look(&self) -> Result<()> {
         let tail = self.tail();
+        if self.log.size()? <= tail {
+            return Ok(());
+        }
         let mut fixed = [0; HEAD_BYTES];
         let read = self.log.read_up_to(&mut fixed, tail)?;
         if read == 0 || fixed == [0; HEAD_BYTES] {
@@ -335,6 +341,12 @@ impl Generation {
     #[cold]
     fn look_closer(&self) -> Result<()> {
         self.replay(&mut self.position(), Access::Unlocked)
+    }
+
+    /// Whether the file ends where the log does. Shows nothing about its content, but that nobody put a file of another
+    /// length over it.
+    pub(crate) fn ends_at_its_tail(&self) -> Result<bool> {
+        Ok(self.log.size()? == self.tail())
     }
 
     /// Compares what stands at the end of the log with what was applied last, and applies what was written since.
@@ -371,7 +383,7 @@ impl Generation {
             if read < HEAD_BYTES || !starts_with_checks(&bytes, checks) {
                 return Ok(Proof::Different);
             }
-            let size_bytes = self.log.stat()?.size_bytes;
+            let size_bytes = self.log.size()?;
             if size_bytes < tail {
                 return Ok(Proof::Different);
             }

@@ -93,6 +93,12 @@ impl LogFile {
         uninterrupted(|| self.file.sync()).map_err(|error| Error::io("sync", &self.path, error))
     }
 
+    #[inline]
+    pub(crate) fn size(&self) -> Result<u64> {
+        uninterrupted(|| self.file.size())
+            .map_err(|error| Error::io("look at", &self.path, error))
+    }
+
     pub(crate) fn stat(&self) -> Result<Stat> {
         uninterrupted(|| self.file.stat()).map_err(|error| Error::io("look at", &self.path, error))
     }
@@ -182,7 +188,7 @@ impl<'f> Scanner<'f> {
         };
         let record_bytes = head.record_bytes() as usize;
         if record_bytes > self.chunk_bytes
-            && offset + head.record_bytes() > self.log.stat()?.size_bytes
+            && offset + head.record_bytes() > self.log.size()?
         {
             // Never make room for a length that the file does not have.
             return Ok(Step::Unverified { offset });

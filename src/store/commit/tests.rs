@@ -30,13 +30,15 @@ impl Begun {
     }
 }
 
-/// The operating system's disk, but for its syncs of files.
+/// The operating system's disk, but for its syncs of files and, once, a rename.
 #[derive(Debug, Clone)]
 struct Held {
     begun: Arc<Mutex<Sender<Begun>>>,
     /// Until then syncs are as ever.
     holds: Arc<AtomicBool>,
     syncs: Arc<AtomicUsize>,
+    /// The next rename tells when it is done, and returns when it is told to.
+    rename: Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,12 @@ impl Disk for Held {
         OsDisk.list(dir)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsDisk.rename(from, to)
+        OsDisk.rename(from, to)?;
+        if let Some((done, go_on)) = self.rename.lock().unwrap().take() {
+            done.send(()).unwrap();
+            go_on.recv_timeout(PATIENCE).unwrap();
+        }
+        Ok(())
     }
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         OsDisk.link(from, to)
@@ -116,6 +123,9 @@ impl DiskFile for HeldFile {
         self.disk.begun.lock().unwrap().send(begun).unwrap();
         ended.recv_timeout(PATIENCE).unwrap()
     }
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
     fn stat(&self) -> io::Result<Stat> {
         self.file.stat()
     }
@@ -150,6 +160,7 @@ impl Bench {
             begun: Arc::new(Mutex::new(begin)),
             holds: Arc::default(),
             syncs: Arc::default(),
+            rename: Arc::default(),
         };
         let mut options = Options::new();
         options
@@ -315,6 +326,34 @@ fn a_sync_of_the_old_file_earns_the_new_one_nothing() {
         of_new.end();
         writer.join().unwrap().unwrap();
         assert_eq!(new.commit.durable(), new.tail());
+    });
+}
+
+#[test]
+fn a_file_that_this_process_puts_in_place_is_not_taken_for_somebody_elses() {
+    let bench = Bench::new();
+    let (done, renamed) = channel();
+    let (go_on, told) = channel();
+    thread::scope(|scope| {
+        let _over = bench.over();
+        let writer = bench.start(scope, "key".to_string());
+        let of_old = bench.next_sync();
+        *bench.disk.rename.lock().unwrap() = Some((done, told));
+        let store = &bench.store;
+        let compacting = scope.spawn(|| store.compact().unwrap());
+        while renamed.try_recv().is_err() {
+            if let Ok(begun) = bench.begun.try_recv() {
+                begun.end();
+            }
+            thread::yield_now();
+        }
+        // The path leads to the new file, and this process has not moved there yet.
+        let following = bench.store.inner().following.try_lock();
+        assert!(following.is_err(), "a writer could look at the path now");
+        of_old.end();
+        go_on.send(()).unwrap();
+        writer.join().unwrap().unwrap();
+        compacting.join().unwrap();
     });
 }
 

@@ -6,7 +6,7 @@ use crate::store::index::{Move, SHARDS, shard_of};
 impl Generation {
     /// Applies what stands behind the position, batch by batch, and judges what stops it.
     pub(super) fn replay(&self, position: &mut Position, access: Access) -> Result<()> {
-        let short = self.log.stat()?.size_bytes.saturating_sub(position.tail) < 64 << 10;
+        let short = self.log.size()?.saturating_sub(position.tail) < 64 << 10;
         let scanner = if short { Scanner::short } else { Scanner::new };
         let mut scanner = scanner(&self.log, self.header.seed, position.tail);
         let mut replay = Replay {
@@ -56,7 +56,7 @@ impl Generation {
             };
             let Some(survey) = &survey else {
                 // A reader asks once for each length of the file, not at every look.
-                let seen = (offset, self.log.stat()?.size_bytes);
+                let seen = (offset, self.log.size()?);
                 if access == Access::Unlocked && position.surveyed == Some(seen) {
                     return Ok(());
                 }
@@ -100,7 +100,7 @@ impl Generation {
             let next = scanner.find_record(position.epoch)?;
             let to = match next {
                 Some(_) => scanner.offset(),
-                None => self.log.stat()?.size_bytes.max(survey.watermark),
+                None => self.log.size()?.max(survey.watermark),
             };
             replay.cross(position, offset, to)?;
             let Some(next) = next else { return Ok(()) };
