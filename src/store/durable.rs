@@ -65,6 +65,11 @@ impl Inner {
         if finished.is_ok() && !self.stopped.load(Acquire) {
             finished = self.seal();
         }
+        let generation = self.generation();
+        if finished.is_ok() && generation.ahead.load(Relaxed) > 0 {
+            // Left there it would cost nothing but space.
+            let _ = generation.log.set_len(generation.tail());
+        }
         self.wrote.store(false, Release);
         finished
     }

@@ -41,6 +41,8 @@ pub(crate) struct Generation {
     pub(crate) written: AtomicU64,
     /// What was written up to here was synced before its path was last seen to lead to it.
     pub(crate) seen_at_its_path: AtomicU64,
+    /// The log is followed by zeros up to here, written by this process, which has the lock for life. 0: it is not.
+    pub(crate) ahead: AtomicU64,
     /// It was not at its path any more when that was last looked at.
     pub(crate) displaced: AtomicBool,
     /// No compaction starts by itself before the tail is here.
@@ -72,6 +74,8 @@ pub(crate) struct Position {
     pub(crate) damage: Vec<Damage>,
     /// How many records count, those included of which only the head verifies.
     pub(crate) records: u64,
+    /// Nothing but zeros follows, and there are some.
+    pub(crate) zeros_behind: bool,
     /// File size at which the bytes behind the tail were last surveyed, so that a reader does so once.
     surveyed: Option<(u64, u64)>,
 }
@@ -139,6 +143,7 @@ impl Position {
             end: End::Clean,
             damage: Vec::new(),
             records: 0,
+            zeros_behind: false,
             surveyed: None,
         }
     }
@@ -201,6 +206,7 @@ impl Generation {
             outdated_below: AtomicU64::new(0),
             directory_synced: AtomicBool::new(sabotaged!(TrustOthersDirectorySync)),
             seen_at_its_path: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
             displaced: AtomicBool::new(false),
             compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,
@@ -357,6 +363,7 @@ impl Generation {
         }
         let mut position = self.position();
         let tail = position.tail;
+        let ahead = self.ahead.load(Relaxed);
         if position.last.is_none() {
             // Nothing was applied that could be compared but the header.
             let there = Generation::read_header(&self.log)?.map(|(header, _)| header);
@@ -375,7 +382,8 @@ impl Generation {
             if read < spanned || (spanned > 0 && !starts_with_checks(&bytes, checks)) {
                 return Ok(Proof::Different);
             }
-            read > spanned
+            let behind = bytes.get(spanned..read).unwrap_or_default();
+            !behind.is_empty() && (ahead <= tail || behind.iter().any(|&byte| byte != 0))
         } else {
             let read = self
                 .log
@@ -387,7 +395,7 @@ impl Generation {
             if size_bytes < tail {
                 return Ok(Proof::Different);
             }
-            size_bytes > tail
+            size_bytes > tail && size_bytes != ahead
         };
         if behind || position.end != End::Clean {
             self.replay(&mut position, Access::Locked)?;

@@ -29,6 +29,7 @@ impl Generation {
         position: &mut Position,
         access: Access,
     ) -> Result<()> {
+        position.zeros_behind = false;
         // Made once somebody has to know.
         let mut survey: Option<Survey> = None;
         loop {
@@ -64,6 +65,7 @@ impl Generation {
                 scanner.seek(offset, true);
                 if offset >= position.durable && scanner.only_zeros_follow()? {
                     position.end = replay.end_behind();
+                    position.zeros_behind = true;
                     return Ok(());
                 }
                 survey = Some(Survey::new(scanner, offset, position)?);
