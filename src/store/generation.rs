@@ -18,6 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
 
+/// So many records tell how many a file holds: their mean is within 2 % or so of that of all.
+const SAMPLED_RECORDS: u64 = 1_000;
 /// Room is made ahead for so many keys: a file may be long because it ends in zeros.
 const RESERVED_KEYS_MAX: u64 = 1 << 22;
 
@@ -252,7 +254,7 @@ impl Generation {
     fn reserve(&self, file_bytes: u64) -> Result<()> {
         let mut scanner = Scanner::short(&self.log, self.header.seed, LOG_START);
         let (mut records, mut sampled_bytes) = (0, 0);
-        while records < 100
+        while records < SAMPLED_RECORDS
             && let Step::Record { head, .. } = scanner.step()?
         {
             records += 1;
