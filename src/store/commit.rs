@@ -11,10 +11,11 @@ use crate::error::Result;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Nobody waits longer than this for others to join.
 const GATHERING_MAX: Duration = Duration::from_millis(1);
+const GATHERING_ROUNDS: u32 = 4;
 /// So many syncs start at once after one that waited in vain.
 const UNGATHERED_SYNCS: u32 = 64;
 
@@ -91,12 +92,13 @@ impl Commit {
     }
 
     /// Returns once the log is on disk up to `end`, or can't be. `written` tells how far this process knows the log to
-    /// be written, and is asked before a sync starts, so that a sync earns no more than it covered. The error of `sync`
-    /// goes to the one who led it.
+    /// be written, and is asked before a sync starts, so that a sync earns no more than it covered. `clock` only goes
+    /// forward. The error of `sync` goes to the one who led it.
     pub(crate) fn wait(
         &self,
         end: u64,
         written: impl Fn() -> u64,
+        clock: impl Fn() -> Duration,
         sync: impl FnOnce() -> Result<()>,
     ) -> Result<Synced> {
         if self.durable() >= end {
@@ -130,12 +132,12 @@ impl Commit {
             }
         }
         state.leader = Some(me);
-        drop(self.gather(state));
-        let start = Instant::now();
+        drop(self.gather(state, &clock));
+        let start = clock();
         let covered = written();
         let result = sync();
         let mut state = lock_of(&self.state);
-        state.took = start.elapsed();
+        state.took = clock().saturating_sub(start);
         state.leader = None;
         match &result {
             Ok(()) => self.credit(covered),
@@ -155,22 +157,35 @@ impl Commit {
     }
 
     /// Waits for those who are expected to join.
-    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn gather<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        clock: &impl Fn() -> Duration,
+    ) -> MutexGuard<'a, State> {
+        if state.waiting.len() >= state.partners {
+            return state;
+        }
         if state.ungathered > 0 {
             state.ungathered -= 1;
             return state;
         }
-        let start = Instant::now();
+        let start = clock();
         let limit = (state.took / 2).min(GATHERING_MAX);
-        while state.waiting.len() < state.partners {
-            let Some(left) = limit.checked_sub(start.elapsed()) else {
-                state.ungathered = UNGATHERED_SYNCS;
-                break;
-            };
+        let mut left = limit;
+        // Few rounds, because a stray wake-up is rare, and a simulated clock may stand still.
+        for _ in 0..GATHERING_ROUNDS {
             drop(state);
             thread::park_timeout(left);
             state = lock_of(&self.state);
+            if state.waiting.len() >= state.partners {
+                return state;
+            }
+            left = limit.saturating_sub(clock().saturating_sub(start));
+            if left.is_zero() {
+                break;
+            }
         }
+        state.ungathered = UNGATHERED_SYNCS;
         state
     }
 }

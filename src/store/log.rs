@@ -95,8 +95,7 @@ impl LogFile {
 
     #[inline]
     pub(crate) fn size(&self) -> Result<u64> {
-        uninterrupted(|| self.file.size())
-            .map_err(|error| Error::io("look at", &self.path, error))
+        uninterrupted(|| self.file.size()).map_err(|error| Error::io("look at", &self.path, error))
     }
 
     pub(crate) fn stat(&self) -> Result<Stat> {
@@ -187,9 +186,7 @@ impl<'f> Scanner<'f> {
             });
         };
         let record_bytes = head.record_bytes() as usize;
-        if record_bytes > self.chunk_bytes
-            && offset + head.record_bytes() > self.log.size()?
-        {
+        if record_bytes > self.chunk_bytes && offset + head.record_bytes() > self.log.size()? {
             // Never make room for a length that the file does not have.
             return Ok(Step::Unverified { offset });
         }

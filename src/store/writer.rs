@@ -305,7 +305,8 @@ impl Inner {
             }
             Ok(())
         };
-        match generation.commit.wait(end, written, sync) {
+        let clock = || self.options.disk.monotonic();
+        match generation.commit.wait(end, written, clock, sync) {
             Ok(Synced::Durable) => Ok(()),
             Ok(Synced::Failed) => Err(SyncFailure {
                 is_news: false,
