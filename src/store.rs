@@ -27,6 +27,8 @@ mod durable;
 pub(crate) mod format;
 mod generation;
 pub(crate) mod hash;
+#[cfg(test)]
+mod held;
 mod index;
 pub(crate) mod iter;
 mod lock;
@@ -526,7 +528,13 @@ impl Store {
     fn write_locked<T>(&self, change: impl FnOnce(&mut Writing<'_>) -> Result<T>) -> Result<T> {
         let (generation, end, answer) = {
             let mut writing = self.inner.begin()?;
-            let answer = change(&mut writing)?;
+            let answer = match change(&mut writing) {
+                Err(error) if sabotaged!(KeepTheLockAfterAnError) => {
+                    std::mem::forget(writing);
+                    return Err(error);
+                }
+                answer => answer?,
+            };
             (
                 Arc::clone(&writing.generation),
                 writing.generation.tail(),
@@ -547,6 +555,9 @@ impl Store {
 
     /// Returns once the log up to `end` is as durable as the options ask for.
     fn acknowledge(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
+        if sabotaged!(OweNothingForOthers) && !self.inner.wrote.load(Acquire) {
+            return Ok(());
+        }
         let unsynced_bytes = end.saturating_sub(generation.commit.durable());
         let Options {
             durability,
