@@ -94,14 +94,16 @@ impl Held {
                 _ => return,
             }
         }
-        self.begin(inode).unwrap();
+        let _ = self.begin(inode);
     }
 
     fn begin(&self, inode: u64) -> io::Result<()> {
         let (end, ended) = channel();
         let begun = Begun { inode, end };
         self.begun.lock().unwrap().send(begun).unwrap();
-        ended.recv_timeout(PATIENCE).unwrap()
+        // An error and no panic, with which whoever waits for this call would wait for ever.
+        let told = ended.recv_timeout(PATIENCE);
+        told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -262,7 +264,8 @@ impl Bench {
         self.store.inner().generation()
     }
 
-    /// Starts a write in a thread of its own, and returns once its record is in the file.
+    /// Starts a write in a thread of its own, and returns once its record is in the file, and a sync that starts is known
+    /// to cover it.
     pub(crate) fn start<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
@@ -270,7 +273,11 @@ impl Bench {
     ) -> Writer<'scope> {
         let (store, written) = (&self.store, key.clone());
         let writer = scope.spawn(move || store.insert(key, ""));
-        while !self.other.contains_key(&written).unwrap() {
+        let is_written = || {
+            let tail = self.other.inner().generation().tail();
+            self.generation().written.load(Acquire) >= tail
+        };
+        while !(self.other.contains_key(&written).unwrap() && is_written()) {
             assert!(!writer.is_finished(), "no write, or one without a sync");
             thread::yield_now();
         }

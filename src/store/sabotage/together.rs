@@ -87,6 +87,9 @@ fn caught() -> Option<(String, u64)> {
         ("error", &an_error_gives_the_lock_back),
         ("refusal", &a_refusal_is_not_forgotten),
         ("fork", &a_child_does_not_use_the_lock_of_its_parent),
+        ("large batches", &|| {
+            _ = together::large_batches_of_an_exclusive_handle(20, begin)
+        }),
         ("updates", &|| _ = together::two_updates(begin)),
         ("reader and compactor", &|| {
             _ = together::a_reader_and_a_compactor(1, begin)
@@ -100,9 +103,6 @@ fn caught() -> Option<(String, u64)> {
         }),
         ("long schedules", &|| {
             _ = together::three_processes(0..40, 12, begin)
-        }),
-        ("large batches", &|| {
-            _ = together::large_batches_of_an_exclusive_handle(20, begin)
         }),
     ];
     for (nth, (name, suite)) in suites.into_iter().enumerate() {
