@@ -80,6 +80,10 @@ const REMOVED_AT_ONCE: usize = 1_000;
 /// power cut. A write that returned an error may or may not have happened. A plain read may see what another writer
 /// has not made durable yet.
 ///
+/// The path is followed through symbolic links once, when it is opened. Compaction puts a new file there, with the owner,
+/// group and mode of the old one: a hard link to that keeps it, as it was then. After a `fork` the child's next write
+/// opens a file of its own, with a lock of its own; no other thread may be inside a call when a process forks.
+///
 /// Keys are at most 65,535 bytes; a record (48 bytes, key and value) and a batch at most 128 MiB. Memory: about 17 bytes
 /// a key, whatever its length. A `get` is one read of exactly the record (and, when shared, one look at the end of the
 /// log), a write one positioned write.

@@ -147,8 +147,10 @@ impl Disk for Held {
         OsDisk.wall_clock()
     }
     fn monotonic(&self) -> Duration {
+        let now = self.now();
+        // Whoever sees that somebody looked may change what is seen next.
         self.looks.fetch_add(1, AcqRel);
-        self.now()
+        now
     }
     fn sleep(&self, duration: Duration) {
         self.hold(What::Sleep, 0);

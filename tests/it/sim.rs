@@ -3,10 +3,10 @@
 use crate::proof::together::{self, Searched};
 use crate::proof::workload::{PATH, SHARED, SHARED_OS};
 use crate::support::{is_soak, metric};
-use shelflife::sim::{SimDisk, SimProcess};
-use shelflife::{Disk, Options};
+use shelflife::sim::{Call, SimDisk, SimProcess};
+use shelflife::{Change, Disk, Options};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[test]
 fn what_was_acknowledged_survives_every_power_cut() {
@@ -94,6 +94,28 @@ fn a_reader_beside_a_compactor_finds_everything_in_every_interleaving() {
 #[test]
 fn two_processes_that_update_one_key_lose_nothing_in_any_interleaving() {
     search("update", together::two_updates);
+}
+
+#[test]
+fn who_waits_for_the_lock_asks_for_it_less_and_less_often_until_the_deadline() {
+    let sim = SimDisk::new(1);
+    let [one, other] = [sim.process(), sim.process()];
+    let mut options = SHARED.options(one.disk());
+    let waiting = options.lock_timeout(Duration::from_secs(5)).open(PATH);
+    let (waiting, holder) = (waiting.unwrap(), together::open(&other).unwrap());
+    let change = |_: Option<&[u8]>| {
+        let (start, asked) = (one.monotonic(), sim.calls(Call::TryLock));
+        let error = waiting.insert("k", "v").unwrap_err();
+        assert!(error.is_busy(), "{error}");
+        assert!(error.to_string().contains("waited 5000 ms"), "{error}");
+        assert_eq!(one.monotonic() - start, Duration::from_secs(5));
+        let asked = sim.calls(Call::TryLock) - asked;
+        // Every 2.5 to 5 ms in the end.
+        assert!((1_000..2_100).contains(&asked), "{asked} times");
+        Ok((Change::Keep, ()))
+    };
+    holder.update("k", change).unwrap();
+    assert!(waiting.insert("k", "v").unwrap());
 }
 
 /// What another process has written there is not durable because this one says so, nor is the name of the file.
