@@ -1,6 +1,6 @@
 //! The store on the simulated machine, as a user would put their own program on it.
 
-use crate::proof::together::{self, Searched};
+use crate::proof::together::{self, Searched, TookPart};
 use crate::proof::workload::{PATH, SHARED, SHARED_OS};
 use crate::support::{is_soak, metric};
 use shelflife::sim::{Call, SimDisk, SimProcess};
@@ -34,10 +34,18 @@ fn what_was_acknowledged_survives_every_power_cut() {
 fn schedules_of_three_processes(first: u64, count: u64, steps: u64) {
     let count = if is_soak() { count * 50 } else { count };
     let start = Instant::now();
-    let calls = together::three_processes(first..first + count, steps, &|| ());
+    let took_part = together::three_processes(first..first + count, steps, &|| ());
     let secs = start.elapsed().as_secs_f64();
+    let TookPart {
+        calls,
+        switches,
+        kills,
+    } = took_part;
     metric("schedules", count, Some(first), secs);
     metric("schedules_calls", calls, Some(first), secs);
+    metric("schedules_switches", switches, Some(first), secs);
+    metric("schedules_kills", kills, Some(first), secs);
+    assert!(switches > 0 && kills > 0);
 }
 
 #[test]

@@ -71,6 +71,13 @@ fn others_write_while_a_sync_runs() {
         assert!(!writer.is_finished());
         begun.end();
         writer.join().unwrap().unwrap();
+
+        let syncing = scope.spawn(|| bench.store.sync());
+        let begun = bench.next_call();
+        assert!(bench.other.insert("another", "").unwrap());
+        begun.end();
+        let (synced, _) = bench.end_all_until(syncing);
+        synced.unwrap();
     });
 }
 

@@ -5,7 +5,7 @@
 
 use super::linearizability::{Answer, Call, History};
 use super::workload::{EXCLUSIVE_OS, PATH};
-use shelflife::sim::{Fault, FaultKind, Ran, Schedule, SimDisk, SimProcess};
+use shelflife::sim::{self, Fault, FaultKind, Ran, Schedule, SimDisk, SimProcess};
 use shelflife::{Batch, Change, Compaction, Options, Store};
 use std::ops::Range;
 use std::path::Path;
@@ -74,9 +74,19 @@ fn some_calls(store: &Store, steps: u64, seed: u64, history: &History) {
     }
 }
 
-/// Three processes, some of them killed, each history with an order. Returns how many calls to the disk there were.
-pub(crate) fn three_processes(seeds: Range<u64>, steps: u64, begin: Begin<'_>) -> usize {
-    let mut calls = 0;
+/// What took part in schedules.
+#[derive(Debug, Default)]
+pub(crate) struct TookPart {
+    /// Calls to the disk.
+    pub(crate) calls: usize,
+    /// Files that took the place of another.
+    pub(crate) switches: usize,
+    pub(crate) kills: usize,
+}
+
+/// Three processes, some of them killed, each history with an order.
+pub(crate) fn three_processes(seeds: Range<u64>, steps: u64, begin: Begin<'_>) -> TookPart {
+    let mut took_part = TookPart::default();
     let mut seed = seeds.start;
     let mut schedule = Schedule::seeds(seeds);
     while schedule.next() {
@@ -109,10 +119,17 @@ pub(crate) fn three_processes(seeds: Range<u64>, steps: u64, begin: Begin<'_>) -
         });
         assert_eq!(sim.run(&mut schedule, programs.collect()), Ran::Whole);
         history.check(&schedule);
-        calls += sim.trace().len();
+        let trace = sim.trace();
+        took_part.calls += trace.len();
+        for event in trace {
+            took_part.switches += usize::from(event.call == sim::Call::Rename && event.ok);
+            took_part.kills += usize::from(event.fault == Some(FaultKind::Kill));
+        }
+        // The first file took the place of an empty one.
+        took_part.switches -= 1;
         seed += 1;
     }
-    calls
+    took_part
 }
 
 /// A machine with two processes, and what was written to it: key 0 is 2, key 1 is 3, and half of the file is dead.
