@@ -249,6 +249,18 @@ impl Bench {
         self.begun.recv_timeout(PATIENCE).unwrap()
     }
 
+    /// The next call that is held, `None` if a thread ends without one.
+    pub(crate) fn next_call_of<T>(&self, thread: &ScopedJoinHandle<'_, T>) -> Option<Begun> {
+        loop {
+            let is_over = thread.is_finished();
+            match self.begun.try_recv() {
+                Ok(begun) => return Some(begun),
+                Err(_) if is_over => return None,
+                Err(_) => thread::yield_now(),
+            }
+        }
+    }
+
     /// Ends all that is held until a thread is done; returns what it said, and of which files that was.
     pub(crate) fn end_all_until<T>(&self, thread: ScopedJoinHandle<'_, T>) -> (T, Vec<u64>) {
         let mut inodes = Vec::new();
@@ -338,36 +350,40 @@ fn nobody_who_reads_waits_for_a_thread_that_waits_for_the_disk() {
             assert!(store.len().unwrap() >= 1, "{whom}");
         }
     };
-    let held = |what, nth, call: &(dyn Fn() + Sync), meanwhile: &dyn Fn()| {
-        thread::scope(|scope| {
-            let _over = bench.over();
-            bench.disk.hold_nth(what, nth);
-            let calling = scope.spawn(call);
-            let begun = bench.next_call();
-            meanwhile();
-            assert!(!calling.is_finished());
-            begun.end();
-            calling.join().unwrap();
-        });
+    // Holds the first such call that a thread makes, then the second, and so on; returns how many there were.
+    let hold_each = |what, call: &(dyn Fn() + Sync), meanwhile: &dyn Fn()| {
+        let mut calls = 0;
+        loop {
+            let was_held = thread::scope(|scope| {
+                let _over = bench.over();
+                bench.disk.hold_nth(what, calls + 1);
+                let calling = scope.spawn(call);
+                let begun = bench.next_call_of(&calling)?;
+                meanwhile();
+                assert!(!calling.is_finished());
+                begun.end();
+                calling.join().ok()
+            });
+            if was_held.is_none() {
+                return calls;
+            }
+            calls += 1;
+        }
     };
     let read = || _ = bench.store.get("first").unwrap();
+    let reads = hold_each(What::Read, &read, &|| {
+        reads_go_on("a reader");
+        assert!(!bench.other.insert("first", "").unwrap());
+        assert!(!bench.store.insert("first", "").unwrap());
+    });
     let write = || _ = bench.store.insert("first", "").unwrap();
-    // A look at the end of the log, and the record.
-    for nth in 1..=2 {
-        held(What::Read, nth, &read, &|| {
-            reads_go_on("a reader");
-            assert!(!bench.other.insert("first", "").unwrap());
-            assert!(!bench.store.insert("first", "").unwrap());
-        });
-    }
     // The proof of the tail, and the key that is overwritten.
-    for nth in 1..=2 {
-        held(What::Read, nth, &write, &|| reads_go_on("a writer"));
-    }
-    held(What::Write, 1, &write, &|| {
+    let reads_to_write = hold_each(What::Read, &write, &|| reads_go_on("a writer"));
+    let writes = hold_each(What::Write, &write, &|| {
         reads_go_on("an append");
         assert_eq!(bench.store.iter().map(Result::unwrap).count(), 1);
     });
+    assert!(reads >= 1 && reads_to_write >= 2 && writes == 1);
 }
 
 #[test]
