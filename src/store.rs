@@ -113,7 +113,7 @@ pub(crate) struct Inner {
     /// Without symbolic links: what is renamed over, and looked at.
     real: PathBuf,
     current: RwLock<Arc<Generation>>,
-    /// Held while moving to another file, so that two threads do not read it both.
+    /// Held while moving to another file, so that two threads do not read it both, and while putting one in place.
     following: Mutex<()>,
     /// A thread of this process is putting a new file in place, and nobody else can write to that yet: readers go on
     /// with the old one, which is complete.

@@ -1,23 +1,58 @@
 //! One sync for many: whoever finds no sync running leads one for all that is written by then, the others wait for it.
+//!
+//! Those whom a sync lets go are back with their next write soon, but not all at once. If the first of them synced for
+//! itself, the others would wait for that and share the one after: two syncs where one would do. So it waits for as many
+//! as took part in the last one, half as long as that took at most (as PostgreSQL's `commit_delay` does, whose manual
+//! advises that half), and not again for a while where that was in vain: so many threads write that the disk is never
+//! idle anyway, or so rarely that they do not meet. One thread alone never waits.
 
 use super::lock_of;
 use crate::error::Result;
 use std::sync::atomic::{AtomicU64, Ordering::*};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+/// Nobody waits longer than this for others to join.
+const GATHERING_MAX: Duration = Duration::from_millis(1);
+/// So many syncs start at once after one that waited in vain.
+const UNGATHERED_SYNCS: u32 = 64;
 
 /// What is known to be on disk of one file. Belongs to that file: a sync of another one earns it nothing.
 #[derive(Debug)]
 pub(crate) struct Commit {
     durable: AtomicU64,
     state: Mutex<State>,
-    finished: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    running: bool,
+    /// Who leads a sync, from the moment when it starts to gather others.
+    leader: Option<Thread>,
+    /// Who waits, the leader included.
+    waiting: Vec<Waiter>,
+    /// How many took part in the last sync, or waited for the next one when it finished.
+    partners: usize,
+    /// How long the last sync took.
+    took: Duration,
+    /// So many syncs are yet to start at once.
+    ungathered: u32,
     /// The kernel has dropped pages that it could not write, and would call a second sync a success.
     failed: bool,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    /// How much of the log has to be on disk for it to go on.
+    end: u64,
+    /// Each is woken on its own: a condition variable would make all of them queue for the mutex.
+    thread: Thread,
+}
+
+impl Waiter {
+    fn thread(&self) -> Thread {
+        self.thread.clone()
+    }
 }
 
 /// What came of waiting.
@@ -33,7 +68,6 @@ impl Commit {
         Commit {
             durable: AtomicU64::new(durable),
             state: Mutex::default(),
-            finished: Condvar::new(),
         }
     }
 
@@ -68,24 +102,36 @@ impl Commit {
         if self.durable() >= end {
             return Ok(Synced::Durable);
         }
+        let me = thread::current();
         let mut state = lock_of(&self.state);
-        loop {
+        if self.durable() >= end {
+            return Ok(Synced::Durable);
+        }
+        if state.failed {
+            return Ok(Synced::Failed);
+        }
+        state.waiting.push(Waiter {
+            end,
+            thread: me.clone(),
+        });
+        while let Some(leader) = &state.leader {
+            if state.waiting.len() == state.partners {
+                leader.unpark();
+            }
+            drop(state);
+            thread::park();
+            // Without the mutex, for which all those who were let go would queue.
             if self.durable() >= end {
                 return Ok(Synced::Durable);
             }
+            state = lock_of(&self.state);
             if state.failed {
                 return Ok(Synced::Failed);
             }
-            if !state.running {
-                break;
-            }
-            state = self
-                .finished
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
         }
-        state.running = true;
-        drop(state);
+        state.leader = Some(me);
+        drop(self.gather(state));
+        let start = Instant::now();
         let covered = written();
         let result = sync();
         let covered = match sabotaged!(CreditWhatCameLater) {
@@ -93,14 +139,43 @@ impl Commit {
             false => covered,
         };
         let mut state = lock_of(&self.state);
-        state.running = false;
+        state.took = start.elapsed();
+        state.leader = None;
         match &result {
             Ok(()) => self.credit(covered),
             Err(_) => state.failed = true,
         }
+        state.partners = state.waiting.len();
+        // All of them: one who is not let go yet leads the next sync, and it can't be told here which, because each may
+        // be let go by somebody else's word meanwhile.
+        let woken: Vec<Thread> = state.waiting.iter().map(Waiter::thread).collect();
+        let (failed, durable) = (state.failed, self.durable());
+        state
+            .waiting
+            .retain(|waiter| !failed && waiter.end > durable);
         drop(state);
-        self.finished.notify_all();
+        woken.iter().for_each(Thread::unpark);
         result.map(|()| Synced::Durable)
+    }
+
+    /// Waits for those who are expected to join.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        if state.ungathered > 0 {
+            state.ungathered -= 1;
+            return state;
+        }
+        let start = Instant::now();
+        let limit = (state.took / 2).min(GATHERING_MAX);
+        while state.waiting.len() < state.partners {
+            let Some(left) = limit.checked_sub(start.elapsed()) else {
+                state.ungathered = UNGATHERED_SYNCS;
+                break;
+            };
+            drop(state);
+            thread::park_timeout(left);
+            state = lock_of(&self.state);
+        }
+        state
     }
 }
 

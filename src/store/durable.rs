@@ -26,7 +26,7 @@ impl Inner {
             generation.directory_synced.store(true, Release);
         }
         // Nothing is acknowledged on a file that lost its name, unless a switch took it over, which copied it all.
-        self.check_path(generation)
+        self.check_path(generation, end)
     }
 
     /// Notes in the log that it is on disk, so that nothing before is ever taken for a crash's doing.
@@ -64,6 +64,11 @@ impl Inner {
         };
         if finished.is_ok() && !self.stopped.load(Acquire) {
             finished = self.seal();
+        }
+        let generation = self.generation();
+        if finished.is_ok() && generation.ahead.load(Relaxed) > 0 {
+            // Left there it would cost nothing but space.
+            let _ = generation.log.set_len(generation.tail());
         }
         self.wrote.store(false, Release);
         finished

@@ -39,6 +39,10 @@ pub(crate) struct Generation {
     pub(crate) directory_synced: AtomicBool,
     /// The tail when this process last held the lock: what a sync that starts now is sure to cover.
     pub(crate) written: AtomicU64,
+    /// What was written up to here was synced before its path was last seen to lead to it.
+    pub(crate) seen_at_its_path: AtomicU64,
+    /// The log is followed by zeros up to here, written by this process, which has the lock for life. 0: it is not.
+    pub(crate) ahead: AtomicU64,
     /// It was not at its path any more when that was last looked at.
     pub(crate) displaced: AtomicBool,
     /// No compaction starts by itself before the tail is here.
@@ -70,6 +74,8 @@ pub(crate) struct Position {
     pub(crate) damage: Vec<Damage>,
     /// How many records count, those included of which only the head verifies.
     pub(crate) records: u64,
+    /// Nothing but zeros follows, and there are some.
+    pub(crate) zeros_behind: bool,
     /// File size at which the bytes behind the tail were last surveyed, so that a reader does so once.
     surveyed: Option<(u64, u64)>,
 }
@@ -137,6 +143,7 @@ impl Position {
             end: End::Clean,
             damage: Vec::new(),
             records: 0,
+            zeros_behind: false,
             surveyed: None,
         }
     }
@@ -156,7 +163,7 @@ impl Generation {
     pub(crate) fn read_header(log: &LogFile) -> Result<Option<(FileHeader, Option<u64>)>> {
         let mut start = vec![0; LOG_START as usize];
         let filled = log.read_up_to(&mut start, 0)?;
-        let file_bytes = log.stat()?.size_bytes;
+        let file_bytes = log.size()?;
         let what = match FileHeader::decode(start.get(..filled).unwrap_or_default(), file_bytes) {
             HeaderRead::Header(header, bad_copy) => return Ok(Some((header, bad_copy))),
             HeaderRead::Unborn => return Ok(None),
@@ -198,6 +205,8 @@ impl Generation {
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
             directory_synced: AtomicBool::new(sabotaged!(TrustOthersDirectorySync)),
+            seen_at_its_path: AtomicU64::new(0),
+            ahead: AtomicU64::new(0),
             displaced: AtomicBool::new(false),
             compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,
@@ -302,7 +311,7 @@ impl Generation {
         if position.end == End::Clean {
             return Ok(None);
         }
-        let size_bytes = self.log.stat()?.size_bytes;
+        let size_bytes = self.log.size()?;
         Ok(Some(TornTail {
             offset: position.tail,
             len_bytes: size_bytes.saturating_sub(position.tail),
@@ -319,10 +328,13 @@ impl Generation {
         fingerprint(&self.header, key)
     }
 
-    /// Follows what others wrote, without a lock. Costs one read of a few bytes when there is nothing new.
+    /// Follows what others wrote, without a lock. Costs one look at the file's length when there is nothing new.
     #[inline]
     pub(crate) fn look(&self) -> Result<()> {
         let tail = self.tail();
+        if self.log.size()? <= tail {
+            return Ok(());
+        }
         let mut fixed = [0; HEAD_BYTES];
         let read = self.log.read_up_to(&mut fixed, tail)?;
         if read == 0 || fixed == [0; HEAD_BYTES] {
@@ -337,6 +349,12 @@ impl Generation {
         self.replay(&mut self.position(), Access::Unlocked)
     }
 
+    /// Whether the file ends where the log does. Shows nothing about its content, but that nobody put a file of another
+    /// length over it.
+    pub(crate) fn ends_at_its_tail(&self) -> Result<bool> {
+        Ok(self.log.size()? == self.tail())
+    }
+
     /// Compares what stands at the end of the log with what was applied last, and applies what was written since.
     /// The caller holds the operating system's lock.
     pub(crate) fn prove(&self) -> Result<Proof> {
@@ -345,6 +363,7 @@ impl Generation {
         }
         let mut position = self.position();
         let tail = position.tail;
+        let ahead = self.ahead.load(Relaxed);
         if position.last.is_none() {
             // Nothing was applied that could be compared but the header.
             let there = Generation::read_header(&self.log)?.map(|(header, _)| header);
@@ -363,7 +382,8 @@ impl Generation {
             if read < spanned || (spanned > 0 && !starts_with_checks(&bytes, checks)) {
                 return Ok(Proof::Different);
             }
-            read > spanned
+            let behind = bytes.get(spanned..read).unwrap_or_default();
+            !behind.is_empty() && (ahead <= tail || behind.iter().any(|&byte| byte != 0))
         } else {
             let read = self
                 .log
@@ -371,11 +391,11 @@ impl Generation {
             if read < HEAD_BYTES || !starts_with_checks(&bytes, checks) {
                 return Ok(Proof::Different);
             }
-            let size_bytes = self.log.stat()?.size_bytes;
+            let size_bytes = self.log.size()?;
             if size_bytes < tail {
                 return Ok(Proof::Different);
             }
-            size_bytes > tail
+            size_bytes > tail && size_bytes != ahead
         };
         if behind || position.end != End::Clean {
             self.replay(&mut position, Access::Locked)?;

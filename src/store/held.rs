@@ -38,6 +38,8 @@ impl Begun {
 pub(crate) enum What {
     Read,
     Write,
+    /// When it is done.
+    Rename,
     Sleep,
 }
 
@@ -126,7 +128,9 @@ impl Disk for Held {
         OsDisk.list(dir)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsDisk.rename(from, to)
+        OsDisk.rename(from, to)?;
+        self.hold(What::Rename, 0);
+        Ok(())
     }
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         OsDisk.link(from, to)
@@ -180,6 +184,9 @@ impl DiskFile for HeldFile {
         }
         self.disk.syncs.fetch_add(1, AcqRel);
         self.disk.begin(self.stat()?.inode)
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
     }
     fn stat(&self) -> io::Result<Stat> {
         self.file.stat()

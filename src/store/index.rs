@@ -135,6 +135,9 @@ impl Index {
         let Some(first) = moves.first() else { return 0 };
         let mut shard = self.write(first.fingerprint);
         let (mut keys, mut live_bytes, mut made) = (0u64, 0u64, 0);
+        if moves.len() > 1 {
+            shard.touch(moves);
+        }
         for step in moves {
             let slot = Slot::new(step.fingerprint, step.at);
             if step.prev == 0 && step.puts && all_known {
@@ -286,6 +289,15 @@ impl Shard {
     fn home(&self, fingerprint: u32) -> usize {
         let within = u64::from(fingerprint << SHARD_BITS);
         ((within * self.slots.len() as u64) >> 32) as usize
+    }
+
+    /// Brings into the cache what moves will need: these loads wait for memory together, those of the moves in turn.
+    fn touch(&self, moves: &[Move]) {
+        let some = moves.iter().fold(0, |some, step| {
+            let slot = self.slots.get(self.home(step.fingerprint));
+            some ^ slot.map_or(0, |slot| slot.0[0])
+        });
+        std::hint::black_box(some);
     }
 
     fn next(&self, place: usize) -> usize {

@@ -61,6 +61,8 @@ pub(crate) struct Gate {
     opened: Condvar,
 }
 
+/// About as long as a write takes.
+const SPINS: u32 = 100;
 const FREE: u32 = 0;
 const TAKEN: u32 = 1;
 /// Taken, and somebody may be asleep until it is free.
@@ -74,11 +76,13 @@ impl Gate {
     pub(crate) fn enter(&self, deadline: &Deadline<'_>, path: &Path) -> Result<Turn<'_>> {
         self.refuse_reentry(path)?;
         // A holder is a few microseconds from being done more often than not.
-        for _ in 0..100 {
-            if self
-                .state
-                .compare_exchange_weak(FREE, TAKEN, Acquire, Relaxed)
-                .is_ok()
+        for _ in 0..SPINS {
+            // Looked at before it is written to, so that the holder keeps the cache line.
+            if self.state.load(Relaxed) == FREE
+                && self
+                    .state
+                    .compare_exchange_weak(FREE, TAKEN, Acquire, Relaxed)
+                    .is_ok()
             {
                 return Ok(Turn(self));
             }

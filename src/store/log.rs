@@ -93,6 +93,11 @@ impl LogFile {
         uninterrupted(|| self.file.sync()).map_err(|error| Error::io("sync", &self.path, error))
     }
 
+    #[inline]
+    pub(crate) fn size(&self) -> Result<u64> {
+        uninterrupted(|| self.file.size()).map_err(|error| Error::io("look at", &self.path, error))
+    }
+
     pub(crate) fn stat(&self) -> Result<Stat> {
         uninterrupted(|| self.file.stat()).map_err(|error| Error::io("look at", &self.path, error))
     }
@@ -181,9 +186,7 @@ impl<'f> Scanner<'f> {
             });
         };
         let record_bytes = head.record_bytes() as usize;
-        if record_bytes > self.chunk_bytes
-            && offset + head.record_bytes() > self.log.stat()?.size_bytes
-        {
+        if record_bytes > self.chunk_bytes && offset + head.record_bytes() > self.log.size()? {
             // Never make room for a length that the file does not have.
             return Ok(Step::Unverified { offset });
         }

@@ -302,12 +302,20 @@ impl Inner {
         Ok(!sabotaged!(StayWithTheOldFile))
     }
 
-    /// As [`follow`](Inner::follow), for a file of which it is only known that it was written to.
-    pub(crate) fn check_path(&self, known: &Generation) -> Result<()> {
-        match self.options.disk.stat(&self.real) {
-            Ok(stat) if stat.same_file(&known.identity) => Ok(()),
-            _ => self.follow(known).map(|_| ()),
+    /// Whether the path leads to this file. An error is no answer, so it is no.
+    pub(crate) fn is_at_its_path(&self, known: &Generation) -> bool {
+        self.options
+            .disk
+            .stat(&self.real)
+            .is_ok_and(|stat| stat.same_file(&known.identity))
+    }
+
+    /// As [`follow`](Inner::follow), for a file that was written to and synced up to `end`.
+    pub(crate) fn check_path(&self, known: &Generation, end: u64) -> Result<()> {
+        if known.seen_at_its_path.load(Acquire) >= end || self.is_at_its_path(known) {
+            return Ok(());
         }
+        self.follow(known).map(|_| ())
     }
 
     fn replaced(&self, what: &str) -> Error {

@@ -21,7 +21,7 @@ impl Inner {
     /// Repairs the tail of a file that this process may write to. The caller holds the lock and has looked at the path.
     pub(crate) fn repair(&self, generation: &Generation, records_behind: bool) -> Result<()> {
         let tail = generation.tail();
-        let size_bytes = generation.log.stat()?.size_bytes;
+        let size_bytes = generation.log.size()?;
         let torn = |evidence| TornTail {
             offset: tail,
             len_bytes: size_bytes.saturating_sub(tail),

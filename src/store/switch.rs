@@ -14,7 +14,7 @@ use super::generation::{Generation, Position};
 use super::index::Index;
 use super::lock::try_lock;
 use super::log::{LogFile, uninterrupted};
-use super::{Inner, batch::unix_ms, sibling};
+use super::{Inner, batch::unix_ms, lock_of, sibling};
 use crate::error::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -293,6 +293,8 @@ impl<'a> Successor<'a> {
         if let (Some(old), true) = (old, retire) {
             store.append_marker(old, Kind::Retired)?;
         }
+        // Until this process has moved to the new file, no thread of it may take that for somebody else's.
+        let _following = lock_of(&store.following);
         disk.rename(&self.temp, &store.real)
             .map_err(|error| Error::io("rename", &self.temp, error))?;
         self.installed = true;

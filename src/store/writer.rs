@@ -10,12 +10,16 @@ use super::commit::Synced;
 use super::format::{ALIGN, Head, Kind, LOG_START, MORE, NewRecord, RECORD_MAX};
 use super::generation::{End, Found, Generation, Proof};
 use super::lock::{Deadline, OsLock, Turn};
+use super::options::{Durability, Options};
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 /// Locks between two looks at the path. A sync looks as well.
 const IDENTITY_CHECK_EVERY: u64 = 64;
+/// So much is written ahead of the log: as much as it has, within these bounds.
+const AHEAD_BYTES_MIN: u64 = 4 << 10;
+const AHEAD_BYTES_MAX: u64 = 256 << 10;
 /// More rounds than any series of switches by others explains.
 const ROUNDS_MAX: u32 = 100;
 
@@ -49,17 +53,26 @@ impl Inner {
             self.notice_fork()?;
             let generation = self.generation();
             let os_lock = self.lock_file(&generation, &deadline)?;
-            // Also under an exclusive lock: who restores a backup over the file asks for none.
-            if generation.prove()? == Proof::Different {
-                self.replace_by_what_is_there(&generation)?;
-                continue;
-            }
             let due = self
                 .locks_taken
                 .fetch_add(1, Relaxed)
                 .is_multiple_of(IDENTITY_CHECK_EVERY)
                 || generation.displaced.load(Relaxed);
+            // Also under an exclusive lock: who restores a backup over the file asks for none. But nobody else appends
+            // there, so that between two looks at the path its length is proof enough for what no sync acknowledges.
+            let short_proof = self.options.exclusive
+                && self.options.durability == Durability::Os
+                && !due
+                && !generation.is_doubtful()
+                && generation.ends_at_its_tail()?;
+            if !short_proof && generation.prove()? == Proof::Different {
+                self.replace_by_what_is_there(&generation)?;
+                continue;
+            }
             let doubtful = generation.is_doubtful();
+            if !doubtful {
+                cut_zeros(&generation)?;
+            }
             if (due || doubtful) && self.follow(&generation)? {
                 continue;
             }
@@ -193,10 +206,38 @@ impl Inner {
         generation.written.store(end, Release);
         generation.apply(heads)?;
         self.wrote.store(true, Release);
+        self.write_ahead(generation, end);
         if bytes.capacity() > 4 << 20 {
             bytes.shrink_to(1 << 20);
         }
         Ok(end)
+    }
+
+    /// Keeps the file longer than the log, in zeros that the next records are written over: a sync then has no new
+    /// length and no new blocks to bring to disk (measured on ext4: 90 us for 140). For an exclusive handle that syncs
+    /// each write: where others append as well, zeros would cost each look at the tail and each proof of it.
+    fn write_ahead(&self, generation: &Generation, end: u64) {
+        let Options {
+            exclusive,
+            durability,
+            ..
+        } = self.options;
+        if !exclusive || durability != Durability::Immediate {
+            return;
+        }
+        if end <= generation.ahead.load(Relaxed) {
+            return;
+        }
+        let zeros = vec![0; (end - LOG_START).clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX) as usize];
+        let ahead = match generation.log.write_all(&zeros, end) {
+            Ok(()) => end + zeros.len() as u64,
+            Err(_) => {
+                // It goes without. On a full disk the next record needs the space more.
+                let _ = generation.log.set_len(end);
+                u64::MAX
+            }
+        };
+        generation.ahead.store(ahead, Relaxed);
     }
 
     /// Undoes what a failed append may have left behind the tail, so that no later record ever joins up with it. If
@@ -205,10 +246,7 @@ impl Inner {
         if sabotaged!(LeaveAFailedAppend) {
             return;
         }
-        let nothing_there = generation
-            .log
-            .stat()
-            .is_ok_and(|stat| stat.size_bytes <= tail);
+        let nothing_there = generation.log.size().is_ok_and(|size| size <= tail);
         if nothing_there {
             return;
         }
@@ -221,6 +259,7 @@ impl Inner {
     pub(crate) fn cut(&self, generation: &Generation, tail: u64) -> Result<()> {
         let log = &generation.log;
         log.set_len(tail)?;
+        generation.ahead.store(0, Relaxed);
         let (epoch, durable) = {
             let position = generation.position();
             (position.epoch, generation.commit.durable().min(tail))
@@ -260,10 +299,16 @@ impl Inner {
         end: u64,
     ) -> std::result::Result<(), SyncFailure> {
         let written = || generation.written.load(Acquire);
-        match generation
-            .commit
-            .wait(end, written, || generation.log.sync())
-        {
+        let sync = || {
+            let covered = written();
+            generation.log.sync()?;
+            // One look at the path for all whom this lets go.
+            if self.is_at_its_path(generation) {
+                generation.seen_at_its_path.fetch_max(covered, AcqRel);
+            }
+            Ok(())
+        };
+        match generation.commit.wait(end, written, sync) {
             Ok(Synced::Durable) => Ok(()),
             Ok(Synced::Failed) => Err(SyncFailure {
                 is_news: false,
@@ -306,14 +351,27 @@ impl Inner {
             return;
         }
         // What was written is gone from the file. A marker behind whatever is there keeps others from cutting in place.
-        let Ok(stat) = failed.log.stat() else { return };
-        let offset = stat.size_bytes.max(LOG_START).next_multiple_of(ALIGN);
+        let Ok(size_bytes) = failed.log.size() else {
+            return;
+        };
+        let offset = size_bytes.max(LOG_START).next_multiple_of(ALIGN);
         let now_ms = unix_ms(self.options.disk.wall_clock());
         let record = NewRecord::marker(Kind::Condemned, failed.position().epoch, now_ms);
         let mut bytes = Vec::new();
         record.encode(failed.header.seed, offset, &mut bytes);
         let _ = failed.log.write_all(&bytes, offset);
     }
+}
+
+/// Cuts zeros behind the log that this handle has not written ahead: a power cut left them, or a process that died.
+/// They would cost each proof of the tail. The caller holds the lock and has proven the tail.
+fn cut_zeros(generation: &Generation) -> Result<()> {
+    let mut position = generation.position();
+    if position.zeros_behind && position.end == End::Clean {
+        generation.log.set_len(position.tail)?;
+        position.zeros_behind = false;
+    }
+    Ok(())
 }
 
 /// Why the log is not on disk.

@@ -2,7 +2,7 @@
 //! for how many writes is then exact.
 
 use super::Commit;
-use crate::store::held::Bench;
+use crate::store::held::{Bench, What};
 use std::cell::Cell;
 use std::thread;
 
@@ -151,6 +151,31 @@ pub(crate) fn a_sync_is_credited_with_what_was_written_before_it() {
     };
     commit.wait(10, || written.get(), sync).unwrap();
     assert_eq!(commit.durable(), 10);
+}
+
+#[test]
+fn a_file_that_this_process_puts_in_place_is_not_taken_for_somebody_elses() {
+    let bench = Bench::new();
+    thread::scope(|scope| {
+        let _over = bench.over();
+        let writer = bench.start(scope, "key".to_string());
+        let of_old = bench.next_call();
+        bench.disk.hold_nth(What::Rename, 1);
+        let compacting = scope.spawn(|| bench.store.compact().unwrap());
+        let renamed = loop {
+            match bench.next_call() {
+                begun if begun.inode == 0 => break begun,
+                sync => sync.end(),
+            }
+        };
+        // The path leads to the new file, and this process has not moved there yet.
+        let following = bench.store.inner().following.try_lock();
+        assert!(following.is_err(), "a writer could look at the path now");
+        of_old.end();
+        renamed.end();
+        writer.join().unwrap().unwrap();
+        compacting.join().unwrap();
+    });
 }
 
 #[test]

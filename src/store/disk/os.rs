@@ -3,7 +3,7 @@
 use super::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -124,6 +124,11 @@ mod unix {
             self.0.sync_data()
         }
 
+        fn size(&self) -> io::Result<u64> {
+            // Nothing here reads or writes at the position that this moves.
+            (&self.0).seek(SeekFrom::End(0))
+        }
+
         fn stat(&self) -> io::Result<Stat> {
             self.0.metadata().map(stat_of)
         }
@@ -216,6 +221,9 @@ mod elsewhere {
             unsupported()
         }
         fn sync(&self) -> io::Result<()> {
+            unsupported()
+        }
+        fn size(&self) -> io::Result<u64> {
             unsupported()
         }
         fn stat(&self) -> io::Result<Stat> {

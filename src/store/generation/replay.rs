@@ -6,7 +6,7 @@ use crate::store::index::{Move, SHARDS, shard_of};
 impl Generation {
     /// Applies what stands behind the position, batch by batch, and judges what stops it.
     pub(super) fn replay(&self, position: &mut Position, access: Access) -> Result<()> {
-        let short = self.log.stat()?.size_bytes.saturating_sub(position.tail) < 64 << 10;
+        let short = self.log.size()?.saturating_sub(position.tail) < 64 << 10;
         let scanner = if short { Scanner::short } else { Scanner::new };
         let mut scanner = scanner(&self.log, self.header.seed, position.tail);
         let mut replay = Replay {
@@ -29,6 +29,7 @@ impl Generation {
         position: &mut Position,
         access: Access,
     ) -> Result<()> {
+        position.zeros_behind = false;
         // Made once somebody has to know.
         let mut survey: Option<Survey> = None;
         loop {
@@ -56,7 +57,7 @@ impl Generation {
             };
             let Some(survey) = &survey else {
                 // A reader asks once for each length of the file, not at every look.
-                let seen = (offset, self.log.stat()?.size_bytes);
+                let seen = (offset, self.log.size()?);
                 if access == Access::Unlocked && position.surveyed == Some(seen) {
                     return Ok(());
                 }
@@ -64,6 +65,7 @@ impl Generation {
                 scanner.seek(offset, true);
                 if offset >= position.durable && scanner.only_zeros_follow()? {
                     position.end = replay.end_behind();
+                    position.zeros_behind = true;
                     return Ok(());
                 }
                 survey = Some(Survey::new(scanner, offset, position)?);
@@ -100,7 +102,7 @@ impl Generation {
             let next = scanner.find_record(position.epoch)?;
             let to = match next {
                 Some(_) => scanner.offset(),
-                None => self.log.stat()?.size_bytes.max(survey.watermark),
+                None => self.log.size()?.max(survey.watermark),
             };
             replay.cross(position, offset, to)?;
             let Some(next) = next else { return Ok(()) };

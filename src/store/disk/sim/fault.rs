@@ -34,6 +34,8 @@ pub enum Call {
     SetLen,
     /// A file is synced.
     Sync,
+    /// The length of an open file is asked for.
+    Size,
     /// What an open file is, is looked up.
     Stat,
     /// A file is given an owner.
@@ -46,7 +48,7 @@ pub enum Call {
 
 impl Call {
     /// All of them.
-    pub const ALL: [Call; 18] = [
+    pub const ALL: [Call; 19] = [
         Call::Open,
         Call::Resolve,
         Call::StatPath,
@@ -61,6 +63,7 @@ impl Call {
         Call::Write,
         Call::SetLen,
         Call::Sync,
+        Call::Size,
         Call::Stat,
         Call::SetOwner,
         Call::TryLock,

@@ -124,6 +124,12 @@ impl DiskFile for SimFile {
         })
     }
 
+    fn size(&self) -> io::Result<u64> {
+        self.call(Call::Size, |machine, inode, _| {
+            Ok(machine.fs.inode(inode)?.cached.content.len() as u64)
+        })
+    }
+
     fn stat(&self) -> io::Result<Stat> {
         self.call(Call::Stat, |machine, inode, caller| {
             let stat = stat_of(inode, machine.fs.inode(inode)?);

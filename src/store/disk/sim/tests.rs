@@ -657,6 +657,7 @@ fn make(call: Call, process: &SimProcess, file: &dyn DiskFile) -> io::Result<usi
         Call::Write => file.write_at(&[9; 10], 3),
         Call::SetLen => file.set_len(2).map(|()| 0),
         Call::Sync => file.sync().map(|()| 0),
+        Call::Size => file.size().map(|size| size as usize),
         Call::Stat => file.stat().map(|stat| stat.size_bytes as usize),
         Call::SetOwner => file.set_owner(1000, 1000, 0o640).map(|()| 0),
         Call::TryLock => file.try_lock().map(|_| 0),
