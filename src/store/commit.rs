@@ -136,6 +136,10 @@ impl Commit {
         let start = clock();
         let covered = written();
         let result = sync();
+        let covered = match sabotaged!(CreditWhatCameLater) {
+            true => written(),
+            false => covered,
+        };
         let mut state = lock_of(&self.state);
         state.took = clock().saturating_sub(start);
         state.leader = None;
@@ -191,4 +195,4 @@ impl Commit {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -98,11 +98,12 @@ impl Inner {
             if stop.load(Relaxed) {
                 return Ok(None);
             }
+            // Whatever is appended while this lasts is for the next pass, and not for the time under the lock.
+            successor.sync_ahead()?;
             if !self.options.exclusive {
                 old.look()?;
             }
         }
-        successor.sync_ahead()?;
         let writing = self.begin()?;
         if !Arc::ptr_eq(&writing.generation, &old) {
             return Ok(None);

@@ -250,6 +250,7 @@ impl Inner {
     pub(crate) fn follow(&self, known: &Generation) -> Result<bool> {
         let followed = self.follow_path(known);
         let displaced = matches!(&followed, Err(error) if error.kind() == ErrorKind::Replaced);
+        let displaced = displaced && !sabotaged!(ForgetARefusal);
         known.displaced.store(displaced, Relaxed);
         followed
     }
@@ -297,7 +298,8 @@ impl Inner {
             Some(next) => self.adopt(Arc::new(next)),
             None => return Err(self.replaced("was replaced by an empty file")),
         }
-        Ok(true)
+        // Whoever asked has to begin again with the new file.
+        Ok(!sabotaged!(StayWithTheOldFile))
     }
 
     /// Whether the path leads to this file. An error is no answer, so it is no.
@@ -399,7 +401,7 @@ impl Inner {
     /// A forked child shares the parent's open file, and with it the parent's lock: it gets a file of its own.
     pub(crate) fn notice_fork(&self) -> Result<()> {
         let process = self.options.disk.process();
-        if self.process.load(Relaxed) == process {
+        if self.process.load(Relaxed) == process || sabotaged!(IgnoreAFork) {
             return Ok(());
         }
         let known = self.generation();

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[path = "../../tests/it/proof/mod.rs"]
 mod proof;
+mod together;
 
 thread_local!(static CHOSEN: Cell<Option<Sabotage>> = const { Cell::new(None) });
 
@@ -18,21 +19,24 @@ pub(crate) fn is(what: Sabotage) -> bool {
 }
 
 macro_rules! sabotages {
-    ($($name:ident),* $(,)?) => {
+    ($($list:ident: $($name:ident),*;)*) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Sabotage {
-            $($name),*
+            $($($name),*),*
         }
 
-        const ALL: &[Sabotage] = &[$(Sabotage::$name),*];
+        $(const $list: &[Sabotage] = &[$(Sabotage::$name),*];)*
     };
 }
 
 sabotages! {
+    // What one process does to its file.
+    ALONE:
     SkipBodyCheck,
     TrustTheLength,
     IgnoreEpoch,
     AppendWithoutProof,
+    ForgetThatABatchGoesOn,
     CountHalfABatch,
     LeaveHalfABatch,
     LeaveTheTornTail,
@@ -54,7 +58,18 @@ sabotages! {
     TakeErrorsForTheEnd,
     ResealUnverified,
     CutWithoutReport,
-    CutWithoutEvidence,
+    CutWithoutEvidence;
+    // What threads and processes do to each other.
+    TOGETHER:
+    ReadHalfABatch,
+    AcknowledgeUnwritten,
+    CreditWhatCameLater,
+    OweNothingForOthers,
+    KeepTheLockAfterAnError,
+    IgnoreRetired,
+    StayWithTheOldFile,
+    ForgetARefusal,
+    IgnoreAFork;
 }
 
 const PLAN: power::Plan = power::Plan {
@@ -160,14 +175,14 @@ fn rot_is_not_sealed_anew() -> Result<(), String> {
     }
 }
 
-#[test]
-fn every_sabotage_is_noticed() {
+/// Does everything in a list wrong, one after the other, and tells what noticed.
+fn notice(name: &str, sabotages: &[Sabotage], caught: impl Fn() -> Option<(String, u64)>) {
     CHOSEN.set(None);
     assert_eq!(caught(), None, "nothing is wrong yet");
     let mut unnoticed = Vec::new();
-    for sabotage in ALL {
+    for sabotage in sabotages {
         CHOSEN.set(Some(*sabotage));
-        let found = caught().or_else(caught_in_every_image);
+        let found = caught();
         CHOSEN.set(None);
         match found {
             Some((by, cases)) => {
@@ -181,9 +196,16 @@ fn every_sabotage_is_noticed() {
     }
     let _ = writeln!(
         std::io::stdout(),
-        "METRIC sabotage.all={} caught={} seed=1",
-        ALL.len(),
-        ALL.len() - unnoticed.len()
+        "METRIC sabotage.{name}={} caught={} seed=1",
+        sabotages.len(),
+        sabotages.len() - unnoticed.len()
     );
     assert!(unnoticed.is_empty(), "{unnoticed:?}");
+}
+
+#[test]
+fn every_sabotage_is_noticed() {
+    notice("alone", ALONE, || {
+        caught().or_else(|| CHOSEN.get().and_then(|_| caught_in_every_image()))
+    });
 }

@@ -163,7 +163,7 @@ impl Inner {
         for (nth, (op, &(fingerprint, prev))) in ops.iter().zip(places).enumerate() {
             let record = NewRecord {
                 kind: op.kind,
-                flags: if nth + 1 < ops.len() {
+                flags: if nth + 1 < ops.len() && !sabotaged!(ForgetThatABatchGoesOn) {
                     op.flags | MORE
                 } else {
                     op.flags
@@ -193,6 +193,9 @@ impl Inner {
             return Err(
                 Error::new(ErrorKind::TooLarge, "the file is at its limit of 8 TiB").at(&self.path),
             );
+        }
+        if sabotaged!(AcknowledgeUnwritten) {
+            bytes.clear();
         }
         if let Err(error) = generation.log.write_all(bytes, tail) {
             self.take_back(generation, tail);

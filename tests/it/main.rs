@@ -6,7 +6,6 @@ mod damage;
 mod demo;
 mod faults;
 mod format;
-mod linearizability;
 mod model;
 mod processes;
 mod proof;

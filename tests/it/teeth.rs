@@ -1,5 +1,7 @@
 //! The suites notice what they are for: each sync, each look at the path, and each lie about the result.
 
+mod histories;
+
 use crate::proof::Counts;
 use crate::proof::cases;
 use crate::proof::elision::every_sync;

@@ -1,5 +1,6 @@
 //! Several threads on one handle and on several: nobody is stopped, nobody sees half of anything.
 
+use crate::proof::together;
 use crate::support::{Random, fast_dir, metric};
 use shelflife::{Batch, Change, Compaction, Durability, Error, ErrorKind, Options, Store};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +14,12 @@ fn relaxed() -> Options {
     options
         .durability(Durability::Os)
         .lock_timeout(Duration::from_secs(60));
+    options
+}
+
+fn durable() -> Options {
+    let mut options = relaxed();
+    options.durability(Durability::Immediate);
     options
 }
 
@@ -202,6 +209,21 @@ fn threads_on_an_exclusive_handle_see_whole_batches_that_never_go_back() {
 }
 
 #[test]
+fn a_large_batch_is_never_seen_in_part() {
+    let start = Instant::now();
+    let mut pairs = together::large_batches_of_an_exclusive_handle(40, &|| ());
+    for exclusive in [false, true] {
+        let dir = fast_dir();
+        let path = dir.path().join("s.shelf");
+        let store = relaxed().exclusive(exclusive).open(path).unwrap();
+        pairs += together::large_batches(&store, 40, &|| ());
+    }
+    let secs = start.elapsed().as_secs_f64();
+    metric("large_batches_pairs", pairs, None, secs);
+    assert!(pairs > 0);
+}
+
+#[test]
 fn opening_beside_a_writer_finds_nothing_wrong() {
     let dir = fast_dir();
     let path = dir.path().join("s.shelf");
@@ -318,6 +340,46 @@ fn an_iterator_survives_any_number_of_switches() {
         std::fs::remove_file(&path).unwrap();
         seen.extend(iter.map(Result::unwrap));
         assert!(seen == pairs, "{} entries", seen.len());
+    }
+}
+
+#[test]
+fn who_sleeps_through_three_switches_goes_on_with_the_last_file() {
+    for exclusive in [false, true] {
+        let dir = fast_dir();
+        let path = dir.path().join("s.shelf");
+        let store = relaxed().exclusive(exclusive).open(&path).unwrap();
+        store.insert("k", "0").unwrap();
+        let sleepers = || {
+            let mut readers: Vec<_> = (0..4)
+                .map(|_| relaxed().read_only(true).open(&path).unwrap())
+                .collect();
+            if !exclusive {
+                readers.extend([
+                    relaxed().open(&path).unwrap(),
+                    durable().open(&path).unwrap(),
+                ]);
+            }
+            readers
+        };
+        let asleep = sleepers();
+        for round in 1..=3u8 {
+            store.insert("k", [round]).unwrap();
+            store.insert([round], "since").unwrap();
+            store.compact().unwrap();
+        }
+        store.remove([1]).unwrap();
+        // Each wakes up with another call.
+        assert_eq!(asleep[0].get("k").unwrap(), Some(vec![3]));
+        assert!(!asleep[1].contains_key([1]).unwrap());
+        let keys: Vec<_> = asleep[2].iter().map(|pair| pair.unwrap().0).collect();
+        assert_eq!(keys, [vec![2], b"k".to_vec(), vec![3]]);
+        assert_eq!(asleep[3].stats().unwrap().generation, 4);
+        for (nth, writer) in asleep.iter().enumerate().skip(4) {
+            assert!(!writer.insert("k", [nth as u8]).unwrap());
+            assert_eq!(store.get("k").unwrap(), Some(vec![nth as u8]));
+        }
+        assert!(asleep.iter().all(|one| one.recovery().is_clean()));
     }
 }
 

@@ -1,223 +1,12 @@
 //! Group commit with real threads, on a disk whose syncs begin and end when the test says so: how many syncs there are
 //! for how many writes is then exact.
 
-use crate::store::disk::os::OsDisk;
-use crate::store::disk::{Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
-use crate::store::generation::Generation;
-use crate::{Compaction, Durability, Options, Store};
-use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, Scope, ScopedJoinHandle};
-use std::time::{Duration, SystemTime};
+use super::Commit;
+use crate::store::held::{Bench, What};
+use std::cell::Cell;
+use std::thread;
 
 const WRITERS: usize = 16;
-/// Far more than anything here takes: a test whose claim is broken ends.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A sync that has begun, and ends when it is told how.
-struct Begun {
-    inode: u64,
-    end: Sender<io::Result<()>>,
-}
-
-impl Begun {
-    fn end(self) {
-        self.end.send(Ok(())).unwrap();
-    }
-}
-
-/// The operating system's disk, but for its syncs of files and, once, a rename.
-#[derive(Debug, Clone)]
-struct Held {
-    begun: Arc<Mutex<Sender<Begun>>>,
-    /// Until then syncs are as ever.
-    holds: Arc<AtomicBool>,
-    syncs: Arc<AtomicUsize>,
-    /// The next rename tells when it is done, and returns when it is told to.
-    rename: Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>,
-}
-
-#[derive(Debug)]
-struct HeldFile {
-    file: Arc<dyn DiskFile>,
-    disk: Held,
-}
-
-impl Sealed for Held {}
-impl Sealed for HeldFile {}
-
-impl Disk for Held {
-    fn open(&self, path: &Path, how: OpenFile) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OsDisk.open(path, how)?;
-        let disk = self.clone();
-        Ok(Arc::new(HeldFile { file, disk }))
-    }
-    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
-        OsDisk.resolve(path)
-    }
-    fn stat(&self, path: &Path) -> io::Result<Stat> {
-        OsDisk.stat(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        OsDisk.list(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsDisk.rename(from, to)?;
-        if let Some((done, go_on)) = self.rename.lock().unwrap().take() {
-            done.send(()).unwrap();
-            go_on.recv_timeout(PATIENCE).unwrap();
-        }
-        Ok(())
-    }
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        OsDisk.link(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        OsDisk.remove(path)
-    }
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        Ok(())
-    }
-    fn network_file_system(&self, _: &Path) -> io::Result<Option<String>> {
-        Ok(None)
-    }
-    fn random(&self, buf: &mut [u8]) -> io::Result<()> {
-        OsDisk.random(buf)
-    }
-    fn wall_clock(&self) -> SystemTime {
-        OsDisk.wall_clock()
-    }
-    fn monotonic(&self) -> Duration {
-        OsDisk.monotonic()
-    }
-    fn sleep(&self, duration: Duration) {
-        OsDisk.sleep(duration);
-    }
-    fn process(&self) -> u32 {
-        OsDisk.process()
-    }
-}
-
-impl DiskFile for HeldFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buf, offset)
-    }
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.file.write_at(buf, offset)
-    }
-    fn set_len(&self, len_bytes: u64) -> io::Result<()> {
-        self.file.set_len(len_bytes)
-    }
-    fn sync(&self) -> io::Result<()> {
-        if !self.disk.holds.load(Acquire) {
-            return Ok(());
-        }
-        self.disk.syncs.fetch_add(1, AcqRel);
-        let (end, ended) = channel();
-        let inode = self.stat()?.inode;
-        let begun = Begun { inode, end };
-        self.disk.begun.lock().unwrap().send(begun).unwrap();
-        ended.recv_timeout(PATIENCE).unwrap()
-    }
-    fn size(&self) -> io::Result<u64> {
-        self.file.size()
-    }
-    fn stat(&self) -> io::Result<Stat> {
-        self.file.stat()
-    }
-    fn set_owner(&self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
-        self.file.set_owner(uid, gid, mode)
-    }
-    fn try_lock(&self) -> io::Result<bool> {
-        self.file.try_lock()
-    }
-    fn unlock(&self) -> io::Result<()> {
-        self.file.unlock()
-    }
-}
-
-/// A durable store whose syncs are held, and another handle on its file that asks for none.
-struct Bench {
-    _dir: tempfile::TempDir,
-    disk: Held,
-    begun: Receiver<Begun>,
-    store: Store,
-    other: Store,
-}
-
-type Writer<'scope> = ScopedJoinHandle<'scope, crate::Result<bool>>;
-
-impl Bench {
-    fn new() -> Bench {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s.shelf");
-        let (begin, begun) = channel();
-        let disk = Held {
-            begun: Arc::new(Mutex::new(begin)),
-            holds: Arc::default(),
-            syncs: Arc::default(),
-            rename: Arc::default(),
-        };
-        let mut options = Options::new();
-        options
-            .compaction(Compaction::Manual)
-            .disk(Arc::new(disk.clone()));
-        let store = options.open(&path).unwrap();
-        store.insert("first", "").unwrap();
-        let other = options.durability(Durability::Os).open(&path).unwrap();
-        disk.holds.store(true, Release);
-        Bench {
-            _dir: dir,
-            disk,
-            begun,
-            store,
-            other,
-        }
-    }
-
-    fn syncs(&self) -> usize {
-        self.disk.syncs.load(Acquire)
-    }
-
-    fn next_sync(&self) -> Begun {
-        self.begun.recv_timeout(PATIENCE).unwrap()
-    }
-
-    fn generation(&self) -> Arc<Generation> {
-        self.store.inner().generation()
-    }
-
-    /// Starts a write in a thread of its own, and returns once its record is in the file.
-    fn start<'scope, 'env>(
-        &'env self,
-        scope: &'scope Scope<'scope, 'env>,
-        key: String,
-    ) -> Writer<'scope> {
-        let (store, written) = (&self.store, key.clone());
-        let writer = scope.spawn(move || store.insert(key, ""));
-        while !self.other.contains_key(&written).unwrap() {
-            assert!(!writer.is_finished(), "no write, or one without a sync");
-            thread::yield_now();
-        }
-        writer
-    }
-
-    /// From when it is dropped, syncs are as ever: also for the threads that a failing test leaves waiting.
-    fn over(&self) -> impl Drop + '_ {
-        struct Over<'a>(&'a Bench);
-        impl Drop for Over<'_> {
-            fn drop(&mut self) {
-                self.0.disk.holds.store(false, Release);
-                while self.0.begun.try_recv().is_ok() {}
-            }
-        }
-        Over(self)
-    }
-}
 
 #[test]
 fn writes_that_come_during_a_sync_share_the_next_one() {
@@ -225,7 +14,7 @@ fn writes_that_come_during_a_sync_share_the_next_one() {
     thread::scope(|scope| {
         let _over = bench.over();
         let first = bench.start(scope, "0".to_string());
-        let leading = bench.next_sync();
+        let leading = bench.next_call();
         let others: Vec<_> = (1..WRITERS)
             .map(|nth| bench.start(scope, nth.to_string()))
             .collect();
@@ -237,7 +26,7 @@ fn writes_that_come_during_a_sync_share_the_next_one() {
         leading.end();
         assert!(first.join().unwrap().unwrap());
         // What the first sync did not cover, one more does.
-        let second = bench.next_sync();
+        let second = bench.next_call();
         assert!(others.iter().all(|other| !other.is_finished()));
         second.end();
         for other in others {
@@ -253,12 +42,12 @@ fn a_sync_earns_nothing_that_was_written_while_it_ran() {
     thread::scope(|scope| {
         let _over = bench.over();
         let first = bench.start(scope, "0".to_string());
-        let leading = bench.next_sync();
+        let leading = bench.next_call();
         let covered = bench.generation().tail();
         let second = bench.start(scope, "1".to_string());
         leading.end();
         first.join().unwrap().unwrap();
-        let following = bench.next_sync();
+        let following = bench.next_call();
         assert_eq!(bench.generation().commit.durable(), covered);
         following.end();
         second.join().unwrap().unwrap();
@@ -275,13 +64,20 @@ fn others_write_while_a_sync_runs() {
     thread::scope(|scope| {
         let _over = bench.over();
         let writer = bench.start(scope, "held".to_string());
-        let begun = bench.next_sync();
+        let begun = bench.next_call();
         // Another owner of the lock, as another process is.
         assert!(bench.other.insert("other", "").unwrap());
         assert!(bench.store.contains_key("other").unwrap());
         assert!(!writer.is_finished());
         begun.end();
         writer.join().unwrap().unwrap();
+
+        let syncing = scope.spawn(|| bench.store.sync());
+        let begun = bench.next_call();
+        assert!(bench.other.insert("another", "").unwrap());
+        begun.end();
+        let (synced, _) = bench.end_all_until(syncing);
+        synced.unwrap();
     });
 }
 
@@ -292,31 +88,25 @@ fn a_sync_of_the_old_file_earns_the_new_one_nothing() {
     thread::scope(|scope| {
         let _over = bench.over();
         let leader = bench.start(scope, "leader".to_string());
-        let of_old = bench.next_sync();
+        let of_old = bench.next_call();
         let follower = bench.start(scope, "follower".to_string());
         assert_eq!(of_old.inode, old.identity.inode);
 
         let store = &bench.store;
-        let compacting = scope.spawn(|| store.compact().unwrap());
-        while !compacting.is_finished() {
-            // Of the file that is about to be put in place.
-            if let Ok(begun) = bench.begun.try_recv() {
-                assert_ne!(begun.inode, old.identity.inode);
-                begun.end();
-            }
-            thread::yield_now();
-        }
+        let (_, synced) = bench.end_all_until(scope.spawn(|| store.compact().unwrap()));
+        // The file that is about to be put in place.
+        assert!(!synced.contains(&old.identity.inode));
         let new = bench.generation();
         assert_ne!(new.identity.inode, old.identity.inode);
         let durable = new.commit.durable();
         let writer = bench.start(scope, "new".to_string());
-        let of_new = bench.next_sync();
+        let of_new = bench.next_call();
         assert_eq!(of_new.inode, new.identity.inode);
 
         of_old.end();
         leader.join().unwrap().unwrap();
         // Who waits for the old file still syncs that one.
-        let of_old = bench.next_sync();
+        let of_old = bench.next_call();
         assert_eq!(of_old.inode, old.identity.inode);
         assert!(!follower.is_finished());
         of_old.end();
@@ -330,28 +120,59 @@ fn a_sync_of_the_old_file_earns_the_new_one_nothing() {
 }
 
 #[test]
+fn who_comes_late_to_a_retired_file_syncs_that_one_and_is_acknowledged() {
+    let bench = Bench::new();
+    let old = bench.other.inner().generation();
+    assert!(bench.other.insert("late", "").unwrap());
+    let end = old.tail();
+    thread::scope(|scope| {
+        let _over = bench.over();
+        bench.end_all_until(scope.spawn(|| bench.store.compact().unwrap()));
+        let new = bench.generation();
+        let durable = new.commit.durable();
+        // By then it has moved over, as another thread makes it.
+        assert!(bench.other.contains_key("late").unwrap());
+        let moved = bench.other.inner().generation();
+        assert_eq!(moved.identity.inode, new.identity.inode);
+        let (acknowledged, synced) =
+            bench.end_all_until(scope.spawn(|| bench.other.inner().make_durable(&old, end)));
+        acknowledged.unwrap();
+        assert_eq!(synced, [old.identity.inode]);
+        assert_eq!(moved.commit.durable(), durable, "earned by another file");
+    });
+}
+
+/// As [`a_sync_earns_nothing_that_was_written_while_it_ran`], without threads.
+pub(crate) fn a_sync_is_credited_with_what_was_written_before_it() {
+    let (commit, written) = (Commit::new(0), Cell::new(10));
+    let sync = || {
+        written.set(20);
+        Ok(())
+    };
+    commit.wait(10, || written.get(), sync).unwrap();
+    assert_eq!(commit.durable(), 10);
+}
+
+#[test]
 fn a_file_that_this_process_puts_in_place_is_not_taken_for_somebody_elses() {
     let bench = Bench::new();
-    let (done, renamed) = channel();
-    let (go_on, told) = channel();
     thread::scope(|scope| {
         let _over = bench.over();
         let writer = bench.start(scope, "key".to_string());
-        let of_old = bench.next_sync();
-        *bench.disk.rename.lock().unwrap() = Some((done, told));
-        let store = &bench.store;
-        let compacting = scope.spawn(|| store.compact().unwrap());
-        while renamed.try_recv().is_err() {
-            if let Ok(begun) = bench.begun.try_recv() {
-                begun.end();
+        let of_old = bench.next_call();
+        bench.disk.hold_nth(What::Rename, 1);
+        let compacting = scope.spawn(|| bench.store.compact().unwrap());
+        let renamed = loop {
+            match bench.next_call() {
+                begun if begun.inode == 0 => break begun,
+                sync => sync.end(),
             }
-            thread::yield_now();
-        }
+        };
         // The path leads to the new file, and this process has not moved there yet.
         let following = bench.store.inner().following.try_lock();
         assert!(following.is_err(), "a writer could look at the path now");
         of_old.end();
-        go_on.send(()).unwrap();
+        renamed.end();
         writer.join().unwrap().unwrap();
         compacting.join().unwrap();
     });
@@ -364,11 +185,11 @@ fn a_failed_sync_acknowledges_nobody_and_is_never_tried_again() {
     thread::scope(|scope| {
         let _over = bench.over();
         let leader = bench.start(scope, "0".to_string());
-        let begun = bench.next_sync();
+        let begun = bench.next_call();
         let followers: Vec<_> = (1..WRITERS)
             .map(|nth| bench.start(scope, nth.to_string()))
             .collect();
-        begun.end.send(Err(io::ErrorKind::Other.into())).unwrap();
+        begun.fail();
         leader.join().unwrap().unwrap_err();
         for follower in followers {
             follower.join().unwrap().unwrap_err();

@@ -117,6 +117,10 @@ impl Generation {
         let mut moves = Moves::new(false);
         for (offset, head) in records {
             self.apply_one(&mut position, &mut moves, *offset, head)?;
+            if sabotaged!(ReadHalfABatch) {
+                // Gives readers every chance.
+                std::thread::yield_now();
+            }
         }
         self.publish(&position);
         Ok(())
@@ -188,8 +192,10 @@ impl Generation {
         self.commit.credit(position.durable);
         self.condemned.fetch_or(position.condemned, AcqRel);
         let unborn = self.header.generation == 0;
-        let doubtful =
-            unborn || position.retired || position.end != End::Clean || self.is_condemned();
+        let doubtful = unborn
+            || (position.retired && !sabotaged!(IgnoreRetired))
+            || position.end != End::Clean
+            || self.is_condemned();
         self.doubtful.store(doubtful, Release);
     }
 

@@ -5,7 +5,7 @@
 //! the time of day, which all processes of a machine share; a run in which somebody set it is made once more.
 
 use super::{Child, relaxed, tell, wait_for_parent};
-use crate::linearizability::{Answer, Call, Operation, is_linearizable};
+use crate::proof::linearizability::{Answer, Call, Operation, is_linearizable};
 use crate::support::{Random, fast_dir, is_soak, metric, setting};
 use shelflife::{Change, Options, Store};
 use std::collections::BTreeMap;

@@ -245,7 +245,9 @@ fn kill_rounds(name: &str, dir: &Path, seeds: std::ops::Range<u64>) {
     let start = Instant::now();
     let path = dir.join("s.shelf");
     let mut states = [State::new(), State::new()];
-    let (mut kills, mut acknowledged, mut torn) = (0, 0, 0);
+    let (mut kills, mut acknowledged, mut torn, mut switches) = (0, 0, 0, 0);
+    // Which file was there when a round began.
+    let mut generation = 1;
     for seed in seeds.clone() {
         let mut random = Random::new(seed);
         let durable = random.one_in(10);
@@ -274,8 +276,12 @@ fn kill_rounds(name: &str, dir: &Path, seeds: std::ops::Range<u64>) {
         assert!(recovery.damage.is_empty(), "seed {seed}: {recovery:?}");
         torn += recovery.torn_tails.len();
         states = [one, other];
-        if store.stats().unwrap().file_bytes > 8 << 20 {
+        let stats = store.stats().unwrap();
+        switches += stats.generation - generation;
+        generation = stats.generation;
+        if stats.file_bytes > 8 << 20 {
             store.compact().unwrap();
+            generation += 1;
             let names = std::fs::read_dir(dir).unwrap();
             let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
             assert_eq!(names, ["s.shelf"], "seed {seed}: something was left behind");
@@ -290,6 +296,8 @@ fn kill_rounds(name: &str, dir: &Path, seeds: std::ops::Range<u64>) {
         secs,
     );
     metric(&format!("{name}_torn_tails"), torn, seed, secs);
+    metric(&format!("{name}_switches"), switches, seed, secs);
+    assert!(switches > 0, "no compaction took part");
 }
 
 #[test]

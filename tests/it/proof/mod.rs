@@ -10,8 +10,10 @@
 pub(crate) mod cases;
 pub(crate) mod elision;
 pub(crate) mod errors;
+pub(crate) mod linearizability;
 pub(crate) mod oracle;
 pub(crate) mod power;
+pub(crate) mod together;
 pub(crate) mod workload;
 
 /// How many cases a suite has been through, and what they were.

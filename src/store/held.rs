@@ -1,0 +1,426 @@
+//! Real threads on a disk whose calls begin and end when the test says so: who waits for whom shows without a clock.
+
+use super::disk::os::OsDisk;
+use super::disk::{Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
+use super::generation::Generation;
+use super::options::{Compaction, Durability, Options};
+use super::{Change, Store};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::{Duration, SystemTime};
+
+/// Far more than anything here takes: a test whose claim is broken ends.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A call that has begun, and ends when it is told how.
+pub(crate) struct Begun {
+    /// Of which file, 0 for none.
+    pub(crate) inode: u64,
+    end: Sender<io::Result<()>>,
+}
+
+impl Begun {
+    pub(crate) fn end(self) {
+        self.end.send(Ok(())).unwrap();
+    }
+
+    pub(crate) fn fail(self) {
+        self.end.send(Err(io::ErrorKind::Other.into())).unwrap();
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    Read,
+    Write,
+    /// When it is done.
+    Rename,
+    Sleep,
+}
+
+/// The operating system's disk, but that its syncs of files are held, and other calls when asked to. Its clock goes on
+/// by itself only for those who sleep.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    begun: Arc<Mutex<Sender<Begun>>>,
+    /// Until then syncs are as ever.
+    holds: Arc<AtomicBool>,
+    syncs: Arc<AtomicUsize>,
+    /// Which other call is held, counted from 1.
+    next: Arc<Mutex<Option<(What, u32)>>>,
+    clock_ns: Arc<AtomicU64>,
+    /// How often somebody looked at the clock.
+    looks: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct HeldFile {
+    file: Arc<dyn DiskFile>,
+    disk: Held,
+}
+
+impl Held {
+    pub(crate) fn now(&self) -> Duration {
+        Duration::from_nanos(self.clock_ns.load(Acquire))
+    }
+
+    pub(crate) fn advance(&self, duration: Duration) {
+        self.clock_ns.fetch_add(duration.as_nanos() as u64, AcqRel);
+    }
+
+    pub(crate) fn looks_at_the_clock(&self) -> usize {
+        self.looks.load(Acquire)
+    }
+
+    /// Holds the n-th such call from now on, counted from 1.
+    pub(crate) fn hold_nth(&self, what: What, nth: u32) {
+        *self.next.lock().unwrap() = Some((what, nth));
+    }
+
+    fn hold(&self, what: What, inode: u64) {
+        {
+            let mut next = self.next.lock().unwrap();
+            match &mut *next {
+                Some((held, nth)) if *held == what => {
+                    *nth -= 1;
+                    if *nth > 0 {
+                        return;
+                    }
+                    *next = None;
+                }
+                _ => return,
+            }
+        }
+        let _ = self.begin(inode);
+    }
+
+    fn begin(&self, inode: u64) -> io::Result<()> {
+        let (end, ended) = channel();
+        let begun = Begun { inode, end };
+        self.begun.lock().unwrap().send(begun).unwrap();
+        // An error and no panic, with which whoever waits for this call would wait for ever.
+        let told = ended.recv_timeout(PATIENCE);
+        told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl Sealed for Held {}
+impl Sealed for HeldFile {}
+
+impl Disk for Held {
+    fn open(&self, path: &Path, how: OpenFile) -> io::Result<Arc<dyn DiskFile>> {
+        let file = OsDisk.open(path, how)?;
+        let disk = self.clone();
+        Ok(Arc::new(HeldFile { file, disk }))
+    }
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        OsDisk.resolve(path)
+    }
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        OsDisk.stat(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        OsDisk.list(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsDisk.rename(from, to)?;
+        self.hold(What::Rename, 0);
+        Ok(())
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        OsDisk.link(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        OsDisk.remove(path)
+    }
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+    fn network_file_system(&self, _: &Path) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+    fn random(&self, buf: &mut [u8]) -> io::Result<()> {
+        OsDisk.random(buf)
+    }
+    fn wall_clock(&self) -> SystemTime {
+        OsDisk.wall_clock()
+    }
+    fn monotonic(&self) -> Duration {
+        let now = self.now();
+        // Whoever sees that somebody looked may change what is seen next.
+        self.looks.fetch_add(1, AcqRel);
+        now
+    }
+    fn sleep(&self, duration: Duration) {
+        self.hold(What::Sleep, 0);
+        OsDisk.sleep(duration);
+        self.advance(duration);
+    }
+    fn process(&self) -> u32 {
+        OsDisk.process()
+    }
+}
+
+impl DiskFile for HeldFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.hold(What::Read, self.stat()?.inode);
+        self.file.read_at(buf, offset)
+    }
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.disk.hold(What::Write, self.stat()?.inode);
+        self.file.write_at(buf, offset)
+    }
+    fn set_len(&self, len_bytes: u64) -> io::Result<()> {
+        self.file.set_len(len_bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if !self.disk.holds.load(Acquire) {
+            return Ok(());
+        }
+        self.disk.syncs.fetch_add(1, AcqRel);
+        self.disk.begin(self.stat()?.inode)
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+    fn stat(&self) -> io::Result<Stat> {
+        self.file.stat()
+    }
+    fn set_owner(&self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
+        self.file.set_owner(uid, gid, mode)
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.file.try_lock()
+    }
+    fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
+}
+
+/// A durable store whose syncs are held, and another handle on its file that asks for none.
+pub(crate) struct Bench {
+    _dir: tempfile::TempDir,
+    pub(crate) disk: Held,
+    begun: Receiver<Begun>,
+    pub(crate) store: Store,
+    pub(crate) other: Store,
+}
+
+pub(crate) type Writer<'scope> = ScopedJoinHandle<'scope, crate::Result<bool>>;
+
+/// A deadline that is reached only where the clock is advanced.
+const TIMEOUT: Duration = Duration::from_secs(100);
+
+impl Bench {
+    pub(crate) fn new() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.shelf");
+        let (begin, begun) = channel();
+        let disk = Held {
+            begun: Arc::new(Mutex::new(begin)),
+            holds: Arc::default(),
+            syncs: Arc::default(),
+            next: Arc::default(),
+            clock_ns: Arc::default(),
+            looks: Arc::default(),
+        };
+        let mut options = Options::new();
+        options
+            .compaction(Compaction::Manual)
+            .lock_timeout(TIMEOUT)
+            .disk(Arc::new(disk.clone()));
+        let store = options.open(&path).unwrap();
+        store.insert("first", "").unwrap();
+        let other = options.durability(Durability::Os).open(&path).unwrap();
+        disk.holds.store(true, Release);
+        Bench {
+            _dir: dir,
+            disk,
+            begun,
+            store,
+            other,
+        }
+    }
+
+    pub(crate) fn syncs(&self) -> usize {
+        self.disk.syncs.load(Acquire)
+    }
+
+    /// The next call that is held.
+    pub(crate) fn next_call(&self) -> Begun {
+        self.begun.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// The next call that is held, `None` if a thread ends without one.
+    pub(crate) fn next_call_of<T>(&self, thread: &ScopedJoinHandle<'_, T>) -> Option<Begun> {
+        loop {
+            let is_over = thread.is_finished();
+            match self.begun.try_recv() {
+                Ok(begun) => return Some(begun),
+                Err(_) if is_over => return None,
+                Err(_) => thread::yield_now(),
+            }
+        }
+    }
+
+    /// Ends all that is held until a thread is done; returns what it said, and of which files that was.
+    pub(crate) fn end_all_until<T>(&self, thread: ScopedJoinHandle<'_, T>) -> (T, Vec<u64>) {
+        let mut inodes = Vec::new();
+        while !thread.is_finished() {
+            if let Ok(begun) = self.begun.try_recv() {
+                inodes.push(begun.inode);
+                begun.end();
+            }
+            thread::yield_now();
+        }
+        (thread.join().unwrap(), inodes)
+    }
+
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        self.store.inner().generation()
+    }
+
+    /// Starts a write in a thread of its own, and returns once its record is in the file, and a sync that starts is known
+    /// to cover it.
+    pub(crate) fn start<'scope, 'env>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        key: String,
+    ) -> Writer<'scope> {
+        let (store, written) = (&self.store, key.clone());
+        let writer = scope.spawn(move || store.insert(key, ""));
+        let is_written = || {
+            let tail = self.other.inner().generation().tail();
+            self.generation().written.load(Acquire) >= tail
+        };
+        while !(self.other.contains_key(&written).unwrap() && is_written()) {
+            assert!(!writer.is_finished(), "no write, or one without a sync");
+            thread::yield_now();
+        }
+        writer
+    }
+
+    /// From when it is dropped, nothing is held: also for the threads that a failing test leaves waiting.
+    pub(crate) fn over(&self) -> impl Drop + '_ {
+        struct Over<'a>(&'a Bench);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.disk.holds.store(false, Release);
+                *self.0.disk.next.lock().unwrap() = None;
+                while self.0.begun.try_recv().is_ok() {}
+            }
+        }
+        Over(self)
+    }
+}
+
+#[test]
+fn others_write_while_a_compaction_copies_and_little_is_left_to_copy_under_the_lock() {
+    let bench = Bench::new();
+    let old = bench.generation().identity.inode;
+    thread::scope(|scope| {
+        let _over = bench.over();
+        let compacting = scope.spawn(|| bench.store.compact().unwrap());
+        let copying = bench.next_call();
+        assert_ne!(copying.inode, old, "the copy is brought to disk");
+        // Another owner of the lock, as another process is; more than may be left for the time under the lock.
+        for nth in 0..20u8 {
+            assert!(bench.other.insert([nth], [nth; 10_000]).unwrap());
+            assert_eq!(bench.store.get([nth]).unwrap(), Some(vec![nth; 10_000]));
+        }
+        copying.end();
+        let copying = bench.next_call();
+        assert_ne!(copying.inode, old, "what was written meanwhile is as well");
+        assert!(bench.other.insert("late", "").unwrap());
+        copying.end();
+        let (_, inodes) = bench.end_all_until(compacting);
+        assert_eq!(inodes.len(), 1, "one more, with the lock");
+    });
+    assert_ne!(bench.generation().identity.inode, old);
+    assert_eq!(bench.other.len().unwrap(), 22);
+}
+
+#[test]
+fn nobody_who_reads_waits_for_a_thread_that_waits_for_the_disk() {
+    let bench = Bench::new();
+    bench.disk.holds.store(false, Release);
+    let reads_go_on = |whom: &str| {
+        for store in [&bench.store, &bench.other] {
+            assert!(store.contains_key("first").unwrap(), "{whom}");
+            assert_eq!(store.get("first").unwrap().as_deref(), Some(&b""[..]));
+            assert_eq!(store.get("absent").unwrap(), None, "{whom}");
+            assert!(store.len().unwrap() >= 1, "{whom}");
+        }
+    };
+    // Holds the first such call that a thread makes, then the second, and so on; returns how many there were.
+    let hold_each = |what, call: &(dyn Fn() + Sync), meanwhile: &dyn Fn()| {
+        let mut calls = 0;
+        loop {
+            let was_held = thread::scope(|scope| {
+                let _over = bench.over();
+                bench.disk.hold_nth(what, calls + 1);
+                let calling = scope.spawn(call);
+                let begun = bench.next_call_of(&calling)?;
+                meanwhile();
+                assert!(!calling.is_finished());
+                begun.end();
+                calling.join().ok()
+            });
+            if was_held.is_none() {
+                return calls;
+            }
+            calls += 1;
+        }
+    };
+    let read = || _ = bench.store.get("first").unwrap();
+    let reads = hold_each(What::Read, &read, &|| {
+        reads_go_on("a reader");
+        assert!(!bench.other.insert("first", "").unwrap());
+        assert!(!bench.store.insert("first", "").unwrap());
+    });
+    let write = || _ = bench.store.insert("first", "").unwrap();
+    // The proof of the tail, and the key that is overwritten.
+    let reads_to_write = hold_each(What::Read, &write, &|| reads_go_on("a writer"));
+    let writes = hold_each(What::Write, &write, &|| {
+        reads_go_on("an append");
+        assert_eq!(bench.store.iter().map(Result::unwrap).count(), 1);
+    });
+    assert!(reads >= 1 && reads_to_write >= 2 && writes == 1);
+}
+
+#[test]
+fn the_queues_of_threads_and_of_processes_have_one_deadline() {
+    let bench = Bench::new();
+    bench.disk.holds.store(false, Release);
+    let insert = |key: &'static str| move |store: &Store| store.insert(key, "").unwrap_err();
+    let change = |_: Option<&[u8]>| {
+        thread::scope(|scope| {
+            let _over = bench.over();
+            bench.disk.hold_nth(What::Sleep, 1);
+            // Has its turn in the process, and waits for the lock of the file.
+            let one = scope.spawn(|| insert("one")(&bench.store));
+            let asleep = bench.next_call();
+            let (start, looks) = (bench.disk.now(), bench.disk.looks_at_the_clock());
+            let two = scope.spawn(|| insert("two")(&bench.store));
+            while bench.disk.looks_at_the_clock() == looks {
+                thread::yield_now();
+            }
+            bench.disk.advance(TIMEOUT - Duration::from_millis(10));
+            asleep.end();
+            for error in [one.join().unwrap(), two.join().unwrap()] {
+                assert!(error.is_busy(), "{error}");
+                assert!(error.to_string().contains("waited 100"), "{error}");
+            }
+            let waited = bench.disk.now() - start;
+            assert!(waited < TIMEOUT + TIMEOUT / 10, "{waited:?}");
+        });
+        Ok((Change::Keep, ()))
+    };
+    bench.other.update("k", change).unwrap();
+    assert!(bench.store.insert("one", "").unwrap());
+}
