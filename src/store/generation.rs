@@ -39,6 +39,9 @@ pub(crate) struct Generation {
     pub(crate) directory_synced: AtomicBool,
     /// The tail when this process last held the lock: what a sync that starts now is sure to cover.
     pub(crate) written: AtomicU64,
+    /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
+    /// the file.
+    pub(crate) rewritten: AtomicBool,
     /// It was not at its path any more when that was last looked at.
     pub(crate) displaced: AtomicBool,
     /// No compaction starts by itself before the tail is here.
@@ -198,6 +201,7 @@ impl Generation {
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
             directory_synced: AtomicBool::new(sabotaged!(TrustOthersDirectorySync)),
+            rewritten: AtomicBool::new(false),
             displaced: AtomicBool::new(false),
             compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,
@@ -280,6 +284,10 @@ impl Generation {
 
     pub(crate) fn is_condemned(&self) -> bool {
         self.condemned.load(Acquire)
+    }
+
+    pub(crate) fn end(&self) -> End {
+        self.position().end
     }
 
     /// Lets every operation look at the path.

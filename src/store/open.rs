@@ -13,7 +13,7 @@ use super::{Inner, Store, lock_of};
 use crate::error::{Error, ErrorKind, Result};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex, RwLock};
 
 pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
@@ -55,7 +55,7 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
         stopped: AtomicBool::new(false),
         wrote: AtomicBool::new(false),
         locks_taken: AtomicU64::new(0),
-        latest_ms: AtomicU64::new(0),
+        ahead_us: AtomicI64::new(i64::MIN),
         recovery: Mutex::default(),
         options,
     };
@@ -308,7 +308,7 @@ impl Inner {
         }
     }
 
-    fn replaced(&self, what: &str) -> Error {
+    pub(crate) fn replaced(&self, what: &str) -> Error {
         Error::new(
             ErrorKind::Replaced,
             format!("`{}` {what} while it was open", self.path.display()),

@@ -50,6 +50,7 @@ sabotages! {
     ForgetWhatIsOwed,
     TellNobodyOfAFailedSync,
     WriteToACondemnedFile,
+    TrustTheCache,
     SkipTheLookAtThePath,
     TakeErrorsForTheEnd,
     ResealUnverified,

@@ -307,6 +307,7 @@ impl<'a> Successor<'a> {
             next.commit.credit(old.tail().saturating_mul(2));
         }
         next.written.store(header.base, Relaxed);
+        next.rewritten.store(true, Relaxed);
         let next = Arc::new(next);
         store.adopt(Arc::clone(&next));
         // If this fails the switch has happened all the same; it is tried again before anything is acknowledged.

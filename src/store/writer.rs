@@ -63,24 +63,18 @@ impl Inner {
             if (due || doubtful) && self.follow(&generation)? {
                 continue;
             }
-            if doubtful {
-                let end = generation.position().end;
-                match end {
-                    _ if generation.header.generation == 0 => self.create(&generation)?,
-                    _ if generation.is_condemned() && !sabotaged!(WriteToACondemnedFile) => {
-                        self.heal(&generation)?;
-                    }
-                    End::Torn { records_behind } => self.repair(&generation, records_behind)?,
-                    // Retired by a compactor that died before it could rename: nothing to repair.
-                    End::Clean => {
-                        return Ok(Writing {
-                            store: self,
-                            generation,
-                            _os_lock: os_lock,
-                            turn,
-                        });
-                    }
-                }
+            if doubtful && generation.header.generation == 0 {
+                self.create(&generation)?;
+                continue;
+            }
+            if generation.is_condemned() && !sabotaged!(WriteToACondemnedFile) {
+                self.heal(&generation)?;
+                continue;
+            }
+            self.rewrite_unsynced(&generation)?;
+            // Retired by a compactor that died before it could rename, it is doubtful with nothing to repair.
+            if doubtful && let End::Torn { records_behind } = generation.end() {
+                self.repair(&generation, records_behind)?;
                 continue;
             }
             return Ok(Writing {
