@@ -42,6 +42,8 @@ pub(crate) struct Generation {
     /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
     /// the file.
     pub(crate) rewritten: AtomicBool,
+    /// The furthest tail that this process saw in the file before it was read anew: the cache may have fallen back.
+    pub(crate) reached: AtomicU64,
     /// It was not at its path any more when that was last looked at.
     pub(crate) displaced: AtomicBool,
     /// No compaction starts by itself before the tail is here.
@@ -202,6 +204,7 @@ impl Generation {
             outdated_below: AtomicU64::new(0),
             directory_synced: AtomicBool::new(sabotaged!(TrustOthersDirectorySync)),
             rewritten: AtomicBool::new(false),
+            reached: AtomicU64::new(0),
             displaced: AtomicBool::new(false),
             compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,

@@ -341,6 +341,8 @@ impl Inner {
         if !sabotaged!(ForgetWhatIsOwed) {
             next.written.store(written, Release);
         }
+        let reached = known.reached.load(Acquire).max(known.tail());
+        next.reached.store(reached, Release);
         if known.commit.has_failed() {
             // The file's fault, not the handle's: reading it anew does not bring back what the kernel dropped.
             next.commit.fail();

@@ -37,7 +37,7 @@ impl Inner {
         // Records behind the torn place could count again if it were overwritten in a way that joins up with them, and
         // they are the only trace of what went wrong: the file stays as it is, under another name.
         let evidence = self.keep_whole_file()?;
-        self.switch_to_copy(generation, false)?;
+        self.switch_to_copy(generation)?;
         self.note_torn_tail(torn(evidence));
         Ok(())
     }
@@ -45,12 +45,14 @@ impl Inner {
     /// Moves what can be read of a file whose sync failed to a new one. The caller holds the lock.
     pub(crate) fn heal(&self, generation: &Generation) -> Result<()> {
         // Who does not know that it was left would acknowledge what is appended to it.
-        let told = generation.position().condemned;
-        self.switch_to_copy(generation, !told)
+        if !generation.position().condemned {
+            self.mark_as_left(generation)?;
+        }
+        self.switch_to_copy(generation)
     }
 
     /// Copies the valid log to a new file and puts it in place. The caller holds the lock.
-    pub(crate) fn switch_to_copy(&self, generation: &Generation, retire: bool) -> Result<()> {
+    fn switch_to_copy(&self, generation: &Generation) -> Result<()> {
         super::switch::remove_leftovers(self)?;
         let mut successor = Successor::create(
             self,
@@ -65,7 +67,7 @@ impl Inner {
             Pass::First,
             &AtomicBool::new(false),
         )?;
-        let next = successor.install(Some(generation), retire)?;
+        let next = successor.install(Some(generation), false)?;
         self.hand_over_lock(generation, &next);
         Ok(())
     }

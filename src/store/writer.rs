@@ -290,20 +290,41 @@ impl Inner {
         let Ok(_os_lock) = self.lock_file(failed, &deadline) else {
             return;
         };
-        let Ok(proof) = failed.prove() else { return };
-        let end = failed.position().end;
-        if proof == Proof::Same && end == End::Clean {
-            let _ = self.append_marker(failed, Kind::Condemned);
-            return;
+        // It fails, and nobody is told.
+        let _ = match failed.prove() {
+            Ok(Proof::Same) => self.mark_as_left(failed),
+            Ok(Proof::Different) => self.mark_behind(failed),
+            Err(error) => Err(error),
+        };
+    }
+
+    /// Notes in a file that nobody is to write to it again. The caller holds the lock.
+    pub(crate) fn mark_as_left(&self, generation: &Generation) -> Result<()> {
+        let fell_back = generation.reached.load(Acquire) > generation.tail();
+        if fell_back || generation.end() != End::Clean {
+            return self.mark_behind(generation);
         }
-        // What was written is gone from the file. A marker behind whatever is there keeps others from cutting in place.
-        let Ok(stat) = failed.log.stat() else { return };
-        let offset = stat.size_bytes.max(LOG_START).next_multiple_of(ALIGN);
+        self.append_marker(generation, Kind::Condemned)
+    }
+
+    /// What was written is gone from the file: the note stands behind whatever is there, so that others do not cut in
+    /// place, and behind all that ever was there, with no zeros before it, so that those who had read it find it.
+    fn mark_behind(&self, generation: &Generation) -> Result<()> {
+        let reached = generation.tail().max(generation.reached.load(Acquire));
+        let mut offset = generation.log.stat()?.size_bytes.max(LOG_START);
+        let end = offset.max(reached).next_multiple_of(ALIGN);
+        let filler = [0xff; 4096];
+        while offset < end {
+            let some = (end - offset).min(filler.len() as u64);
+            let some = filler.get(..some as usize).unwrap_or_default();
+            generation.log.write_all(some, offset)?;
+            offset += some.len() as u64;
+        }
         let now_ms = unix_ms(self.options.disk.wall_clock());
-        let record = NewRecord::marker(Kind::Condemned, failed.position().epoch, now_ms);
+        let record = NewRecord::marker(Kind::Condemned, generation.position().epoch, now_ms);
         let mut bytes = Vec::new();
-        record.encode(failed.header.seed, offset, &mut bytes);
-        let _ = failed.log.write_all(&bytes, offset);
+        record.encode(generation.header.seed, end, &mut bytes);
+        generation.log.write_all(&bytes, end)
     }
 }
 

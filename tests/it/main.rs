@@ -18,6 +18,7 @@ mod session;
 mod shelf;
 mod sim;
 mod store;
+mod storm;
 mod support;
 mod teeth;
 mod threads;
