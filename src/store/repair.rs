@@ -10,7 +10,7 @@ use super::recovery::TornTail;
 use super::switch::{Successor, next_header};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Release};
 
 /// So many evidence files are kept; the oldest ones are not replaced, because the first fault explains the others.
 const EVIDENCE_MAX: usize = 4;
@@ -120,7 +120,10 @@ impl Inner {
                 to += read as u64;
             }
             log.sync()?;
-            self.sync_directory()
+            self.sync_directory()?;
+            // The store's own name stands in that directory as well.
+            generation.directory_synced.store(true, Release);
+            Ok(())
         };
         if let Err(error) = written() {
             let _ = disk.remove(&path);

@@ -208,7 +208,8 @@ impl Inner {
         }
     }
 
-    /// Cuts the log at its tail and marks the place. The caller holds the lock.
+    /// Cuts the log at its tail and marks the place, for good: until that is synced, what was cut off may stand there
+    /// again after a power cut, made whole by what was written behind it. The caller holds the lock.
     pub(crate) fn cut(&self, generation: &Generation, tail: u64) -> Result<()> {
         let log = &generation.log;
         log.set_len(tail)?;

@@ -695,12 +695,16 @@ impl Storm {
             true => store.sync(),
             false => store.len().map(|_| ()),
         };
-        if healthy(self.store(who)).is_err() {
-            let healed = self.store(who).reopen();
-            healed.map_err(|error| format!("`reopen` fails: {error:?}"))?;
-            let healed = healthy(self.store(who));
-            healed.map_err(|error| format!("`reopen` does not heal it: {error:?}"))?;
+        let mut outcome = healthy(self.store(who));
+        // It may be told of somebody else's failed sync only once its own failure is healed.
+        for _ in 0..=usize::from(self.hands[who].shaky) {
+            if outcome.is_err() {
+                let healed = self.store(who).reopen();
+                healed.map_err(|error| format!("`reopen` fails: {error:?}"))?;
+                outcome = healthy(self.store(who));
+            }
         }
+        outcome.map_err(|error| format!("`reopen` does not heal it: {error:?}"))?;
         self.hands[who].shaky = false;
         self.look_at_the_clock(who);
         let now = self.now(who);

@@ -220,7 +220,9 @@ impl Machine {
     /// Who has the file open when a sync of another's fails hears of it once, with a sync of his own.
     pub(super) fn tell_of_failed_sync(&mut self, inode: u64, failed: u64) {
         for (file, open) in &mut self.files {
-            open.owes_error |= open.inode == inode && *file != failed;
+            if open.inode == inode {
+                open.owes_error = *file != failed;
+            }
         }
     }
 
