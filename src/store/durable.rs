@@ -1,7 +1,7 @@
 //! When what was written counts as done.
 
 use super::Inner;
-use super::format::Kind;
+use super::format::{Kind, LOG_START};
 use super::generation::Generation;
 use super::log;
 use crate::error::{Error, Result};
@@ -44,7 +44,9 @@ impl Inner {
         if generation.rewritten.load(Acquire) || sabotaged!(TrustTheCache) {
             return Ok(());
         }
-        let (mut from, tail) = (generation.commit.durable(), generation.tail());
+        // What a header claims may lie before the log, where a file may even end.
+        let mut from = generation.commit.durable().max(LOG_START);
+        let tail = generation.tail();
         let mut chunk = Vec::new();
         while from < tail {
             chunk.resize((tail - from).min(REWRITTEN_AT_ONCE) as usize, 0);

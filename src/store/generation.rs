@@ -31,7 +31,7 @@ pub(crate) struct Generation {
     pub(crate) identity: Stat,
     /// A copy of the file header that does not verify.
     pub(crate) bad_header_copy: Option<u64>,
-    crossing: Crossing,
+    pub(crate) crossing: Crossing,
     pub(crate) index: Index,
     pub(crate) commit: Commit,
     /// Whether this process has synced the directory since it adopted the file. Somebody else's rename may still be
@@ -174,6 +174,11 @@ impl Generation {
                 ErrorKind::NewerVersion,
                 "was written by a newer version",
                 "update shelflife to open it",
+            ),
+            HeaderRead::CutOff => (
+                ErrorKind::NotAStore,
+                "holds what a repair cut off a store",
+                "open the store itself",
             ),
             HeaderRead::Foreign => (
                 ErrorKind::NotAStore,

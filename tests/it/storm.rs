@@ -673,10 +673,8 @@ impl Storm {
         if matches!(&outcome, Err(error) if error.kind() == ErrorKind::Corrupt) {
             return Err(format!("a failed call is taken for damage: {outcome:?}"));
         }
-        if failure.forever {
-            for hand in &mut self.hands {
-                hand.shaky = true;
-            }
+        for hand in &mut self.hands {
+            hand.shaky = true;
         }
         let dead = self.hands[who].process.sync_dir("/".as_ref()).is_err();
         if dead || failure.dies {
