@@ -23,16 +23,15 @@ fn every_call_of(which: usize) {
             panic!("{error}");
         }
     }
-    let unvisited: Vec<&Call> = sites
+    let unvisited: Vec<_> = sites
         .iter()
-        .filter(|(_, (sites, hits))| *sites > 0 && *hits == 0)
-        .map(|(call, _)| call)
+        .filter(|(_, (sites, hits))| hits < sites)
         .collect();
     let total: u64 = sites.values().map(|(sites, _)| sites).sum();
     let hits: u64 = sites.values().map(|(_, hits)| hits).sum();
     metric(
         &format!(
-            "faults.calls.{which}.sites={total} hits={hits} runs={} unvisited={unvisited:?}",
+            "faults.calls.{which}.sites_x_kinds={total} visited={hits} runs={} unvisited={unvisited:?}",
             counts.runs
         ),
         start,

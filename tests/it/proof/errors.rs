@@ -22,8 +22,9 @@ pub(crate) const KINDS: [FaultKind; 9] = [
     FaultKind::Kill,
 ];
 
-/// Which calls of a workload were struck: for each kind of call, how many there are, and how many runs hit one.
-pub(crate) type Sites = BTreeMap<Call, (u64, u64)>;
+/// Which calls were struck: for each sort of call and each kind of failure that it can have, how many there are, and how
+/// many of them failed so, once.
+pub(crate) type Sites = BTreeMap<(Call, String), (u64, u64)>;
 
 /// Lets the first call fail, then the second, and so on, until a run meets no fault.
 ///
@@ -36,10 +37,12 @@ pub(crate) fn every_call(
     sites: &mut Sites,
     counts: &mut Counts,
 ) -> Result<(), String> {
-    for event in case.start(seed, None)?.sim.trace() {
-        sites.entry(event.call).or_default().0 += 1;
-    }
+    let trace = case.start(seed, None)?.sim.trace();
     for kind in kinds {
+        let site = |call| (call, format!("{kind:?}"));
+        for event in trace.iter().filter(|event| kind.strikes(event.call)) {
+            sites.entry(site(event.call)).or_default().0 += 1;
+        }
         for forever in [false, true] {
             if forever && *kind == FaultKind::Kill {
                 continue;
@@ -66,7 +69,9 @@ pub(crate) fn every_call(
                 if untold {
                     struck(true)?;
                 }
-                sites.entry(call).or_default().1 += 1;
+                if !forever {
+                    sites.entry(site(call)).or_default().1 += 1;
+                }
             }
         }
     }
