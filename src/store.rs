@@ -60,7 +60,7 @@ use recovery::Recovery;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use worker::Worker;
@@ -127,8 +127,8 @@ pub(crate) struct Inner {
     wrote: AtomicBool,
     process: AtomicU32,
     locks_taken: AtomicU64,
-    /// The latest time seen, ms: the clock of a handle never goes back.
-    latest_ms: AtomicU64,
+    /// How far the time of day was ahead of the monotonic clock at most, in µs, see [`Inner::now`].
+    ahead_us: AtomicI64,
     recovery: Mutex<Recovery>,
 }
 
@@ -518,7 +518,7 @@ impl Store {
         &self.inner.path
     }
 
-    /// The time, by a clock that never goes back within this handle.
+    /// The time, by a clock that never goes back nor stands still within this handle.
     pub(crate) fn now(&self) -> SystemTime {
         self.inner.now()
     }
@@ -646,10 +646,19 @@ impl Inner {
         Ok(())
     }
 
+    /// The time of day; where it steps back, the latest one seen and what has passed since.
     fn now(&self) -> SystemTime {
-        let now_ms = unix_ms(self.options.disk.wall_clock());
-        let latest_ms = self.latest_ms.fetch_max(now_ms, Relaxed).max(now_ms);
-        UNIX_EPOCH + Duration::from_millis(latest_ms)
+        let disk = &*self.options.disk;
+        // In this order, so that a thread that is held up in between takes the lead for smaller than it is.
+        let wall_us = match disk.wall_clock().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |us| -us),
+        };
+        let monotonic_us = i64::try_from(disk.monotonic().as_micros()).unwrap_or(i64::MAX);
+        let ahead_us = wall_us.saturating_sub(monotonic_us);
+        let ahead_us = self.ahead_us.fetch_max(ahead_us, Relaxed).max(ahead_us);
+        let now_us = monotonic_us.saturating_add(ahead_us);
+        UNIX_EPOCH + Duration::from_micros(u64::try_from(now_us).unwrap_or(0))
     }
 
     fn is_expired(&self, expires_ms: u64) -> bool {

@@ -35,6 +35,8 @@ pub struct Compacted {
 pub(crate) enum Pass {
     /// What was there at the start: each key at most once.
     First,
+    /// All there is, so that others can write again: what is damaged is copied as such.
+    Repair,
     /// What was appended since: each record may replace or remove what was copied before.
     Later,
 }
@@ -143,9 +145,14 @@ pub(crate) fn copy(
         if stop.load(Relaxed) {
             return Ok(());
         }
+        let mut is_sound = true;
         let (offset, head, body) = match scanner.step()? {
             Step::Record { offset, head, body } => (offset, head, body),
-            Step::BadBody { offset, head } if !counts(old, offset, &head, pass) => continue,
+            Step::BadBody { offset, head, .. } if !counts(old, offset, &head, pass) => continue,
+            Step::BadBody { offset, head, body } if pass == Pass::Repair => {
+                is_sound = false;
+                (offset, head, body)
+            }
             Step::BadBody { offset, .. } | Step::Unverified { offset } => {
                 return Err(old
                     .log
@@ -160,7 +167,7 @@ pub(crate) fn copy(
             .split_at_checked(usize::from(head.key_len))
             .unwrap_or_default();
         let value = rest.get(..head.value_len as usize).unwrap_or_default();
-        let prev = if pass == Pass::First || head.kind == Kind::Clear {
+        let prev = if pass != Pass::Later || head.kind == Kind::Clear {
             0
         } else {
             successor.prev_of(key)?
@@ -183,7 +190,10 @@ pub(crate) fn copy(
             key,
             value,
         };
-        successor.append(record, prev)?;
+        match is_sound {
+            true => successor.append(record, prev)?,
+            false => successor.append_damaged(record)?,
+        }
     }
     Ok(())
 }

@@ -1,13 +1,16 @@
 //! When what was written counts as done.
 
 use super::Inner;
-use super::format::Kind;
+use super::format::{Kind, LOG_START};
 use super::generation::Generation;
 use super::log;
 use crate::error::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
+
+/// Read and written at once by [`Inner::rewrite_unsynced`].
+const REWRITTEN_AT_ONCE: u64 = 256 << 10;
 
 impl Inner {
     /// Returns once the log of this generation is on disk up to `end`, under a name that survives as well.
@@ -27,6 +30,35 @@ impl Inner {
         }
         // Nothing is acknowledged on a file that lost its name, unless a switch took it over, which copied it all.
         self.check_path(generation, end)
+    }
+
+    /// Before the first write to a file that others wrote to: puts what nobody called durable once more where it
+    /// stands, so that this process's own sync covers it. The caller holds the lock.
+    ///
+    /// A sync of somebody's may have failed, and so may the note of it in the log. The cache then shows what the kernel
+    /// could not write and does not try again: a later sync would succeed, and a hole would be left below what it
+    /// acknowledged. Who had the file open then is told by the kernel with his own next sync; who opens it later is
+    /// not (Linux since 4.13, `fsync(2)`). What is on disk after all is there before, after and in the middle of being
+    /// written again, and readers and writers who have it open are shown the same.
+    pub(crate) fn rewrite_unsynced(&self, generation: &Generation) -> Result<()> {
+        if generation.rewritten.load(Acquire) || sabotaged!(TrustTheCache) {
+            return Ok(());
+        }
+        // What a header claims may lie before the log, where a file may even end.
+        let mut from = generation.commit.durable().max(LOG_START);
+        let tail = generation.tail();
+        let mut chunk = Vec::new();
+        while from < tail {
+            chunk.resize((tail - from).min(REWRITTEN_AT_ONCE) as usize, 0);
+            let read = generation.log.read_up_to(&mut chunk, from)?;
+            if read < chunk.len() {
+                return Err(self.replaced("was cut"));
+            }
+            generation.log.write_all(&chunk, from)?;
+            from += read as u64;
+        }
+        generation.rewritten.store(true, Release);
+        Ok(())
     }
 
     /// Notes in the log that it is on disk, so that nothing before is ever taken for a crash's doing.

@@ -31,6 +31,8 @@ pub(crate) const TIME_MAX_MS: u64 = (1 << 48) - 1;
 /// changes line ends or strips a bit is noticed at once.
 const MAGIC: [u8; 8] = *b"\x89SLF\r\n\x1a\n";
 const VERSION: u16 = 1;
+/// The feature of a file that is no store: it holds what a repair cut off one, see FORMAT.md.
+const CUT_OFF: u32 = 1 << 31;
 
 /// The batch goes on with the next record.
 pub(crate) const MORE: u8 = 1;
@@ -67,6 +69,8 @@ pub(crate) enum HeaderRead {
     Damaged,
     /// Written by a version that knows more than this one.
     Newer,
+    /// What a repair cut off a store.
+    CutOff,
     /// Not one of ours.
     Foreign,
 }
@@ -74,13 +78,22 @@ pub(crate) enum HeaderRead {
 impl FileHeader {
     /// Both copies.
     pub(crate) fn encode(&self) -> Vec<u8> {
+        self.encode_with(0)
+    }
+
+    /// Both copies of the header of a file that holds what was cut off this one.
+    pub(crate) fn encode_for_cut_off(&self) -> Vec<u8> {
+        self.encode_with(CUT_OFF)
+    }
+
+    fn encode_with(&self, features: u32) -> Vec<u8> {
         let mut both = Vec::new();
         for offset in COPIES {
             let mut copy = Vec::with_capacity(HEADER_BYTES);
             copy.extend_from_slice(&MAGIC);
             copy.extend_from_slice(&VERSION.to_le_bytes());
             copy.extend_from_slice(&self.epoch.to_le_bytes());
-            copy.extend_from_slice(&0u32.to_le_bytes()); // incompatible features: none yet
+            copy.extend_from_slice(&features.to_le_bytes());
             copy.extend_from_slice(&self.seed.to_le_bytes());
             copy.extend_from_slice(&self.hash_key);
             copy.extend_from_slice(&self.lineage);
@@ -110,6 +123,7 @@ impl FileHeader {
             (CopyRead::Header(header), _) => HeaderRead::Header(header, Some(COPIES[1])),
             (_, CopyRead::Header(header)) => HeaderRead::Header(header, Some(COPIES[0])),
             (CopyRead::Newer, _) | (_, CopyRead::Newer) => HeaderRead::Newer,
+            (CopyRead::CutOff, _) | (_, CopyRead::CutOff) => HeaderRead::CutOff,
             (CopyRead::Damaged, _) | (_, CopyRead::Damaged) => HeaderRead::Damaged,
             (CopyRead::Foreign, CopyRead::Foreign) => HeaderRead::Foreign,
         }
@@ -125,6 +139,7 @@ enum CopyRead {
     Header(FileHeader),
     Damaged,
     Newer,
+    CutOff,
     Foreign,
 }
 
@@ -157,10 +172,11 @@ fn decode_copy(copy: &[u8], offset: u64) -> CopyRead {
         Some(header) => CopyRead::Header(header),
         // A newer version may check itself in a way of its own, so its number is believed without one.
         None if fields.u16().is_some_and(|version| version > VERSION) => CopyRead::Newer,
-        None if fields.u16().is_some() && fields.u32().is_some_and(|features| features != 0) => {
-            CopyRead::Newer
-        }
-        None => CopyRead::Damaged,
+        None => match fields.u16().and_then(|_| fields.u32()) {
+            Some(CUT_OFF) => CopyRead::CutOff,
+            Some(1..) => CopyRead::Newer,
+            Some(0) | None => CopyRead::Damaged,
+        },
     }
 }
 
@@ -317,6 +333,14 @@ impl Head {
     #[inline]
     pub(crate) fn checks(&self) -> u64 {
         u64::from(self.head_check) | u64::from(self.body_check) << 32
+    }
+
+    /// Seals a record, whose bytes these are, as one whose key and value do not verify.
+    pub(crate) fn spoil(&mut self, record: &mut [u8]) {
+        self.body_check = !self.body_check;
+        if let Some(check) = record.get_mut(4..8) {
+            check.copy_from_slice(&self.body_check.to_le_bytes());
+        }
     }
 
     #[inline]

@@ -33,7 +33,7 @@ pub(crate) struct Generation {
     pub(crate) identity: Stat,
     /// A copy of the file header that does not verify.
     pub(crate) bad_header_copy: Option<u64>,
-    crossing: Crossing,
+    pub(crate) crossing: Crossing,
     pub(crate) index: Index,
     pub(crate) commit: Commit,
     /// Whether this process has synced the directory since it adopted the file. Somebody else's rename may still be
@@ -45,6 +45,11 @@ pub(crate) struct Generation {
     pub(crate) seen_at_its_path: AtomicU64,
     /// The log is followed by zeros up to here, written by this process, which has the lock for life. 0: it is not.
     pub(crate) ahead: AtomicU64,
+    /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
+    /// the file.
+    pub(crate) rewritten: AtomicBool,
+    /// The furthest tail that this process saw in the file before it was read anew: the cache may have fallen back.
+    pub(crate) reached: AtomicU64,
     /// It was not at its path any more when that was last looked at.
     pub(crate) displaced: AtomicBool,
     /// No compaction starts by itself before the tail is here.
@@ -179,6 +184,11 @@ impl Generation {
                 "was written by a newer version",
                 "update shelflife to open it",
             ),
+            HeaderRead::CutOff => (
+                ErrorKind::NotAStore,
+                "holds what a repair cut off a store",
+                "open the store itself",
+            ),
             HeaderRead::Foreign => (
                 ErrorKind::NotAStore,
                 "is not a shelflife store",
@@ -209,6 +219,8 @@ impl Generation {
             directory_synced: AtomicBool::new(sabotaged!(TrustOthersDirectorySync)),
             seen_at_its_path: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
+            rewritten: AtomicBool::new(false),
+            reached: AtomicU64::new(0),
             displaced: AtomicBool::new(false),
             compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,
@@ -293,6 +305,10 @@ impl Generation {
         self.condemned.load(Acquire)
     }
 
+    pub(crate) fn end(&self) -> End {
+        self.position().end
+    }
+
     /// Lets every operation look at the path.
     pub(crate) fn doubt(&self) {
         self.doubtful.store(true, Release);
@@ -349,6 +365,13 @@ impl Generation {
     #[cold]
     fn look_closer(&self) -> Result<()> {
         self.replay(&mut self.position(), Access::Unlocked)
+    }
+
+    /// Whether the log is followed by nothing, or by zeros: who looks at its tail then finds nothing there.
+    pub(crate) fn nothing_follows(&self) -> Result<bool> {
+        let tail = self.tail();
+        let zeros = self.position().zeros_behind || self.ahead.load(Relaxed) > tail;
+        Ok(zeros || self.log.size()? <= tail)
     }
 
     /// Whether the file ends where the log does. Shows nothing about its content, but that nobody put a file of another

@@ -117,7 +117,11 @@ pub(crate) enum Step<'b> {
         body: &'b [u8],
     },
     /// A whole record of which only the fixed part can be believed.
-    BadBody { offset: u64, head: Head },
+    BadBody {
+        offset: u64,
+        head: Head,
+        body: &'b [u8],
+    },
     /// Bytes that are no record, or the beginning of one.
     Unverified { offset: u64 },
     /// The file ends here.
@@ -203,7 +207,7 @@ impl<'f> Scanner<'f> {
             if head.body_holds(body, seed, offset) || sabotaged!(ResealUnverified) {
                 Step::Record { offset, head, body }
             } else {
-                Step::BadBody { offset, head }
+                Step::BadBody { offset, head, body }
             },
         )
     }

@@ -2,7 +2,7 @@
 
 use super::disk::{Create, OpenFile};
 use super::format::{FileHeader, LOG_START};
-use super::generation::{End, Generation, Position, Proof};
+use super::generation::{Crossing, End, Generation, Position, Proof};
 use super::index::Index;
 use super::lock::{Deadline, OsLock};
 use super::log::LogFile;
@@ -13,7 +13,7 @@ use super::{Inner, Store, lock_of};
 use crate::error::{Error, ErrorKind, Result};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex, RwLock};
 
 pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
@@ -38,8 +38,13 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
     let generation = match Generation::open(log.clone(), options.crossing()) {
         Ok(Some(generation)) => generation,
         Ok(None) => unborn(&log)?,
-        // Damage that the caller wants to be rid of.
-        Err(error) if options.truncate && error.is_corrupt() => unborn(&log)?,
+        // Damage that the caller wants to be rid of: if need be, of a file of which nothing is known.
+        Err(error) if options.truncate && error.is_corrupt() => {
+            match Generation::open(log.clone(), Crossing::Everything) {
+                Ok(Some(generation)) => generation,
+                _ => unborn(&log)?,
+            }
+        }
         Err(error) => return Err(error),
     };
     let inner = Inner {
@@ -55,7 +60,7 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
         stopped: AtomicBool::new(false),
         wrote: AtomicBool::new(false),
         locks_taken: AtomicU64::new(0),
-        latest_ms: AtomicU64::new(0),
+        ahead_us: AtomicI64::new(i64::MIN),
         recovery: Mutex::default(),
         options,
     };
@@ -211,6 +216,13 @@ impl Inner {
     }
 
     fn start_anew(&self) -> Result<()> {
+        let old = self.generation();
+        let is_unreadable =
+            || Generation::read_header(&old.log).is_err_and(|error| error.is_corrupt());
+        if old.crossing == Crossing::Everything || old.header.generation == 0 && is_unreadable() {
+            return self.leave_damaged(&old);
+        }
+        drop(old);
         let writing = self.begin()?;
         let old = &writing.generation;
         if old.tail() > LOG_START {
@@ -220,6 +232,27 @@ impl Inner {
             let next = successor.install(Some(old), true)?;
             self.hand_over_lock(old, &next);
         }
+        Ok(())
+    }
+
+    /// Puts an empty file in place of one that can't be read as it should.
+    fn leave_damaged(&self, old: &Generation) -> Result<()> {
+        let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
+        let _turn = self.gate.enter(&deadline, &self.path)?;
+        let _os_lock = self.lock_file(old, &deadline)?;
+        if !self.is_at_its_path(old) {
+            self.follow(old)?;
+        }
+        remove_leftovers(self)?;
+        let header = match old.header.generation {
+            0 => first_header(self)?,
+            _ => next_header(self, &old.header)?,
+        };
+        let successor = Successor::create(self, header, &old.identity)?;
+        // Those who have it open learn of the new one by this; where bytes stand behind the tail they look anyway.
+        let retire = header.generation > 1 && old.nothing_follows()?;
+        let next = successor.install(Some(old), retire)?;
+        self.hand_over_lock(old, &next);
         Ok(())
     }
 
@@ -318,7 +351,7 @@ impl Inner {
         self.follow(known).map(|_| ())
     }
 
-    fn replaced(&self, what: &str) -> Error {
+    pub(crate) fn replaced(&self, what: &str) -> Error {
         Error::new(
             ErrorKind::Replaced,
             format!("`{}` {what} while it was open", self.path.display()),
@@ -351,6 +384,8 @@ impl Inner {
         if !sabotaged!(ForgetWhatIsOwed) {
             next.written.store(written, Release);
         }
+        let reached = known.reached.load(Acquire).max(known.tail());
+        next.reached.store(reached, Release);
         if known.commit.has_failed() {
             // The file's fault, not the handle's: reading it anew does not bring back what the kernel dropped.
             next.commit.fail();

@@ -10,7 +10,7 @@ use super::recovery::TornTail;
 use super::switch::{Successor, next_header};
 use crate::error::{Error, Result};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Release};
 
 /// So many evidence files are kept; the oldest ones are not replaced, because the first fault explains the others.
 const EVIDENCE_MAX: usize = 4;
@@ -36,8 +36,7 @@ impl Inner {
         }
         // Records behind the torn place could count again if it were overwritten in a way that joins up with them, and
         // they are the only trace of what went wrong: the file stays as it is, under another name.
-        let evidence = self.keep_whole_file()?;
-        self.switch_to_copy(generation, false)?;
+        let evidence = self.switch_to_copy(generation, true)?;
         self.note_torn_tail(torn(evidence));
         Ok(())
     }
@@ -45,12 +44,16 @@ impl Inner {
     /// Moves what can be read of a file whose sync failed to a new one. The caller holds the lock.
     pub(crate) fn heal(&self, generation: &Generation) -> Result<()> {
         // Who does not know that it was left would acknowledge what is appended to it.
-        let told = generation.position().condemned;
-        self.switch_to_copy(generation, !told)
+        if !generation.position().condemned {
+            self.mark_as_left(generation)?;
+        }
+        self.switch_to_copy(generation, false).map(|_| ())
     }
 
     /// Copies the valid log to a new file and puts it in place. The caller holds the lock.
-    pub(crate) fn switch_to_copy(&self, generation: &Generation, retire: bool) -> Result<()> {
+    ///
+    /// The old file is kept if it is evidence, or if it holds damaged records, which are damaged in the new one too.
+    fn switch_to_copy(&self, generation: &Generation, keep: bool) -> Result<Option<PathBuf>> {
         super::switch::remove_leftovers(self)?;
         let mut successor = Successor::create(
             self,
@@ -62,12 +65,17 @@ impl Inner {
             generation,
             &mut successor,
             LOG_START..generation.tail(),
-            Pass::First,
+            Pass::Repair,
             &AtomicBool::new(false),
         )?;
-        let next = successor.install(Some(generation), retire)?;
+        let is_sound = successor.generation().position().damage.is_empty();
+        let kept = match keep || !is_sound {
+            true => self.keep_whole_file()?,
+            false => None,
+        };
+        let next = successor.install(Some(generation), false)?;
         self.hand_over_lock(generation, &next);
-        Ok(())
+        Ok(kept)
     }
 
     /// Writes what is about to be cut to a file of its own and syncs it: file header, offset, bytes.
@@ -100,7 +108,7 @@ impl Inner {
             // Who may write to the store without owning it can't do this, and keeps the bytes to itself.
             let like = &generation.identity;
             let _ = log.file.set_owner(like.uid, like.gid, like.mode);
-            log.write_all(&generation.header.encode(), 0)?;
+            log.write_all(&generation.header.encode_for_cut_off(), 0)?;
             log.write_all(&tail.to_le_bytes(), LOG_START)?;
             let (mut from, mut to) = (tail, LOG_START + 8);
             let end = size_bytes.min(tail.saturating_add(EVIDENCE_BYTES_MAX));
@@ -118,7 +126,10 @@ impl Inner {
                 to += read as u64;
             }
             log.sync()?;
-            self.sync_directory()
+            self.sync_directory()?;
+            // The store's own name stands in that directory as well.
+            generation.directory_synced.store(true, Release);
+            Ok(())
         };
         if let Err(error) = written() {
             let _ = disk.remove(&path);

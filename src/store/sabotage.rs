@@ -54,6 +54,7 @@ sabotages! {
     ForgetWhatIsOwed,
     TellNobodyOfAFailedSync,
     WriteToACondemnedFile,
+    TrustTheCache,
     SkipTheLookAtThePath,
     TakeErrorsForTheEnd,
     ResealUnverified,

@@ -9,11 +9,12 @@
 //! another file at the path, before it writes.
 
 use super::disk::{Create, OpenFile, Stat};
-use super::format::{FileHeader, Kind, LOG_START, NewRecord};
+use super::format::{FileHeader, Head, Kind, LOG_START, NewRecord};
 use super::generation::{Generation, Position};
 use super::index::Index;
 use super::lock::try_lock;
 use super::log::{LogFile, uninterrupted};
+use super::recovery::Damage;
 use super::{Inner, batch::unix_ms, lock_of, sibling};
 use crate::error::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
@@ -194,20 +195,44 @@ impl<'a> Successor<'a> {
     /// Appends a record, whose epoch, prev and durable are this file's to say.
     pub(crate) fn append(&mut self, record: NewRecord<'_>, prev: u64) -> Result<()> {
         let next = self.generation();
+        let fingerprint = match record.kind {
+            Kind::Put | Kind::Delete => next.fingerprint(record.key),
+            _ => 0,
+        };
+        let record = NewRecord {
+            prev,
+            fingerprint,
+            ..record
+        };
+        self.push(record, |_, _| {})
+    }
+
+    /// Appends a record of another file of this store, of which only the head verifies: nor does it here, so that its
+    /// key reads as an error until it is written again.
+    pub(crate) fn append_damaged(&mut self, record: NewRecord<'_>) -> Result<()> {
+        let next = self.generation();
+        let (offset, fingerprint) = (next.tail(), record.fingerprint);
+        self.push(record, Head::spoil)?;
+        let next = self.generation();
+        let len_bytes = next.tail() - offset;
+        let damage = Damage::record(offset, len_bytes, fingerprint);
+        next.position().damage.push(damage);
+        Ok(())
+    }
+
+    fn push(&mut self, record: NewRecord<'_>, finish: fn(&mut Head, &mut [u8])) -> Result<()> {
+        let next = self.generation();
         let header = next.header;
         let offset = next.tail();
         let record = NewRecord {
             epoch: header.epoch,
-            prev,
             durable: 0,
-            fingerprint: match record.kind {
-                Kind::Put | Kind::Delete => next.fingerprint(record.key),
-                _ => 0,
-            },
             ..record
         };
         let mut buf = std::mem::take(&mut self.buf);
-        let head = record.encode(header.seed, offset, &mut buf);
+        let start = buf.len();
+        let mut head = record.encode(header.seed, offset, &mut buf);
+        finish(&mut head, buf.get_mut(start..).unwrap_or_default());
         self.buf = buf;
         let next = self.generation();
         next.apply(&[(offset, head)])?;
@@ -309,6 +334,7 @@ impl<'a> Successor<'a> {
             next.commit.credit(old.tail().saturating_mul(2));
         }
         next.written.store(header.base, Relaxed);
+        next.rewritten.store(true, Relaxed);
         let next = Arc::new(next);
         store.adopt(Arc::clone(&next));
         // If this fails the switch has happened all the same; it is tried again before anything is acknowledged.

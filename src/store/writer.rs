@@ -70,32 +70,24 @@ impl Inner {
                 continue;
             }
             let doubtful = generation.is_doubtful();
-            if !doubtful {
-                cut_zeros(&generation)?;
-            }
             if (due || doubtful) && self.follow(&generation)? {
                 continue;
             }
-            if doubtful {
-                let end = generation.position().end;
-                match end {
-                    _ if generation.header.generation == 0 => self.create(&generation)?,
-                    _ if generation.is_condemned() && !sabotaged!(WriteToACondemnedFile) => {
-                        self.heal(&generation)?;
-                    }
-                    End::Torn { records_behind } => self.repair(&generation, records_behind)?,
-                    // Retired by a compactor that died before it could rename: nothing to repair.
-                    End::Clean => {
-                        return Ok(Writing {
-                            store: self,
-                            generation,
-                            _os_lock: os_lock,
-                            turn,
-                        });
-                    }
-                }
+            if doubtful && generation.header.generation == 0 {
+                self.create(&generation)?;
                 continue;
             }
+            if generation.is_condemned() && !sabotaged!(WriteToACondemnedFile) {
+                self.heal(&generation)?;
+                continue;
+            }
+            self.rewrite_unsynced(&generation)?;
+            // Retired by a compactor that died before it could rename, it is doubtful with nothing to repair.
+            if doubtful && let End::Torn { records_behind } = generation.end() {
+                self.repair(&generation, records_behind)?;
+                continue;
+            }
+            cut_zeros(&generation)?;
             return Ok(Writing {
                 store: self,
                 generation,
@@ -255,7 +247,8 @@ impl Inner {
         }
     }
 
-    /// Cuts the log at its tail and marks the place. The caller holds the lock.
+    /// Cuts the log at its tail and marks the place, for good: until that is synced, what was cut off may stand there
+    /// again after a power cut, made whole by what was written behind it. The caller holds the lock.
     pub(crate) fn cut(&self, generation: &Generation, tail: u64) -> Result<()> {
         let log = &generation.log;
         log.set_len(tail)?;
@@ -345,22 +338,45 @@ impl Inner {
         let Ok(_os_lock) = self.lock_file(failed, &deadline) else {
             return;
         };
-        let Ok(proof) = failed.prove() else { return };
-        let end = failed.position().end;
-        if proof == Proof::Same && end == End::Clean {
-            let _ = self.append_marker(failed, Kind::Condemned);
-            return;
-        }
-        // What was written is gone from the file. A marker behind whatever is there keeps others from cutting in place.
-        let Ok(size_bytes) = failed.log.size() else {
-            return;
+        // It fails, and nobody is told.
+        let _ = match failed.prove() {
+            Ok(Proof::Same) => self.mark_as_left(failed),
+            Ok(Proof::Different) => self.mark_behind(failed),
+            Err(error) => Err(error),
         };
-        let offset = size_bytes.max(LOG_START).next_multiple_of(ALIGN);
+    }
+
+    /// Notes in a file that nobody is to write to it again. The caller holds the lock.
+    pub(crate) fn mark_as_left(&self, generation: &Generation) -> Result<()> {
+        let fell_back = generation.reached.load(Acquire) > generation.tail();
+        if fell_back || generation.end() != End::Clean {
+            return self.mark_behind(generation);
+        }
+        self.append_marker(generation, Kind::Condemned)
+    }
+
+    /// What was written is gone from the file: the note stands behind whatever is there, so that others do not cut in
+    /// place, and behind all that ever was there, with no zeros before it, so that those who had read it find it.
+    fn mark_behind(&self, generation: &Generation) -> Result<()> {
+        let reached = generation.tail().max(generation.reached.load(Acquire));
+        let mut offset = generation.log.size()?.max(LOG_START);
+        if self.options.exclusive {
+            // What this handle wrote ahead are zeros as well.
+            offset = offset.min(reached);
+        }
+        let end = offset.max(reached).next_multiple_of(ALIGN);
+        let filler = [0xff; 4096];
+        while offset < end {
+            let some = (end - offset).min(filler.len() as u64);
+            let some = filler.get(..some as usize).unwrap_or_default();
+            generation.log.write_all(some, offset)?;
+            offset += some.len() as u64;
+        }
         let now_ms = unix_ms(self.options.disk.wall_clock());
-        let record = NewRecord::marker(Kind::Condemned, failed.position().epoch, now_ms);
+        let record = NewRecord::marker(Kind::Condemned, generation.position().epoch, now_ms);
         let mut bytes = Vec::new();
-        record.encode(failed.header.seed, offset, &mut bytes);
-        let _ = failed.log.write_all(&bytes, offset);
+        record.encode(generation.header.seed, end, &mut bytes);
+        generation.log.write_all(&bytes, end)
     }
 }
 
@@ -370,6 +386,7 @@ fn cut_zeros(generation: &Generation) -> Result<()> {
     let mut position = generation.position();
     if position.zeros_behind && position.end == End::Clean {
         generation.log.set_len(position.tail)?;
+        generation.ahead.store(0, Relaxed);
         position.zeros_behind = false;
     }
     Ok(())

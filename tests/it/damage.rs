@@ -11,6 +11,7 @@ use std::time::Instant;
 
 mod flips;
 mod foreign;
+mod healing;
 mod hostile;
 mod rescue;
 mod sectors;

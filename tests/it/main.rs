@@ -17,6 +17,7 @@ mod session;
 mod shelf;
 mod sim;
 mod store;
+mod storm;
 mod support;
 mod teeth;
 mod threads;

@@ -1,6 +1,7 @@
 //! The map: what it holds, and that it holds it.
 
-use shelflife::{Batch, Change, Durability, Error, ErrorKind, Options, Store};
+use shelflife::sim::SimDisk;
+use shelflife::{Batch, Change, Disk, Durability, Error, ErrorKind, Options, Store};
 use std::time::{Duration, SystemTime};
 
 struct Fixture {
@@ -391,4 +392,20 @@ fn threads_increment_one_counter_and_none_is_lost() {
         stores[0].get("n").unwrap().as_deref(),
         Some(&8_000u64.to_le_bytes()[..])
     );
+}
+
+#[test]
+fn an_entry_expires_in_time_though_the_time_of_day_steps_back() {
+    let sim = SimDisk::new(1);
+    let (start, seconds) = (sim.process().wall_clock(), Duration::from_secs);
+    let store = Options::new().disk(sim.disk()).open("s.shelf").unwrap();
+    store.insert_until("a", "1", start + seconds(60)).unwrap();
+    assert!(store.contains_key("a").unwrap());
+    sim.set_wall_clock(start - seconds(3_600));
+    sim.advance(seconds(59));
+    assert!(store.contains_key("a").unwrap());
+    sim.advance(seconds(1));
+    assert!(!store.contains_key("a").unwrap());
+    sim.set_wall_clock(start - seconds(7_200));
+    assert!(!store.contains_key("a").unwrap(), "what was over stays so");
 }

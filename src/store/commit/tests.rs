@@ -5,6 +5,7 @@ use super::Commit;
 use crate::store::held::{Bench, What};
 use std::cell::Cell;
 use std::thread;
+use std::time::Duration;
 
 const WRITERS: usize = 16;
 
@@ -149,7 +150,9 @@ pub(crate) fn a_sync_is_credited_with_what_was_written_before_it() {
         written.set(20);
         Ok(())
     };
-    commit.wait(10, || written.get(), sync).unwrap();
+    commit
+        .wait(10, || written.get(), || Duration::ZERO, sync)
+        .unwrap();
     assert_eq!(commit.durable(), 10);
 }
 

@@ -55,7 +55,9 @@
 //! The weakest that ext4, XFS and Btrfs promise. What was written and not synced reaches the disk in any order, by
 //! sectors of 512 bytes, or not at all; the last write may be torn at any byte; the length may be there before the data,
 //! and shows zeros, garbage or what stood there before. New names appear one by one, each whole, in any order, until
-//! their folder is synced. What was synced stays, unless a test lets it rot.
+//! their folder is synced. What was synced stays, unless a test lets it rot. A sync that fails does not happen later
+//! either; whoever has the file open at that moment is told once, by the next sync of his own, and nobody who opens it
+//! afterwards.
 
 mod baton;
 mod content;

@@ -50,7 +50,9 @@ impl Generation {
                     position.end = replay.end_behind();
                     return Ok(());
                 }
-                Step::BadBody { offset, head } if position.accepts(&head) => (offset, Some(head)),
+                Step::BadBody { offset, head, .. } if position.accepts(&head) => {
+                    (offset, Some(head))
+                }
                 Step::Record { offset, .. }
                 | Step::BadBody { offset, .. }
                 | Step::Unverified { offset } => (offset, None),

@@ -518,3 +518,21 @@ fn no_record_inside_a_value_ever_surfaces() {
     metric("records_in_values_surfaced", 0, Some(SEED), secs);
     metric("files_with_records_in_values", FILES, Some(SEED), secs);
 }
+
+/// Files that were once survived badly, or that are hard to survive, one for each way.
+#[test]
+fn every_file_of_the_corpus_is_survived() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    let mut files = 0;
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        for seed in 0..4 {
+            let survived = std::panic::catch_unwind(|| survive(&with_file(&bytes), seed));
+            assert!(survived.is_ok(), "`{}` in way {seed}", path.display());
+        }
+        files += 1;
+    }
+    assert!(files >= 6, "{files} files");
+    metric("corpus_files_survived", files, None, 0.0);
+}

@@ -5,7 +5,7 @@ use super::oracle::{Cause, Moment};
 use super::power::{Case, moment_of};
 use super::workload::{Do, Play, keys, read_all};
 use shelflife::Disk;
-use shelflife::sim::{Call, Event, Fault, FaultKind};
+use shelflife::sim::{Call, Fault, FaultKind};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,8 +22,9 @@ pub(crate) const KINDS: [FaultKind; 9] = [
     FaultKind::Kill,
 ];
 
-/// Which calls of a workload were struck: for each kind of call, how many there are, and how many runs hit one.
-pub(crate) type Sites = BTreeMap<Call, (u64, u64)>;
+/// Which calls were struck: for each sort of call and each kind of failure that it can have, how many there are, and how
+/// many of them failed so, once.
+pub(crate) type Sites = BTreeMap<(Call, String), (u64, u64)>;
 
 /// Lets the first call fail, then the second, and so on, until a run meets no fault.
 ///
@@ -36,10 +37,12 @@ pub(crate) fn every_call(
     sites: &mut Sites,
     counts: &mut Counts,
 ) -> Result<(), String> {
-    for event in case.start(seed, None)?.sim.trace() {
-        sites.entry(event.call).or_default().0 += 1;
-    }
+    let trace = case.start(seed, None)?.sim.trace();
     for kind in kinds {
+        let site = |call| (call, format!("{kind:?}"));
+        for event in trace.iter().filter(|event| kind.strikes(event.call)) {
+            sites.entry(site(event.call)).or_default().0 += 1;
+        }
         for forever in [false, true] {
             if forever && *kind == FaultKind::Kill {
                 continue;
@@ -49,31 +52,45 @@ pub(crate) fn every_call(
                 if forever {
                     fault = fault.forever();
                 }
-                counts.runs += 1;
-                let struck = run(case, fault, forever, seed).map_err(|error| {
-                    let often = if forever { "from then on" } else { "once" };
-                    format!(
-                        "{}: {kind:?} at call {nth}, {often}, seed {seed}: {error}",
-                        case.name
-                    )
-                })?;
-                let Some(call) = struck else { break };
-                sites.entry(call).or_default().1 += 1;
+                let mut struck = |dies: bool| {
+                    counts.runs += 1;
+                    run(case, fault.clone(), dies, seed).map_err(|error| {
+                        let often = if forever { "from then on" } else { "once" };
+                        let dies = if dies { ", then it is killed" } else { "" };
+                        format!(
+                            "{}: {kind:?} at call {nth}, {often}{dies}, seed {seed}: {error}",
+                            case.name
+                        )
+                    })
+                };
+                let Some((call, untold)) = struck(false)? else {
+                    break;
+                };
+                if untold {
+                    struck(true)?;
+                }
+                if !forever {
+                    sites.entry(site(call)).or_default().1 += 1;
+                }
             }
         }
     }
     Ok(())
 }
 
-/// Plays a workload with a fault, and judges what is left. Tells which call it struck.
-fn run(case: &Case, fault: Fault, forever: bool, seed: u64) -> Result<Option<Call>, String> {
+/// Plays a workload with a fault, and judges what is left. Tells which call it struck, and whether a sync failed of
+/// which nobody could be told, because so did every call after it. The process that was struck `dies` or goes on.
+fn run(case: &Case, fault: Fault, dies: bool, seed: u64) -> Result<Option<(Call, bool)>, String> {
     let mut play = case.start(seed, Some(fault))?;
-    let first = play
-        .sim
-        .trace()
-        .into_iter()
-        .find(|event| event.fault.is_some());
-    let Some(first) = first else { return Ok(None) };
+    let mut struck = play.sim.trace();
+    struck.retain(|event| event.fault.is_some());
+    let Some(first) = struck.first() else {
+        return Ok(None);
+    };
+    let untold = struck.len() > 1 && struck.iter().any(|event| event.call == Call::Sync);
+    if dies {
+        play.sim.kill(first.process);
+    }
     for hand in &mut play.hands {
         // The dead are replaced.
         if hand.process.list(Path::new("/")).is_err() {
@@ -88,6 +105,7 @@ fn run(case: &Case, fault: Fault, forever: bool, seed: u64) -> Result<Option<Cal
     {
         return Err(format!("a failed call is taken for damage: {lie}"));
     }
+    let healthy = play.sim.steps();
     // A lock that could not be given back is given back by the next write of the one who has it.
     let mut turns: Vec<usize> = (0..play.hands.len()).collect();
     turns.sort_by_key(|who| play.hands[*who].process.id() != first.process);
@@ -107,19 +125,18 @@ fn run(case: &Case, fault: Fault, forever: bool, seed: u64) -> Result<Option<Cal
     play.ledger.judge(&found, play.moment(), Cause::Crash)?;
     found.is_clean()?;
     drop(store);
-    // A sync failed, and so did every call that could have told others of it. Whoever opens the file then can't know,
-    // and neither does the kernel tell them: what they acknowledge stands on what was dropped.
-    let untold = |event: &Event| event.call == Call::Sync && !event.ok;
-    if forever && play.sim.trace().iter().any(untold) {
-        return Ok(Some(first.call));
+    let mut cuts = play.sim.power_cuts().samples(20);
+    if untold {
+        // What was acknowledged on top of what the kernel had dropped.
+        cuts = cuts.from_step(healthy);
     }
-    for cut in play.sim.power_cuts().samples(20).pick(2) {
+    for cut in cuts.pick(2) {
         let moment: Moment = moment_of(&cut);
         read_all(case.mode, cut.disk(), &keys())
             .and_then(|(_, found)| play.ledger.judge(&found, moment, Cause::Crash))
             .map_err(|error| format!("then the power goes, image {}: {error}", cut.id()))?;
     }
-    Ok(Some(first.call))
+    Ok(Some((first.call, untold)))
 }
 
 /// A handle either works, or says why not and works after `reopen()`.

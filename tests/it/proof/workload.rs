@@ -37,6 +37,8 @@ pub(crate) enum Do {
     Restore(usize),
     /// Reads everything.
     Look,
+    /// Reads everything; what is shown is durable, and nothing else may come up later.
+    Settle,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,6 +227,11 @@ impl Play {
                 if self.open(who).is_some() {
                     self.settle(who)?;
                 }
+            }
+            Do::Settle => {
+                self.settle(who)?;
+                self.ledger.acknowledge();
+                self.sim.acknowledge();
             }
             _ => self.write(who, what),
         }

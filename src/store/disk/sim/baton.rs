@@ -351,8 +351,12 @@ impl Machine {
             locks.map(|(inode, file)| (*inode, self.files.get(file).map(|open| open.process)));
         let mut locks: Vec<(u64, Option<u32>)> = locks.collect();
         locks.sort_unstable();
+        let owing = self.files.values().filter(|open| open.owes_error);
+        let mut owing: Vec<(u64, u32)> = owing.map(|open| (open.inode, open.process)).collect();
+        owing.sort_unstable();
         let clocks = (self.monotonic, self.wall_zero);
-        let mut hash = hash_of((self.fs.hash(), locks, clocks, &self.calls.faults));
+        let faults = &self.calls.faults;
+        let mut hash = hash_of((self.fs.hash(), locks, owing, clocks, faults));
         for process in &self.processes {
             hash = mix(
                 hash,

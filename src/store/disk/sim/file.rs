@@ -4,7 +4,7 @@ use super::super::{DiskFile, Stat, sealed::Sealed};
 use super::SimProcess;
 use super::fault::{Call, FaultKind};
 use super::fs::{Change, Effect, Kind, Owner};
-use super::machine::{Machine, bad_descriptor};
+use super::machine::{Machine, bad_descriptor, eio};
 use super::process::{Caller, stat_of};
 use std::fmt;
 use std::hash::Hash;
@@ -114,12 +114,17 @@ impl DiskFile for SimFile {
                 if fault != FaultKind::Eintr {
                     let how = machine.failed_sync;
                     machine.apply(Effect::FailedSync { inode, how });
+                    machine.tell_of_failed_sync(inode, self.file);
                 }
                 fault.error().map_or(Ok(()), Err)
             }
             None => {
                 machine.apply(Effect::Sync { inode });
-                Ok(())
+                let open = machine.files.get_mut(&self.file);
+                match open.is_some_and(|open| std::mem::take(&mut open.owes_error)) {
+                    true => Err(eio()),
+                    false => Ok(()),
+                }
             }
         })
     }

@@ -166,7 +166,7 @@ pub(super) enum Effect {
     },
 }
 
-/// What becomes of written bytes when a sync fails. Either way nothing reports it a second time.
+/// What becomes of written bytes when a sync fails. Either way no handle is told of it twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FailedSync {
     /// The cache keeps the new bytes and counts them as written (ext4, XFS): they read well until the power goes.

@@ -72,6 +72,8 @@ pub(super) struct Open {
     pub(super) write: bool,
     /// As it was last looked up.
     pub(super) stat: Stat,
+    /// A sync through another description failed since it was opened: its own next one says so.
+    pub(super) owes_error: bool,
 }
 
 impl History {
@@ -215,6 +217,15 @@ impl Machine {
         self.files.get(&file).ok_or_else(bad_descriptor)
     }
 
+    /// Who has the file open when a sync of another's fails hears of it once, with a sync of his own.
+    pub(super) fn tell_of_failed_sync(&mut self, inode: u64, failed: u64) {
+        for (file, open) in &mut self.files {
+            if open.inode == inode {
+                open.owes_error = *file != failed;
+            }
+        }
+    }
+
     /// Closing frees the lock.
     pub(super) fn close(&mut self, file: u64) {
         let Some(open) = self.files.remove(&file) else {
@@ -259,6 +270,10 @@ impl Machine {
 
 pub(super) fn killed() -> io::Error {
     io::Error::other("the simulated process was killed")
+}
+
+pub(super) fn eio() -> io::Error {
+    io::Error::from_raw_os_error(5)
 }
 
 pub(super) fn bad_descriptor() -> io::Error {

@@ -165,6 +165,7 @@ impl Disk for SimProcess {
                 process: caller.pid,
                 write: how.write,
                 stat,
+                owes_error: false,
             })))
         })?;
         Ok(Arc::new(SimFile {

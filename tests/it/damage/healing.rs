@@ -1,0 +1,130 @@
+//! A store that is damaged and broken in another way as well goes on: what is damaged stays known as such.
+
+use super::*;
+use crate::raw;
+use shelflife::sim::{Call, Fault, FaultKind};
+use shelflife::{Durability, Verified};
+use std::path::Path;
+
+/// Where a bit of the value of `b` is turned over.
+const ROT: usize = LOG + 64 + 48 + 3;
+
+/// Three entries in a closed store, of which the value of `b` does not verify.
+fn rotten() -> SimDisk {
+    let sim = SimDisk::new(5);
+    let store = open(&sim, |_| {}).unwrap();
+    for key in ["a", "b", "c"] {
+        store.insert(key, format!("value of {key}")).unwrap();
+    }
+    store.close().unwrap();
+    let b = raw::records(&sim.read(PATH).unwrap()).swap_remove(1);
+    assert!(b.contains(&ROT));
+    sim.flip_bit(PATH, ROT as u64, 5).unwrap();
+    sim
+}
+
+fn names(sim: &SimDisk) -> Vec<String> {
+    let names = sim.process().list(Path::new("/")).unwrap();
+    let names = names.into_iter().map(|name| name.into_string().unwrap());
+    names.filter(|name| name != &PATH[1..]).collect()
+}
+
+/// `b` is damaged, others are not; all handles say so, and a write of it mends it.
+fn only_b_is_lost(sim: &SimDisk, store: &Store) {
+    let kept = names(sim);
+    assert!(
+        matches!(&kept[..], [one] if one.contains(".damaged-")),
+        "{kept:?}"
+    );
+    for store in [store, &open(sim, |_| {}).unwrap()] {
+        assert!(store.get("b").unwrap_err().is_corrupt());
+        for key in ["a", "c"] {
+            let value = store.get(key).unwrap().unwrap();
+            assert_eq!(value, format!("value of {key}").as_bytes());
+        }
+        assert_eq!(store.recovery().damage.len(), 1);
+        let Verified { damage, .. } = store.verify().unwrap();
+        assert_eq!((damage.len(), damage[0].keys), (1, 1));
+    }
+    let (salvaged, found) = salvage(sim, store);
+    assert!(salvaged.lost.len() == 1 && !found.contains_key(&b"b"[..]));
+    assert!(
+        store.compact().unwrap_err().is_corrupt(),
+        "damage gets no fresh check"
+    );
+    store.insert("b", "new").unwrap();
+    store.compact().unwrap();
+    let store = open(sim, |_| {}).unwrap();
+    assert!(store.recovery().is_clean() && store.verify().unwrap().is_sound());
+}
+
+#[test]
+fn what_is_damaged_stays_so_when_a_file_whose_sync_failed_is_left() {
+    let sim = rotten();
+    let store = open(&sim, |_| {}).unwrap();
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Sync));
+    store.insert("d", "lost?").unwrap_err();
+    assert!(store.insert("e", "goes on").unwrap());
+    only_b_is_lost(&sim, &store);
+}
+
+#[test]
+fn what_is_damaged_stays_so_when_records_stand_behind_a_torn_tail() {
+    let sim = rotten();
+    let store = open(&sim, |options| _ = options.durability(Durability::Os)).unwrap();
+    for key in ["d", "e", "f"] {
+        store.insert(key, "unsynced").unwrap();
+    }
+    let mut file = sim.read(PATH).unwrap();
+    let torn = with_file(&file);
+    file[ROT] ^= 1 << 5;
+    let e = raw::records(&file).swap_remove(5);
+    torn.flip_bit(PATH, e.start as u64 + 20, 1).unwrap();
+    let store = open(&torn, |_| {}).unwrap();
+    assert!(store.insert("g", "goes on").unwrap());
+    let recovery = store.recovery();
+    assert!(matches!(&recovery.torn_tails[..], [tail] if tail.evidence.is_some()));
+    only_b_is_lost(&torn, &store);
+}
+
+#[test]
+fn what_a_repair_cut_off_is_no_store() {
+    let sim = rotten();
+    let mut bytes = sim.read(PATH).unwrap();
+    bytes.truncate(bytes.len() - 48);
+    bytes.extend([7; 100]);
+    let sim = with_file(&bytes);
+    open(&sim, |_| {}).unwrap().insert("d", "").unwrap();
+    let [cut_off] = &names(&sim)[..] else {
+        panic!("{:?}", names(&sim));
+    };
+    let opened = Options::new().disk(sim.disk()).damaged(true).open(cut_off);
+    let error = opened.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotAStore);
+    let told = format!("`{cut_off}` holds what a repair cut off a store; open the store itself");
+    assert_eq!(error.to_string(), told);
+    let kept = sim.read(Path::new("/").join(cut_off)).unwrap();
+    assert_eq!(kept[LOG + 8..], [7; 100]);
+}
+
+#[test]
+fn whoever_has_a_damaged_store_open_goes_on_in_the_one_that_replaces_it() {
+    // A head, which leaves the extent of the damage unknown; or both copies of the file header.
+    for heads in [vec![LOG as u64 + 20], vec![20, LOG as u64 / 2 + 20]] {
+        let sim = rotten();
+        let live = open(&sim, |options| _ = options.durability(Durability::Os)).unwrap();
+        for &at in &heads {
+            sim.flip_bit(PATH, at, 0).unwrap();
+        }
+        assert!(open(&sim, |_| {}).unwrap_err().is_corrupt());
+        let anew = open(&sim, |options| _ = options.truncate(true)).unwrap();
+        assert!(anew.is_empty().unwrap() && anew.recovery().is_clean());
+        if heads.len() > 1 {
+            // It can't be told that the one follows the other.
+            continue;
+        }
+        assert!(live.insert("x", "1").unwrap());
+        assert_eq!(live.len().unwrap(), 1);
+        assert_eq!(anew.get("x").unwrap().as_deref(), Some(&b"1"[..]));
+    }
+}
