@@ -22,6 +22,7 @@ pub(crate) mod checksum;
 mod collisions;
 mod commit;
 pub(crate) mod compaction;
+mod current;
 pub(crate) mod disk;
 mod durable;
 pub(crate) mod format;
@@ -51,6 +52,7 @@ use crate::error::{Error, ErrorKind, Result};
 use batch::{Batch, Op, Put, unix_ms};
 use change::{Change, Edit};
 use compaction::Compacted;
+use current::{Current, Pinned};
 use format::{KEY_MAX, Kind};
 use generation::Generation;
 use iter::Entry;
@@ -61,7 +63,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use worker::Worker;
 use writer::{Scratch, Writing, write_batch};
@@ -112,7 +114,7 @@ pub(crate) struct Inner {
     path: Arc<Path>,
     /// Without symbolic links: what is renamed over, and looked at.
     real: PathBuf,
-    current: RwLock<Arc<Generation>>,
+    current: Current,
     /// Held while moving to another file, so that two threads do not read it both, and while putting one in place.
     following: Mutex<()>,
     /// A thread of this process is putting a new file in place, and nobody else can write to that yet: readers go on
@@ -601,22 +603,22 @@ impl fmt::Debug for Store {
 impl Inner {
     /// The file as this process knows it.
     pub(crate) fn generation(&self) -> Arc<Generation> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.get())
     }
 
     pub(crate) fn adopt(&self, next: Arc<Generation>) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+        self.current.set(&next);
     }
 
     /// The file with all that others wrote to it before this call. Takes no lock.
-    fn fresh(&self) -> Result<Arc<Generation>> {
+    fn fresh(&self) -> Result<Pinned> {
         if self.options.exclusive {
-            let generation = self.generation();
+            let generation = self.current.get();
             generation.wait_for_apply();
             return Ok(generation);
         }
         loop {
-            let generation = self.generation();
+            let generation = self.current.get();
             let looked = generation.look();
             let is_plain = looked.is_ok() && !generation.is_doubtful();
             if is_plain || self.switching.load(Acquire) {

@@ -120,7 +120,7 @@ impl fmt::Debug for Entries {
 impl Entries {
     pub(crate) fn new(store: &Inner) -> Entries {
         let made = || -> Result<Snapshot> {
-            let generation = store.fresh()?;
+            let generation = Arc::clone(&*store.fresh()?);
             let locations = {
                 // Nothing is applied meanwhile, so this is one moment.
                 let _position = generation.position();

@@ -1,5 +1,6 @@
 //! Opening a file, and following the path when another file stands there.
 
+use super::current::Current;
 use super::disk::{Create, OpenFile};
 use super::format::{FileHeader, LOG_START};
 use super::generation::{Crossing, End, Generation, Position, Proof};
@@ -14,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
     let mut options = options.clone();
@@ -51,7 +52,7 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
         process: AtomicU32::new(options.disk.process()),
         path: Arc::from(path),
         real,
-        current: RwLock::new(Arc::new(generation)),
+        current: Current::new(generation),
         following: Mutex::default(),
         switching: AtomicBool::new(false),
         gate: Default::default(),

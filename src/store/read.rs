@@ -1,13 +1,13 @@
 //! Looking a key up: which record is the key's, and whether it can be believed.
 
 use super::Inner;
+use super::current::Pinned;
 use super::format::{FileHeader, HEAD_BYTES, Head, KEY_MAX};
 use super::generation::Generation;
 use super::iter::Entry;
 use super::writer::Writing;
 use crate::error::{Error, Result};
 use std::ops::Range;
-use std::sync::Arc;
 
 impl Inner {
     /// Reads the record of a key into `record`; returns where in it the value is.
@@ -106,7 +106,7 @@ impl Inner {
 
 /// A record that counts, and the file that it is in.
 pub(crate) struct Live {
-    pub(crate) generation: Arc<Generation>,
+    pub(crate) generation: Pinned,
     pub(crate) head: Head,
     pub(crate) offset: u64,
     /// Where the value is in what was read.

@@ -111,7 +111,7 @@ impl Inner {
     pub(crate) fn fresh_or_known(&self) -> Result<Arc<Generation>> {
         match self.fresh() {
             Err(error) if error.is_corrupt() => Ok(self.generation()),
-            fresh => fresh,
+            fresh => fresh.map(|fresh| Arc::clone(&*fresh)),
         }
     }
 

@@ -1,7 +1,8 @@
 //! What each operation costs, with its floor beside it in the same run: the system calls that it cannot avoid.
 //!
-//! `cargo bench` measures 10,000 and 100,000 keys; `cargo bench -- 1000000 100,1024` one million keys with values of 100
-//! and 1,024 bytes. Times are of one run on a machine that does other things as well: compare within a line.
+//! `cargo bench --bench figures` measures 10,000 and 100,000 keys; with `-- 1000000 100,1024` one million keys with values
+//! of 100 and 1,024 bytes; with `-- sessions` half a million sessions, saved and deleted as old; with `-- growth` how long
+//! a new key waits for the table to grow at ten million. Times are of one run on a machine that does other things as well: compare within a line.
 //!
 //! What a call does, by `strace -c` (system calls) in the order in which it makes them, and by callgrind (instructions in
 //! user space for a value of 320 bytes, `cargo bench --bench instructions`):
@@ -23,7 +24,9 @@
 //! value, a quarter the index. None of these can be left out by a program that maps no memory and believes no value
 //! unchecked; 1,720 instructions are some 0.3 us of a hit's 1.1 to 1.9.
 
-use shelflife::{Batch, Compaction, Durability, Options, Store};
+use shelflife::{
+    Batch, Compaction, Durability, Options, Saved, Session, SessionStore, ShelveSessionStore, Store,
+};
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
@@ -223,12 +226,79 @@ fn figures(keys: u64, value_bytes: usize, exclusive: bool) {
     );
 }
 
+/// What one shelf of sessions costs: saved one by one, loaded, counted, and all of them deleted as old.
+fn sessions(count: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("bench.shelf"), true, Durability::Os);
+    let sessions = ShelveSessionStore::from(store);
+    println!("{count} sessions, exclusive");
+    let mut ids = Vec::new();
+    let save = time(count, |nth| {
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        session.insert("nth", &nth).unwrap();
+        assert!(matches!(
+            sessions.save_session(&mut session).unwrap(),
+            Saved::Stored
+        ));
+        ids.extend(session.id().cloned());
+    });
+    line("save_session, new", save, None);
+    let load = time(count, |nth| {
+        let id = &ids[usize::try_from(nth * 7919 % count).unwrap()];
+        assert!(sessions.load_session(id).unwrap().is_some());
+    });
+    line("load_session", load, None);
+    let start = Instant::now();
+    let (deleted, left) = sessions.delete_old_sessions(Duration::ZERO).unwrap();
+    assert_eq!((deleted as u64, left), (count, 0));
+    println!(
+        "  {:<28}{:>10.1} ms   {:>15} ns a session",
+        "delete_old_sessions",
+        start.elapsed().as_secs_f64() * 1e3,
+        start.elapsed().as_nanos() / u128::from(count)
+    );
+}
+
+/// How long new keys wait for the table to grow: a shard at a time does, so the longest waits of all are one each.
+fn growth(keys: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("bench.shelf"), true, Durability::Os);
+    for first in (0..keys).step_by(1_000) {
+        let mut batch = Batch::new();
+        (first..first + 1_000).for_each(|nth| _ = batch.insert(key(nth), [7; 8]));
+        store.write(&batch).unwrap();
+    }
+    // A fifth more, so that each of the 256 shards grows once.
+    let mut waits: Vec<Duration> = (keys..keys + keys / 5)
+        .map(|nth| {
+            let start = Instant::now();
+            store.insert(key(nth), [7; 8]).unwrap();
+            start.elapsed()
+        })
+        .collect();
+    waits.sort_unstable_by(|a, b| b.cmp(a));
+    println!("from {keys} to {} keys, one by one", keys + keys / 5);
+    for (name, nth) in [
+        ("the longest", 0),
+        ("the 64th longest", 63),
+        ("the 256th longest", 255),
+    ] {
+        line(name, waits[nth], None);
+    }
+}
+
 fn main() {
     // `cargo bench` passes `--bench`; numbers choose what is measured.
     let chosen: Vec<String> = std::env::args()
         .skip(1)
         .filter(|argument| !argument.starts_with('-'))
         .collect();
+    match chosen.first().map(String::as_str) {
+        Some("sessions") => return sessions(500_000),
+        Some("growth") => return growth(10_000_000),
+        _ => {}
+    }
     let list = |nth: usize, default: &str| -> Vec<u64> {
         let text = chosen.get(nth).map_or(default, String::as_str);
         text.split(',')
