@@ -58,6 +58,8 @@ pub(crate) struct Generation {
     /// Copies of fields of `position`, to be looked at without its mutex.
     tail: AtomicU64,
     condemned: AtomicBool,
+    /// The length that the file had when what follows the tail was last read to its end.
+    surveyed_bytes: AtomicU64,
     /// Another file may have taken this one's place: it was retired or condemned, or its tail has to be repaired.
     doubtful: AtomicBool,
     /// Records below may be outdated: what follows them could not be read. 0 if all could.
@@ -216,6 +218,7 @@ impl Generation {
             doubtful: AtomicBool::new(false),
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
+            surveyed_bytes: AtomicU64::new(0),
             directory_synced: AtomicBool::new(sabotaged!(TrustOthersDirectorySync)),
             seen_at_its_path: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
@@ -350,12 +353,14 @@ impl Generation {
     #[inline]
     pub(crate) fn look(&self) -> Result<()> {
         let tail = self.tail();
-        if self.log.size()? <= tail {
+        let size_bytes = self.log.size()?;
+        if size_bytes <= tail {
             return Ok(());
         }
         let mut fixed = [0; HEAD_BYTES];
-        let read = self.log.read_up_to(&mut fixed, tail)?;
-        if read == 0 || fixed == [0; HEAD_BYTES] {
+        self.log.read_up_to(&mut fixed, tail)?;
+        // An exclusive handle writes zeros ahead of the log. Where it leaves a note behind them the file is longer.
+        if fixed == [0; HEAD_BYTES] && size_bytes == self.surveyed_bytes.load(Acquire) {
             Ok(())
         } else {
             self.look_closer()

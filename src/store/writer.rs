@@ -360,10 +360,6 @@ impl Inner {
     fn mark_behind(&self, generation: &Generation) -> Result<()> {
         let reached = generation.tail().max(generation.reached.load(Acquire));
         let mut offset = generation.log.size()?.max(LOG_START);
-        if self.options.exclusive {
-            // What this handle wrote ahead are zeros as well.
-            offset = offset.min(reached);
-        }
         let end = offset.max(reached).next_multiple_of(ALIGN);
         let filler = [0xff; 4096];
         while offset < end {

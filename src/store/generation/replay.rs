@@ -192,6 +192,9 @@ impl Generation {
     fn publish(&self, position: &Position) {
         self.tail.store(position.tail, Release);
         self.commit.credit(position.durable);
+        if let Some((_, size_bytes)) = position.surveyed {
+            self.surveyed_bytes.store(size_bytes, Release);
+        }
         self.condemned.fetch_or(position.condemned, AcqRel);
         let unborn = self.header.generation == 0;
         let doubtful = unborn
