@@ -442,6 +442,7 @@ impl Store {
         }
         let (generation, end) = {
             let writing = self.inner.begin()?;
+            self.inner.rewrite_unsynced(&writing.generation)?;
             (Arc::clone(&writing.generation), writing.generation.tail())
         };
         self.inner.make_durable(&generation, end)?;
@@ -527,6 +528,8 @@ impl Store {
         let (generation, end, answer) = {
             let mut writing = self.inner.begin()?;
             let answer = change(&mut writing)?;
+            // What changed nothing is as durable as what did.
+            self.inner.rewrite_unsynced(&writing.generation)?;
             (
                 Arc::clone(&writing.generation),
                 writing.generation.tail(),

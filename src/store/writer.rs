@@ -71,7 +71,6 @@ impl Inner {
                 self.heal(&generation)?;
                 continue;
             }
-            self.rewrite_unsynced(&generation)?;
             // Retired by a compactor that died before it could rename, it is doubtful with nothing to repair.
             if doubtful && let End::Torn { records_behind } = generation.end() {
                 self.repair(&generation, records_behind)?;
@@ -128,6 +127,7 @@ impl Inner {
         ops: &[Op<'_>],
         places: &[(u32, u64)],
     ) -> Result<u64> {
+        self.rewrite_unsynced(generation)?;
         let (tail, epoch) = {
             let position = generation.position();
             (position.tail, position.epoch)
@@ -211,6 +211,7 @@ impl Inner {
     /// Cuts the log at its tail and marks the place, for good: until that is synced, what was cut off may stand there
     /// again after a power cut, made whole by what was written behind it. The caller holds the lock.
     pub(crate) fn cut(&self, generation: &Generation, tail: u64) -> Result<()> {
+        self.rewrite_unsynced(generation)?;
         let log = &generation.log;
         log.set_len(tail)?;
         let (epoch, durable) = {
@@ -325,7 +326,9 @@ impl Inner {
         let record = NewRecord::marker(Kind::Condemned, generation.position().epoch, now_ms);
         let mut bytes = Vec::new();
         record.encode(generation.header.seed, end, &mut bytes);
-        generation.log.write_all(&bytes, end)
+        generation.log.write_all(&bytes, end)?;
+        generation.position().condemned = true;
+        Ok(())
     }
 }
 
