@@ -192,6 +192,11 @@ impl Bench {
             assert!(!writer.is_finished(), "no write, or one without a sync");
             thread::yield_now();
         }
+        // A sync covers what the writer has noted, which it does right after.
+        let tail = self.other.inner().generation().tail();
+        while self.generation().written.load(Acquire) < tail {
+            thread::yield_now();
+        }
         writer
     }
 
