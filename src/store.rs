@@ -450,6 +450,7 @@ impl Store {
         }
         let (generation, end) = {
             let writing = self.inner.begin()?;
+            self.inner.rewrite_unsynced(&writing.generation)?;
             (Arc::clone(&writing.generation), writing.generation.tail())
         };
         self.inner.make_durable(&generation, end)?;
@@ -541,6 +542,8 @@ impl Store {
                 }
                 answer => answer?,
             };
+            // What changed nothing is as durable as what did.
+            self.inner.rewrite_unsynced(&writing.generation)?;
             (
                 Arc::clone(&writing.generation),
                 writing.generation.tail(),

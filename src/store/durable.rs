@@ -32,8 +32,8 @@ impl Inner {
         self.check_path(generation, end)
     }
 
-    /// Before the first write to a file that others wrote to: puts what nobody called durable once more where it
-    /// stands, so that this process's own sync covers it. The caller holds the lock.
+    /// Before anything is appended to a file that others wrote to, or acknowledged: puts what nobody called durable
+    /// once more where it stands, so that this process's own sync covers it. The caller holds the lock.
     ///
     /// A sync of somebody's may have failed, and so may the note of it in the log. The cache then shows what the kernel
     /// could not write and does not try again: a later sync would succeed, and a hole would be left below what it

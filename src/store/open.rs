@@ -218,10 +218,14 @@ impl Inner {
 
     fn start_anew(&self) -> Result<()> {
         let old = self.generation();
-        let is_unreadable =
-            || Generation::read_header(&old.log).is_err_and(|error| error.is_corrupt());
-        if old.crossing == Crossing::Everything || old.header.generation == 0 && is_unreadable() {
-            return self.leave_damaged(&old);
+        let is_unreadable = || {
+            let header = Generation::read_header(&old.log);
+            header.is_err_and(|error| error.is_corrupt())
+        };
+        if (old.crossing == Crossing::Everything || old.header.generation == 0 && is_unreadable())
+            && self.leave_damaged(&old)?
+        {
+            return Ok(());
         }
         drop(old);
         let writing = self.begin()?;
@@ -236,13 +240,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Puts an empty file in place of one that can't be read as it should.
-    fn leave_damaged(&self, old: &Generation) -> Result<()> {
+    /// Puts an empty file in place of one that can't be read as it should. False if somebody has replaced it already.
+    fn leave_damaged(&self, old: &Generation) -> Result<bool> {
         let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
         let _turn = self.gate.enter(&deadline, &self.path)?;
         let _os_lock = self.lock_file(old, &deadline)?;
-        if !self.is_at_its_path(old) {
-            self.follow(old)?;
+        if self.follow(old)? {
+            return Ok(false);
         }
         remove_leftovers(self)?;
         let header = match old.header.generation {
@@ -254,7 +258,7 @@ impl Inner {
         let retire = header.generation > 1 && old.nothing_follows()?;
         let next = successor.install(Some(old), retire)?;
         self.hand_over_lock(old, &next);
-        Ok(())
+        Ok(true)
     }
 
     /// After a switch: an exclusive handle keeps the lock of the new file, a shared one of neither.

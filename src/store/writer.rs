@@ -81,13 +81,11 @@ impl Inner {
                 self.heal(&generation)?;
                 continue;
             }
-            self.rewrite_unsynced(&generation)?;
             // Retired by a compactor that died before it could rename, it is doubtful with nothing to repair.
             if doubtful && let End::Torn { records_behind } = generation.end() {
                 self.repair(&generation, records_behind)?;
                 continue;
             }
-            cut_zeros(&generation)?;
             return Ok(Writing {
                 store: self,
                 generation,
@@ -139,6 +137,8 @@ impl Inner {
         ops: &[Op<'_>],
         places: &[(u32, u64)],
     ) -> Result<u64> {
+        self.rewrite_unsynced(generation)?;
+        cut_zeros(generation)?;
         let (tail, epoch) = {
             let position = generation.position();
             (position.tail, position.epoch)
@@ -250,6 +250,7 @@ impl Inner {
     /// Cuts the log at its tail and marks the place, for good: until that is synced, what was cut off may stand there
     /// again after a power cut, made whole by what was written behind it. The caller holds the lock.
     pub(crate) fn cut(&self, generation: &Generation, tail: u64) -> Result<()> {
+        self.rewrite_unsynced(generation)?;
         let log = &generation.log;
         log.set_len(tail)?;
         generation.ahead.store(0, Relaxed);
@@ -372,12 +373,14 @@ impl Inner {
         let record = NewRecord::marker(Kind::Condemned, generation.position().epoch, now_ms);
         let mut bytes = Vec::new();
         record.encode(generation.header.seed, end, &mut bytes);
-        generation.log.write_all(&bytes, end)
+        generation.log.write_all(&bytes, end)?;
+        generation.position().condemned = true;
+        Ok(())
     }
 }
 
 /// Cuts zeros behind the log that this handle has not written ahead: a power cut left them, or a process that died.
-/// They would cost each proof of the tail. The caller holds the lock and has proven the tail.
+/// They would cost each proof of the tail. The caller holds the lock.
 fn cut_zeros(generation: &Generation) -> Result<()> {
     let mut position = generation.position();
     if position.zeros_behind && position.end == End::Clean {
