@@ -84,7 +84,8 @@ const REMOVED_AT_ONCE: usize = 1_000;
 ///
 /// The path is followed through symbolic links once, when it is opened. Compaction puts a new file there, with the owner,
 /// group and mode of the old one: a hard link to that keeps it, as it was then. After a `fork` the child's next write
-/// opens a file of its own, with a lock of its own; no other thread may be inside a call when a process forks.
+/// opens a file of its own, with a lock of its own; no other thread may be inside a call when a process forks, which takes
+/// [`Compaction::Inline`](crate::Compaction) or `Manual`: else that may be a thread of the store's own.
 ///
 /// Keys are at most 65,535 bytes; a record (48 bytes, key and value) and a batch at most 128 MiB. Memory: about 17 bytes
 /// a key, whatever its length. A `get` is one read of exactly the record (and, when shared, one look at the end of the
@@ -449,7 +450,7 @@ impl Store {
             return Ok(());
         }
         let (generation, end) = {
-            let writing = self.inner.begin()?;
+            let writing = self.inner.begin_to_sync()?;
             self.inner.rewrite_unsynced(&writing.generation)?;
             (Arc::clone(&writing.generation), writing.generation.tail())
         };

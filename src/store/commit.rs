@@ -4,7 +4,7 @@
 //! itself, the others would wait for that and share the one after: two syncs where one would do. So it waits for as many
 //! as took part in the last one, half as long as that took at most (as PostgreSQL's `commit_delay` does, whose manual
 //! advises that half), and not again for a while where that was in vain: so many threads write that the disk is never
-//! idle anyway, or so rarely that they do not meet. One thread alone never waits.
+//! idle anyway, or so rarely that they do not meet. A thread that is alone waits for others once, when they have left.
 
 use super::lock_of;
 use crate::error::Result;
@@ -131,7 +131,7 @@ impl Commit {
                 return Ok(Synced::Failed);
             }
         }
-        state.leader = Some(me);
+        state.leader = Some(me.clone());
         drop(self.gather(state, &clock));
         let start = clock();
         let covered = written();
@@ -154,7 +154,7 @@ impl Commit {
         let (failed, durable) = (state.failed, self.durable());
         state
             .waiting
-            .retain(|waiter| !failed && waiter.end > durable);
+            .retain(|waiter| !failed && waiter.end > durable && waiter.thread.id() != me.id());
         drop(state);
         woken.iter().for_each(Thread::unpark);
         result.map(|()| Synced::Durable)

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 /// Below this a file is not worth rewriting.
 const FILE_BYTES_MIN: u64 = 1 << 20;
-/// Less than this is copied under the lock.
+/// With less than this left to copy the lock is asked for.
 const LAST_BYTES: u64 = 64 << 10;
+/// Less than this is copied under the lock, once it is there.
+const LOCKED_BYTES_MAX: u64 = 256 << 10;
 /// Writers who outrun the copy so many times wait for the rest of it.
 const PASSES_MAX: u32 = 16;
 /// An expired entry is dropped only so long after: a clock that jumped ahead, and was set right, must not destroy.
@@ -88,15 +90,16 @@ impl Inner {
             let successor = Successor::create(self, next_header(self, &old.header)?, &identity)?;
             (old, successor)
         };
-        let mut copied = LOG_START;
-        for pass in 0..PASSES_MAX {
+        let (mut copied, mut passes) = (LOG_START, 0);
+        let _writing = loop {
             let tail = old.tail();
-            if pass > 0 && tail - copied < LAST_BYTES {
-                break;
-            }
-            let which = if pass == 0 { Pass::First } else { Pass::Later };
+            let which = if passes == 0 {
+                Pass::First
+            } else {
+                Pass::Later
+            };
             copy(self, &old, &mut successor, copied..tail, which, stop)?;
-            copied = tail;
+            (copied, passes) = (tail, passes + 1);
             if stop.load(Relaxed) {
                 return Ok(None);
             }
@@ -105,11 +108,19 @@ impl Inner {
             if !self.options.exclusive {
                 old.look()?;
             }
-        }
-        let writing = self.begin()?;
-        if !Arc::ptr_eq(&writing.generation, &old) {
-            return Ok(None);
-        }
+            if passes < PASSES_MAX && old.tail() - copied >= LAST_BYTES {
+                continue;
+            }
+            let writing = self.begin()?;
+            // Nothing is renamed over that somebody else put there.
+            if !Arc::ptr_eq(&writing.generation, &old) || self.follow(&old)? {
+                return Ok(None);
+            }
+            // The lock may have been long in coming.
+            if passes >= PASSES_MAX || old.tail() - copied < LOCKED_BYTES_MAX {
+                break writing;
+            }
+        };
         let before_bytes = old.tail();
         copy(
             self,
@@ -119,7 +130,7 @@ impl Inner {
             Pass::Later,
             &AtomicBool::new(false),
         )?;
-        let next = successor.install(Some(&old), true)?;
+        let next = successor.install(Some(&old))?;
         self.hand_over_lock(&old, &next);
         Ok(Some(Compacted {
             before_bytes,

@@ -18,6 +18,8 @@ impl Inner {
         if sabotaged!(AcknowledgeBeforeSync) {
             return Ok(());
         }
+        // Then no sync of now, with its look at the path, stands for this call.
+        let was_durable = generation.commit.durable() >= end;
         if let Err(failure) = self.sync_log(generation, end) {
             if failure.is_news {
                 self.condemn(generation);
@@ -29,6 +31,9 @@ impl Inner {
             generation.directory_synced.store(true, Release);
         }
         // Nothing is acknowledged on a file that lost its name, unless a switch took it over, which copied it all.
+        if !was_durable && generation.seen_at_its_path.load(Acquire) >= end {
+            return Ok(());
+        }
         self.check_path(generation, end)
     }
 
@@ -58,6 +63,7 @@ impl Inner {
             from += read as u64;
         }
         generation.rewritten.store(true, Release);
+        generation.written.store(tail, Release);
         Ok(())
     }
 
@@ -66,7 +72,7 @@ impl Inner {
         if !self.wrote.load(Acquire) {
             return Ok(());
         }
-        let writing = self.begin()?;
+        let writing = self.begin_to_sync()?;
         let generation = &writing.generation;
         let (tail, sealed) = {
             let position = generation.position();
@@ -98,7 +104,12 @@ impl Inner {
             finished = self.seal();
         }
         let generation = self.generation();
-        if finished.is_ok() && generation.ahead.load(Relaxed) > 0 {
+        let is_ours = self.process.load(Relaxed) == self.options.disk.process();
+        if finished.is_ok()
+            && is_ours
+            && !self.stopped.load(Acquire)
+            && generation.ahead.load(Relaxed) > 0
+        {
             // Left there it would cost nothing but space.
             let _ = generation.log.set_len(generation.tail());
         }

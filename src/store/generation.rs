@@ -58,8 +58,8 @@ pub(crate) struct Generation {
     /// Copies of fields of `position`, to be looked at without its mutex.
     tail: AtomicU64,
     condemned: AtomicBool,
-    /// The length that the file had when what follows the tail was last read to its end.
-    surveyed_bytes: AtomicU64,
+    /// The length that the file had when nothing but zeros followed the tail.
+    zeros_end: AtomicU64,
     /// Another file may have taken this one's place: it was retired or condemned, or its tail has to be repaired.
     doubtful: AtomicBool,
     /// Records below may be outdated: what follows them could not be read. 0 if all could.
@@ -218,7 +218,7 @@ impl Generation {
             doubtful: AtomicBool::new(false),
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
-            surveyed_bytes: AtomicU64::new(0),
+            zeros_end: AtomicU64::new(0),
             directory_synced: AtomicBool::new(sabotaged!(TrustOthersDirectorySync)),
             seen_at_its_path: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
@@ -318,8 +318,9 @@ impl Generation {
     }
 
     pub(crate) fn condemn(&self) {
-        self.condemned.store(true, Release);
+        // In this order: who sees that it is condemned sees that the path has to be looked at.
         self.doubtful.store(true, Release);
+        self.condemned.store(true, Release);
     }
 
     pub(crate) fn outdated_below(&self) -> u64 {
@@ -359,8 +360,8 @@ impl Generation {
         }
         let mut fixed = [0; HEAD_BYTES];
         self.log.read_up_to(&mut fixed, tail)?;
-        // An exclusive handle writes zeros ahead of the log. Where it leaves a note behind them the file is longer.
-        if fixed == [0; HEAD_BYTES] && size_bytes == self.surveyed_bytes.load(Acquire) {
+        // An exclusive handle writes zeros ahead of the log. Where something is noted behind zeros the length changes.
+        if fixed == [0; HEAD_BYTES] && size_bytes == self.zeros_end.load(Acquire) {
             Ok(())
         } else {
             self.look_closer()
@@ -379,10 +380,11 @@ impl Generation {
         Ok(zeros || self.log.size()? <= tail)
     }
 
-    /// Whether the file ends where the log does. Shows nothing about its content, but that nobody put a file of another
-    /// length over it.
+    /// Whether there is a log and the file ends where it does. Shows nothing about its content, but that nobody put a
+    /// file of another length over it.
     pub(crate) fn ends_at_its_tail(&self) -> Result<bool> {
-        Ok(self.log.size()? == self.tail())
+        let tail = self.tail();
+        Ok(tail > LOG_START && self.log.size()? == tail)
     }
 
     /// Compares what stands at the end of the log with what was applied last, and applies what was written since.
@@ -430,7 +432,10 @@ impl Generation {
         if behind || position.end != End::Clean {
             self.replay(&mut position, Access::Locked)?;
         }
-        self.written.store(position.tail, Release);
+        // Before it is rewritten nothing that others wrote may be acknowledged.
+        if self.rewritten.load(Acquire) {
+            self.written.store(position.tail, Release);
+        }
         Ok(Proof::Same)
     }
 

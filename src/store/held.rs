@@ -1,7 +1,7 @@
 //! Real threads on a disk whose calls begin and end when the test says so: who waits for whom shows without a clock.
 
 use super::disk::os::OsDisk;
-use super::disk::{Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
+use super::disk::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
 use super::generation::Generation;
 use super::options::{Compaction, Durability, Options};
 use super::{Change, Store};
@@ -343,6 +343,30 @@ fn others_write_while_a_compaction_copies_and_little_is_left_to_copy_under_the_l
     });
     assert_ne!(bench.generation().identity.inode, old);
     assert_eq!(bench.other.len().unwrap(), 22);
+}
+
+#[test]
+fn a_compaction_renames_over_nothing_that_somebody_put_there_meanwhile() {
+    let bench = Bench::new();
+    let path = bench.store.path().to_owned();
+    thread::scope(|scope| {
+        let _over = bench.over();
+        let compacting = scope.spawn(|| bench.store.compact());
+        let copying = bench.next_call();
+        OsDisk.rename(&path, &path.with_extension("old")).unwrap();
+        let backup = OpenFile {
+            write: true,
+            create: Create::New,
+            mode: 0o600,
+        };
+        let backup = OsDisk.open(&path, backup).unwrap();
+        assert_eq!(backup.write_at(b"a backup", 0).unwrap(), 8);
+        copying.end();
+        let (compacted, _) = bench.end_all_until(compacting);
+        let error = compacted.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::NotAStore, "{error}");
+    });
+    assert_eq!(OsDisk.stat(&path).unwrap().size_bytes, 8);
 }
 
 #[test]

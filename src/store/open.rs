@@ -211,7 +211,7 @@ impl Inner {
     pub(crate) fn create(&self, old: &Generation) -> Result<()> {
         remove_leftovers(self)?;
         let successor = Successor::create(self, first_header(self)?, &old.log.stat()?)?;
-        let next = successor.install(None, false)?;
+        let next = successor.install(None)?;
         self.hand_over_lock(old, &next);
         Ok(())
     }
@@ -234,7 +234,7 @@ impl Inner {
             remove_leftovers(self)?;
             let successor =
                 Successor::create(self, next_header(self, &old.header)?, &old.identity)?;
-            let next = successor.install(Some(old), true)?;
+            let next = successor.install(Some(old))?;
             self.hand_over_lock(old, &next);
         }
         Ok(())
@@ -255,8 +255,7 @@ impl Inner {
         };
         let successor = Successor::create(self, header, &old.identity)?;
         // Those who have it open learn of the new one by this; where bytes stand behind the tail they look anyway.
-        let retire = header.generation > 1 && old.nothing_follows()?;
-        let next = successor.install(Some(old), retire)?;
+        let next = successor.install(Some(old))?;
         self.hand_over_lock(old, &next);
         Ok(true)
     }
@@ -348,12 +347,22 @@ impl Inner {
             .is_ok_and(|stat| stat.same_file(&known.identity))
     }
 
-    /// As [`follow`](Inner::follow), for a file that was written to and synced up to `end`.
+    /// Looks at the path of a file that was written to and synced up to `end`, and moves to its successor if there is
+    /// one. That has all that stood before the note which sent us there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`follow`](Inner::follow), and `Replaced` if what was written came too late for the successor.
     pub(crate) fn check_path(&self, known: &Generation, end: u64) -> Result<()> {
-        if known.seen_at_its_path.load(Acquire) >= end || self.is_at_its_path(known) {
+        if self.is_at_its_path(known) || !self.follow(known)? {
             return Ok(());
         }
-        self.follow(known).map(|_| ())
+        known.look()?;
+        let position = known.position();
+        if (position.retired || position.condemned) && position.tail > end {
+            return Ok(());
+        }
+        Err(self.replaced("was replaced by a file without what was just written"))
     }
 
     pub(crate) fn replaced(&self, what: &str) -> Error {

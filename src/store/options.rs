@@ -85,6 +85,9 @@ impl Options {
     }
 
     /// Keeps the write lock for the handle's life: each operation is cheaper, others can only read. Default false.
+    ///
+    /// With [`Durability::Immediate`] the file is kept longer than its log, by as many zeros as that has bytes and at most
+    /// 256 KiB, so that a sync need not bring a new length to disk. Closing cuts them off.
     pub fn exclusive(&mut self, exclusive: bool) -> &mut Options {
         self.exclusive = exclusive;
         self
@@ -114,8 +117,9 @@ impl Options {
         self
     }
 
-    /// Starts with an empty store in place of what is there, which must be a store, or an empty file. Other handles
-    /// move over to it. Default false.
+    /// Starts with an empty store in place of what is there, which must be a store, damaged or not, or an empty file.
+    /// Other handles move over to it; where nothing of a damaged header can be read they are refused as soon as they
+    /// look at the path. Default false.
     pub fn truncate(&mut self, truncate: bool) -> &mut Options {
         self.truncate = truncate;
         self

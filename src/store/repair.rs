@@ -35,7 +35,8 @@ impl Inner {
             return Ok(());
         }
         // Records behind the torn place could count again if it were overwritten in a way that joins up with them, and
-        // they are the only trace of what went wrong: the file stays as it is, under another name.
+        // they are the only trace of what went wrong: the file stays as it is, but for the note that it was left, under
+        // another name.
         let evidence = self.switch_to_copy(generation, true)?;
         self.note_torn_tail(torn(evidence));
         Ok(())
@@ -73,7 +74,7 @@ impl Inner {
             true => self.keep_whole_file()?,
             false => None,
         };
-        let next = successor.install(Some(generation), false)?;
+        let next = successor.install(Some(generation))?;
         self.hand_over_lock(generation, &next);
         Ok(kept)
     }

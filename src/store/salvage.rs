@@ -177,8 +177,7 @@ impl Inner {
         }
         // Whoever still has the old file open, and knows nothing of the damage, learns of the new one by this. Where
         // bytes stand behind the tail he looks anyway.
-        let retire = old.nothing_follows()?;
-        let next = successor.install(Some(&old), retire)?;
+        let next = successor.install(Some(&old))?;
         self.hand_over_lock(&old, &next);
         self.sync_directory()?;
         Ok(salvaged)

@@ -305,18 +305,21 @@ impl<'a> Successor<'a> {
     }
 
     /// Gives the file the store's name. The caller holds the store's lock. `old` is retired first, so that its users
-    /// look for the new one; a condemned or damaged file is not written to, its users look anyway.
-    pub(crate) fn install(
-        mut self,
-        old: Option<&Generation>,
-        retire: bool,
-    ) -> Result<Arc<Generation>> {
+    /// look for the new one; those of a condemned file do already.
+    pub(crate) fn install(mut self, old: Option<&Generation>) -> Result<Arc<Generation>> {
         let store = self.store;
         let disk = &*store.options.disk;
         let header = self.finish()?;
         let _switching = Switching::begin(store);
-        if let (Some(old), true) = (old, retire) {
-            store.append_marker(old, Kind::Retired)?;
+        if let Some(old) = old.filter(|old| old.header.generation > 0) {
+            let is_condemned = old.position().condemned;
+            if !is_condemned && old.nothing_follows()? {
+                store.append_marker(old, Kind::Retired)?;
+            } else if !is_condemned {
+                // Who had applied what is damaged by now has his tail at the end of the file. The damage may be the
+                // disk's, which need not keep us from leaving it.
+                let _ = store.mark_behind(old);
+            }
         }
         // Until this process has moved to the new file, no thread of it may take that for somebody else's.
         let _following = lock_of(&store.following);

@@ -23,6 +23,13 @@ const AHEAD_BYTES_MAX: u64 = 256 << 10;
 /// More rounds than any series of switches by others explains.
 const ROUNDS_MAX: u32 = 100;
 
+/// What the proof of the tail is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    ForAWrite,
+    ForASync,
+}
+
 #[derive(Debug)]
 pub(crate) struct Writing<'a> {
     store: &'a Inner,
@@ -35,6 +42,15 @@ pub(crate) struct Writing<'a> {
 impl Inner {
     /// Waits for the right to write.
     pub(crate) fn begin(&self) -> Result<Writing<'_>> {
+        self.begin_with(Wanted::ForAWrite)
+    }
+
+    /// As [`begin`](Inner::begin), for one who will call what stands there durable.
+    pub(crate) fn begin_to_sync(&self) -> Result<Writing<'_>> {
+        self.begin_with(Wanted::ForASync)
+    }
+
+    fn begin_with(&self, proof: Wanted) -> Result<Writing<'_>> {
         self.writable()?;
         let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
         let turn = self.gate.enter(&deadline, &self.path)?;
@@ -59,9 +75,10 @@ impl Inner {
                 .is_multiple_of(IDENTITY_CHECK_EVERY)
                 || generation.displaced.load(Relaxed);
             // Also under an exclusive lock: who restores a backup over the file asks for none. But nobody else appends
-            // there, so that between two looks at the path its length is proof enough for what no sync acknowledges.
+            // there, so that between two looks at the path its length is proof enough for a write that no sync follows.
             let short_proof = self.options.exclusive
                 && self.options.durability == Durability::Os
+                && proof == Wanted::ForAWrite
                 && !due
                 && !generation.is_doubtful()
                 && generation.ends_at_its_tail()?;
@@ -78,7 +95,10 @@ impl Inner {
                 continue;
             }
             if generation.is_condemned() && !sabotaged!(WriteToACondemnedFile) {
-                self.heal(&generation)?;
+                // Never without having looked at the path: it may have been condemned this very moment.
+                if doubtful {
+                    self.heal(&generation)?;
+                }
                 continue;
             }
             // Retired by a compactor that died before it could rename, it is doubtful with nothing to repair.
@@ -190,6 +210,8 @@ impl Inner {
             bytes.clear();
         }
         if let Err(error) = generation.log.write_all(bytes, tail) {
+            // Taking back may append in its turn.
+            drop(scratch);
             self.take_back(generation, tail);
             return Err(error);
         }
@@ -214,7 +236,7 @@ impl Inner {
             durability,
             ..
         } = self.options;
-        if !exclusive || durability != Durability::Immediate {
+        if !exclusive || durability != Durability::Immediate || generation.is_condemned() {
             return;
         }
         if end <= generation.ahead.load(Relaxed) {
@@ -353,12 +375,17 @@ impl Inner {
         if fell_back || generation.end() != End::Clean {
             return self.mark_behind(generation);
         }
+        if generation.ahead.load(Relaxed) > generation.tail() {
+            // Where the cache fell back to zeros only the length tells a reader that something was written behind them.
+            generation.log.set_len(generation.tail())?;
+            generation.ahead.store(0, Relaxed);
+        }
         self.append_marker(generation, Kind::Condemned)
     }
 
-    /// What was written is gone from the file: the note stands behind whatever is there, so that others do not cut in
-    /// place, and behind all that ever was there, with no zeros before it, so that those who had read it find it.
-    fn mark_behind(&self, generation: &Generation) -> Result<()> {
+    /// Notes in a file that nobody is to write to it again, behind whatever is there, so that others do not cut in
+    /// place, and behind all that ever was there, so that those who had read it find it at their tail or beyond.
+    pub(crate) fn mark_behind(&self, generation: &Generation) -> Result<()> {
         let reached = generation.tail().max(generation.reached.load(Acquire));
         let mut offset = generation.log.size()?.max(LOG_START);
         let end = offset.max(reached).next_multiple_of(ALIGN);

@@ -3,9 +3,9 @@
 use crate::proof::Counts;
 use crate::proof::cases;
 use crate::proof::errors::{KINDS, Sites, every_call, syncs_after_a_failed_one};
-use crate::proof::workload::{EXCLUSIVE, Mode, PATH, SHARED, SHARED_OS};
+use crate::proof::workload::{EXCLUSIVE, EXCLUSIVE_OS, Mode, PATH, SHARED, SHARED_OS};
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk};
-use shelflife::{Batch, Disk, ErrorKind, Store};
+use shelflife::{Batch, Change, Disk, ErrorKind, Store};
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -89,7 +89,8 @@ fn all_of(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn a_disk_that_is_full_at_any_byte_of_an_append_loses_nothing() {
     let start = Instant::now();
     let (mut offsets, mut stopped) = (0, 0);
-    for mode in [SHARED, EXCLUSIVE] {
+    // The last one writes ahead of the log, so that only a record that is longer than that needs room.
+    for (mode, value_bytes) in [(SHARED, 40), (EXCLUSIVE_OS, 40), (EXCLUSIVE, 4_400)] {
         for batched in [false, true] {
             for room in 0.. {
                 let sim = SimDisk::new(1);
@@ -99,7 +100,7 @@ fn a_disk_that_is_full_at_any_byte_of_an_append_loses_nothing() {
                 let before = all_of(&store);
                 sim.set_capacity(Some(sim.used_bytes() + room));
                 let mut batch = Batch::new();
-                batch.insert("c", [3; 40]);
+                batch.insert("c", vec![3; value_bytes]);
                 if batched {
                     batch.insert("d", [4; 60]).remove("a");
                 }
@@ -315,6 +316,103 @@ fn a_reader_of_what_fell_back_with_a_failed_sync_sees_what_is_written_next() {
             store.insert("c", "3").unwrap();
             let seen = reader.get("c").unwrap();
             assert_eq!(seen.as_deref(), Some(&b"3"[..]), "{mode:?} {forever}");
+        }
+    }
+}
+
+/// A disk that gives up: in the middle of an append, and again in the sync of what is done about it.
+#[test]
+fn an_append_that_fails_and_the_sync_of_its_cut_leave_the_lock_free() {
+    for mode in [SHARED, EXCLUSIVE] {
+        let sim = SimDisk::new(1);
+        let store = open(mode, &sim);
+        store.insert("a", "1").unwrap();
+        sim.inject(Fault::new(FaultKind::Short(20)).on(Call::Write));
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::Write).nth(2));
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::Sync));
+        store.insert("b", "2").unwrap_err();
+        assert_eq!(sim.faults(), 3, "{mode:?}");
+        sim.clear_faults();
+        assert_eq!(store.get("b").unwrap(), None, "{mode:?}");
+        if let Err(error) = store.insert("c", "3") {
+            assert_eq!(error.kind(), ErrorKind::Stopped, "{error}");
+            store.reopen().unwrap();
+            store.insert("c", "3").unwrap();
+        }
+        drop(store);
+        assert_eq!(open(SHARED, &sim).len().unwrap(), 2, "{mode:?}");
+    }
+}
+
+#[test]
+fn an_append_that_could_not_be_taken_back_is_left_for_the_next_writer_to_report() {
+    for mode in [SHARED, EXCLUSIVE] {
+        let sim = SimDisk::new(1);
+        let store = open(mode, &sim);
+        store.insert("a", "1").unwrap();
+        // Longer than what an exclusive handle has written ahead.
+        sim.inject(Fault::new(FaultKind::Short(5_000)).on(Call::Write));
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::Write).nth(2));
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::SetLen));
+        store.insert("b", [2; 9_000]).unwrap_err();
+        assert_eq!(sim.faults(), 3, "{mode:?}");
+        sim.clear_faults();
+        let left = sim.read(PATH).unwrap();
+        _ = store.close();
+        assert!(sim.read(PATH).unwrap() == left, "{mode:?}: closing hid it");
+        let store = open(SHARED, &sim);
+        store.insert("c", "3").unwrap();
+        assert!(!store.recovery().is_clean(), "{mode:?}");
+        assert_eq!(store.len().unwrap(), 2, "{mode:?}");
+    }
+}
+
+/// What it had applied was damaged since: its tail lies behind the damage, where nobody else's does.
+#[test]
+fn who_read_a_record_before_it_was_damaged_is_not_left_behind_on_the_old_file() {
+    for mode in [SHARED, SHARED_OS] {
+        for flipped in [20, 50] {
+            let sim = SimDisk::new(1);
+            let store = open(mode, &sim);
+            store.insert("a", "1").unwrap();
+            let offset = store.stats().unwrap().file_bytes;
+            store.insert("x", "2").unwrap();
+            sim.flip_bit(PATH, offset + flipped, 0).unwrap();
+            let admin = open(SHARED, &sim);
+            admin.salvage_in_place().unwrap();
+            let wrote = store.insert("y", "3");
+            let there = admin.get("y").unwrap();
+            let case = format!("{mode:?}, byte {flipped}: {wrote:?}");
+            assert_eq!(there.is_some(), wrote.is_ok(), "{case}");
+            assert_eq!(store.get("y").unwrap(), there, "{case}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_called_durable_on_a_file_that_lost_its_name() {
+    for mode in [SHARED, EXCLUSIVE, SHARED_OS, EXCLUSIVE_OS] {
+        let calls: [fn(&Store) -> shelflife::Result<()>; 3] = [
+            |store| store.sync(),
+            |store| store.remove("absent").map(drop),
+            |store| store.update("a", |_| Ok((Change::Keep, ()))),
+        ];
+        // Only a sync promises as much without `Immediate`.
+        let promised = match mode {
+            SHARED | EXCLUSIVE => 3,
+            _ => 1,
+        };
+        for (which, call) in calls.into_iter().take(promised).enumerate() {
+            let sim = SimDisk::new(1);
+            let store = open(mode, &sim);
+            store.insert("a", "1").unwrap();
+            store.sync().unwrap();
+            let process = sim.process();
+            process
+                .rename(Path::new(PATH), Path::new("/elsewhere"))
+                .unwrap();
+            let error = call(&store).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Replaced, "{mode:?}, call {which}");
         }
     }
 }

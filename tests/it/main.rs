@@ -1,5 +1,6 @@
 //! Claims about the crate as its users see it.
 
+mod ahead;
 mod cli;
 mod crash;
 mod damage;

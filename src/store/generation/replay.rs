@@ -68,6 +68,10 @@ impl Generation {
                 if offset >= position.durable && scanner.only_zeros_follow()? {
                     position.end = replay.end_behind();
                     position.zeros_behind = true;
+                    // Records may be written over them, so this is no answer for the next time.
+                    let seen = position.surveyed.take();
+                    self.zeros_end
+                        .store(seen.map_or(0, |(_, end)| end), Release);
                     return Ok(());
                 }
                 survey = Some(Survey::new(scanner, offset, position)?);
@@ -192,9 +196,6 @@ impl Generation {
     fn publish(&self, position: &Position) {
         self.tail.store(position.tail, Release);
         self.commit.credit(position.durable);
-        if let Some((_, size_bytes)) = position.surveyed {
-            self.surveyed_bytes.store(size_bytes, Release);
-        }
         self.condemned.fetch_or(position.condemned, AcqRel);
         let unborn = self.header.generation == 0;
         let doubtful = unborn

@@ -220,7 +220,8 @@ impl Case {
     }
 }
 
-/// Whether what stood at the torn end of the log is still there, or in a file beside it.
+/// Whether what stood at the torn end of the log is still there, or in a file beside it: whole, with a note behind it
+/// that sends to the new file whoever has the old one open.
 fn evidence_is_kept(sim: &SimDisk, torn: Option<&[u8]>) -> Result<(), String> {
     let Some(torn) = torn else { return Ok(()) };
     let now = sim.read(PATH).unwrap_or_default();
@@ -239,9 +240,9 @@ fn evidence_is_kept(sim: &SimDisk, torn: Option<&[u8]>) -> Result<(), String> {
         || evidence.iter().any(|bytes| match bytes.get(8192..8200) {
             Some(at) if bytes.len() > 8200 => {
                 let at = u64::from_le_bytes(at.try_into().unwrap_or_default()) as usize;
-                torn.get(at..) == bytes.get(8200..) || bytes == torn
+                torn.get(at..) == bytes.get(8200..) || bytes.starts_with(torn)
             }
-            _ => bytes == torn,
+            _ => bytes.starts_with(torn),
         });
     match kept {
         true => Ok(()),
