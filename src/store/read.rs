@@ -93,6 +93,10 @@ impl Inner {
         let Some(found) = writing.find(&entry.key, entry.fingerprint)? else {
             return Ok(None);
         };
+        // What was appended since that was put in place is no copy, however alike.
+        if found.at.offset() >= generation.header.base {
+            return Ok(None);
+        }
         let mut record = Vec::new();
         Ok(match read_from(generation, &entry.key, &mut record)? {
             Lookup::Found { head, value, .. } => {
