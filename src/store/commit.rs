@@ -50,12 +50,6 @@ struct Waiter {
     thread: Thread,
 }
 
-impl Waiter {
-    fn thread(&self) -> Thread {
-        self.thread.clone()
-    }
-}
-
 /// What came of waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Synced {
@@ -150,7 +144,11 @@ impl Commit {
         state.partners = state.waiting.len();
         // All of them: one who is not let go yet leads the next sync, and it can't be told here which, because each may
         // be let go by somebody else's word meanwhile.
-        let woken: Vec<Thread> = state.waiting.iter().map(Waiter::thread).collect();
+        let woken: Vec<Thread> = state
+            .waiting
+            .iter()
+            .map(|waiter| waiter.thread.clone())
+            .collect();
         let (failed, durable) = (state.failed, self.durable());
         state
             .waiting

@@ -1,8 +1,7 @@
 //! The file that a handle is at, for many threads at once.
 //!
 //! Every read starts here. If all threads counted themselves in and out at one place, its cache line would go from core to
-//! core with each of them: two threads would read 1.4 times as much as one. So there are several places, and a thread
-//! stays at one.
+//! core with each of them, and two threads would read 8 % less. So there are several places, and a thread stays at one.
 
 use super::generation::Generation;
 use std::fmt;

@@ -254,7 +254,6 @@ impl Inner {
             _ => next_header(self, &old.header)?,
         };
         let successor = Successor::create(self, header, &old.identity)?;
-        // Those who have it open learn of the new one by this; where bytes stand behind the tail they look anyway.
         let next = successor.install(Some(old))?;
         self.hand_over_lock(old, &next);
         Ok(true)

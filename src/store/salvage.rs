@@ -175,8 +175,6 @@ impl Inner {
             .at(&self.path)
             .advise("move the `.damaged-` files away"));
         }
-        // Whoever still has the old file open, and knows nothing of the damage, learns of the new one by this. Where
-        // bytes stand behind the tail he looks anyway.
         let next = successor.install(Some(&old))?;
         self.hand_over_lock(&old, &next);
         self.sync_directory()?;

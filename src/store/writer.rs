@@ -65,11 +65,13 @@ impl Inner {
             .at(&self.path)
             .advise("reopen() repairs the tail; reading goes on"));
         }
+        let mut due = false;
         for _ in 0..ROUNDS_MAX {
             self.notice_fork()?;
             let generation = self.generation();
             let os_lock = self.lock_file(&generation, &deadline)?;
-            let due = self
+            // Once due it stays due: the file that is looked for may be another one in the next round.
+            due |= self
                 .locks_taken
                 .fetch_add(1, Relaxed)
                 .is_multiple_of(IDENTITY_CHECK_EVERY)

@@ -361,6 +361,20 @@ fn entries_that_changed_since_the_snapshot_are_not_removed() {
 }
 
 #[test]
+fn what_is_written_again_after_a_compaction_is_not_what_a_snapshot_saw_however_alike() {
+    // Its clock stands still, so both records tell the same time.
+    let sim = SimDisk::new(1);
+    let store = Options::new().disk(sim.disk()).open("/s.shelf").unwrap();
+    store.insert("same", "1").unwrap();
+    store.insert("written again", "1").unwrap();
+    let entries: Vec<_> = store.entries().collect::<Result<_, _>>().unwrap();
+    store.compact().unwrap();
+    store.insert("written again", "1").unwrap();
+    assert_eq!(store.remove_unchanged(&entries).unwrap(), 1);
+    assert_eq!(pairs(&store), [("written again".into(), "1".into())]);
+}
+
+#[test]
 fn threads_increment_one_counter_and_none_is_lost() {
     let fixture = Fixture::new();
     let path = fixture.dir.path().join("t.shelf");

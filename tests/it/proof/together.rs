@@ -190,8 +190,12 @@ pub(crate) fn two_compactors(begin: Begin<'_>) -> Searched {
     searched
 }
 
-/// What is written beside a compactor is in the file that is there afterwards, and both processes see it.
-pub(crate) fn a_writer_and_a_compactor(writes: u64, begin: Begin<'_>) -> Searched {
+/// Every interleaving of a compaction with what another process does meanwhile, and what is to hold after each.
+fn beside_a_compactor(
+    begin: Begin<'_>,
+    meanwhile: impl Fn(&Store) -> shelflife::Result<()> + Sync,
+    check: impl Fn(&SimDisk, [&Store; 2], &Schedule),
+) -> Searched {
     let (mut searched, mut schedule) = (Searched::default(), Schedule::search());
     while schedule.next() {
         let (sim, [one, two], [a, b]) = two_processes();
@@ -199,22 +203,13 @@ pub(crate) fn a_writer_and_a_compactor(writes: u64, begin: Begin<'_>) -> Searche
             begin();
             a.compact().map(drop)
         };
-        let write = || {
+        let other = || {
             begin();
-            for n in 0..writes {
-                assert!(!b.insert((n % 2).to_le_bytes(), (7 + n).to_le_bytes())?);
-            }
-            shelflife::Result::Ok(())
+            meanwhile(&b)
         };
-        let programs = vec![one.program(compact), two.program(write)];
+        let programs = vec![one.program(compact), two.program(other)];
         if sim.run(&mut schedule, programs) == Ran::Whole {
-            let fresh = open(&sim.process()).unwrap();
-            for (who, store) in [("the file", &fresh), ("compactor", &a), ("writer", &b)] {
-                for n in 0..writes {
-                    assert_eq!(get(store, n % 2), Ok(Some(7 + n)), "{who}, {schedule}");
-                }
-            }
-            assert!(fresh.recovery().is_clean(), "{schedule}");
+            check(&sim, [&a, &b], &schedule);
         }
         searched.runs += 1;
     }
@@ -222,33 +217,44 @@ pub(crate) fn a_writer_and_a_compactor(writes: u64, begin: Begin<'_>) -> Searche
     searched
 }
 
+/// What is written beside a compactor is in the file that is there afterwards, and both processes see it.
+pub(crate) fn a_writer_and_a_compactor(writes: u64, begin: Begin<'_>) -> Searched {
+    let write = |store: &Store| {
+        for n in 0..writes {
+            assert!(!store.insert((n % 2).to_le_bytes(), (7 + n).to_le_bytes())?);
+        }
+        Ok(())
+    };
+    beside_a_compactor(begin, write, |sim, [compactor, writer], schedule| {
+        let fresh = open(&sim.process()).unwrap();
+        for (who, store) in [
+            ("the file", &fresh),
+            ("compactor", compactor),
+            ("writer", writer),
+        ] {
+            for n in 0..writes {
+                assert_eq!(get(store, n % 2), Ok(Some(7 + n)), "{who}, {schedule}");
+            }
+        }
+        assert!(fresh.recovery().is_clean(), "{schedule}");
+    })
+}
+
 /// A reader beside a compactor finds every entry in every way, before, during and after the switch.
 pub(crate) fn a_reader_and_a_compactor(rounds: usize, begin: Begin<'_>) -> Searched {
-    let (mut searched, mut schedule) = (Searched::default(), Schedule::search());
-    while schedule.next() {
-        let (sim, [one, two], [a, b]) = two_processes();
-        let compact = || {
-            begin();
-            a.compact().map(drop)
-        };
-        let read = || {
-            begin();
-            for _ in 0..rounds {
-                assert_eq!(b.get(1_u64.to_le_bytes())?.as_deref().map(number), Some(3));
-                let pairs: Vec<_> = b.iter().collect::<shelflife::Result<_>>()?;
-                let pairs: Vec<_> = pairs.iter().map(|(k, v)| (number(k), number(v))).collect();
-                assert_eq!(pairs, [(0, 2), (1, 3)]);
-            }
-            shelflife::Result::Ok(())
-        };
-        let programs = vec![one.program(compact), two.program(read)];
-        if sim.run(&mut schedule, programs) == Ran::Whole {
-            assert!(b.recovery().is_clean(), "{schedule}");
+    let read = |store: &Store| {
+        for _ in 0..rounds {
+            let value = store.get(1_u64.to_le_bytes())?;
+            assert_eq!(value.as_deref().map(number), Some(3));
+            let pairs: Vec<_> = store.iter().collect::<shelflife::Result<_>>()?;
+            let pairs: Vec<_> = pairs.iter().map(|(k, v)| (number(k), number(v))).collect();
+            assert_eq!(pairs, [(0, 2), (1, 3)]);
         }
-        searched.runs += 1;
-    }
-    searched.states = schedule.states();
-    searched
+        Ok(())
+    };
+    beside_a_compactor(begin, read, |_, [_, reader], schedule| {
+        assert!(reader.recovery().is_clean(), "{schedule}");
+    })
 }
 
 /// No of two increments is lost.
