@@ -19,7 +19,7 @@ fn seed() -> u64 {
 fn survives(test: &str, case: &Case, plan: Plan) {
     let (mut counts, start) = (Counts::default(), Instant::now());
     let seeds = match std::env::var_os("SHELF_SOAK") {
-        Some(_) => 50,
+        Some(_) => 20,
         None => 1,
     };
     for seed in seed()..seed() + seeds {
