@@ -2,11 +2,30 @@
 
 use super::*;
 use crate::store::index::{Move, SHARDS, shard_of};
+use std::sync::mpsc;
+use std::thread;
+
+/// With so much to replay a second thread reads ahead (opening 400 MB with two cores free took 0.6 of the time).
+const PIPELINED_BYTES_MIN: u64 = 4 << 20;
+/// Handed over at once: enough that the threads seldom wait for each other, little enough to stay in the cache.
+const RECORDS_AT_ONCE: usize = 2048;
+const HANDED_OVER_MAX: usize = 4;
 
 impl Generation {
     /// Applies what stands behind the position, batch by batch, and judges what stops it.
     pub(super) fn replay(&self, position: &mut Position, access: Access) -> Result<()> {
-        let short = self.log.size()?.saturating_sub(position.tail) < 64 << 10;
+        let behind = self.log.size()?.saturating_sub(position.tail);
+        self.replay_how(position, access, behind, behind >= PIPELINED_BYTES_MIN)
+    }
+
+    fn replay_how(
+        &self,
+        position: &mut Position,
+        access: Access,
+        behind: u64,
+        pipelined: bool,
+    ) -> Result<()> {
+        let short = behind < 64 << 10;
         let scanner = if short { Scanner::short } else { Scanner::new };
         let mut scanner = scanner(&self.log, self.header.seed, position.tail);
         let mut replay = Replay {
@@ -15,11 +34,53 @@ impl Generation {
             damaged: Vec::new(),
             moves: Moves::new(!short),
         };
-        let result = self.replay_with(&mut replay, &mut scanner, position, access);
+        let ahead = match pipelined {
+            true => self.replay_pipelined(&mut replay, position),
+            false => Ok(position.tail),
+        };
+        let result = ahead.and_then(|end| {
+            scanner.seek(end, true);
+            self.replay_with(&mut replay, &mut scanner, position, access)
+        });
         // Also after an error: what the position counts, the index has.
         let made = replay.moves.make(self);
         self.publish(position);
         result.and(made)
+    }
+
+    /// Counts records while another thread reads and verifies those behind them. Returns where that ended, for whatever
+    /// reason: to judge what stands there is left to the caller, so that there is one place for it.
+    fn replay_pipelined(&self, replay: &mut Replay<'_>, position: &mut Position) -> Result<u64> {
+        let start = position.tail;
+        let (sender, verified) = mpsc::sync_channel(HANDED_OVER_MAX);
+        let verify = move || {
+            let mut scanner = Scanner::new(&self.log, self.header.seed, start);
+            loop {
+                let mut records = Vec::with_capacity(RECORDS_AT_ONCE);
+                while records.len() < RECORDS_AT_ONCE
+                    && let Ok(Step::Record { offset, head, .. }) = scanner.step()
+                {
+                    records.push((offset, head));
+                }
+                let is_last = records.len() < RECORDS_AT_ONCE;
+                if sender.send(records).is_err() || is_last {
+                    return;
+                }
+            }
+        };
+        thread::scope(|scope| {
+            // Where no thread is to be had the channel is closed, and all is left to the caller.
+            let _ = thread::Builder::new().spawn_scoped(scope, verify);
+            let mut end = start;
+            for (offset, head) in verified.into_iter().flatten() {
+                if !position.accepts(&head) {
+                    break;
+                }
+                replay.count(position, offset, &head)?;
+                end = offset + head.record_bytes();
+            }
+            Ok(end)
+        })
     }
 
     fn replay_with(
@@ -393,3 +454,6 @@ impl Survey {
         Ok(survey)
     }
 }
+
+#[cfg(test)]
+mod tests;
