@@ -141,9 +141,11 @@ impl Generation {
                 scanner.seek(offset, true);
                 continue;
             };
+            // The head of a damaged record may have claimed more since, as the next replay will find from the start.
+            let watermark = survey.watermark.max(position.durable);
             let final_below = match self.crossing {
-                Crossing::Nothing | Crossing::Damage => survey.watermark,
-                Crossing::Everything => survey.watermark.max(survey.last),
+                Crossing::Nothing | Crossing::Damage => watermark,
+                Crossing::Everything => watermark.max(survey.last),
             };
             if offset >= final_below && sabotaged!(LeaveTheTornTail) {
                 position.end = End::Clean;
@@ -169,7 +171,7 @@ impl Generation {
             let next = scanner.find_record(position.epoch)?;
             let to = match next {
                 Some(_) => scanner.offset(),
-                None => self.log.size()?.max(survey.watermark),
+                None => self.log.size()?.max(watermark),
             };
             replay.cross(position, offset, to)?;
             let Some(next) = next else { return Ok(()) };
