@@ -383,7 +383,9 @@ impl Store {
     }
 
     /// Removes those entries that are still as a snapshot saw them; one that was written since, even with the same
-    /// value, stays. Returns how many were removed. Under one lock for each 1,000, so that others get their turn.
+    /// value, stays. (Within the same millisecond, and before a compaction, writing the same value again leaves
+    /// nothing to tell it by.) Returns how many were removed. Under one lock for each 1,000, so that others get their
+    /// turn.
     ///
     /// # Errors
     ///

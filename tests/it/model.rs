@@ -174,7 +174,8 @@ struct Run<'g> {
     ground: &'g Ground,
     stores: [Option<Store>; 3],
     model: Model,
-    snapshot: Option<(Entries, Model)>,
+    /// With what it should show, and the number of the file then.
+    snapshot: Option<(Entries, Model, u64)>,
     generation: u64,
 }
 
@@ -248,10 +249,11 @@ impl Run<'_> {
                 same!("iter", got.map_err(failed)?, self.model.in_order());
             }
             Snapshot(who) => {
-                self.snapshot = Some((self.store(*who).entries(), self.model.clone()));
+                let entries = self.store(*who).entries();
+                self.snapshot = Some((entries, self.model.clone(), self.generation));
             }
             Compare => {
-                if let Some((entries, then)) = self.snapshot.take() {
+                if let Some((entries, then, _)) = self.snapshot.take() {
                     let got: Result<Vec<_>, _> =
                         entries.map(|entry| entry.map(|e| e.into_pair())).collect();
                     same!("a snapshot", got.map_err(failed)?, then.in_order());
@@ -314,18 +316,27 @@ impl Run<'_> {
                 self.store(*who).write(&batch).map_err(failed)?;
             }
             RemoveUnchanged(who) => {
-                if let Some((entries, then)) = self.snapshot.take() {
+                if let Some((entries, then, generation)) = self.snapshot.take() {
                     let entries: Vec<_> = entries.collect::<Result<_, _>>().map_err(failed)?;
                     let got = self
                         .store(*who)
                         .remove_unchanged(&entries)
                         .map_err(failed)?;
-                    let before = self.model.entries.len();
-                    let unchanged = |key: &Vec<u8>, held: &Held| {
-                        held.is_live() && then.entries.get(key) == Some(held)
-                    };
-                    self.model.entries.retain(|key, held| !unchanged(key, held));
-                    let wanted = before - self.model.entries.len();
+                    let (store, compacted) = (self.store(*who), self.generation != generation);
+                    let mut wanted = 0;
+                    let mut left = self.model.entries.clone();
+                    left.retain(|key, held| {
+                        let unchanged = |then: &Held| {
+                            // In the same millisecond, perhaps.
+                            let alike = (&then.value, then.life) == (&held.value, held.life);
+                            then == held
+                                || compacted && alike && store.contains_key(key).is_ok_and(|is| !is)
+                        };
+                        let goes = held.is_live() && then.entries.get(key).is_some_and(unchanged);
+                        wanted += usize::from(goes);
+                        !goes
+                    });
+                    self.model.entries = left;
                     same!("remove_unchanged", got, wanted);
                 }
             }

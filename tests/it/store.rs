@@ -375,6 +375,20 @@ fn what_is_written_again_after_a_compaction_is_not_what_a_snapshot_saw_however_a
 }
 
 #[test]
+fn what_was_written_again_before_a_compaction_is_told_from_what_a_snapshot_saw_by_its_time() {
+    let sim = SimDisk::new(1);
+    let store = Options::new().disk(sim.disk()).open("/s.shelf").unwrap();
+    store.insert("same", "1").unwrap();
+    store.insert("written again", "1").unwrap();
+    let entries: Vec<_> = store.entries().collect::<Result<_, _>>().unwrap();
+    sim.advance(Duration::from_millis(1));
+    store.insert("written again", "1").unwrap();
+    store.compact().unwrap();
+    assert_eq!(store.remove_unchanged(&entries).unwrap(), 1);
+    assert_eq!(pairs(&store), [("written again".into(), "1".into())]);
+}
+
+#[test]
 fn threads_increment_one_counter_and_none_is_lost() {
     let fixture = Fixture::new();
     let path = fixture.dir.path().join("t.shelf");
