@@ -48,13 +48,16 @@ impl Images {
     pub(super) fn new(fs: &Fs, seed: u64, last: Option<&Effect>, samples: usize) -> Images {
         let mut names: Vec<PendingName> = Vec::new();
         for (path, dir) in &fs.dirs {
-            names.extend(dir.pending.iter().map(|pending| PendingName {
-                dir: path.clone(),
-                step: pending.step,
-                change: pending.change.clone(),
-            }));
+            for pending in &dir.pending {
+                let place = names.partition_point(|name| name.step < pending.step);
+                let name = PendingName {
+                    dir: path.clone(),
+                    step: pending.step,
+                    change: pending.change.clone(),
+                };
+                names.insert(place, name);
+            }
         }
-        names.sort_by_key(|name| name.step);
         let files = fs
             .inodes
             .iter()
@@ -111,18 +114,17 @@ impl Images {
                     }
                 });
                 let Some(case) = case else {
-                    return self.build(|_| true, |_| None);
+                    return self.build(&|_| true, &|_| None);
                 };
-                let mut choices: BTreeMap<usize, &FileChoice> = BTreeMap::new();
+                let mut choices = vec![None; self.files.len()];
                 for file in &case.files {
                     let variants = &self.files[*file].variants;
-                    choices.insert(*file, &variants[rest % variants.len()]);
+                    choices[*file] = Some(&variants[rest % variants.len()]);
                     rest /= variants.len();
                 }
-                self.build(
-                    |name| case.names >> name & 1 == 1,
-                    |file| choices.get(&file).map(|choice| (*choice).clone()),
-                )
+                self.build(&|name| case.names >> name & 1 == 1, &|file| {
+                    choices[file].cloned()
+                })
             }
             Enumeration::Some { .. } => self.telling(index),
         }
@@ -141,27 +143,21 @@ impl Images {
         // All that happened up to some step.
         if index <= self.steps.len() {
             let until = index.checked_sub(1).map_or(0, |last| self.steps[last]);
-            return self.build(
-                |name| self.names[name].step <= until,
-                |file| {
-                    let dirty = &self.files[file].inode.dirty;
-                    let changes = dirty.partition_point(|dirty| dirty.step <= until);
-                    Some(FileChoice::whole(changes, 0))
-                },
-            );
+            return self.build(&|name| self.names[name].step <= until, &|file| {
+                let dirty = &self.files[file].inode.dirty;
+                let changes = dirty.partition_point(|dirty| dirty.step <= until);
+                Some(FileChoice::whole(changes, 0))
+            });
         }
         index -= self.steps.len() + 1;
         // All, but the last write is torn.
         if index < self.in_flight() {
-            return self.build(
-                |_| true,
-                |file| match &self.files[file] {
-                    file if file.in_flight > 0 => {
-                        Some(FileChoice::whole(file.inode.dirty.len() - 1, index + 1))
-                    }
-                    _ => None,
-                },
-            );
+            return self.build(&|_| true, &|file| match &self.files[file] {
+                file if file.in_flight > 0 => {
+                    Some(FileChoice::whole(file.inode.dirty.len() - 1, index + 1))
+                }
+                _ => None,
+            });
         }
         index -= self.in_flight();
         // All but one, and one alone.
@@ -178,14 +174,11 @@ impl Images {
             let alone = index % 2 == 1;
             let fill = FILLS[index / 2 % FILLS.len()];
             let one = index / 2 / FILLS.len();
-            return self.build(
-                |name| (name == one) == alone,
-                |file| {
-                    let start = starts[file];
-                    let file = &self.files[file];
-                    Some(file.choice(fill, |item| (start + item == one) == alone))
-                },
-            );
+            return self.build(&|name| (name == one) == alone, &|file| {
+                let start = starts[file];
+                let file = &self.files[file];
+                Some(file.choice(fill, &mut |item| (start + item == one) == alone))
+            });
         }
         index -= 2 * FILLS.len() * items;
         // A sample: each item is there with a chance that is drawn as well.
@@ -201,7 +194,7 @@ impl Images {
             .iter()
             .map(|file| {
                 let fill = FILLS[random.below(FILLS.len())];
-                let mut choice = file.choice(fill, |_| random.below(8) < chance);
+                let mut choice = file.choice(fill, &mut |_| random.below(8) < chance);
                 match random.below(4) {
                     0 if file.in_flight > 0 => {
                         choice.changes -= 1;
@@ -213,14 +206,14 @@ impl Images {
                 choice
             })
             .collect();
-        self.build(|name| names[name], |file| Some(choices[file].clone()))
+        self.build(&|name| names[name], &|file| Some(choices[file].clone()))
     }
 
     /// The disk with the chosen names, and the files that these lead to. `None` is a file with all its changes.
     fn build(
         &self,
-        name_present: impl Fn(usize) -> bool,
-        choose: impl Fn(usize) -> Option<FileChoice>,
+        name_present: &dyn Fn(usize) -> bool,
+        choose: &dyn Fn(usize) -> Option<FileChoice>,
     ) -> (Fs, u64) {
         let mut image = Fs {
             inodes: BTreeMap::new(),
@@ -278,7 +271,7 @@ fn all_cases(fs: &Fs, names: &[PendingName], files: &mut [DirtyFile]) -> Option<
     let mut seen = HashSet::new();
     let mut count = 0;
     for chosen in 0..1_u32 << names.len() {
-        let dirs = durable_names(fs, names, |name| chosen >> name & 1 == 1);
+        let dirs = durable_names(fs, names, &|name| chosen >> name & 1 == 1);
         let nodes = || dirs.values().flat_map(|dir| dir.durable.iter());
         if !seen.insert(
             nodes()
@@ -309,7 +302,7 @@ fn all_cases(fs: &Fs, names: &[PendingName], files: &mut [DirtyFile]) -> Option<
 fn durable_names(
     fs: &Fs,
     names: &[PendingName],
-    chosen: impl Fn(usize) -> bool,
+    chosen: &dyn Fn(usize) -> bool,
 ) -> BTreeMap<PathBuf, Arc<Dir>> {
     let mut dirs = fs.dirs.clone();
     for (path, dir) in &mut dirs {

@@ -134,11 +134,11 @@ impl DirtyFile {
         self.sectors.len() + 1
     }
 
-    pub(super) fn choice(&self, fill: Fill, mut present: impl FnMut(usize) -> bool) -> FileChoice {
+    pub(super) fn choice(&self, fill: Fill, present: &mut dyn FnMut(usize) -> bool) -> FileChoice {
         FileChoice {
             changes: self.inode.dirty.len(),
             torn: 0,
-            present: Bits::Many((0..self.sectors.len()).map(&mut present).collect()),
+            present: Bits::Many((0..self.sectors.len()).map(&mut *present).collect()),
             old_length: !present(self.sectors.len()),
             fill,
         }
