@@ -6,7 +6,7 @@ use super::shelve::SessionOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -92,7 +92,7 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct Map {
-    records: BTreeMap<Vec<u8>, Record>,
+    records: HashMap<Vec<u8>, Record>,
     writes: u64,
 }
 
