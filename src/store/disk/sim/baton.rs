@@ -220,9 +220,13 @@ impl Machine {
 
     /// Notes that a process was refused the lock of an inode.
     pub(super) fn refuse(&mut self, pid: u32, inode: u64) {
-        let runners = self.baton.iter_mut().flat_map(|baton| &mut baton.runners);
-        for runner in runners.filter(|runner| runner.pid == pid) {
-            runner.refused = Some(inode);
+        let Some(baton) = &mut self.baton else {
+            return;
+        };
+        for runner in &mut baton.runners {
+            if runner.pid == pid {
+                runner.refused = Some(inode);
+            }
         }
     }
 

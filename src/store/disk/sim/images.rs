@@ -67,10 +67,10 @@ impl Images {
         let mut files: Vec<DirtyFile> = files
             .map(|(number, inode)| DirtyFile::new(*number, inode, last))
             .collect();
-        let steps = files
-            .iter()
-            .flat_map(|file| file.inode.dirty.iter().map(|dirty| dirty.step));
-        let mut steps: Vec<usize> = steps.chain(names.iter().map(|name| name.step)).collect();
+        let mut steps: Vec<usize> = names.iter().map(|name| name.step).collect();
+        for file in &files {
+            steps.extend(file.inode.dirty.iter().map(|dirty| dirty.step));
+        }
         steps.sort_unstable();
         steps.dedup();
         let cases = all_cases(fs, &names, &mut files);
@@ -273,17 +273,16 @@ fn all_cases(fs: &Fs, names: &[PendingName], files: &mut [DirtyFile]) -> Option<
     let mut count = 0;
     for chosen in 0..1_u32 << names.len() {
         let dirs = durable_names(fs, names, &|name| chosen >> name & 1 == 1);
-        let nodes = || dirs.values().flat_map(|dir| dir.durable.iter());
-        if !seen.insert(
-            nodes()
-                .map(|(name, node)| (name.clone(), node.clone()))
-                .collect::<Vec<_>>(),
-        ) {
+        let left: Vec<Names> = dirs.values().map(|dir| dir.durable.clone()).collect();
+        let reached = |file: &usize| {
+            let node = Node::Inode(files[*file].number);
+            let mut left = left.iter();
+            left.any(|names| names.values().any(|found| *found == node))
+        };
+        let reached: Vec<usize> = (0..files.len()).filter(reached).collect();
+        if !seen.insert(left) {
             continue;
         }
-        let reached =
-            |file: &usize| nodes().any(|(_, node)| *node == Node::Inode(files[*file].number));
-        let reached: Vec<usize> = (0..files.len()).filter(reached).collect();
         let sizes = reached.iter().map(|file| files[*file].variants.len());
         let images = sizes.fold(1, usize::saturating_mul);
         count += images;

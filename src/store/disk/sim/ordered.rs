@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-#[derive(Debug, Clone, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Ordered<K, V>(Vec<(K, V)>);
 
 impl<K, V> Default for Ordered<K, V> {

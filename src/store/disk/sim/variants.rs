@@ -103,10 +103,10 @@ impl DirtyFile {
                 Change::SetOwner(_) => 0..0,
             });
         }
-        let sectors = touched
-            .iter()
-            .flat_map(|bytes| bytes.start / SECTOR..bytes.end.div_ceil(SECTOR));
-        let mut sectors: Vec<usize> = sectors.collect();
+        let mut sectors: Vec<usize> = Vec::new();
+        for bytes in &touched {
+            sectors.extend(bytes.start / SECTOR..bytes.end.div_ceil(SECTOR));
+        }
         sectors.sort_unstable();
         sectors.dedup();
         let in_flight = match last {
