@@ -102,7 +102,7 @@ mod tests {
             }
             assert_eq!(map.get(&key), model.get(&key));
             assert_eq!(map.contains_key(&key), model.contains_key(&key));
-            assert!(map.iter().eq(&model) && map.iter_mut().eq(&model));
+            assert!(map.iter().eq(&model) && map.iter_mut().eq(&mut model));
             assert!(map.keys().eq(model.keys()) && map.values().eq(model.values()));
         }
     }
