@@ -19,7 +19,7 @@ fn seed() -> u64 {
 fn survives(test: &str, case: &Case, plan: Plan) {
     let (mut counts, start) = (Counts::default(), Instant::now());
     let seeds = match std::env::var_os("SHELF_SOAK") {
-        Some(_) => 50,
+        Some(_) => 20,
         None => 1,
     };
     for seed in seed()..seed() + seeds {
@@ -28,11 +28,18 @@ fn survives(test: &str, case: &Case, plan: Plan) {
         }
     }
     let name = case.name;
+    let Counts {
+        doubles, came_back, ..
+    } = counts;
+    assert!(
+        came_back <= doubles / 10_000,
+        "{came_back} of {doubles} lost changes came about in a second power cut"
+    );
     let _ = writeln!(
         std::io::stdout(),
-        "METRIC crash.{name}.images={} crash.{name}.double={} crash.{name}.triple={} seed={} secs={:.1}",
+        "METRIC crash.{name}.images={} crash.{name}.double={} crash.{name}.triple={} crash.{name}.came_back={came_back} seed={} secs={:.1}",
         counts.images,
-        counts.doubles,
+        doubles,
         counts.triples,
         seed(),
         start.elapsed().as_secs_f64()

@@ -9,7 +9,7 @@ use crate::model::shrink;
 use crate::proof::power::moment_of;
 use crate::proof::workload::{EXCLUSIVE, EXCLUSIVE_OS, Mode, PATH, SHARED, SHARED_OS};
 use crate::support::{Random, is_soak, metric, setting};
-use shelflife::sim::{FailedSync, Fault, FaultKind, SimDisk, SimProcess};
+use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk, SimProcess};
 use shelflife::{Batch, Change, Disk, Durability, Entries, ErrorKind, Options, Store};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -219,7 +219,7 @@ struct Hand {
     store: Option<Store>,
     /// How far its clock is ahead of the monotonic one.
     ahead: i64,
-    /// It may not know of a failure yet, of which the system will tell it.
+    /// It may not know of a failure yet, of which the system will tell it with its next sync.
     shaky: bool,
 }
 
@@ -506,8 +506,12 @@ impl Storm {
         }
         let (from, now) = (self.sim.steps(), self.now(who));
         let wall = seconds(self.hands[who].process.wall_clock());
+        let syncs = self.sim.calls(Call::Sync);
         let answer = self.call(step, wall);
         self.sim.clear_faults();
+        if answer.is_ok() {
+            self.was_told(who, syncs);
+        }
         if step.is_read() {
             let answer = match answer {
                 Ok(answer) => answer,
@@ -693,6 +697,7 @@ impl Storm {
             true => store.sync(),
             false => store.len().map(|_| ()),
         };
+        let syncs = self.sim.calls(Call::Sync);
         let mut outcome = healthy(self.store(who));
         // It may be told of somebody else's failed sync only once its own failure is healed.
         for _ in 0..=usize::from(self.hands[who].shaky) {
@@ -703,7 +708,7 @@ impl Storm {
             }
         }
         outcome.map_err(|error| format!("`reopen` does not heal it: {error:?}"))?;
-        self.hands[who].shaky = false;
+        self.was_told(who, syncs);
         self.look_at_the_clock(who);
         let now = self.now(who);
         let stats = self.store(who).stats();
@@ -719,6 +724,12 @@ impl Storm {
         let from = self.sim.steps();
         self.turns.push(Turn { from, states });
         self.read_all(who)
+    }
+
+    /// It is, once a sync of its own went well. Where there was nothing to sync, that is still to come.
+    fn was_told(&mut self, who: Who, syncs_before: u64) {
+        let hand = &mut self.hands[who];
+        hand.shaky &= self.sim.calls(Call::Sync) == syncs_before;
     }
 
     fn read_all(&mut self, who: Who) -> Result<(), String> {

@@ -257,7 +257,7 @@ fn extreme(random: &mut Random, left: u64) -> [u8; 8] {
 
 fn survive_hostile_files(shard: u64) {
     let started = Instant::now();
-    let files = if is_soak() { 10_000_000 } else { 62_500 };
+    let files = if is_soak() { 2_500_000 } else { 62_500 };
     let first = setting("SHELF_FUZZ_SEED").unwrap_or(shard * 1_000_000_000);
     let specimens = specimens();
     for seed in first..first + files {

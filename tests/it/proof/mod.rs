@@ -25,6 +25,9 @@ pub(crate) struct Counts {
     pub(crate) doubles: u64,
     /// Images of a power cut during the recovery from that.
     pub(crate) triples: u64,
+    /// How often a change that was not durable, and was lost in a power cut, came about in the next one, with nothing
+    /// that became durable in between: its bytes had reached the disk, the length of the file had not.
+    pub(crate) came_back: u64,
     /// Runs with a fault.
     pub(crate) runs: u64,
 }

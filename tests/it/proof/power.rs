@@ -5,6 +5,7 @@ use super::oracle::{Cause, Found, Moment};
 use super::workload::{Do, Mode, PATH, Play, keys, read_all};
 use shelflife::sim::{FailedSync, Fault, PowerCut, SimDisk};
 use shelflife::{Disk, Durability};
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -128,11 +129,12 @@ impl Case {
         self.recover(cut.sim(), &judge, 0, plan, counts)
     }
 
-    /// Opens what a power cut left, twice, writes to it, and opens it again; then cuts the power during that.
+    /// Opens what a power cut left, twice, writes to it, and opens it again; then cuts the power during that. `before`
+    /// judges by what was done before the first cut.
     fn recover(
         &self,
         sim: &SimDisk,
-        judge: &dyn Fn(&Found) -> Result<(), String>,
+        before: &dyn Fn(&Found) -> Result<(), String>,
         depth: u8,
         plan: Plan,
         counts: &mut Counts,
@@ -141,7 +143,7 @@ impl Case {
         let process = sim.process();
         let open = |keys: &[Vec<u8>]| read_all(self.mode, Arc::new(process.clone()), keys);
         let (mut store, found) = open(&keys())?;
-        judge(&found)?;
+        before(&found)?;
         if depth == 0 {
             drop(store);
             let (again, seen) = open(&[])?;
@@ -201,20 +203,26 @@ impl Case {
                 _ => counts.triples += 1,
             }
             let acknowledged = cut.acknowledged() > 0;
+            let came_back = Cell::new(0);
             let judge = |again: &Found| {
                 if again.damage > 0 || again.bad_header || !again.unreadable.is_empty() {
                     return Err(format!("a crash is taken for damage: {again:?}"));
                 }
-                match again.entries == with_key.entries
+                if again.entries == with_key.entries
                     || !acknowledged && again.entries == found.entries
                 {
-                    true => Ok(()),
-                    false => Err(format!("{found:?} became {again:?}")),
+                    return Ok(());
                 }
+                if acknowledged || before(again).is_err() {
+                    return Err(format!("{found:?} became {again:?}"));
+                }
+                came_back.set(1);
+                Ok(())
             };
             evidence_is_kept(cut.sim(), torn)
                 .and_then(|()| self.recover(cut.sim(), &judge, depth + 1, plan, counts))
                 .map_err(|error| format!("cut again at {}: {error}", cut.id()))?;
+            counts.came_back += came_back.get();
         }
         Ok(())
     }
