@@ -50,7 +50,7 @@ mod writer;
 
 use crate::error::{Error, ErrorKind, Result};
 use batch::{Batch, Op, Put, unix_ms};
-use change::{Change, Edit};
+use change::{Change, Edit, Editing};
 use compaction::Compacted;
 use current::{Current, Pinned};
 use format::{KEY_MAX, Kind};
@@ -309,46 +309,12 @@ impl Store {
         edit: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
     ) -> Result<T> {
         self.write_locked(|writing| {
-            let fingerprint = writing.generation.fingerprint(key);
-            let found = writing.find(key, fingerprint)?;
-            let prev = found.as_ref().map_or(0, |found| found.at.offset());
-            let is_live = found
-                .as_ref()
-                .is_some_and(|found| found.head.is_none() || writing.is_live(found));
-            let mut record = Vec::new();
-            let old = if is_live {
-                self.inner.read(key, &mut record)?
-            } else {
-                None
-            };
+            let editing = Editing::start(&self.inner, writing, key)?;
             let (edit, answer) = {
                 let _closed = writing.turn.closed_to_this_thread();
-                edit(old.and_then(|value| record.get(value)))?
+                edit(editing.old())?
             };
-            match &edit {
-                Edit::Put {
-                    value,
-                    expires,
-                    cbor,
-                } => {
-                    let op = Op::put(
-                        key,
-                        Put {
-                            value,
-                            expires: *expires,
-                            cbor: *cbor,
-                        },
-                    );
-                    op.check_limits()?;
-                    writing.append_one(op, fingerprint, prev)?;
-                }
-                // An expired entry that a decision was based on must not come back when a clock is set right.
-                Edit::Keep if is_live => {}
-                Edit::Keep | Edit::Remove if prev != 0 => {
-                    _ = writing.append_one(Op::remove(key), fingerprint, prev)?
-                }
-                Edit::Keep | Edit::Remove => {}
-            }
+            editing.finish(writing, edit)?;
             Ok(answer)
         })
     }
@@ -536,23 +502,25 @@ impl Store {
 
     /// Runs a change with the right to write, and returns its answer once it is as durable as was asked for.
     fn write_locked<T>(&self, change: impl FnOnce(&mut Writing<'_>) -> Result<T>) -> Result<T> {
-        let (generation, end, answer) = {
-            let mut writing = self.inner.begin()?;
-            let answer = match change(&mut writing) {
-                Err(error) if sabotaged!(KeepTheLockAfterAnError) => {
-                    std::mem::forget(writing);
-                    return Err(error);
-                }
-                answer => answer?,
-            };
-            // What changed nothing is as durable as what did.
-            self.inner.rewrite_unsynced(&writing.generation)?;
-            (
-                Arc::clone(&writing.generation),
-                writing.generation.tail(),
-                answer,
-            )
+        let mut writing = self.inner.begin()?;
+        let answer = match change(&mut writing) {
+            Err(error) if sabotaged!(KeepTheLockAfterAnError) => {
+                std::mem::forget(writing);
+                return Err(error);
+            }
+            answer => answer?,
         };
+        self.finish_write(writing)?;
+        Ok(answer)
+    }
+
+    /// Gives the right to write back, and returns once all that was written is as durable as was asked for.
+    fn finish_write(&self, writing: Writing<'_>) -> Result<()> {
+        // What changed nothing is as durable as what did.
+        self.inner.rewrite_unsynced(&writing.generation)?;
+        let generation = Arc::clone(&writing.generation);
+        let end = generation.tail();
+        drop(writing);
         self.acknowledge(&generation, end)?;
         if self.inner.is_compaction_due(&generation) {
             match self.inner.options.compaction {
@@ -562,7 +530,7 @@ impl Store {
                 Compaction::Manual => {}
             }
         }
-        Ok(answer)
+        Ok(())
     }
 
     /// Returns once the log up to `end` is as durable as the options ask for.

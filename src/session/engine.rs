@@ -270,17 +270,17 @@ impl<R: Records + 'static> Engine<R> {
     }
 
     pub(super) fn delete_user(&self, user: &str) -> Result<usize> {
-        self.delete_all(|_, stored| {
+        self.delete_all(&|_, stored| {
             codec::decode(stored).is_ok_and(|session| session.user() == Some(user))
         })
     }
 
     pub(super) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
-        self.delete_all(|identity, _| identity.handle() == handle)
+        self.delete_all(&|identity, _| identity.handle() == handle)
     }
 
     /// Deletes until a snapshot has none: a session that was given another id meanwhile is found by the next one.
-    fn delete_all(&self, doomed: impl Fn(&Identity, &[u8]) -> bool) -> Result<usize> {
+    fn delete_all(&self, doomed: &dyn Fn(&Identity, &[u8]) -> bool) -> Result<usize> {
         let mut deleted = 0;
         loop {
             let mut found = Vec::new();
@@ -293,11 +293,11 @@ impl<R: Records + 'static> Engine<R> {
                     found.push(entry);
                 }
                 if found.len() == CHUNK {
-                    deleted += self.delete_found(&found, &doomed)?;
+                    deleted += self.delete_found(&found, doomed)?;
                     found.clear();
                 }
             }
-            deleted += self.delete_found(&found, &doomed)?;
+            deleted += self.delete_found(&found, doomed)?;
             if !any {
                 return Ok(deleted);
             }
@@ -307,7 +307,7 @@ impl<R: Records + 'static> Engine<R> {
     fn delete_found(
         &self,
         found: &[R::Entry],
-        doomed: impl Fn(&Identity, &[u8]) -> bool,
+        doomed: &dyn Fn(&Identity, &[u8]) -> bool,
     ) -> Result<usize> {
         let mut deleted = self.records.remove_unchanged(found)?;
         if deleted == found.len() {

@@ -6,7 +6,7 @@ use super::shelve::SessionOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -92,7 +92,7 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct Map {
-    records: BTreeMap<Vec<u8>, Record>,
+    records: HashMap<Vec<u8>, Record>,
     writes: u64,
 }
 
@@ -110,14 +110,20 @@ impl Record {
     }
 }
 
+struct Turn<'a> {
+    writer: &'a Mutex<Option<ThreadId>>,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *lock(self.writer) = None;
+    }
+}
+
 impl Memory {
-    fn write<T>(&self, write: impl FnOnce() -> Result<T>) -> Result<T> {
-        struct Done<'a>(&'a Mutex<Option<ThreadId>>);
-        impl Drop for Done<'_> {
-            fn drop(&mut self) {
-                *lock(self.0) = None;
-            }
-        }
+    /// The turn to write, until it is dropped.
+    fn turn(&self) -> Result<Turn<'_>> {
         let this = Some(thread::current().id());
         if *lock(&self.writer) == this {
             let what = "a write to a store from inside an update of it";
@@ -125,10 +131,12 @@ impl Memory {
                 Error::new(ErrorKind::Reentrant, what).advise("write before or after the update")
             );
         }
-        let _turn = lock(&self.turn);
+        let turn = lock(&self.turn);
         *lock(&self.writer) = this;
-        let _done = Done(&self.writer);
-        write()
+        Ok(Turn {
+            writer: &self.writer,
+            _turn: turn,
+        })
     }
 
     fn apply(&self, key: &[u8], edit: Edit) {
@@ -167,11 +175,10 @@ impl Records for Memory {
         key: &[u8],
         change: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
     ) -> Result<T> {
-        self.write(|| {
-            let (edit, answer) = change(self.get(key)?.as_deref())?;
-            self.apply(key, edit);
-            Ok(answer)
-        })
+        let _turn = self.turn()?;
+        let (edit, answer) = change(self.get(key)?.as_deref())?;
+        self.apply(key, edit);
+        Ok(answer)
     }
 
     fn edit_pair<T>(
@@ -179,14 +186,13 @@ impl Records for Memory {
         keys: [&[u8]; 2],
         change: impl FnOnce([Option<&[u8]>; 2]) -> Result<([Edit; 2], T)>,
     ) -> Result<T> {
-        self.write(|| {
-            let [first, second] = [self.get(keys[0])?, self.get(keys[1])?];
-            let (edits, answer) = change([first.as_deref(), second.as_deref()])?;
-            for (key, edit) in keys.into_iter().zip(edits) {
-                self.apply(key, edit);
-            }
-            Ok(answer)
-        })
+        let _turn = self.turn()?;
+        let [first, second] = [self.get(keys[0])?, self.get(keys[1])?];
+        let (edits, answer) = change([first.as_deref(), second.as_deref()])?;
+        for (key, edit) in keys.into_iter().zip(edits) {
+            self.apply(key, edit);
+        }
+        Ok(answer)
     }
 
     fn entries(&self) -> impl Iterator<Item = Result<Self::Entry>> + Send + use<> {
@@ -215,27 +221,25 @@ impl Records for Memory {
     }
 
     fn remove_unchanged(&self, entries: &[Self::Entry]) -> Result<usize> {
-        self.write(|| {
-            let mut map = lock(&self.map);
-            let before = map.records.len();
-            for (key, seen) in entries {
-                if map
-                    .records
-                    .get(key)
-                    .is_some_and(|now| now.write == seen.write)
-                {
-                    map.records.remove(key);
-                }
+        let _turn = self.turn()?;
+        let mut map = lock(&self.map);
+        let before = map.records.len();
+        for (key, seen) in entries {
+            if map
+                .records
+                .get(key)
+                .is_some_and(|now| now.write == seen.write)
+            {
+                map.records.remove(key);
             }
-            Ok(before - map.records.len())
-        })
+        }
+        Ok(before - map.records.len())
     }
 
     fn clear(&self) -> Result<()> {
-        self.write(|| {
-            lock(&self.map).records.clear();
-            Ok(())
-        })
+        let _turn = self.turn()?;
+        lock(&self.map).records.clear();
+        Ok(())
     }
 
     fn now(&self) -> SystemTime {

@@ -466,12 +466,10 @@ pub(crate) fn write_batch(writing: &mut Writing<'_>, batch: &Batch) -> Result<()
     for op in &ops {
         op.check_limits()?;
     }
+    let fingerprints = ops.iter().map(|op| writing.generation.fingerprint(op.key));
+    let fingerprints: Vec<u32> = fingerprints.collect();
     // The last change of a key counts: sorted by fingerprint, then by turn, those of one key stand together.
-    let mut order: Vec<(u32, usize)> = ops
-        .iter()
-        .enumerate()
-        .map(|(nth, op)| (writing.generation.fingerprint(op.key), nth))
-        .collect();
+    let mut order: Vec<(u32, usize)> = fingerprints.iter().copied().zip(0..).collect();
     order.sort_unstable();
     let mut last = vec![true; ops.len()];
     for (nth, &(fingerprint, this)) in order.iter().enumerate() {
@@ -487,23 +485,22 @@ pub(crate) fn write_batch(writing: &mut Writing<'_>, batch: &Batch) -> Result<()
             last[this] = false;
         }
     }
-    order.sort_unstable_by_key(|&(_, nth)| nth);
     let counting = || {
         ops.iter()
-            .zip(&order)
+            .zip(&fingerprints)
             .zip(&last)
             .filter(|(_, last)| **last)
             .map(|(of, _)| of)
     };
     let keys: Vec<_> = counting()
-        .map(|(op, &(fingerprint, _))| (fingerprint, op.key))
+        .map(|(op, &fingerprint)| (fingerprint, op.key))
         .collect();
     let prevs = writing.generation.find_all(&keys)?;
     // What is not there needs no removal.
     let (counting, places): (Vec<_>, Vec<_>) = counting()
         .zip(prevs)
         .filter(|((op, _), prev)| op.kind != Kind::Delete || *prev != 0)
-        .map(|((op, &(fingerprint, _)), prev)| (*op, (fingerprint, prev)))
+        .map(|((op, &fingerprint), prev)| (*op, (fingerprint, prev)))
         .unzip();
     if !counting.is_empty() {
         writing.append_all(&counting, &places)?;

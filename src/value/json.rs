@@ -405,7 +405,7 @@ impl Reader<'_> {
             let encoded = to_cbor(&key).map_err(|_| self.error_at(start, TOO_DEEP))?;
             keyed.push((encoded, (key, value)));
         }
-        keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        keyed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         if !keyed.is_sorted_by(|(a, _), (b, _)| a < b) {
             return Err(self.error_at(start, "a map in which a key repeats"));
         }

@@ -66,6 +66,7 @@ mod file;
 mod fs;
 mod images;
 mod machine;
+mod ordered;
 mod power;
 mod process;
 mod random;

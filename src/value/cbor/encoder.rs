@@ -274,12 +274,7 @@ impl Encoder {
 
     fn deeper<T>(&mut self, write: impl FnOnce(&mut Encoder) -> Result<T>) -> Result<T> {
         let outer = self.levels;
-        self.levels = outer.checked_sub(1).ok_or_else(|| {
-            Error::new(
-                ErrorKind::TooLarge,
-                format!("a value is nested deeper than {LEVELS} levels"),
-            )
-        })?;
+        self.levels = outer.checked_sub(1).ok_or_else(too_deep)?;
         let written = write(self)?;
         self.levels = outer;
         Ok(written)
@@ -377,6 +372,15 @@ pub(in crate::value) fn integer_beyond() -> Error {
     .advise("store it as text or as bytes")
 }
 
+#[cold]
+fn too_deep() -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        format!("a value is nested deeper than {LEVELS} levels"),
+    )
+}
+
+#[cold]
 fn miscounted(announced: usize, written: usize) -> Error {
     Error::new(
         ErrorKind::InvalidInput,

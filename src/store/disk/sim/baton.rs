@@ -204,23 +204,29 @@ impl Machine {
 
     /// Notes the answer that a process got.
     pub(super) fn tell(&mut self, pid: u32, answer: impl Hash) {
-        let Some(baton) = self
-            .baton
-            .as_mut()
-            .filter(|baton| baton.schedule.is_search())
-        else {
-            return;
-        };
-        if let Some(runner) = baton.runners.iter_mut().find(|runner| runner.pid == pid) {
-            runner.told = mix(runner.told, hash_of(answer));
+        if let Some(told) = self.told(pid) {
+            *told = mix(*told, hash_of(answer));
         }
+    }
+
+    /// The hash of all that a process was told, while a search needs it.
+    fn told(&mut self, pid: u32) -> Option<&mut u64> {
+        let baton = self.baton.as_mut();
+        let baton = baton.filter(|baton| baton.schedule.is_search())?;
+        let mut runners = baton.runners.iter_mut();
+        let runner = runners.find(|runner| runner.pid == pid)?;
+        Some(&mut runner.told)
     }
 
     /// Notes that a process was refused the lock of an inode.
     pub(super) fn refuse(&mut self, pid: u32, inode: u64) {
-        let runners = self.baton.iter_mut().flat_map(|baton| &mut baton.runners);
-        for runner in runners.filter(|runner| runner.pid == pid) {
-            runner.refused = Some(inode);
+        let Some(baton) = &mut self.baton else {
+            return;
+        };
+        for runner in &mut baton.runners {
+            if runner.pid == pid {
+                runner.refused = Some(inode);
+            }
         }
     }
 
@@ -349,11 +355,10 @@ impl Machine {
         let locks = self.locks.iter();
         let locks =
             locks.map(|(inode, file)| (*inode, self.files.get(file).map(|open| open.process)));
-        let mut locks: Vec<(u64, Option<u32>)> = locks.collect();
-        locks.sort_unstable();
+        let locks = locks.map(hash_of).fold(0, u64::wrapping_add);
         let owing = self.files.values().filter(|open| open.owes_error);
-        let mut owing: Vec<(u64, u32)> = owing.map(|open| (open.inode, open.process)).collect();
-        owing.sort_unstable();
+        let owing = owing.map(|open| hash_of((open.inode, open.process)));
+        let owing = owing.fold(0, u64::wrapping_add);
         let clocks = (self.monotonic, self.wall_zero);
         let faults = &self.calls.faults;
         let mut hash = hash_of((self.fs.hash(), locks, owing, clocks, faults));

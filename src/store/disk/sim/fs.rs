@@ -3,7 +3,7 @@
 //! is replayed to cut the power in the middle of it.
 
 use super::content::Content;
-use std::collections::BTreeMap;
+use super::ordered::Ordered;
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -15,8 +15,8 @@ const ELOOP: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };
 
 #[derive(Debug, Clone)]
 pub(super) struct Fs {
-    pub(super) inodes: BTreeMap<u64, Arc<Inode>>,
-    pub(super) dirs: BTreeMap<PathBuf, Arc<Dir>>,
+    pub(super) inodes: Ordered<u64, Arc<Inode>>,
+    pub(super) dirs: Ordered<PathBuf, Arc<Dir>>,
 }
 
 #[derive(Debug, Clone)]
@@ -65,7 +65,7 @@ pub(super) enum Change {
     SetOwner(Owner),
 }
 
-pub(super) type Names = BTreeMap<OsString, Node>;
+pub(super) type Names = Ordered<OsString, Node>;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dir {
@@ -271,8 +271,8 @@ impl Inode {
 impl Fs {
     pub(super) fn new(root: u64) -> Fs {
         let mut fs = Fs {
-            inodes: BTreeMap::new(),
-            dirs: BTreeMap::new(),
+            inodes: Ordered::default(),
+            dirs: Ordered::default(),
         };
         let owner = Owner {
             uid: 0,
@@ -435,7 +435,7 @@ impl Fs {
     /// A hash of all that is cached, durable and pending.
     pub(super) fn hash(&self) -> u64 {
         let mut hash = DefaultHasher::new();
-        for (number, inode) in &self.inodes {
+        for (number, inode) in self.inodes.iter() {
             (number, inode.kind, inode.diverged, &inode.dirty).hash(&mut hash);
             (
                 inode.durable.hash(),
@@ -444,7 +444,7 @@ impl Fs {
             )
                 .hash(&mut hash);
         }
-        for (path, dir) in &self.dirs {
+        for (path, dir) in self.dirs.iter() {
             (path, &dir.durable, &dir.cached, &dir.pending).hash(&mut hash);
         }
         hash.finish()

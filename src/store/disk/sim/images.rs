@@ -3,9 +3,10 @@
 
 use super::content::{hash_bytes, mix};
 use super::fs::{Dir, Effect, Fs, NameChange, Names, Node};
+use super::ordered::Ordered;
 use super::random::Random;
 use super::variants::{DirtyFile, EXHAUSTIVE, FILLS, FileChoice};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,14 +48,17 @@ impl Images {
     /// The images of a disk right after `last`, which may not be finished when the power goes.
     pub(super) fn new(fs: &Fs, seed: u64, last: Option<&Effect>, samples: usize) -> Images {
         let mut names: Vec<PendingName> = Vec::new();
-        for (path, dir) in &fs.dirs {
-            names.extend(dir.pending.iter().map(|pending| PendingName {
-                dir: path.clone(),
-                step: pending.step,
-                change: pending.change.clone(),
-            }));
+        for (path, dir) in fs.dirs.iter() {
+            for pending in &dir.pending {
+                let place = names.partition_point(|name| name.step < pending.step);
+                let name = PendingName {
+                    dir: path.clone(),
+                    step: pending.step,
+                    change: pending.change.clone(),
+                };
+                names.insert(place, name);
+            }
         }
-        names.sort_by_key(|name| name.step);
         let files = fs
             .inodes
             .iter()
@@ -63,10 +67,10 @@ impl Images {
         let mut files: Vec<DirtyFile> = files
             .map(|(number, inode)| DirtyFile::new(*number, inode, last))
             .collect();
-        let steps = files
-            .iter()
-            .flat_map(|file| file.inode.dirty.iter().map(|dirty| dirty.step));
-        let mut steps: Vec<usize> = steps.chain(names.iter().map(|name| name.step)).collect();
+        let mut steps: Vec<usize> = names.iter().map(|name| name.step).collect();
+        for file in &files {
+            steps.extend(file.inode.dirty.iter().map(|dirty| dirty.step));
+        }
         steps.sort_unstable();
         steps.dedup();
         let cases = all_cases(fs, &names, &mut files);
@@ -111,18 +115,17 @@ impl Images {
                     }
                 });
                 let Some(case) = case else {
-                    return self.build(|_| true, |_| None);
+                    return self.build(&|_| true, &|_| None);
                 };
-                let mut choices: BTreeMap<usize, &FileChoice> = BTreeMap::new();
+                let mut choices = vec![None; self.files.len()];
                 for file in &case.files {
                     let variants = &self.files[*file].variants;
-                    choices.insert(*file, &variants[rest % variants.len()]);
+                    choices[*file] = Some(&variants[rest % variants.len()]);
                     rest /= variants.len();
                 }
-                self.build(
-                    |name| case.names >> name & 1 == 1,
-                    |file| choices.get(&file).map(|choice| (*choice).clone()),
-                )
+                self.build(&|name| case.names >> name & 1 == 1, &|file| {
+                    choices[file].cloned()
+                })
             }
             Enumeration::Some { .. } => self.telling(index),
         }
@@ -141,27 +144,21 @@ impl Images {
         // All that happened up to some step.
         if index <= self.steps.len() {
             let until = index.checked_sub(1).map_or(0, |last| self.steps[last]);
-            return self.build(
-                |name| self.names[name].step <= until,
-                |file| {
-                    let dirty = &self.files[file].inode.dirty;
-                    let changes = dirty.partition_point(|dirty| dirty.step <= until);
-                    Some(FileChoice::whole(changes, 0))
-                },
-            );
+            return self.build(&|name| self.names[name].step <= until, &|file| {
+                let dirty = &self.files[file].inode.dirty;
+                let changes = dirty.partition_point(|dirty| dirty.step <= until);
+                Some(FileChoice::whole(changes, 0))
+            });
         }
         index -= self.steps.len() + 1;
         // All, but the last write is torn.
         if index < self.in_flight() {
-            return self.build(
-                |_| true,
-                |file| match &self.files[file] {
-                    file if file.in_flight > 0 => {
-                        Some(FileChoice::whole(file.inode.dirty.len() - 1, index + 1))
-                    }
-                    _ => None,
-                },
-            );
+            return self.build(&|_| true, &|file| match &self.files[file] {
+                file if file.in_flight > 0 => {
+                    Some(FileChoice::whole(file.inode.dirty.len() - 1, index + 1))
+                }
+                _ => None,
+            });
         }
         index -= self.in_flight();
         // All but one, and one alone.
@@ -178,14 +175,11 @@ impl Images {
             let alone = index % 2 == 1;
             let fill = FILLS[index / 2 % FILLS.len()];
             let one = index / 2 / FILLS.len();
-            return self.build(
-                |name| (name == one) == alone,
-                |file| {
-                    let start = starts[file];
-                    let file = &self.files[file];
-                    Some(file.choice(fill, |item| (start + item == one) == alone))
-                },
-            );
+            return self.build(&|name| (name == one) == alone, &|file| {
+                let start = starts[file];
+                let file = &self.files[file];
+                Some(file.choice(fill, &mut |item| (start + item == one) == alone))
+            });
         }
         index -= 2 * FILLS.len() * items;
         // A sample: each item is there with a chance that is drawn as well.
@@ -201,7 +195,7 @@ impl Images {
             .iter()
             .map(|file| {
                 let fill = FILLS[random.below(FILLS.len())];
-                let mut choice = file.choice(fill, |_| random.below(8) < chance);
+                let mut choice = file.choice(fill, &mut |_| random.below(8) < chance);
                 match random.below(4) {
                     0 if file.in_flight > 0 => {
                         choice.changes -= 1;
@@ -213,23 +207,23 @@ impl Images {
                 choice
             })
             .collect();
-        self.build(|name| names[name], |file| Some(choices[file].clone()))
+        self.build(&|name| names[name], &|file| Some(choices[file].clone()))
     }
 
     /// The disk with the chosen names, and the files that these lead to. `None` is a file with all its changes.
     fn build(
         &self,
-        name_present: impl Fn(usize) -> bool,
-        choose: impl Fn(usize) -> Option<FileChoice>,
+        name_present: &dyn Fn(usize) -> bool,
+        choose: &dyn Fn(usize) -> Option<FileChoice>,
     ) -> (Fs, u64) {
         let mut image = Fs {
-            inodes: BTreeMap::new(),
+            inodes: Ordered::default(),
             dirs: durable_names(&self.fs, &self.names, name_present),
         };
         let mut hash = 0;
-        for (path, dir) in &image.dirs {
+        for (path, dir) in image.dirs.iter() {
             hash = mix(hash, hash_path(path));
-            for (name, node) in &dir.durable {
+            for (name, node) in dir.durable.iter() {
                 hash = mix(hash, hash_path(Path::new(name)));
                 match node {
                     Node::Symlink(target) => hash = mix(hash, hash_path(target)),
@@ -278,18 +272,17 @@ fn all_cases(fs: &Fs, names: &[PendingName], files: &mut [DirtyFile]) -> Option<
     let mut seen = HashSet::new();
     let mut count = 0;
     for chosen in 0..1_u32 << names.len() {
-        let dirs = durable_names(fs, names, |name| chosen >> name & 1 == 1);
-        let nodes = || dirs.values().flat_map(|dir| dir.durable.iter());
-        if !seen.insert(
-            nodes()
-                .map(|(name, node)| (name.clone(), node.clone()))
-                .collect::<Vec<_>>(),
-        ) {
+        let dirs = durable_names(fs, names, &|name| chosen >> name & 1 == 1);
+        let left: Vec<Names> = dirs.values().map(|dir| dir.durable.clone()).collect();
+        let reached = |file: &usize| {
+            let node = Node::Inode(files[*file].number);
+            let mut left = left.iter();
+            left.any(|names| names.values().any(|found| *found == node))
+        };
+        let reached: Vec<usize> = (0..files.len()).filter(reached).collect();
+        if !seen.insert(left) {
             continue;
         }
-        let reached =
-            |file: &usize| nodes().any(|(_, node)| *node == Node::Inode(files[*file].number));
-        let reached: Vec<usize> = (0..files.len()).filter(reached).collect();
         let sizes = reached.iter().map(|file| files[*file].variants.len());
         let images = sizes.fold(1, usize::saturating_mul);
         count += images;
@@ -309,10 +302,10 @@ fn all_cases(fs: &Fs, names: &[PendingName], files: &mut [DirtyFile]) -> Option<
 fn durable_names(
     fs: &Fs,
     names: &[PendingName],
-    chosen: impl Fn(usize) -> bool,
-) -> BTreeMap<PathBuf, Arc<Dir>> {
+    chosen: &dyn Fn(usize) -> bool,
+) -> Ordered<PathBuf, Arc<Dir>> {
     let mut dirs = fs.dirs.clone();
-    for (path, dir) in &mut dirs {
+    for (path, dir) in dirs.iter_mut() {
         if dir.pending.is_empty() {
             continue;
         }

@@ -251,10 +251,12 @@ impl Machine {
         if let Some(process) = self.process_mut(pid) {
             process.alive = false;
         }
-        let files = self.files.iter().filter(|(_, open)| open.process == pid);
-        let mut files: Vec<u64> = files.map(|(file, _)| *file).collect();
-        files.sort_unstable();
-        for file in files {
+        let first = |machine: &Machine| {
+            let files = machine.files.iter();
+            let files = files.filter(|(_, open)| open.process == pid);
+            files.map(|(file, _)| *file).min()
+        };
+        while let Some(file) = first(self) {
             self.close(file);
         }
     }

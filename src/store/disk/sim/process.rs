@@ -12,8 +12,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 /// One process on a simulated machine: a [`Disk`] with an id, a user and a clock of its own.
@@ -40,6 +40,15 @@ impl Caller {
     pub(super) fn shorten(self, len: usize) -> usize {
         self.fault.map_or(len, |fault| fault.shorten(len))
     }
+}
+
+/// A call that has its turn.
+struct Started<'a> {
+    machine: MutexGuard<'a, Machine>,
+    inode: u64,
+    caller: Caller,
+    /// What is injected in place of the call.
+    failure: Option<io::Error>,
 }
 
 /// The number of an open file description, of which no process knows.
@@ -97,6 +106,25 @@ impl SimProcess {
         file: Option<u64>,
         act: impl FnOnce(&mut Machine, Caller) -> io::Result<T>,
     ) -> io::Result<T> {
+        let mut started = self.start(call, file)?;
+        let result = match started.failure.take() {
+            Some(error) => Err(error),
+            None => act(&mut started.machine, started.caller),
+        };
+        let Caller { pid, fault } = started.caller;
+        let answer = result.as_ref().map_err(io::Error::kind);
+        started.machine.tell(pid, (call, answer));
+        started.machine.calls.note(Event {
+            process: pid,
+            call,
+            inode: started.inode,
+            ok: result.is_ok(),
+            fault,
+        });
+        result
+    }
+
+    fn start(&self, call: Call, file: Option<u64>) -> io::Result<Started<'_>> {
         let pid = self.id();
         // What these answer depends on nothing that another process does.
         let mut machine = match call {
@@ -109,25 +137,21 @@ impl SimProcess {
             None => 0,
         };
         let fault = machine.calls.strike(call, pid);
-        let result = match fault.map(|fault| (fault, fault.error())) {
-            Some((FaultKind::Kill, _)) => {
+        let failure = match fault {
+            Some(FaultKind::Kill) => {
                 machine.kill(pid);
-                Err(killed())
+                Some(killed())
             }
             // A sync that fails does something.
-            Some((_, Some(error))) if call != Call::Sync => Err(error),
-            _ => act(&mut machine, Caller { pid, fault }),
+            Some(fault) if call != Call::Sync => fault.error(),
+            _ => None,
         };
-        let answer = result.as_ref().map_err(io::Error::kind);
-        machine.tell(pid, (call, answer));
-        machine.calls.note(Event {
-            process: pid,
-            call,
+        Ok(Started {
+            machine,
             inode,
-            ok: result.is_ok(),
-            fault,
-        });
-        result
+            caller: Caller { pid, fault },
+            failure,
+        })
     }
 
     fn call_path<T: Hash>(

@@ -210,7 +210,9 @@ impl Search {
                 return None;
             }
             let mut options = options.to_vec();
-            options.sort_by_key(|option| Some(*option) != running);
+            if let Some(place) = options.iter().position(|option| Some(*option) == running) {
+                options[..=place].rotate_right(1);
+            }
             self.path.push(Branch { options, taken: 0 });
         }
         let branch = &self.path[self.depth];

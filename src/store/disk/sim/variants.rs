@@ -103,10 +103,10 @@ impl DirtyFile {
                 Change::SetOwner(_) => 0..0,
             });
         }
-        let sectors = touched
-            .iter()
-            .flat_map(|bytes| bytes.start / SECTOR..bytes.end.div_ceil(SECTOR));
-        let mut sectors: Vec<usize> = sectors.collect();
+        let mut sectors: Vec<usize> = Vec::new();
+        for bytes in &touched {
+            sectors.extend(bytes.start / SECTOR..bytes.end.div_ceil(SECTOR));
+        }
         sectors.sort_unstable();
         sectors.dedup();
         let in_flight = match last {
@@ -134,11 +134,11 @@ impl DirtyFile {
         self.sectors.len() + 1
     }
 
-    pub(super) fn choice(&self, fill: Fill, mut present: impl FnMut(usize) -> bool) -> FileChoice {
+    pub(super) fn choice(&self, fill: Fill, present: &mut dyn FnMut(usize) -> bool) -> FileChoice {
         FileChoice {
             changes: self.inode.dirty.len(),
             torn: 0,
-            present: Bits::Many((0..self.sectors.len()).map(&mut present).collect()),
+            present: Bits::Many((0..self.sectors.len()).map(&mut *present).collect()),
             old_length: !present(self.sectors.len()),
             fill,
         }
