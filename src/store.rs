@@ -31,6 +31,7 @@ pub(crate) mod hash;
 #[cfg(test)]
 mod held;
 mod index;
+mod inner;
 pub(crate) mod iter;
 mod lock;
 mod log;
@@ -48,25 +49,24 @@ pub(crate) mod verify;
 mod worker;
 mod writer;
 
-use crate::error::{Error, ErrorKind, Result};
-use batch::{Batch, Op, Put, unix_ms};
+use crate::error::{Error, Result};
+use batch::{Batch, Op, Put};
 use change::{Change, Edit, Editing};
 use compaction::Compacted;
-use current::{Current, Pinned};
 use format::{KEY_MAX, Kind};
 use generation::Generation;
+use inner::Inner;
 use iter::Entry;
-use lock::Gate;
 use options::{Compaction, Durability, Options};
 use recovery::Recovery;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 use worker::Worker;
-use writer::{Scratch, Writing, write_batch};
+use writer::{Writing, write_batch};
 
 /// With `Durability::Os`, a writer waits for the disk when so much is not yet there; a sync starts at half of it.
 const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
@@ -105,34 +105,6 @@ const REMOVED_AT_ONCE: usize = 1_000;
 pub struct Store {
     inner: Arc<Inner>,
     worker: Worker,
-}
-
-/// What a store is made of, shared with the thread that compacts it.
-#[derive(Debug)]
-pub(crate) struct Inner {
-    options: Options,
-    /// As the caller gave it, for messages.
-    path: Arc<Path>,
-    /// Without symbolic links: what is renamed over, and looked at.
-    real: PathBuf,
-    current: Current,
-    /// Held while moving to another file, so that two threads do not read it both, and while putting one in place.
-    following: Mutex<()>,
-    /// A thread of this process is putting a new file in place, and nobody else can write to that yet: readers go on
-    /// with the old one, which is complete.
-    switching: AtomicBool,
-    gate: Gate,
-    scratch: Mutex<Scratch>,
-    compacting: Mutex<()>,
-    /// A failed append could not be taken back: this handle writes no more.
-    stopped: AtomicBool,
-    /// Whether there is something that a seal would say.
-    wrote: AtomicBool,
-    process: AtomicU32,
-    locks_taken: AtomicU64,
-    /// How far the time of day was ahead of the monotonic clock at most, in µs, see [`Inner::now`].
-    ahead_us: AtomicI64,
-    recovery: Mutex<Recovery>,
 }
 
 /// What a store takes, as of one moment.
@@ -571,114 +543,6 @@ impl fmt::Debug for Store {
         f.debug_struct("Store")
             .field("path", &self.inner.path)
             .finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    /// The file as this process knows it.
-    pub(crate) fn generation(&self) -> Arc<Generation> {
-        Arc::clone(&self.current.get())
-    }
-
-    pub(crate) fn adopt(&self, next: Arc<Generation>) {
-        self.current.set(&next);
-    }
-
-    /// The file with all that others wrote to it before this call. Takes no lock.
-    fn fresh(&self) -> Result<Pinned> {
-        if self.options.exclusive {
-            let generation = self.current.get();
-            generation.wait_for_apply();
-            return Ok(generation);
-        }
-        loop {
-            let generation = self.current.get();
-            let looked = generation.look();
-            let is_plain = looked.is_ok() && !generation.is_doubtful();
-            if is_plain || self.switching.load(Acquire) {
-                return looked.map(|()| generation);
-            }
-            if !generation.is_still_there()? {
-                // What stands behind the tail says nothing: something was put over the file.
-                self.replace_by_what_is_there(&generation)?;
-                continue;
-            }
-            looked?;
-            if !self.follow(&generation)? {
-                return Ok(generation);
-            }
-        }
-    }
-
-    fn writable(&self) -> Result<()> {
-        if self.options.read_only {
-            return Err(Error::new(
-                ErrorKind::ReadOnly,
-                format!("`{}` was opened to be read only", self.path.display()),
-            )
-            .at(&self.path)
-            .advise("open it without `read_only`"));
-        }
-        Ok(())
-    }
-
-    /// The time of day; where it steps back, the latest one seen and what has passed since.
-    fn now(&self) -> SystemTime {
-        let disk = &*self.options.disk;
-        // In this order, so that a thread that is held up in between takes the lead for smaller than it is.
-        let wall_us = match disk.wall_clock().duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-            Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |us| -us),
-        };
-        let monotonic_us = i64::try_from(disk.monotonic().as_micros()).unwrap_or(i64::MAX);
-        let ahead_us = wall_us.saturating_sub(monotonic_us);
-        let ahead_us = self.ahead_us.fetch_max(ahead_us, Relaxed).max(ahead_us);
-        let now_us = monotonic_us.saturating_add(ahead_us);
-        UNIX_EPOCH + Duration::from_micros(u64::try_from(now_us).unwrap_or(0))
-    }
-
-    fn is_expired(&self, expires_ms: u64) -> bool {
-        expires_ms != 0 && expires_ms <= unix_ms(self.now()) && !sabotaged!(IgnoreExpiry)
-    }
-
-    fn random(&self, bytes: &mut [u8]) -> Result<()> {
-        log::uninterrupted(|| self.options.disk.random(bytes)).map_err(|error| {
-            Error::new(
-                ErrorKind::Io,
-                format!("the operating system has no randomness: {error}"),
-            )
-            .advise("/dev/urandom must be readable")
-        })
-    }
-
-    fn note_torn_tail(&self, torn: recovery::TornTail) {
-        if sabotaged!(CutWithoutReport) {
-            return;
-        }
-        let mut recovery = lock_of(&self.recovery);
-        recovery
-            .torn_tails
-            .retain(|known| known.offset != torn.offset || known.evidence.is_some());
-        recovery.torn_tails.push(torn);
-    }
-
-    fn recovery_so_far(&self) -> Recovery {
-        let generation = self.generation();
-        let mut recovery = lock_of(&self.recovery).clone();
-        if self.options.read_only {
-            // Who takes no lock can't tell a torn tail from a write under way: it is told only while it is there.
-            _ = generation.look();
-            recovery
-                .torn_tails
-                .extend(generation.torn_tail().ok().flatten());
-        }
-        recovery.bad_header_copy = recovery.bad_header_copy.or(generation.bad_header_copy);
-        for damage in &generation.position().damage {
-            if !recovery.damage.contains(damage) {
-                recovery.damage.push(damage.clone());
-            }
-        }
-        recovery
     }
 }
 
