@@ -321,9 +321,9 @@ impl Store {
     }
 
     /// Removes those entries that are still as a snapshot saw them; one that was written since, even with the same
-    /// value, stays. (Within the same millisecond, and before a compaction, writing the same value again leaves
-    /// nothing to tell it by.) Returns how many were removed. Under one lock for each 1,000, so that others get their
-    /// turn.
+    /// value, stays. (An entry written again with the same value in the same millisecond is not told apart any more
+    /// once a compaction has copied it.) Returns how many were removed. Under one lock for each 1,000, so that others
+    /// get their turn.
     ///
     /// # Errors
     ///

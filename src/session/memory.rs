@@ -110,20 +110,20 @@ impl Record {
     }
 }
 
-struct Turn<'a> {
+/// The right to write. Dropped, it forgets the writer before the next one gets its turn.
+struct Writing<'a> {
     writer: &'a Mutex<Option<ThreadId>>,
     _turn: MutexGuard<'a, ()>,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Writing<'_> {
     fn drop(&mut self) {
         *lock(self.writer) = None;
     }
 }
 
 impl Memory {
-    /// The turn to write, until it is dropped.
-    fn turn(&self) -> Result<Turn<'_>> {
+    fn begin(&self) -> Result<Writing<'_>> {
         let this = Some(thread::current().id());
         if *lock(&self.writer) == this {
             let what = "a write to a store from inside an update of it";
@@ -133,7 +133,7 @@ impl Memory {
         }
         let turn = lock(&self.turn);
         *lock(&self.writer) = this;
-        Ok(Turn {
+        Ok(Writing {
             writer: &self.writer,
             _turn: turn,
         })
@@ -175,7 +175,7 @@ impl Records for Memory {
         key: &[u8],
         change: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
     ) -> Result<T> {
-        let _turn = self.turn()?;
+        let _writing = self.begin()?;
         let (edit, answer) = change(self.get(key)?.as_deref())?;
         self.apply(key, edit);
         Ok(answer)
@@ -186,7 +186,7 @@ impl Records for Memory {
         keys: [&[u8]; 2],
         change: impl FnOnce([Option<&[u8]>; 2]) -> Result<([Edit; 2], T)>,
     ) -> Result<T> {
-        let _turn = self.turn()?;
+        let _writing = self.begin()?;
         let [first, second] = [self.get(keys[0])?, self.get(keys[1])?];
         let (edits, answer) = change([first.as_deref(), second.as_deref()])?;
         for (key, edit) in keys.into_iter().zip(edits) {
@@ -221,7 +221,7 @@ impl Records for Memory {
     }
 
     fn remove_unchanged(&self, entries: &[Self::Entry]) -> Result<usize> {
-        let _turn = self.turn()?;
+        let _writing = self.begin()?;
         let mut map = lock(&self.map);
         let before = map.records.len();
         for (key, seen) in entries {
@@ -237,7 +237,7 @@ impl Records for Memory {
     }
 
     fn clear(&self) -> Result<()> {
-        let _turn = self.turn()?;
+        let _writing = self.begin()?;
         lock(&self.map).records.clear();
         Ok(())
     }

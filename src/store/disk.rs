@@ -65,6 +65,9 @@ pub trait DiskFile: sealed::Sealed + fmt::Debug + Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// The length. Far cheaper than `stat`, and than a read: it is asked before each look at what others wrote.
     fn size(&self) -> io::Result<u64>;
+    /// Whether two threads of a process may read at the same time, and gain by it. Those of a simulated disk may not:
+    /// there every call has its turn, which is found again.
+    fn reads_beside(&self) -> bool;
     /// What the handle leads to, whatever happened to its name.
     fn stat(&self) -> io::Result<Stat>;
     /// Gives the file an owner, a group and permission bits.

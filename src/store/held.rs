@@ -188,6 +188,9 @@ impl DiskFile for HeldFile {
     fn size(&self) -> io::Result<u64> {
         self.file.size()
     }
+    fn reads_beside(&self) -> bool {
+        self.file.reads_beside()
+    }
     fn stat(&self) -> io::Result<Stat> {
         self.file.stat()
     }

@@ -92,7 +92,13 @@ fn caught() -> Option<(String, u64)> {
     };
     for case in cases::all() {
         let name = format!("crash: {}", case.name);
-        let found = tries(&name, &mut |counts| case.run(1, PLAN, counts));
+        let found = tries(&name, &mut |counts| {
+            case.run(1, PLAN, counts)?;
+            match counts.came_back {
+                0 => Ok(()),
+                _ => Err("a lost change came about in a second power cut".into()),
+            }
+        });
         if found.is_some() {
             return found;
         }

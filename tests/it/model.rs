@@ -177,6 +177,8 @@ struct Run<'g> {
     /// With what it should show, and the number of the file then.
     snapshot: Option<(Entries, Model, u64)>,
     generation: u64,
+    /// What was written up to this turn stood in the old file when a new one took its place.
+    switched_at: u64,
 }
 
 /// An answer that is not the model's.
@@ -322,15 +324,19 @@ impl Run<'_> {
                         .store(*who)
                         .remove_unchanged(&entries)
                         .map_err(failed)?;
-                    let (store, compacted) = (self.store(*who), self.generation != generation);
+                    let store = self.store(*who);
+                    let copied = match self.generation == generation {
+                        true => 0,
+                        false => self.switched_at,
+                    };
                     let mut wanted = 0;
                     let mut left = self.model.entries.clone();
                     left.retain(|key, held| {
                         let unchanged = |then: &Held| {
-                            // In the same millisecond, perhaps.
-                            let alike = (&then.value, then.life) == (&held.value, held.life);
-                            then == held
-                                || compacted && alike && store.contains_key(key).is_ok_and(|is| !is)
+                            // In the same millisecond, perhaps, and then it was copied.
+                            let alike = held.turn <= copied
+                                && (&then.value, then.life) == (&held.value, held.life);
+                            then == held || alike && store.contains_key(key).is_ok_and(|is| !is)
                         };
                         let goes = held.is_live() && then.entries.get(key).is_some_and(unchanged);
                         wanted += usize::from(goes);
@@ -403,6 +409,7 @@ impl Run<'_> {
             .generation;
         if generation != self.generation {
             self.generation = generation;
+            self.switched_at = self.model.turn;
             self.model.compact();
         }
         Ok(())
@@ -432,6 +439,7 @@ pub(crate) fn run(ground: &Ground, steps: &[Step]) -> Result<(), String> {
         model: Model::default(),
         snapshot: None,
         generation: 1,
+        switched_at: 0,
     };
     let opened = |error| format!("failed to open: {error:?}");
     for who in [First, Second, Reader] {

@@ -3,7 +3,7 @@
 use crate::proof::together::{self, Searched, TookPart};
 use crate::proof::workload::{PATH, SHARED, SHARED_OS};
 use crate::support::{is_soak, metric};
-use shelflife::sim::{Call, SimDisk, SimProcess};
+use shelflife::sim::{Call, Ran, Schedule, SimDisk, SimProcess};
 use shelflife::{Change, Disk, Options};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,6 +28,26 @@ fn what_was_acknowledged_survives_every_power_cut() {
         images += 1;
     }
     assert!(images > 1_000, "{images}");
+}
+
+#[test]
+fn a_simulated_process_reads_a_long_log_with_its_one_thread() {
+    let sim = SimDisk::new(1);
+    let [one, other] = [sim.process(), sim.process()];
+    let write = || {
+        let store = SHARED_OS.options(one.disk()).open(PATH)?;
+        store.insert("long", vec![1; 5 << 20]).map(drop)
+    };
+    write().unwrap();
+    let read = || {
+        let store = SHARED_OS.options(other.disk()).open(PATH)?;
+        assert_eq!(store.get("long")?.map(|value| value.len()), Some(5 << 20));
+        Ok(())
+    };
+    let mut schedule = Schedule::seeds(1..2);
+    assert!(schedule.next());
+    let ran = sim.run(&mut schedule, vec![other.program(read)]);
+    assert_eq!(ran, Ran::Whole);
 }
 
 /// Twenty times as many with `SHELF_SOAK=1`.

@@ -485,7 +485,11 @@ impl Storm {
                     self.promise(step);
                     Ok(())
                 }
-                Err(_) if self.hands[step.who()].shaky => self.settle(step.who()),
+                Err(error)
+                    if self.hands[step.who()].shaky && error.kind() != ErrorKind::Corrupt =>
+                {
+                    self.settle(step.who())
+                }
                 Err(error) => Err(format!("failed: {error:?}")),
             },
         }
@@ -708,6 +712,8 @@ impl Storm {
             }
         }
         outcome.map_err(|error| format!("`reopen` does not heal it: {error:?}"))?;
+        // Who only reads is told of nothing more.
+        self.hands[who].shaky &= writes;
         self.was_told(who, syncs);
         self.look_at_the_clock(who);
         let now = self.now(who);

@@ -129,6 +129,10 @@ mod unix {
             (&self.0).seek(SeekFrom::End(0))
         }
 
+        fn reads_beside(&self) -> bool {
+            true
+        }
+
         fn stat(&self) -> io::Result<Stat> {
             self.0.metadata().map(stat_of)
         }
@@ -225,6 +229,9 @@ mod elsewhere {
         }
         fn size(&self) -> io::Result<u64> {
             unsupported()
+        }
+        fn reads_beside(&self) -> bool {
+            false
         }
         fn stat(&self) -> io::Result<Stat> {
             unsupported()

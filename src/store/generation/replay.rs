@@ -7,15 +7,21 @@ use std::thread;
 
 /// With so much to replay a second thread reads ahead (opening 400 MB with two cores free took 0.6 of the time).
 const PIPELINED_BYTES_MIN: u64 = 4 << 20;
-/// Handed over at once: enough that the threads seldom wait for each other, little enough to stay in the cache.
-const RECORDS_AT_ONCE: usize = 2048;
+/// Handed over at once: enough that the threads seldom wait for each other (with 512 records a busy machine took longer
+/// than with one thread), not more than can be read in vain where the first thread stops.
+const RECORDS_AT_ONCE: usize = if cfg!(test) { 7 } else { 2048 };
+const BYTES_AT_ONCE: u64 = 1 << 20;
+/// So many may wait to be counted: what the index needs for one record varies more than what reading it does.
 const HANDED_OVER_MAX: usize = 4;
 
 impl Generation {
     /// Applies what stands behind the position, batch by batch, and judges what stops it.
     pub(super) fn replay(&self, position: &mut Position, access: Access) -> Result<()> {
         let behind = self.log.size()?.saturating_sub(position.tail);
-        self.replay_how(position, access, behind, behind >= PIPELINED_BYTES_MIN)
+        // Where it stopped before, it will again.
+        let stopped = position.surveyed.is_some_and(|(at, _)| at >= position.tail);
+        let pipelined = behind >= PIPELINED_BYTES_MIN && !stopped && self.log.file.reads_beside();
+        self.replay_how(position, access, behind, pipelined)
     }
 
     fn replay_how(
@@ -25,6 +31,7 @@ impl Generation {
         behind: u64,
         pipelined: bool,
     ) -> Result<()> {
+        position.zeros_behind = false;
         let short = behind < 64 << 10;
         let scanner = if short { Scanner::short } else { Scanner::new };
         let mut scanner = scanner(&self.log, self.header.seed, position.tail);
@@ -55,22 +62,25 @@ impl Generation {
         let (sender, verified) = mpsc::sync_channel(HANDED_OVER_MAX);
         let verify = move || {
             let mut scanner = Scanner::new(&self.log, self.header.seed, start);
-            loop {
-                let mut records = Vec::with_capacity(RECORDS_AT_ONCE);
-                while records.len() < RECORDS_AT_ONCE
-                    && let Ok(Step::Record { offset, head, .. }) = scanner.step()
-                {
-                    records.push((offset, head));
+            let mut goes_on = true;
+            while goes_on {
+                let (mut records, mut bytes) = (Vec::with_capacity(RECORDS_AT_ONCE), 0);
+                while goes_on && records.len() < RECORDS_AT_ONCE && bytes < BYTES_AT_ONCE {
+                    match scanner.step() {
+                        Ok(Step::Record { offset, head, .. }) => {
+                            bytes += head.record_bytes();
+                            records.push((offset, head));
+                        }
+                        _ => goes_on = false,
+                    }
                 }
-                let is_last = records.len() < RECORDS_AT_ONCE;
-                if sender.send(records).is_err() || is_last {
-                    return;
-                }
+                goes_on &= sender.send(records).is_ok();
             }
         };
         thread::scope(|scope| {
             // Where no thread is to be had the channel is closed, and all is left to the caller.
-            let _ = thread::Builder::new().spawn_scoped(scope, verify);
+            let thread = thread::Builder::new().name("shelflife".into());
+            let _ = thread.spawn_scoped(scope, verify);
             let mut end = start;
             for (offset, head) in verified.into_iter().flatten() {
                 if !position.accepts(&head) {
@@ -90,7 +100,6 @@ impl Generation {
         position: &mut Position,
         access: Access,
     ) -> Result<()> {
-        position.zeros_behind = false;
         // Made once somebody has to know.
         let mut survey: Option<Survey> = None;
         loop {
@@ -141,11 +150,9 @@ impl Generation {
                 scanner.seek(offset, true);
                 continue;
             };
-            // The head of a damaged record may have claimed more since, as the next replay will find from the start.
-            let watermark = survey.watermark.max(position.durable);
             let final_below = match self.crossing {
-                Crossing::Nothing | Crossing::Damage => watermark,
-                Crossing::Everything => watermark.max(survey.last),
+                Crossing::Nothing | Crossing::Damage => survey.watermark,
+                Crossing::Everything => survey.watermark.max(survey.last),
             };
             if offset >= final_below && sabotaged!(LeaveTheTornTail) {
                 position.end = End::Clean;
@@ -157,9 +164,11 @@ impl Generation {
                 };
                 return Ok(());
             }
-            if let Some(head) = head {
+            if let Some(mut head) = head {
                 let damage = Damage::record(offset, head.record_bytes(), head.fingerprint);
                 replay.damaged.push(damage);
+                // Only whole records tell what is durable, as in a survey: or it would matter where a replay began.
+                head.durable = 0;
                 replay.count(position, offset, &head)?;
                 continue;
             }
@@ -171,7 +180,7 @@ impl Generation {
             let next = scanner.find_record(position.epoch)?;
             let to = match next {
                 Some(_) => scanner.offset(),
-                None => self.log.size()?.max(watermark),
+                None => self.log.size()?.max(survey.watermark),
             };
             replay.cross(position, offset, to)?;
             let Some(next) = next else { return Ok(()) };

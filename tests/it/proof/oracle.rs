@@ -117,11 +117,16 @@ impl Ledger {
         floor..=reached.unwrap_or(0).max(floor)
     }
 
-    /// Whether a store may hold this at that moment.
+    /// Whether a store may hold this at that moment, and after which turn it does.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn judge(&self, found: &Found, moment: Moment, cause: Cause) -> Result<(), String> {
+    pub(crate) fn judge(
+        &self,
+        found: &Found,
+        moment: Moment,
+        cause: Cause,
+    ) -> Result<usize, String> {
         let range = self.range(moment);
         if cause == Cause::Crash
             && (found.damage > 0 || found.bad_header || !found.unreadable.is_empty())
@@ -136,7 +141,7 @@ impl Ledger {
         for turn in range.clone().rev() {
             let matches = |state| is_seen_as(state, &found.entries, moment.now, &found.unreadable);
             if self.turns[turn].states.iter().any(matches) {
-                return Ok(());
+                return Ok(turn);
             }
         }
         let what = format!(

@@ -43,6 +43,9 @@ pub(crate) const EVERY: Plan = Plan {
     samples: 500,
 };
 
+/// What is found after another cut is all there may be.
+const LAST: usize = usize::MAX;
+
 impl Case {
     /// Cuts the power at every step.
     ///
@@ -129,12 +132,12 @@ impl Case {
         self.recover(cut.sim(), &judge, 0, plan, counts)
     }
 
-    /// Opens what a power cut left, twice, writes to it, and opens it again; then cuts the power during that. `before`
-    /// judges by what was done before the first cut.
+    /// Opens what a power cut left, twice, writes to it, and opens it again; then cuts the power during that. `judge`
+    /// says up to which turn of the history that was cut off what is found goes.
     fn recover(
         &self,
         sim: &SimDisk,
-        before: &dyn Fn(&Found) -> Result<(), String>,
+        judge: &dyn Fn(&Found) -> Result<usize, String>,
         depth: u8,
         plan: Plan,
         counts: &mut Counts,
@@ -143,7 +146,7 @@ impl Case {
         let process = sim.process();
         let open = |keys: &[Vec<u8>]| read_all(self.mode, Arc::new(process.clone()), keys);
         let (mut store, found) = open(&keys())?;
-        before(&found)?;
+        let shown = judge(&found)?;
         if depth == 0 {
             drop(store);
             let (again, seen) = open(&[])?;
@@ -204,23 +207,24 @@ impl Case {
             }
             let acknowledged = cut.acknowledged() > 0;
             let came_back = Cell::new(0);
-            let judge = |again: &Found| {
+            let judge_again = |again: &Found| {
                 if again.damage > 0 || again.bad_header || !again.unreadable.is_empty() {
                     return Err(format!("a crash is taken for damage: {again:?}"));
                 }
                 if again.entries == with_key.entries
                     || !acknowledged && again.entries == found.entries
                 {
-                    return Ok(());
+                    return Ok(LAST);
                 }
-                if acknowledged || before(again).is_err() {
+                let more = judge(again).is_ok_and(|turn| turn > shown);
+                if acknowledged || !more {
                     return Err(format!("{found:?} became {again:?}"));
                 }
                 came_back.set(1);
-                Ok(())
+                Ok(LAST)
             };
             evidence_is_kept(cut.sim(), torn)
-                .and_then(|()| self.recover(cut.sim(), &judge, depth + 1, plan, counts))
+                .and_then(|()| self.recover(cut.sim(), &judge_again, depth + 1, plan, counts))
                 .map_err(|error| format!("cut again at {}: {error}", cut.id()))?;
             counts.came_back += came_back.get();
         }

@@ -135,6 +135,10 @@ impl DiskFile for SimFile {
         })
     }
 
+    fn reads_beside(&self) -> bool {
+        false
+    }
+
     fn stat(&self) -> io::Result<Stat> {
         self.call(Call::Stat, |machine, inode, caller| {
             let stat = stat_of(inode, machine.fs.inode(inode)?);

@@ -1,8 +1,9 @@
 //! A second thread changes nothing: whatever is in the file, what counts is the same as without it.
 
 use super::*;
-use crate::store::disk::sim::SimDisk;
+use crate::store::disk::sim::{Call, Fault, FaultKind, SimDisk};
 use crate::store::disk::{Create, Disk, OpenFile};
+use crate::store::format::NewRecord;
 use crate::store::index::Location;
 use crate::{Batch, Durability, Options};
 use std::path::Path;
@@ -16,11 +17,10 @@ fn key(nth: u64) -> [u8; KEY_BYTES] {
     nth.to_le_bytes()
 }
 
-fn generation_of(bytes: &[u8]) -> Generation {
-    let sim = SimDisk::new(1);
+fn generation_of(sim: &SimDisk, bytes: &[u8], crossing: Crossing) -> Generation {
     sim.write(PATH, bytes).unwrap();
     let how = OpenFile {
-        write: false,
+        write: true,
         create: Create::Never,
         mode: 0,
     };
@@ -30,12 +30,14 @@ fn generation_of(bytes: &[u8]) -> Generation {
     };
     let (header, _) = Generation::read_header(&log).unwrap().unwrap();
     let (identity, position) = (log.stat().unwrap(), Position::start(&header));
-    Generation::new(log, header, identity, Index::new(), position)
+    let mut generation = Generation::new(log, header, identity, Index::new(), position);
+    generation.crossing = crossing;
+    generation
 }
 
 /// How far a second thread takes a replay.
 fn reached(bytes: &[u8]) -> u64 {
-    let generation = generation_of(bytes);
+    let generation = generation_of(&SimDisk::new(1), bytes, Crossing::Nothing);
     let mut replay = Replay {
         generation: &generation,
         batch: Vec::new(),
@@ -48,22 +50,49 @@ fn reached(bytes: &[u8]) -> u64 {
         .unwrap()
 }
 
+/// How a log is replayed: what stood there `at_first` alone before.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    at_first: usize,
+    access: Access,
+    crossing: Crossing,
+}
+
 /// What a replay makes of these bytes.
-fn replayed(bytes: &[u8], pipelined: bool) -> (String, Vec<Location>) {
-    let generation = generation_of(bytes);
+fn replayed(bytes: &[u8], how: How, pipelined: bool) -> (String, Vec<Location>) {
+    let sim = SimDisk::new(1);
+    let (first, rest) = bytes.split_at(how.at_first);
+    let generation = generation_of(&sim, first, how.crossing);
     let mut position = generation.position();
-    let behind = bytes.len() as u64 - LOG_START;
-    let result = generation.replay_how(&mut position, Access::Locked, behind, pipelined);
+    let before = generation.replay_how(&mut position, Access::Unlocked, 0, false);
+    generation.log.write_all(rest, how.at_first as u64).unwrap();
+    // What an earlier look found must not outlast this one.
+    position.zeros_behind = true;
+    let behind = bytes.len() as u64 - position.tail;
+    let result = generation.replay_how(&mut position, how.access, behind, pipelined);
     let mut locations = generation.index.locations();
     locations.sort_unstable();
-    (format!("{result:?} {position:?}"), locations)
+    (format!("{before:?} {result:?} {position:?}"), locations)
 }
 
 fn assert_same(bytes: &[u8], what: &str) {
-    assert_eq!(replayed(bytes, true), replayed(bytes, false), "{what}");
+    let begun = LOG_START as usize;
+    for at_first in [begun, begun + (bytes.len() - begun) / 3] {
+        for access in [Access::Locked, Access::Unlocked] {
+            for crossing in [Crossing::Nothing, Crossing::Damage, Crossing::Everything] {
+                let how = How {
+                    at_first,
+                    access,
+                    crossing,
+                };
+                let (alone, together) = (replayed(bytes, how, false), replayed(bytes, how, true));
+                assert_eq!(together, alone, "{what}, {how:?}");
+            }
+        }
+    }
 }
 
-/// Records of one size, deletions, a clear and batches: enough to be handed over several times.
+/// Records of one size, deletions, a clear, batches and a long value: handed over some fifty times.
 fn written() -> Vec<u8> {
     let sim = SimDisk::new(2);
     let mut options = Options::new();
@@ -72,15 +101,16 @@ fn written() -> Vec<u8> {
         .disk(sim.disk())
         .open(PATH)
         .unwrap();
-    for nth in 0..3_000 {
-        store.insert(key(nth % 2_000), VALUE).unwrap();
-        if nth > 100 && nth % 7 == 0 {
+    for nth in 0..300 {
+        store.insert(key(nth % 200), VALUE).unwrap();
+        if nth > 50 && nth % 7 == 0 {
             store.remove(key(nth / 2)).unwrap();
         }
-        if nth == 1_000 {
+        if nth == 100 {
             store.clear().unwrap();
+            store.insert("long", vec![1; 200_000]).unwrap();
         }
-        if nth % 100 == 50 {
+        if nth % 60 == 55 {
             let mut batch = Batch::new();
             for nth in nth..nth + 20 {
                 batch.insert(key(nth), VALUE);
@@ -102,16 +132,37 @@ fn a_second_thread_reads_a_sound_log_to_its_end() {
 #[test]
 fn with_a_second_thread_the_same_counts_of_a_log_damaged_anywhere() {
     let bytes = written();
-    let log = LOG_START as usize;
     for nth in 0..40 {
-        let at = log + (bytes.len() - log) / 40 * nth + nth % 64;
+        let records = bytes.len() - LOG_START as usize;
+        let at = LOG_START as usize + records / 40 * nth + nth % 64;
         let mut damaged = bytes.clone();
         damaged[at] ^= 1 << (nth % 8);
         assert_same(&damaged, &format!("byte {at} changed"));
         assert_same(&bytes[..at], &format!("cut at {at}"));
-        damaged.copy_within(log..log + 4_096, at.min(bytes.len() - 4_096));
-        assert_same(&damaged, &format!("a sector copied to {at}"));
     }
+}
+
+#[test]
+fn with_a_second_thread_nothing_counts_of_what_a_newer_version_wrote() {
+    let mut bytes = written();
+    let header = generation_of(&SimDisk::new(1), &bytes, Crossing::Nothing).header;
+    let newer = NewRecord::marker(Kind::Unknown(58), header.epoch, 0);
+    newer.encode(header.seed, bytes.len() as u64, &mut bytes);
+    assert_same(&bytes, "a record of a newer version at the end");
+}
+
+#[test]
+fn a_read_that_fails_in_either_thread_is_an_error_and_the_next_replay_goes_on() {
+    let bytes = written();
+    let sim = SimDisk::new(1);
+    let generation = generation_of(&sim, &bytes, Crossing::Nothing);
+    let mut position = generation.position();
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Read).nth(2).forever());
+    let failed = generation.replay_how(&mut position, Access::Locked, 1 << 20, true);
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Io);
+    sim.clear_faults();
+    let whole = generation.replay_how(&mut position, Access::Locked, 1 << 20, true);
+    assert_eq!((whole.is_ok(), position.tail), (true, bytes.len() as u64));
 }
 
 #[test]
