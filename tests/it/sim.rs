@@ -42,7 +42,7 @@ fn a_simulated_process_reads_a_long_log_with_its_one_thread() {
     let read = || {
         let store = SHARED_OS.options(other.disk()).open(PATH)?;
         assert_eq!(store.get("long")?.map(|value| value.len()), Some(5 << 20));
-        Ok(())
+        Ok::<(), shelflife::Error>(())
     };
     let mut schedule = Schedule::seeds(1..2);
     assert!(schedule.next());
