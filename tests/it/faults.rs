@@ -6,6 +6,7 @@ use crate::proof::errors::{KINDS, Sites, every_call, syncs_after_a_failed_one};
 use crate::proof::workload::{EXCLUSIVE, EXCLUSIVE_OS, Mode, PATH, SHARED, SHARED_OS};
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk};
 use shelflife::{Batch, Change, Disk, ErrorKind, Store};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
@@ -47,6 +48,18 @@ fn every_call_that_fails_leaves_what_was_acknowledged_even() {
 #[test]
 fn every_call_that_fails_leaves_what_was_acknowledged_odd() {
     every_call_of(1);
+}
+
+/// Those that the workloads make were all struck, see above; what none of them makes shows here.
+#[test]
+fn no_kind_of_call_is_left_out_of_those_that_fail() {
+    let mut called = BTreeSet::new();
+    for case in cases::to_fail() {
+        let play = case.start(1, None).unwrap();
+        called.extend(play.sim.trace().iter().map(|event| event.call));
+    }
+    let left_out = Call::ALL.into_iter().filter(|call| !called.contains(call));
+    assert_eq!(left_out.collect::<Vec<_>>(), []);
 }
 
 /// With the crash tests of the same workloads, which cut the power at every later step.

@@ -326,23 +326,10 @@ pub(crate) fn to_elide() -> Vec<Case> {
         (0, Do::Restore(0)),
         (0, Do::Settle),
     ];
-    let spoiled = vec![
-        (0, Do::Put(2, 20)),
-        (0, Do::Put(3, 20)),
-        (0, Do::Kill),
-        (0, Do::Restore(120)),
-    ];
-    let repaired = |name, mode, more: Vec<(usize, Do)>| {
-        let mut before = born();
-        if mode == SHARED_OS {
-            before.push((0, Do::Sync));
-        }
-        before.extend(more);
-        Case {
-            before,
-            keeps_evidence: true,
-            ..case(name, mode, vec![Do::Put(4, 200), Do::Sync])
-        }
+    let repaired = |name, torn: Vec<(usize, Do)>| Case {
+        before: [born(), torn].concat(),
+        keeps_evidence: true,
+        ..case(name, SHARED, vec![Do::Put(4, 200), Do::Sync])
     };
     vec![
         creation(),
@@ -384,8 +371,22 @@ pub(crate) fn to_elide() -> Vec<Case> {
         one("truncate", SHARED, vec![Do::Truncate, Do::Put(1, 30)]),
         killed_between_rename_and_directory_sync(),
         failed_sync_exclusive(FailedSync::KeepClean),
-        repaired("torn_tail", SHARED, torn),
-        repaired("torn_tail_with_records_behind", SHARED_OS, spoiled),
+        repaired("torn_tail", torn),
+        repaired("torn_tail_with_records_behind", torn_with_records_behind()),
+    ]
+}
+
+/// Of the records of a batch that was not acknowledged the first did not reach the disk, the last one did.
+fn torn_with_records_behind() -> Vec<(usize, Do)> {
+    vec![
+        (
+            0,
+            Do::Inject(vec![Fault::new(FaultKind::Kill).on(Call::Sync)]),
+        ),
+        (0, Do::Batch(vec![(2, Some(20)), (3, Some(20))])),
+        (0, Do::Kill),
+        (0, Do::Restore(120)),
+        (0, Do::Settle),
     ]
 }
 
@@ -564,6 +565,14 @@ pub(crate) fn to_fail() -> Vec<Case> {
         ),
         (0, Do::Put(2, 40)),
     ];
+    let left_behind = vec![
+        (0, Do::Put(1, 20)),
+        (
+            0,
+            Do::Inject(vec![Fault::new(FaultKind::Kill).on(Call::Rename)]),
+        ),
+        (0, Do::Compact),
+    ];
     vec![
         creation(),
         case(
@@ -634,6 +643,18 @@ pub(crate) fn to_fail() -> Vec<Case> {
                 vec![Do::Kill, Do::Put(3, 20), Do::Look],
             )
         },
+        Case {
+            before: [vec![(0, Do::Put(1, 20))], torn_with_records_behind()].concat(),
+            ..case(
+                "torn_tail_with_records_behind",
+                SHARED,
+                vec![Do::Put(4, 20), Do::Look],
+            )
+        },
         after_a_kill("condemned", condemned),
+        Case {
+            script: by_one(vec![Do::Compact]),
+            ..after_a_kill("left_behind", left_behind)
+        },
     ]
 }
