@@ -637,6 +637,7 @@ pub(crate) fn to_fail() -> Vec<Case> {
         },
         Case {
             before: torn,
+            keeps_evidence: true,
             ..case(
                 "torn_tail",
                 SHARED,
@@ -645,6 +646,7 @@ pub(crate) fn to_fail() -> Vec<Case> {
         },
         Case {
             before: [vec![(0, Do::Put(1, 20))], torn_with_records_behind()].concat(),
+            keeps_evidence: true,
             ..case(
                 "torn_tail_with_records_behind",
                 SHARED,

@@ -2,7 +2,7 @@
 
 use super::Counts;
 use super::oracle::{Cause, Moment};
-use super::power::{Case, moment_of};
+use super::power::{Case, evidence_is_kept, moment_of};
 use super::workload::{Do, Play, keys, read_all};
 use shelflife::Disk;
 use shelflife::sim::{Call, Fault, FaultKind};
@@ -124,6 +124,7 @@ fn run(case: &Case, fault: Fault, dies: bool, seed: u64) -> Result<Option<(Call,
     })?;
     play.ledger.judge(&found, play.moment(), Cause::Crash)?;
     found.is_clean()?;
+    evidence_is_kept(&play.sim, case.torn(seed)?.as_deref())?;
     drop(store);
     let mut cuts = play.sim.power_cuts().samples(20);
     if untold {

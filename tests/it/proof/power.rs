@@ -63,10 +63,7 @@ impl Case {
         fault: Option<Fault>,
         counts: &mut Counts,
     ) -> Result<(), String> {
-        let torn = match self.keeps_evidence {
-            true => Some(self.begin(seed)?.sim.read(PATH).unwrap_or_default()),
-            false => None,
-        };
+        let torn = self.torn(seed)?;
         let play = self.play(seed, fault)?;
         let mut cuts = play.sim.power_cuts().samples(plan.samples);
         if let Some(count) = plan.images {
@@ -81,6 +78,14 @@ impl Case {
             })?;
         }
         Ok(())
+    }
+
+    /// The file of which evidence is to be kept.
+    pub(crate) fn torn(&self, seed: u64) -> Result<Option<Vec<u8>>, String> {
+        Ok(match self.keeps_evidence {
+            true => Some(self.begin(seed)?.sim.read(PATH).unwrap_or_default()),
+            false => None,
+        })
     }
 
     /// Plays the script, in which just so many calls fail as should.
@@ -234,7 +239,7 @@ impl Case {
 
 /// Whether what stood at the torn end of the log is still there, or in a file beside it: whole, with a note behind it
 /// that sends to the new file whoever has the old one open.
-fn evidence_is_kept(sim: &SimDisk, torn: Option<&[u8]>) -> Result<(), String> {
+pub(crate) fn evidence_is_kept(sim: &SimDisk, torn: Option<&[u8]>) -> Result<(), String> {
     let Some(torn) = torn else { return Ok(()) };
     let now = sim.read(PATH).unwrap_or_default();
     if now.starts_with(torn) {
