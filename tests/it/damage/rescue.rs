@@ -1,6 +1,7 @@
 //! What `verify` tells and `salvage` saves.
 
 use super::*;
+use crate::proof::errors::KINDS;
 use crate::support::fast_dir;
 use shelflife::sim::{Call, Fault, FaultKind, Schedule};
 use shelflife::{Batch, Durability, Error};
@@ -405,29 +406,197 @@ fn salvage_in_place_waits_for_a_writer_and_never_throws_the_old_file_away() {
     assert_eq!(names(&sim).len(), 5, "no temporary file is left");
 }
 
-#[test]
-fn a_power_cut_during_salvage_in_place_leaves_the_old_file_or_the_new_one() {
+/// A store with a torn tail, of eight keys, the value of one damaged; and what can be read of it.
+fn damaged_and_torn() -> (SimDisk, Model) {
     let (sim, records) = numbered(8);
     break_value(&sim, &records[3]);
-    let sim = with_file(&sim.read(PATH).unwrap());
+    let file = [sim.read(PATH).unwrap(), vec![7; 60]].concat();
+    let readable = [0, 1, 2, 4, 5, 6, 7];
+    let readable = readable.map(|nth| [format!("k{nth}"), format!("v{nth}")]);
+    let readable = readable.map(|[key, value]| (key.into_bytes(), value.into_bytes()));
+    (with_file(&file), readable.into())
+}
+
+/// What can be read of the store, and what was found when it was opened.
+fn readable(sim: &SimDisk) -> (Model, shelflife::Recovery) {
+    let store = open(sim, |options| _ = options.read_only(true)).unwrap();
+    (store.iter().flatten().collect(), store.recovery())
+}
+
+/// What a salvage has made, if anything.
+fn made(sim: &SimDisk) -> Option<Model> {
+    match Options::new().disk(sim.disk()).read_only(true).open(NEW) {
+        Ok(new) => {
+            assert!(new.recovery().is_clean());
+            Some(entries(&new))
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+            None
+        }
+    }
+}
+
+/// Whether a file that was kept beside the store begins with these bytes.
+fn is_kept(sim: &SimDisk, old: &[u8]) -> bool {
+    let mut kept = names(sim);
+    kept.retain(|name| name.contains(".damaged-"));
+    kept.iter()
+        .any(|name| sim.read(name).unwrap().starts_with(old))
+}
+
+#[test]
+fn a_power_cut_during_salvage_in_place_leaves_the_old_file_or_the_new_one() {
+    let (sim, expected) = damaged_and_torn();
+    let old = sim.read(PATH).unwrap();
     sim.forget();
     open_damaged(&sim).salvage_in_place().unwrap();
     sim.acknowledge();
-    let mut images = 0;
+    let (mut images, mut new) = (0, 0);
     for cut in sim.power_cuts() {
-        let id = cut.id();
-        let store = open(cut.sim(), |options| _ = options.read_only(true)).unwrap();
-        let recovery = store.recovery();
-        let found: Model = store.iter().flatten().collect();
-        assert_eq!(found.len(), 7, "image {id}");
-        if cut.acknowledged() > 0 {
-            assert!(recovery.is_clean(), "image {id}: {recovery:?}");
-        } else if !recovery.is_clean() {
+        let (id, sim) = (cut.id(), cut.sim());
+        let (found, recovery) = readable(sim);
+        assert_eq!(found, expected, "image {id}");
+        if sim.read(PATH).unwrap().starts_with(&old) {
+            assert_eq!(cut.acknowledged(), 0, "image {id}");
             assert_eq!(recovery.damage.len(), 1, "image {id}: {recovery:?}");
+        } else {
+            assert!(recovery.is_clean(), "image {id}: {recovery:?}");
+            assert!(is_kept(sim, &old), "image {id}: {:?}", names(sim));
+            new += 1;
         }
         images += 1;
     }
-    assert!(images > 20, "{images} images");
+    assert!(images > 20 && new > 1, "{images} images, {new} of them new");
+}
+
+#[test]
+fn a_power_cut_during_salvage_leaves_all_of_the_new_file_or_none() {
+    let (sim, expected) = damaged_and_torn();
+    let old = sim.read(PATH).unwrap();
+    sim.forget();
+    open_damaged(&sim).salvage(NEW).unwrap();
+    sim.acknowledge();
+    let (mut images, mut new) = (0, 0);
+    for cut in sim.power_cuts() {
+        let (id, sim) = (cut.id(), cut.sim());
+        assert!(sim.read(PATH).unwrap() == old, "image {id}");
+        match made(sim) {
+            Some(made) => assert_eq!(made, expected, "image {id}"),
+            None => assert_eq!(cut.acknowledged(), 0, "image {id}"),
+        }
+        images += 1;
+        new += usize::from(made(sim).is_some());
+    }
+    assert!(
+        images > 20 && new > 1,
+        "{images} images, {new} with a new file"
+    );
+}
+
+type Rescue = fn(&Store) -> shelflife::Result<String>;
+
+const RESCUES: [(&str, Rescue); 3] = [
+    ("verify", |store| Ok(format!("{:?}", store.verify()?))),
+    ("salvage", |store| store.salvage(NEW).map(told)),
+    ("salvage in place", |store| {
+        store.salvage_in_place().map(told)
+    }),
+];
+
+fn told(salvaged: Salvaged) -> String {
+    let Salvaged {
+        kept,
+        entries,
+        lost,
+        uncertain,
+        damage,
+        ..
+    } = salvaged;
+    let kept = kept.is_some();
+    format!("{entries} {lost:?} {uncertain:?} {damage:?} {kept}")
+}
+
+#[test]
+fn a_call_of_a_rescue_that_fails_does_no_harm_and_is_not_taken_for_damage() {
+    let started = Instant::now();
+    let mut runs = 0;
+    let (sim, expected) = damaged_and_torn();
+    let old = sim.read(PATH).unwrap();
+    for (name, rescue) in RESCUES {
+        for damaged in [false, true] {
+            let open = |sim: &SimDisk| open(sim, |options| _ = options.damaged(damaged)).unwrap();
+            let wanted = rescue(&open(&with_file(&old))).unwrap();
+            for kind in KINDS {
+                for forever in [false, true] {
+                    for nth in 1.. {
+                        let mut fault = Fault::new(kind).nth(nth);
+                        if forever {
+                            fault = fault.forever();
+                        }
+                        let case = format!("{name}, damaged({damaged}), {fault:?}");
+                        let sim = with_file(&old);
+                        // Not what a new file gets anyhow.
+                        sim.set_owner(PATH, 1000, 1000, 0o640).unwrap();
+                        let store = open(&sim);
+                        sim.forget();
+                        sim.inject(fault);
+                        let outcome = rescue(&store);
+                        sim.clear_faults();
+                        let mut struck = sim.trace();
+                        struck.retain(|event| event.fault.is_some());
+                        if struck.is_empty() {
+                            break;
+                        }
+                        runs += 1;
+                        match &outcome {
+                            Ok(told) => assert_eq!(*told, wanted, "{case}"),
+                            Err(error) => {
+                                assert_eq!(error.kind(), ErrorKind::Io, "{case}: {error}")
+                            }
+                        }
+                        let now = sim.read(PATH).unwrap();
+                        match name {
+                            "salvage in place" => {
+                                assert!(now.starts_with(&old) || is_kept(&sim, &old), "{case}");
+                            }
+                            _ => assert!(now == old, "{case}"),
+                        }
+                        assert_eq!(readable(&sim).0, expected, "{case}");
+                        let is_temp = |name: &String| name.contains(".tmp-");
+                        let dies = kind == FaultKind::Kill;
+                        if !dies && struck.iter().all(|event| event.call != Call::Remove) {
+                            assert!(!names(&sim).iter().any(is_temp), "{case}");
+                        }
+                        if let Some(made) = made(&sim) {
+                            assert_eq!(made, expected, "{case}");
+                            sim.process().remove(NEW.as_ref()).unwrap();
+                        }
+                        // A lock that can't be given back goes when the file is closed.
+                        let locked = struck.iter().any(|event| event.call == Call::Unlock);
+                        let store = if dies || locked {
+                            drop(store);
+                            open(&sim)
+                        } else {
+                            store
+                        };
+                        rescue(&store).unwrap_or_else(|error| panic!("{case}, then {error}"));
+                        drop(store);
+                        assert_eq!(readable(&sim).0, expected, "{case}");
+                        // What a dead process left goes with the next compaction.
+                        if names(&sim).iter().any(is_temp) {
+                            let new = made(&sim).map_or(PATH, |_| NEW);
+                            let new = Options::new().disk(sim.disk()).open(new).unwrap();
+                            new.compact().unwrap();
+                            assert!(!names(&sim).iter().any(is_temp), "{case}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let secs = started.elapsed().as_secs_f64();
+    metric("faults.rescue.runs", runs, Some(3), secs);
 }
 
 #[test]
