@@ -9,20 +9,20 @@
 //!
 //! | call | exclusive, `Os` | shared | instructions |
 //! |---|---|---|---|
-//! | `get`, hit | read the record | ask for the length, read the record | 1,720, 1,810 |
-//! | `get`, miss | nothing | ask for the length | 520 |
+//! | `get`, hit | read the record | ask for the length, read the record | 1,750, 1,830 |
+//! | `get`, miss | nothing | ask for the length | 530 |
 //! | `insert`, new | getpid, ask for the length, write | getpid, prove the tail, write, between lock and unlock | |
-//! | `insert`, over an old value | and read header and key before writing | and read header and key before writing | 2,880, 3,180 |
+//! | `insert`, over an old value | and read header and key before writing | and read header and key before writing | 3,090, 3,390 |
 //! | `insert`, `Immediate` | prove the tail as when shared; and sync, look at the path | and sync, look at the path | |
-//! | a batch of 1,000 | one write | one write between lock and unlock | 2,510 an entry |
+//! | a batch of 1,000 | one write | one write between lock and unlock | 2,430 an entry |
 //! | `iter` | a read for 256 KiB | a read for 256 KiB | 1,560 an entry |
-//! | opening | a read for 128 KiB | a read for 128 KiB | 1,710 a record |
+//! | opening | a read for 128 KiB | a read for 128 KiB | 1,640 a record |
 //!
 //! Where the time goes (`perf`, a million keys, warm): of a hit two thirds are the read itself, mostly waiting for memory
 //! (the kernel's page and its place in the page cache), a sixth is the index (one slot, a cache and a TLB miss), a
-//! twentieth the checks. Of opening a fifth is copying the file out of the page cache, a fifth the checks of every
-//! value, a quarter the index. None of these can be left out by a program that maps no memory and believes no value
-//! unchecked; 1,720 instructions are some 0.3 us of a hit's 1.1 to 1.9.
+//! twentieth the checks. Of opening a quarter is copying the file out of the page cache, a quarter the checks of every
+//! value, a quarter the index; a second thread takes the first two. None of these can be left out by a program that maps no memory and believes no value
+//! unchecked; 1,750 instructions are some 0.3 us of a hit's 1.1 to 1.9.
 
 use shelflife::{
     Batch, Compaction, Durability, Options, Saved, Session, SessionStore, ShelveSessionStore, Store,

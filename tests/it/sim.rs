@@ -34,12 +34,9 @@ fn what_was_acknowledged_survives_every_power_cut() {
 fn a_simulated_process_reads_a_long_log_with_its_one_thread() {
     let sim = SimDisk::new(1);
     let [one, other] = [sim.process(), sim.process()];
-    let write = || {
-        let store = SHARED_OS.options(one.disk()).open(PATH)?;
-        store.insert("long", vec![1; 5 << 20]).map(drop)
-    };
-    write().unwrap();
-    let read = || {
+    let store = SHARED_OS.options(one.disk()).open(PATH).unwrap();
+    store.insert("long", vec![1; 5 << 20]).unwrap();
+    let read = || -> shelflife::Result<()> {
         let store = SHARED_OS.options(other.disk()).open(PATH)?;
         assert_eq!(store.get("long")?.map(|value| value.len()), Some(5 << 20));
         Ok::<(), shelflife::Error>(())

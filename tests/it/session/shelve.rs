@@ -518,7 +518,7 @@ fn a_read_only_store_lists_and_refuses_to_change() {
 }
 
 #[test]
-fn a_clock_that_jumps_ahead_hides_sessions_and_destroys_none() {
+fn a_clock_that_jumps_ahead_by_less_than_a_day_hides_sessions_and_destroys_none() {
     let sim = sim();
     let mut options = SessionOptions::new();
     options.idle_lifetime(HOUR);
