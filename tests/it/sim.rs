@@ -39,7 +39,7 @@ fn a_simulated_process_reads_a_long_log_with_its_one_thread() {
     let read = || -> shelflife::Result<()> {
         let store = SHARED_OS.options(other.disk()).open(PATH)?;
         assert_eq!(store.get("long")?.map(|value| value.len()), Some(5 << 20));
-        Ok::<(), shelflife::Error>(())
+        Ok(())
     };
     let mut schedule = Schedule::seeds(1..2);
     assert!(schedule.next());
