@@ -96,7 +96,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if something has that path, `Replaced`, `NewerVersion`, `Io`.
+    /// `AlreadyExists` if something has that path, `Replaced`, `NewerVersion`, `Io`. Where only the folder could not be
+    /// synced, the new file is there all the same, and whole.
     ///
     /// ```
     /// # fn main() -> shelflife::Result<()> {
