@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench figures` measures 10,000 and 100,000 keys; with `-- 1000000 100,1024` one million keys with values
 //! of 100 and 1,024 bytes; with `-- sessions` half a million sessions, saved and deleted as old; with `-- growth` how long
-//! a new key waits for the table to grow at ten million. Times are of one run on a machine that does other things as well: compare within a line.
+//! a new key waits for the table to grow at ten million. Times are of one run on a machine that does other things as
+//! well: compare within a line.
 //!
 //! What a call does, by `strace -c` (system calls) in the order in which it makes them, and by callgrind (instructions in
 //! user space for a value of 320 bytes, `cargo bench --bench instructions`):
@@ -21,8 +22,8 @@
 //! Where the time goes (`perf`, a million keys, warm): of a hit two thirds are the read itself, mostly waiting for memory
 //! (the kernel's page and its place in the page cache), a sixth is the index (one slot, a cache and a TLB miss), a
 //! twentieth the checks. Of opening a quarter is copying the file out of the page cache, a quarter the checks of every
-//! value, a quarter the index; a second thread takes the first two. None of these can be left out by a program that maps no memory and believes no value
-//! unchecked; 1,750 instructions are some 0.3 us of a hit's 1.1 to 1.9.
+//! value, a quarter the index; a second thread takes the first two. None of these can be left out by a program that maps
+//! no memory and believes no value unchecked; 1,750 instructions are some 0.3 us of a hit's 1.1 to 1.9.
 
 use shelflife::{
     Batch, Compaction, Durability, Options, Saved, Session, SessionStore, ShelveSessionStore, Store,
