@@ -5,6 +5,7 @@ use crate::proof::Counts;
 use crate::proof::cases;
 use crate::proof::power::{Case, EVERY, Plan};
 use crate::proof::workload::{EXCLUSIVE_OS, PATH, SHARED, SHARED_OS};
+use crate::support::{is_soak, setting};
 use shelflife::sim::{FailedSync, SimDisk};
 use std::io::Write;
 use std::sync::Arc;
@@ -12,16 +13,13 @@ use std::time::Instant;
 
 /// The first seed. Each names one run of each workload.
 fn seed() -> u64 {
-    let seed = std::env::var("SHELF_CRASH_SEED").ok();
-    seed.and_then(|seed| seed.parse().ok()).unwrap_or(1)
+    setting("SHELF_CRASH_SEED").unwrap_or(1)
 }
 
-fn survives(test: &str, case: &Case, plan: Plan) {
+/// `at_least` so many images, and images of a second power cut, are tried for each seed.
+fn survives(test: &str, case: &Case, plan: Plan, at_least: (u64, u64)) {
     let (mut counts, start) = (Counts::default(), Instant::now());
-    let seeds = match std::env::var_os("SHELF_SOAK") {
-        Some(_) => 20,
-        None => 1,
-    };
+    let seeds = if is_soak() { 20 } else { 1 };
     for seed in seed()..seed() + seeds {
         if let Err(error) = case.run(seed, plan, &mut counts) {
             panic!("{error}\nrepeat with SHELF_CRASH_SEED={seed} cargo test --test it {test}");
@@ -44,44 +42,51 @@ fn survives(test: &str, case: &Case, plan: Plan) {
         seed(),
         start.elapsed().as_secs_f64()
     );
+    assert!(
+        counts.images >= at_least.0 * seeds && doubles >= at_least.1 * seeds,
+        "{} images and {doubles} of a second power cut, of {seeds} times {at_least:?}",
+        counts.images
+    );
 }
 
-/// One test for each workload, so that they run side by side.
+/// One test for each workload, so that they run side by side, each with the numbers that it does not fall below.
 macro_rules! every_image {
-    ($($name:ident: $case:expr;)*) => {
+    ($($name:ident: $case:expr, at least $images:literal, $doubles:literal;)*) => {
         $(
             #[test]
             fn $name() {
-                survives(stringify!($name), &$case, EVERY);
+                survives(stringify!($name), &$case, EVERY, ($images, $doubles));
             }
         )*
+
+        const _: () = assert!(0 $(+ $images)* > 200_000 && 0 $(+ $doubles)* > 250_000);
     };
 }
 
 every_image! {
-    a_store_cut_off_while_it_is_created_opens_as_empty: cases::creation();
-    what_was_acknowledged_survives_shared: cases::shared();
-    what_was_acknowledged_survives_exclusive: cases::exclusive();
-    what_was_synced_survives_shared: cases::shared_os();
-    what_was_synced_survives_exclusive: cases::exclusive_os();
-    what_was_synced_of_long_records_survives: cases::long_os();
-    each_step_of_a_compaction_keeps_everything: cases::compaction();
-    each_step_of_an_exclusive_compaction_keeps_everything: cases::exclusive_compaction();
-    each_step_of_a_compaction_of_unsynced_records_keeps_what_was_synced: cases::compaction_os();
-    what_was_cleared_stays_cleared: cases::clearing();
-    what_was_expired_stays_expired: cases::expiry();
-    two_processes_survive: cases::two_processes();
-    a_write_after_somebody_elses_rename_survives: cases::killed_between_rename_and_directory_sync();
-    what_a_killed_process_left_does_no_harm: cases::killed();
-    what_a_failed_append_left_never_comes_back: cases::failed_appends();
-    what_was_cut_off_never_joins_what_follows: cases::stale();
-    a_repair_survives: cases::repairs();
-    what_is_closed_is_synced_shared: cases::reopening(SHARED_OS);
-    what_is_closed_is_synced_exclusive: cases::reopening(EXCLUSIVE_OS);
-    a_failed_sync_that_keeps_pages_loses_nothing: cases::failed_sync(FailedSync::KeepClean);
-    a_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync(FailedSync::Revert);
-    an_exclusive_failed_sync_that_keeps_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::KeepClean);
-    an_exclusive_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::Revert);
+    a_store_cut_off_while_it_is_created_opens_as_empty: cases::creation(), at least 7_700, 7_800;
+    what_was_acknowledged_survives_shared: cases::shared(), at least 26_700, 46_200;
+    what_was_acknowledged_survives_exclusive: cases::exclusive(), at least 11_000, 17_600;
+    what_was_synced_survives_shared: cases::shared_os(), at least 5_300, 9_000;
+    what_was_synced_survives_exclusive: cases::exclusive_os(), at least 5_300, 9_000;
+    what_was_synced_of_long_records_survives: cases::long_os(), at least 9_000, 16_900;
+    each_step_of_a_compaction_keeps_everything: cases::compaction(), at least 7_200, 9_100;
+    each_step_of_an_exclusive_compaction_keeps_everything: cases::exclusive_compaction(), at least 9_600, 10_100;
+    each_step_of_a_compaction_of_unsynced_records_keeps_what_was_synced: cases::compaction_os(), at least 3_500, 5_100;
+    what_was_cleared_stays_cleared: cases::clearing(), at least 25_000, 26_600;
+    what_was_expired_stays_expired: cases::expiry(), at least 4_600, 6_500;
+    two_processes_survive: cases::two_processes(), at least 5_400, 7_500;
+    a_write_after_somebody_elses_rename_survives: cases::killed_between_rename_and_directory_sync(), at least 3_100, 4_200;
+    what_a_killed_process_left_does_no_harm: cases::killed(), at least 7_300, 9_700;
+    what_a_failed_append_left_never_comes_back: cases::failed_appends(), at least 10_300, 19_100;
+    what_was_cut_off_never_joins_what_follows: cases::stale(), at least 4_100, 7_200;
+    a_repair_survives: cases::repairs(), at least 8_800, 16_200;
+    what_is_closed_is_synced_shared: cases::reopening(SHARED_OS), at least 2_200, 3_700;
+    what_is_closed_is_synced_exclusive: cases::reopening(EXCLUSIVE_OS), at least 2_200, 3_700;
+    a_failed_sync_that_keeps_pages_loses_nothing: cases::failed_sync(FailedSync::KeepClean), at least 5_000, 8_500;
+    a_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync(FailedSync::Revert), at least 24_600, 41_600;
+    an_exclusive_failed_sync_that_keeps_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::KeepClean), at least 9_800, 11_800;
+    an_exclusive_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::Revert), at least 10_200, 12_300;
 }
 
 /// What is below the watermark was acknowledged: it is damaged, never torn. Only the last record of a log that was not

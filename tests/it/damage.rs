@@ -4,7 +4,7 @@
 use crate::raw::{self, LOG};
 use crate::support::{Random, metric};
 use shelflife::sim::SimDisk;
-use shelflife::{Compaction, Disk, ErrorKind, Options, Salvaged, Store};
+use shelflife::{Compaction, Disk, ErrorKind, Options, Salvaged, Store, TornTail};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
@@ -71,6 +71,15 @@ impl History {
 
     fn last(&self) -> &Model {
         self.states.last().unwrap()
+    }
+
+    /// How many records stand before the end that looks torn, if one does.
+    fn counted(&self, torn: Option<&TornTail>) -> usize {
+        let end = torn.map_or(self.file.len(), |torn| torn.offset as usize);
+        self.records
+            .iter()
+            .filter(|record| record.start < end)
+            .count()
     }
 }
 

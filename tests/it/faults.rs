@@ -16,8 +16,8 @@ fn metric(text: &str, start: Instant) {
     let _ = writeln!(std::io::stdout(), "METRIC {text} seed=1 secs={secs:.1}");
 }
 
-/// Every second workload, so that two threads share them.
-fn every_call_of(which: usize) {
+/// Every second workload, so that two threads share them; with `at_least` so many ways to fail.
+fn every_call_of(which: usize, at_least: u64) {
     let (mut counts, mut sites, start) = (Counts::default(), Sites::new(), Instant::now());
     for case in cases::to_fail().iter().skip(which).step_by(2) {
         if let Err(error) = every_call(case, &KINDS, 1, &mut sites, &mut counts) {
@@ -38,16 +38,17 @@ fn every_call_of(which: usize) {
         start,
     );
     assert!(unvisited.is_empty(), "never struck: {unvisited:?}");
+    assert!(total >= at_least, "{total} ways to fail, of {at_least}");
 }
 
 #[test]
 fn every_call_that_fails_leaves_what_was_acknowledged_even() {
-    every_call_of(0);
+    every_call_of(0, 1_900);
 }
 
 #[test]
 fn every_call_that_fails_leaves_what_was_acknowledged_odd() {
-    every_call_of(1);
+    every_call_of(1, 2_400);
 }
 
 /// Those that the workloads make were all struck, see above; what none of them makes shows here.

@@ -130,22 +130,42 @@ fn the_tests_it_names_exist() {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                sources += &fs::read_to_string(path).unwrap();
+                let text = fs::read_to_string(path).unwrap();
+                sources.extend(text.lines().flat_map(|line| [line.trim_start(), "\n"]));
             }
         }
     }
+    // Macros that make a test of each line.
+    let lists = ["every_image! {\n", "storms! {\n"];
+    let lists = lists.iter().flat_map(|list| sources.split(list).skip(1));
+    let listed: Vec<&str> = lists
+        .flat_map(|list| list.lines().take_while(|line| *line != "}"))
+        .map(|line| line.split(':').next().unwrap())
+        .collect();
+    assert!(listed.len() > 20, "{listed:?}");
     let readme = readme();
-    let named = readme
-        .split('`')
-        .filter(|word| word.matches('_').count() > 3 && !word.contains(char::is_whitespace));
-    let named: Vec<&str> = named.collect();
-    assert!(named.len() > 5, "{named:?}");
-    for name in named {
-        assert!(
-            sources.contains(&format!("fn {name}()")),
-            "no test is called {name}"
-        );
+    let is_test = |name: &str| {
+        listed.contains(&name) || sources.contains(&format!("#[test]\nfn {name}() {{\n"))
+    };
+    let words = readme.split('`');
+    let mut named: Vec<&str> = Vec::new();
+    for word in words.filter(|word| !word.contains(char::is_whitespace)) {
+        if word.ends_with(".rs") {
+            assert!(root().join(word).is_file(), "no file is called {word}");
+        // Another end of the name before.
+        } else if let Some(end) = word.strip_prefix("..") {
+            let start = named.last().unwrap();
+            let mut starts = (0..start.len()).map(|len| &start[..len]);
+            assert!(
+                starts.any(|start| is_test(&format!("{start}{end}"))),
+                "{word}"
+            );
+        } else if word.matches('_').count() > 3 {
+            assert!(is_test(word), "no test is called {word}");
+            named.push(word);
+        }
     }
+    assert!(named.len() > 40, "{named:?}");
 }
 
 #[test]

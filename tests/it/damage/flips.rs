@@ -1,11 +1,12 @@
-//! Every single bit of a sealed log, turned over.
+//! Every single bit of a log turned over, and many at once.
 
 use super::*;
+use crate::support::{is_soak, setting};
 use std::collections::BTreeSet;
 
 const SEED: u64 = 11;
 
-/// A sealed log of 64 records with one bit turned over.
+/// A log of 64 records with one bit turned over.
 struct Flipped<'a> {
     history: &'a History,
     sim: &'a SimDisk,
@@ -48,7 +49,7 @@ impl Flipped<'_> {
     fn check(&self) {
         match self.part() {
             Part::Header => self.check_header(),
-            _ if self.history.keys[self.nth()].is_none() => self.check_seal(),
+            _ if self.nth() == self.history.records.len() - 1 => self.check_last(),
             Part::Head => {
                 self.check_that_opening_fails();
                 self.check_damaged();
@@ -88,11 +89,34 @@ impl Flipped<'_> {
         }
     }
 
-    /// Nothing behind the seal says that it was acknowledged, so it is the one record that looks torn.
-    fn check_seal(&self) {
+    /// Nothing behind the last record, a seal or not, says that it was on disk, so it is the one that looks torn. The
+    /// first write cuts it off, and keeps it aside.
+    fn check_last(&self) {
+        let Flipped { history, bit, .. } = self;
+        let (before, start) = (
+            &history.states[self.nth()],
+            history.records[self.nth()].start,
+        );
         let store = self.open().unwrap();
-        assert_eq!(store.recovery().torn_tails.len(), 1, "bit {}", self.bit);
-        assert_eq!(entries(&store), *self.history.last(), "bit {}", self.bit);
+        assert_eq!(entries(&store), *before, "bit {bit}");
+        let torn = &store.recovery().torn_tails[..];
+        assert!(
+            matches!(torn, [torn] if torn.offset as usize == start),
+            "bit {bit}: {torn:?}"
+        );
+
+        let file = self.sim.read(PATH).unwrap();
+        let sim = with_file(&file);
+        let store = open(&sim, |_| {}).unwrap();
+        store.insert("new", "value").unwrap();
+        let aside = store.recovery().torn_tails[0].evidence.clone().unwrap();
+        assert!(aside.to_string_lossy().contains(".damaged-"), "bit {bit}");
+        let kept = [&(start as u64).to_le_bytes()[..], &file[start..]].concat();
+        assert_eq!(sim.read(aside).unwrap()[LOG..], kept, "bit {bit}");
+        drop(store);
+        let mut after = before.clone();
+        after.insert(b"new".to_vec(), b"value".to_vec());
+        assert_eq!(entries(&open(&sim, |_| {}).unwrap()), after, "bit {bit}");
     }
 
     fn check_that_opening_fails(&self) {
@@ -209,9 +233,9 @@ impl Flipped<'_> {
     }
 }
 
-fn flip_bits(name: &str, part: impl Fn(&History) -> Range<usize>) {
+fn flip_bits(name: &str, sealed: bool, part: impl Fn(&History) -> Range<usize>) {
     let started = Instant::now();
-    let history = History::new(SEED, 64, 12, true);
+    let history = History::new(SEED, 64, 12, sealed);
     let bytes = part(&history);
     for at in bytes.clone() {
         for bit in 0..8 {
@@ -238,17 +262,109 @@ fn flip_bits(name: &str, part: impl Fn(&History) -> Range<usize>) {
 
 #[test]
 fn every_flipped_bit_of_a_file_header_is_reported_and_takes_nothing() {
-    flip_bits("header", |_| 0..LOG);
+    flip_bits("header", true, |_| 0..LOG);
 }
 
 #[test]
 fn every_flipped_bit_of_a_sealed_log_is_reported_and_takes_one_record_at_most_first_half() {
-    flip_bits("first_half", |history| LOG..history.records[32].start);
+    flip_bits("first_half", true, |history| LOG..history.records[32].start);
 }
 
 #[test]
 fn every_flipped_bit_of_a_sealed_log_is_reported_and_takes_one_record_at_most_second_half() {
-    flip_bits("second_half", |history| {
+    flip_bits("second_half", true, |history| {
         history.records[32].start..history.file.len()
     });
+}
+
+#[test]
+fn every_flipped_bit_of_an_unsealed_log_is_reported_and_cuts_the_last_record_at_most_first_half() {
+    flip_bits("unsealed_first_half", false, |history| {
+        LOG..history.records[32].start
+    });
+}
+
+#[test]
+fn every_flipped_bit_of_an_unsealed_log_is_reported_and_cuts_the_last_record_at_most_second_half() {
+    flip_bits("unsealed_second_half", false, |history| {
+        history.records[32].start..history.file.len()
+    });
+}
+
+/// Where too little is left to tell that the end was on disk, it may look torn; what it held is then as before it.
+fn check_many(history: &History, file: &[u8]) {
+    let sim = with_file(file);
+    let is_hit = |nth: usize| {
+        let record = history.records[nth].clone();
+        file[record.clone()] != history.file[record]
+    };
+    let newest = |key: &[u8], counted: usize| {
+        let of_key = |other: &Option<Vec<u8>>| other.as_deref() == Some(key);
+        history.keys[..counted].iter().rposition(of_key)
+    };
+    let keys: BTreeSet<_> = history.keys.iter().flatten().collect();
+    match open(&sim, |options| _ = options.read_only(true)) {
+        Ok(store) => {
+            let recovery = store.recovery();
+            assert_eq!(recovery.is_clean(), file == history.file);
+            let counted = history.counted(recovery.torn_tails.first());
+            for &key in &keys {
+                let expected = history.states[counted].get(key);
+                let is_lost = expected.is_some() && newest(key, counted).is_some_and(is_hit);
+                match store.get(key) {
+                    Ok(value) => assert!(!is_lost && value.as_ref() == expected, "silent"),
+                    Err(error) => assert!(is_lost && error.is_corrupt(), "{error}"),
+                }
+            }
+        }
+        Err(error) => assert!(error.is_corrupt(), "{error}"),
+    }
+
+    let store = open_damaged(&sim);
+    let (salvaged, found) = salvage(&sim, &store);
+    let counted = history.counted(store.verify().unwrap().torn_tail.as_ref());
+    let told = |at: usize| {
+        let at = at as u64;
+        let covers = |damage: &shelflife::Damage| {
+            (damage.offset..damage.offset + damage.len_bytes).contains(&at)
+        };
+        salvaged.damage.iter().any(covers)
+    };
+    for &key in &keys {
+        let (last, found) = (history.last().get(key), found.get(key));
+        if found != last {
+            let had = history.states.iter().any(|state| state.get(key) == found);
+            assert!(had, "a value that it never had");
+            let nth = newest(key, history.keys.len()).unwrap();
+            let is_named = nth >= counted
+                || salvaged.uncertain.contains(key)
+                || salvaged.lost.iter().any(|lost| lost.key() == Some(&**key));
+            let is_missing = found.is_none() && told(history.records[nth].start);
+            assert!(is_named || is_missing, "silent");
+        }
+    }
+}
+
+#[test]
+fn none_of_many_flipped_bits_is_silent_and_no_value_is_wrong() {
+    let started = Instant::now();
+    let files = if is_soak() { 1_000_000 } else { 5_000 };
+    let first = setting("SHELF_FUZZ_SEED").unwrap_or(SEED);
+    let history = History::new(SEED, 64, 12, true);
+    for seed in first..first + files {
+        let (mut random, mut file) = (Random::new(seed), history.file.clone());
+        for _ in 0..2 + random.below(63) {
+            let at = LOG + random.place(file.len() - LOG);
+            file[at] ^= 1 << random.below(8);
+        }
+        let checked = std::panic::catch_unwind(|| check_many(&history, &file));
+        assert!(checked.is_ok(), "SHELF_FUZZ_SEED={seed}");
+    }
+    let secs = started.elapsed().as_secs_f64();
+    metric(
+        "files_with_many_bits_flipped_none_silent",
+        files,
+        Some(first),
+        secs,
+    );
 }

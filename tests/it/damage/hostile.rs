@@ -363,18 +363,20 @@ fn no_memory_is_taken_for_a_length_that_only_a_record_claims() {
         "{said}{}",
         String::from_utf8_lossy(&child.stderr)
     );
-    let count = |name: &str| -> u64 {
-        let told = said.split(name).nth(1).expect("the child tells");
-        told.split_whitespace().next().unwrap().parse().unwrap()
+    let count = |name: &str| -> Option<u64> {
+        let told = said.split(name).nth(1)?;
+        told.split_whitespace().next()?.parse().ok()
     };
     let secs = started.elapsed().as_secs_f64();
-    metric("length_claims_survived", count("CLAIMS="), Some(19), secs);
-    metric(
-        "length_claims_peak_growth_kib",
-        count("GREW="),
-        Some(19),
-        secs,
-    );
+    let claims = count("CLAIMS=").expect("the child tells");
+    metric("length_claims_survived", claims, Some(19), secs);
+    match count("GREW=") {
+        Some(grew) => metric("length_claims_peak_growth_kib", grew, Some(19), secs),
+        None => skip(
+            NAME,
+            "this system does not tell the most memory a process had",
+        ),
+    }
 }
 
 fn claim_lengths() {
@@ -412,17 +414,22 @@ fn claim_lengths() {
                 }
                 let store = open(true).unwrap();
                 store.iter().for_each(drop);
-                store.verify().unwrap();
+                let others = history.records.len() as u64 - 1;
+                let found = store.verify().unwrap().records;
+                assert!(
+                    found >= others,
+                    "{len} at {field}, {how:?}: {found} records"
+                );
                 claims += 1;
             }
         }
     }
-    let grew = match (before, peak_kib()) {
-        (Some(before), Some(after)) => after - before,
-        _ => 0,
-    };
-    assert!(grew <= 1024, "{grew} KiB more than for the sound file");
-    println!("CLAIMS={claims} GREW={grew} ");
+    println!("CLAIMS={claims} ");
+    if let (Some(before), Some(after)) = (before, peak_kib()) {
+        let grew = after - before;
+        assert!(grew <= 1024, "{grew} KiB more than for the sound file");
+        println!("GREW={grew} ");
+    }
 }
 
 /// What a value can hold that looks like records.

@@ -1,13 +1,14 @@
 //! Real limits: a full disk, a file size limit, and memory that a hostile length would exceed.
 
 use super::{Ledger, Outcome, Step, check_afterwards, child, ledger_of, options, tell, told};
-use crate::support::{fast_dir, skip};
+use crate::support::{fast_dir, metric, skip};
 use shelflife::{ErrorKind, Options, Store};
 use std::io::ErrorKind as IoKind;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Instant;
 
 /// More than any limit here has room for.
 const STEPS_MAX: usize = 1_000;
@@ -144,6 +145,16 @@ fn fill_with(path: &Path, len: usize, full: IoKind) {
     std::fs::remove_file(path).unwrap();
 }
 
+/// Whether the shell can set a limit; skips the test if not.
+fn can_limit(test: &str, limit: &str) -> bool {
+    let tried = Command::new("sh").args(["-c", limit]).output();
+    let able = tried.is_ok_and(|output| output.status.success());
+    if !able {
+        skip(test, format_args!("no shell can do `{limit}` here"));
+    }
+    able
+}
+
 fn must_be_done(output: &Output) {
     let told = told(output);
     assert!(output.status.success() && told.contains("done"), "{told}");
@@ -156,7 +167,7 @@ fn must_be_done(output: &Output) {
 #[test]
 fn a_full_disk_loses_nothing_and_the_store_goes_on_when_there_is_space() {
     let name = "a_full_disk_loses_nothing_and_the_store_goes_on_when_there_is_space";
-    let dir = fast_dir();
+    let (dir, start) = (fast_dir(), Instant::now());
     let place = dir.path().to_str().unwrap();
     let mount = format!("mount -t tmpfs -o size=128k shelf '{place}'");
     // In a mount namespace of its own, so that nothing has to be unmounted; who is not root needs one of users, too.
@@ -172,22 +183,35 @@ fn a_full_disk_loses_nothing_and_the_store_goes_on_when_there_is_space() {
     let under = ["unshare", namespaces, "sh", "-c", &script, "sh"];
     let path = dir.path().join("s.shelf");
     must_be_done(&child(&under, "fill", &path, "disk").output().unwrap());
+    let secs = start.elapsed().as_secs_f64();
+    metric("real_full_disks", VALUE_LENS.len(), None, secs);
 }
 
 #[test]
 fn a_file_size_limit_loses_nothing_and_the_store_goes_on_when_it_shrinks() {
-    let dir = fast_dir();
+    let name = "a_file_size_limit_loses_nothing_and_the_store_goes_on_when_it_shrinks";
+    if !can_limit(name, "trap '' XFSZ; ulimit -f 128") {
+        return;
+    }
+    let (dir, start) = (fast_dir(), Instant::now());
     let script = "trap '' XFSZ; ulimit -f 128 && exec \"$@\"";
     let under = ["sh", "-c", script, "sh"];
     let path = dir.path().join("s.shelf");
     must_be_done(&child(&under, "fill", &path, "file").output().unwrap());
+    let secs = start.elapsed().as_secs_f64();
+    metric("real_file_limits", VALUE_LENS_BELOW.len(), None, secs);
 }
 
 #[test]
 fn what_was_acknowledged_survives_the_signal_of_a_file_size_limit() {
-    let dir = fast_dir();
+    let name = "what_was_acknowledged_survives_the_signal_of_a_file_size_limit";
+    if !can_limit(name, "ulimit -c 0; ulimit -f 100") {
+        return;
+    }
+    let (dir, start) = (fast_dir(), Instant::now());
     let path = dir.path().join("s.shelf");
-    for limit in [40, 64, 100] {
+    let limits = [40, 64, 100];
+    for limit in limits {
         let script = format!("ulimit -c 0; ulimit -f {limit} && exec \"$@\"");
         let under = ["sh", "-c", &script, "sh"];
         let output = child(&under, "fill", &path, "kill").output().unwrap();
@@ -199,6 +223,8 @@ fn what_was_acknowledged_survives_the_signal_of_a_file_size_limit() {
         check_afterwards(&path, &ledger).unwrap_or_else(|error| panic!("{error}\n{told}"));
         std::fs::remove_file(&path).unwrap();
     }
+    let secs = start.elapsed().as_secs_f64();
+    metric("real_file_limit_signals", limits.len(), None, secs);
 }
 
 /// The real program, with so much memory and no more.
@@ -215,7 +241,11 @@ fn with_memory(kib: u64, words: &[&str], path: &Path) -> Output {
 fn a_length_is_not_believed_before_the_bytes_are_there() {
     const LARGE: usize = 100 << 20;
     const MEMORY_KIB: u64 = 48 << 10;
-    let dir = fast_dir();
+    let name = "a_length_is_not_believed_before_the_bytes_are_there";
+    if !can_limit(name, &format!("ulimit -v {MEMORY_KIB}")) {
+        return;
+    }
+    let (dir, start_time) = (fast_dir(), Instant::now());
     let path = dir.path().join("s.shelf");
     let store = options().open(&path).unwrap();
     store.insert("small", "1").unwrap();
@@ -231,7 +261,8 @@ fn a_length_is_not_believed_before_the_bytes_are_there() {
 
     // Its head is sound and claims 100 MiB; the file ends behind it, or goes on with something else.
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-    for behind in [0, 1, 1 << 20] {
+    let ends = [0, 1, 1 << 20];
+    for behind in ends {
         file.set_len(start + 48).unwrap();
         file.set_len(start + 48 + behind).unwrap();
         for words in [
@@ -250,8 +281,8 @@ fn a_length_is_not_believed_before_the_bytes_are_there() {
     let head = std::fs::read(&path).unwrap()[start as usize..][..48].to_vec();
     let claimed = (LARGE as u32).to_le_bytes();
     let at = head.windows(4).position(|bytes| bytes == claimed).unwrap();
-    for claim in [0, 1, 1 << 20, 1 << 27, 1 << 31, u32::MAX] {
-        let claim: u32 = claim;
+    let claims = [0, 1, 1 << 20, 1 << 27, 1 << 31, u32::MAX];
+    for claim in claims {
         file.write_all_at(&claim.to_le_bytes(), start + at as u64)
             .unwrap();
         for words in [&["get", "small"][..], &["verify"], &["set", "new", "1"]] {
@@ -268,4 +299,6 @@ fn a_length_is_not_believed_before_the_bytes_are_there() {
         file.write_all_at(&head, start).unwrap();
         file.set_len(start + 48 + (1 << 20)).unwrap();
     }
+    let secs = start_time.elapsed().as_secs_f64();
+    metric("real_false_lengths", ends.len() + claims.len(), None, secs);
 }

@@ -246,6 +246,8 @@ fn what_was_acknowledged_survives_every_failing_and_every_fatal_system_call() {
         Ok(faults) => some_of(faults, seed),
         Err(why) => return skip(name, why),
     };
+    let at_least = if is_soak() { 2_000 } else { 160 };
+    assert!(faults.len() >= at_least, "{} of {at_least}", faults.len());
     let (next, acknowledged) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
