@@ -191,6 +191,9 @@ impl DiskFile for HeldFile {
     fn reads_beside(&self) -> bool {
         self.file.reads_beside()
     }
+    fn is_named(&self, path: &Path) -> bool {
+        self.file.is_named(path)
+    }
     fn stat(&self) -> io::Result<Stat> {
         self.file.stat()
     }

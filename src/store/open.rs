@@ -340,10 +340,9 @@ impl Inner {
 
     /// Whether the path leads to this file. An error is no answer, so it is no.
     pub(crate) fn is_at_its_path(&self, known: &Generation) -> bool {
-        self.options
-            .disk
-            .stat(&self.real)
-            .is_ok_and(|stat| stat.same_file(&known.identity))
+        let stat = || self.options.disk.stat(&self.real);
+        known.log.file.is_named(&self.real)
+            || stat().is_ok_and(|stat| stat.same_file(&known.identity))
     }
 
     /// Looks at the path of a file that was written to and synced up to `end`, and moves to its successor if there is

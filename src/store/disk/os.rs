@@ -21,6 +21,7 @@ impl Sealed for OsFile {}
 #[cfg(unix)]
 mod unix {
     use super::*;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 
     fn stat_of(meta: fs::Metadata) -> Stat {
@@ -133,6 +134,11 @@ mod unix {
             true
         }
 
+        fn is_named(&self, path: &Path) -> bool {
+            let name = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+            fs::read_link(name).is_ok_and(|name| name == path)
+        }
+
         fn stat(&self) -> io::Result<Stat> {
             self.0.metadata().map(stat_of)
         }
@@ -231,6 +237,9 @@ mod elsewhere {
             unsupported()
         }
         fn reads_beside(&self) -> bool {
+            false
+        }
+        fn is_named(&self, _: &Path) -> bool {
             false
         }
         fn stat(&self) -> io::Result<Stat> {

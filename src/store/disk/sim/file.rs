@@ -9,6 +9,7 @@ use super::process::{Caller, stat_of};
 use std::fmt;
 use std::hash::Hash;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// An open file description; dropping it closes it.
@@ -136,6 +137,10 @@ impl DiskFile for SimFile {
     }
 
     fn reads_beside(&self) -> bool {
+        false
+    }
+
+    fn is_named(&self, _: &Path) -> bool {
         false
     }
 
