@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::store::index::{Move, SHARDS, shard_of};
-use std::sync::mpsc;
+use std::collections::VecDeque;
+use std::sync::{Condvar, PoisonError};
 use std::thread;
 
 /// With so much to replay a second thread reads ahead (opening 400 MB with two cores free took 0.6 of the time).
@@ -59,8 +60,10 @@ impl Generation {
     /// reason: to judge what stands there is left to the caller, so that there is one place for it.
     fn replay_pipelined(&self, replay: &mut Replay<'_>, position: &mut Position) -> Result<u64> {
         let start = position.tail;
-        let (sender, verified) = mpsc::sync_channel(HANDED_OVER_MAX);
+        let verified = Handover::default();
+        let end_of_reading = EndsIt(&verified);
         let verify = move || {
+            let handover = end_of_reading;
             let mut scanner = Scanner::new(&self.log, self.header.seed, start);
             let mut goes_on = true;
             while goes_on {
@@ -74,15 +77,18 @@ impl Generation {
                         _ => goes_on = false,
                     }
                 }
-                goes_on &= sender.send(records).is_ok();
+                goes_on &= handover.0.put(records);
             }
         };
         thread::scope(|scope| {
-            // Where no thread is to be had the channel is closed, and all is left to the caller.
+            // Dropped before the thread is joined, so that one that waits to hand over does not wait for ever.
+            let _end_of_counting = EndsIt(&verified);
+            // Where no thread is to be had it is over at once, and all is left to the caller.
             let thread = thread::Builder::new().name("shelflife".into());
             let _ = thread.spawn_scoped(scope, verify);
             let mut end = start;
-            for (offset, head) in verified.into_iter().flatten() {
+            let records = std::iter::from_fn(|| verified.take());
+            for (offset, head) in records.flatten() {
                 if !position.accepts(&head) {
                     break;
                 }
@@ -379,6 +385,63 @@ impl Replay<'_> {
                 records_behind: false,
             }
         }
+    }
+}
+
+/// Verified records on their way from one thread to the other. (A channel of std would do, for 36 KB of code more in
+/// every program.)
+#[derive(Default)]
+struct Handover {
+    state: Mutex<Handed>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Handed {
+    waiting: VecDeque<Vec<(u64, Head)>>,
+    /// Nothing comes any more, or nobody takes it.
+    is_over: bool,
+}
+
+impl Handover {
+    /// False if nobody takes it any more.
+    fn put(&self, records: Vec<(u64, Head)>) -> bool {
+        let mut state = self.wait(|state| state.waiting.len() >= HANDED_OVER_MAX);
+        let wanted = !state.is_over;
+        if wanted {
+            state.waiting.push_back(records);
+        }
+        drop(state);
+        self.changed.notify_one();
+        wanted
+    }
+
+    fn take(&self) -> Option<Vec<(u64, Head)>> {
+        let taken = self
+            .wait(|state| state.waiting.is_empty())
+            .waiting
+            .pop_front();
+        self.changed.notify_one();
+        taken
+    }
+
+    /// Waits while that holds, and it is not over.
+    fn wait(&self, holds: fn(&Handed) -> bool) -> MutexGuard<'_, Handed> {
+        let mut state = lock_of(&self.state);
+        while holds(&state) && !state.is_over {
+            state = (self.changed.wait(state)).unwrap_or_else(PoisonError::into_inner);
+        }
+        state
+    }
+}
+
+/// Dropped, also by a panic, it ends the handover.
+struct EndsIt<'a>(&'a Handover);
+
+impl Drop for EndsIt<'_> {
+    fn drop(&mut self) {
+        lock_of(&self.0.state).is_over = true;
+        self.0.changed.notify_all();
     }
 }
 
