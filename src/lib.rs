@@ -52,10 +52,6 @@
 //! checks find accidents, not forgery: who can write the file can write anything into it.
 #![forbid(unsafe_code)]
 
-// The suites of the integration tests, which unit tests run as well, name the crate as its users do.
-#[cfg(test)]
-extern crate self as shelflife;
-
 mod error;
 mod session;
 mod shelf;

@@ -4,17 +4,6 @@
 //! into records, `log` reads them from a file, `index` knows where each key's is, `generation` holds all of that for
 //! one file, `writer` is the right to append to it, `switch` puts another file in its place.
 
-/// Whether a unit test wants this done wrong. Anywhere else it is `false`, and nothing is left of it.
-macro_rules! sabotaged {
-    ($what:ident) => {{
-        #[cfg(test)]
-        let done_wrong = $crate::store::sabotage::is($crate::store::sabotage::Sabotage::$what);
-        #[cfg(not(test))]
-        let done_wrong = false;
-        done_wrong
-    }};
-}
-
 pub(crate) mod batch;
 pub(crate) mod change;
 pub(crate) mod checksum;
@@ -40,8 +29,6 @@ pub(crate) mod options;
 mod read;
 pub(crate) mod recovery;
 mod repair;
-#[cfg(test)]
-mod sabotage;
 pub(crate) mod salvage;
 mod spans;
 mod switch;
@@ -62,7 +49,7 @@ use recovery::Recovery;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use worker::Worker;
@@ -475,13 +462,7 @@ impl Store {
     /// Runs a change with the right to write, and returns its answer once it is as durable as was asked for.
     fn write_locked<T>(&self, change: impl FnOnce(&mut Writing<'_>) -> Result<T>) -> Result<T> {
         let mut writing = self.inner.begin()?;
-        let answer = match change(&mut writing) {
-            Err(error) if sabotaged!(KeepTheLockAfterAnError) => {
-                std::mem::forget(writing);
-                return Err(error);
-            }
-            answer => answer?,
-        };
+        let answer = change(&mut writing)?;
         self.finish_write(writing)?;
         Ok(answer)
     }
@@ -507,9 +488,6 @@ impl Store {
 
     /// Returns once the log up to `end` is as durable as the options ask for.
     fn acknowledge(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
-        if sabotaged!(OweNothingForOthers) && !self.inner.wrote.load(Acquire) {
-            return Ok(());
-        }
         let unsynced_bytes = end.saturating_sub(generation.commit.durable());
         let Options {
             durability,

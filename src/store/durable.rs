@@ -15,9 +15,6 @@ const REWRITTEN_AT_ONCE: u64 = 256 << 10;
 impl Inner {
     /// Returns once the log of this generation is on disk up to `end`, under a name that survives as well.
     pub(crate) fn make_durable(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
-        if sabotaged!(AcknowledgeBeforeSync) {
-            return Ok(());
-        }
         // Then no sync of now, with its look at the path, stands for this call.
         let was_durable = generation.commit.durable() >= end;
         if let Err(failure) = self.sync_log(generation, end) {
@@ -46,7 +43,7 @@ impl Inner {
     /// not (Linux since 4.13, `fsync(2)`). What is on disk after all is there before, after and in the middle of being
     /// written again, and readers and writers who have it open are shown the same.
     pub(crate) fn rewrite_unsynced(&self, generation: &Generation) -> Result<()> {
-        if generation.rewritten.load(Acquire) || sabotaged!(TrustTheCache) {
+        if generation.rewritten.load(Acquire) {
             return Ok(());
         }
         // What a header claims may lie before the log, where a file may even end.
@@ -78,7 +75,7 @@ impl Inner {
             let position = generation.position();
             (position.tail, position.sealed)
         };
-        if generation.commit.durable() < tail && !sabotaged!(SealUnsynced) {
+        if generation.commit.durable() < tail {
             // Another thread or process wrote meanwhile.
             return Ok(());
         }
@@ -96,10 +93,7 @@ impl Inner {
             return Ok(());
         }
         let generation = self.generation();
-        let mut finished = match sabotaged!(SealUnsynced) {
-            true => Ok(()),
-            false => self.make_durable(&generation, generation.written.load(Acquire)),
-        };
+        let mut finished = self.make_durable(&generation, generation.written.load(Acquire));
         if finished.is_ok() && !self.stopped.load(Acquire) {
             finished = self.seal();
         }
@@ -126,9 +120,6 @@ impl Inner {
         let Some(dir) = path.parent() else {
             return Ok(());
         };
-        if sabotaged!(SkipDirectorySync) {
-            return Ok(());
-        }
         log::uninterrupted(|| self.options.disk.sync_dir(dir))
             .map_err(|error| Error::io("sync", dir, error))
     }

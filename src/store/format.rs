@@ -282,9 +282,7 @@ impl Head {
         let mut fields = Fields(bytes);
         let head_check = fields.u32()?;
         let body_check = fields.u32()?;
-        if low32(xxh64(fields.0, seed.wrapping_add(offset))) != head_check
-            && !sabotaged!(TrustTheLength)
-        {
+        if low32(xxh64(fields.0, seed.wrapping_add(offset))) != head_check {
             return None;
         }
         let head = Head {
@@ -316,7 +314,6 @@ impl Head {
     #[inline]
     pub(crate) fn body_holds(&self, body: &[u8], seed: u64, offset: u64) -> bool {
         low32(xxh64(body, seed.wrapping_add(offset))) == self.body_check
-            || sabotaged!(SkipBodyCheck)
     }
 
     /// Whether a newer version wrote it, and this one can't tell what it means.

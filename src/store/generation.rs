@@ -160,7 +160,6 @@ impl Position {
     /// Whether a record may follow the one before.
     fn accepts(&self, head: &Head) -> bool {
         match head.kind {
-            _ if sabotaged!(IgnoreEpoch) => true,
             Kind::Cut => Some(head.epoch) == self.epoch.checked_add(1),
             _ => head.epoch == self.epoch,
         }
@@ -219,7 +218,7 @@ impl Generation {
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
             zeros_end: AtomicU64::new(0),
-            directory_synced: AtomicBool::new(sabotaged!(TrustOthersDirectorySync)),
+            directory_synced: AtomicBool::new(false),
             seen_at_its_path: AtomicU64::new(0),
             ahead: AtomicU64::new(0),
             rewritten: AtomicBool::new(false),
@@ -295,7 +294,7 @@ impl Generation {
     /// tail needs no such wait: what is not applied yet stands there.
     #[inline]
     pub(crate) fn wait_for_apply(&self) {
-        if self.written.load(Acquire) > self.tail() && !sabotaged!(ReadHalfABatch) {
+        if self.written.load(Acquire) > self.tail() {
             drop(self.position());
         }
     }
@@ -390,9 +389,6 @@ impl Generation {
     /// Compares what stands at the end of the log with what was applied last, and applies what was written since.
     /// The caller holds the operating system's lock.
     pub(crate) fn prove(&self) -> Result<Proof> {
-        if sabotaged!(AppendWithoutProof) {
-            return Ok(Proof::Same);
-        }
         let mut position = self.position();
         let tail = position.tail;
         let ahead = self.ahead.load(Relaxed);

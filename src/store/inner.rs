@@ -105,7 +105,7 @@ impl Inner {
     }
 
     pub(super) fn is_expired(&self, expires_ms: u64) -> bool {
-        expires_ms != 0 && expires_ms <= unix_ms(self.now()) && !sabotaged!(IgnoreExpiry)
+        expires_ms != 0 && expires_ms <= unix_ms(self.now())
     }
 
     pub(super) fn random(&self, bytes: &mut [u8]) -> Result<()> {
@@ -119,9 +119,6 @@ impl Inner {
     }
 
     pub(super) fn note_torn_tail(&self, torn: TornTail) {
-        if sabotaged!(CutWithoutReport) {
-            return;
-        }
         let mut recovery = lock_of(&self.recovery);
         recovery
             .torn_tails

@@ -286,7 +286,6 @@ impl Inner {
     pub(crate) fn follow(&self, known: &Generation) -> Result<bool> {
         let followed = self.follow_path(known);
         let displaced = matches!(&followed, Err(error) if error.kind() == ErrorKind::Replaced);
-        let displaced = displaced && !sabotaged!(ForgetARefusal);
         known.displaced.store(displaced, Relaxed);
         followed
     }
@@ -295,9 +294,6 @@ impl Inner {
         let _following = lock_of(&self.following);
         if !std::ptr::eq(&*self.generation(), known) {
             return Ok(true);
-        }
-        if sabotaged!(SkipTheLookAtThePath) {
-            return Ok(false);
         }
         let disk = &*self.options.disk;
         let stat = match super::log::uninterrupted(|| disk.stat(&self.real)) {
@@ -335,7 +331,7 @@ impl Inner {
             None => return Err(self.replaced("was replaced by an empty file")),
         }
         // Whoever asked has to begin again with the new file.
-        Ok(!sabotaged!(StayWithTheOldFile))
+        Ok(true)
     }
 
     /// Whether the path leads to this file. An error is no answer, so it is no.
@@ -393,9 +389,7 @@ impl Inner {
             .store(known.directory_synced.load(Acquire), Release);
         // What this process wrote it still owes a sync.
         let written = known.written.load(Acquire).min(next.tail());
-        if !sabotaged!(ForgetWhatIsOwed) {
-            next.written.store(written, Release);
-        }
+        next.written.store(written, Release);
         let reached = known.reached.load(Acquire).max(known.tail());
         next.reached.store(reached, Release);
         if known.commit.has_failed() {
@@ -448,7 +442,7 @@ impl Inner {
     /// A forked child shares the parent's open file, and with it the parent's lock: it gets a file of its own.
     pub(crate) fn notice_fork(&self) -> Result<()> {
         let process = self.options.disk.process();
-        if self.process.load(Relaxed) == process || sabotaged!(IgnoreAFork) {
+        if self.process.load(Relaxed) == process {
             return Ok(());
         }
         let known = self.generation();

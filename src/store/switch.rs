@@ -287,9 +287,7 @@ impl<'a> Successor<'a> {
             ..next.header
         };
         next.log.write_all(&header.encode(), 0)?;
-        if !sabotaged!(RenameBeforeSync) {
-            next.log.sync()?;
-        }
+        next.log.sync()?;
         Ok(header)
     }
 
@@ -333,9 +331,6 @@ impl<'a> Successor<'a> {
         next.header = header;
         next.position().durable = header.base;
         next.commit.credit(header.base);
-        if let Some(old) = old.filter(|_| sabotaged!(CreditAcrossASwitch)) {
-            next.commit.credit(old.tail().saturating_mul(2));
-        }
         next.written.store(header.base, Relaxed);
         next.rewritten.store(true, Relaxed);
         let next = Arc::new(next);

@@ -96,7 +96,7 @@ impl Inner {
                 self.create(&generation)?;
                 continue;
             }
-            if generation.is_condemned() && !sabotaged!(WriteToACondemnedFile) {
+            if generation.is_condemned() {
                 // Never without having looked at the path: it may have been condemned this very moment.
                 if doubtful {
                     self.heal(&generation)?;
@@ -165,10 +165,7 @@ impl Inner {
             let position = generation.position();
             (position.tail, position.epoch)
         };
-        let durable = match sabotaged!(OverstateDurable) {
-            true => tail,
-            false => generation.commit.durable().min(tail),
-        };
+        let durable = generation.commit.durable().min(tail);
         let modified_ms = unix_ms(self.options.disk.wall_clock());
         let mut scratch = super::lock_of(&self.scratch);
         let Scratch { bytes, heads } = &mut *scratch;
@@ -177,7 +174,7 @@ impl Inner {
         for (nth, (op, &(fingerprint, prev))) in ops.iter().zip(places).enumerate() {
             let record = NewRecord {
                 kind: op.kind,
-                flags: if nth + 1 < ops.len() && !sabotaged!(ForgetThatABatchGoesOn) {
+                flags: if nth + 1 < ops.len() {
                     op.flags | MORE
                 } else {
                     op.flags
@@ -207,9 +204,6 @@ impl Inner {
             return Err(
                 Error::new(ErrorKind::TooLarge, "the file is at its limit of 8 TiB").at(&self.path),
             );
-        }
-        if sabotaged!(AcknowledgeUnwritten) {
-            bytes.clear();
         }
         if let Err(error) = generation.log.write_all(bytes, tail) {
             // Taking back may append in its turn.
@@ -259,9 +253,6 @@ impl Inner {
     /// Undoes what a failed append may have left behind the tail, so that no later record ever joins up with it. If
     /// that fails as well, this handle stops writing; the next writer finds a torn tail and repairs it.
     fn take_back(&self, generation: &Generation, tail: u64) {
-        if sabotaged!(LeaveAFailedAppend) {
-            return;
-        }
         let nothing_there = generation.log.size().is_ok_and(|size| size <= tail);
         if nothing_there {
             return;
@@ -353,9 +344,6 @@ impl Inner {
     /// Tells every process that a sync of this file failed. Best effort: this process knows already, and the data was
     /// not acknowledged.
     pub(crate) fn condemn(&self, failed: &Generation) {
-        if sabotaged!(TellNobodyOfAFailedSync) {
-            return;
-        }
         let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
         let Ok(_turn) = self.gate.enter(&deadline, &self.path) else {
             return;

@@ -359,6 +359,17 @@ fn an_append_that_fails_and_the_sync_of_its_cut_leave_the_lock_free() {
 }
 
 #[test]
+fn an_append_that_was_taken_back_leaves_nothing_to_repair_and_nothing_to_report() {
+    let sim = SimDisk::new(1);
+    let store = open(SHARED, &sim);
+    sim.inject(Fault::new(FaultKind::Short(60)).on(Call::Write));
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Write).nth(2));
+    store.insert("a", [1; 100]).unwrap_err();
+    assert_eq!(sim.faults(), 2);
+    assert!(open(SHARED, &sim).recovery().is_clean());
+}
+
+#[test]
 fn an_append_that_could_not_be_taken_back_is_left_for_the_next_writer_to_report() {
     for mode in [SHARED, EXCLUSIVE] {
         let sim = SimDisk::new(1);

@@ -9,6 +9,7 @@ mod kill;
 mod owners;
 
 use crate::support::{metric, skip};
+use shelflife::sim::Call;
 use shelflife::{Change, Durability, ErrorKind, Options, Store};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -325,7 +326,14 @@ fn a_forked_child_neither_uses_nor_frees_the_lock_of_its_parent() {
     let store = shared.open("/shared").unwrap();
     store.insert("parent", "1").unwrap();
     process.fork();
+    sim.forget();
     store.insert("child", "2").unwrap();
+    let trace = sim.trace();
+    let first = |call: Call| trace.iter().position(|event| event.call == call);
+    assert!(
+        first(Call::Open).unwrap() < first(Call::TryLock).unwrap(),
+        "the child locks a file of its own"
+    );
     assert_eq!(shared.open("/shared").unwrap().len().unwrap(), 2);
 
     let (exclusive, process) = options(true);

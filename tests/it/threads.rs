@@ -211,12 +211,12 @@ fn threads_on_an_exclusive_handle_see_whole_batches_that_never_go_back() {
 #[test]
 fn a_large_batch_is_never_seen_in_part() {
     let start = Instant::now();
-    let mut pairs = together::large_batches_of_an_exclusive_handle(40, &|| ());
+    let mut pairs = together::large_batches_of_an_exclusive_handle(40);
     for exclusive in [false, true] {
         let dir = fast_dir();
         let path = dir.path().join("s.shelf");
         let store = relaxed().exclusive(exclusive).open(path).unwrap();
-        pairs += together::large_batches(&store, 40, &|| ());
+        pairs += together::large_batches(&store, 40);
     }
     let secs = start.elapsed().as_secs_f64();
     metric("large_batches_pairs", pairs, None, secs);

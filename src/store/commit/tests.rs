@@ -144,7 +144,8 @@ fn who_comes_late_to_a_retired_file_syncs_that_one_and_is_acknowledged() {
 }
 
 /// As [`a_sync_earns_nothing_that_was_written_while_it_ran`], without threads.
-pub(crate) fn a_sync_is_credited_with_what_was_written_before_it() {
+#[test]
+fn a_sync_is_credited_with_what_was_written_before_it() {
     let (commit, written) = (Commit::new(0), Cell::new(10));
     let sync = || {
         written.set(20);

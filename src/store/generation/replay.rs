@@ -160,10 +160,6 @@ impl Generation {
                 Crossing::Nothing | Crossing::Damage => survey.watermark,
                 Crossing::Everything => survey.watermark.max(survey.last),
             };
-            if offset >= final_below && sabotaged!(LeaveTheTornTail) {
-                position.end = End::Clean;
-                return Ok(());
-            }
             if offset >= final_below {
                 position.end = End::Torn {
                     records_behind: offset < survey.last,
@@ -201,10 +197,6 @@ impl Generation {
         let mut moves = Moves::new(false);
         for (offset, head) in records {
             self.apply_one(&mut position, &mut moves, *offset, head)?;
-            if sabotaged!(ReadHalfABatch) {
-                // Gives readers every chance.
-                std::thread::yield_now();
-            }
         }
         self.publish(&position);
         Ok(())
@@ -234,7 +226,6 @@ impl Generation {
                     puts: true,
                 },
             )?,
-            Kind::Delete if sabotaged!(DropDeletes) => {}
             Kind::Delete => moves.push(
                 self,
                 Move {
@@ -244,7 +235,6 @@ impl Generation {
                     puts: false,
                 },
             )?,
-            Kind::Clear if sabotaged!(DropClears) => {}
             Kind::Clear => {
                 moves.make(self)?;
                 self.index.clear();
@@ -276,10 +266,8 @@ impl Generation {
         self.commit.credit(position.durable);
         self.condemned.fetch_or(position.condemned, AcqRel);
         let unborn = self.header.generation == 0;
-        let doubtful = unborn
-            || (position.retired && !sabotaged!(IgnoreRetired))
-            || position.end != End::Clean
-            || self.is_condemned();
+        let doubtful =
+            unborn || position.retired || position.end != End::Clean || self.is_condemned();
         self.doubtful.store(doubtful, Release);
     }
 
@@ -345,7 +333,7 @@ impl Replay<'_> {
                 .offset_at(offset)
                 .advise("update shelflife to open it"));
         }
-        if head.more() && !sabotaged!(CountHalfABatch) {
+        if head.more() {
             self.batch.push((offset, *head));
             return Ok(());
         }
@@ -378,7 +366,7 @@ impl Replay<'_> {
 
     /// What the tail is like when nothing follows: a batch that was not finished is torn all the same.
     fn end_behind(&self) -> End {
-        if self.batch.is_empty() || sabotaged!(LeaveHalfABatch) {
+        if self.batch.is_empty() {
             End::Clean
         } else {
             End::Torn {

@@ -508,35 +508,6 @@ pub(crate) fn repairs() -> Case {
     }
 }
 
-/// All of them.
-pub(crate) fn all() -> Vec<Case> {
-    let mut all = vec![
-        creation(),
-        shared(),
-        exclusive(),
-        shared_os(),
-        exclusive_os(),
-        long_os(),
-        compaction(),
-        exclusive_compaction(),
-        compaction_os(),
-        clearing(),
-        expiry(),
-        two_processes(),
-        killed_between_rename_and_directory_sync(),
-        killed(),
-        failed_appends(),
-        stale(),
-        repairs(),
-        reopening(SHARED_OS),
-        reopening(EXCLUSIVE_OS),
-    ];
-    for how in [FailedSync::KeepClean, FailedSync::Revert] {
-        all.extend([failed_sync(how), failed_sync_exclusive(how)]);
-    }
-    all
-}
-
 /// Short workloads, whose every call is to fail.
 pub(crate) fn to_fail() -> Vec<Case> {
     let torn = vec![

@@ -1,11 +1,7 @@
 //! Proof that the store keeps what it acknowledged, whatever the power and the system calls do: workloads on a
 //! simulated machine, an oracle that judges what is left, and suites that put the two together.
 //!
-//! Self-contained, and only a user of the public face, so that the unit tests can run the same suites over an engine
-//! that they have sabotaged.
-
-// Each of the two uses its part.
-#![allow(dead_code)]
+//! Users of the public face only, apart from the tests, so that several suites share them.
 
 pub(crate) mod cases;
 pub(crate) mod elision;
@@ -30,10 +26,4 @@ pub(crate) struct Counts {
     pub(crate) came_back: u64,
     /// Runs with a fault.
     pub(crate) runs: u64,
-}
-
-impl Counts {
-    pub(crate) fn cases(&self) -> u64 {
-        self.images + self.doubles + self.triples + self.runs
-    }
 }

@@ -1,7 +1,5 @@
 //! Processes and threads on one file: in every order of their calls, or in many, nothing is lost and nobody sees half of
 //! anything.
-//!
-//! Whoever runs these says what each thread does before it begins, so that the unit tests can sabotage it.
 
 use super::linearizability::{Answer, Call, History};
 use super::workload::{EXCLUSIVE_OS, PATH};
@@ -11,9 +9,6 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use std::time::Duration;
-
-/// What each thread does first.
-pub(crate) type Begin<'a> = &'a (dyn Fn() + Sync);
 
 pub(crate) fn open(process: &SimProcess) -> shelflife::Result<Store> {
     let mut options = Options::new();
@@ -85,7 +80,7 @@ pub(crate) struct TookPart {
 }
 
 /// Three processes, some of them killed, each history with an order.
-pub(crate) fn three_processes(seeds: Range<u64>, steps: u64, begin: Begin<'_>) -> TookPart {
+pub(crate) fn three_processes(seeds: Range<u64>, steps: u64) -> TookPart {
     let mut took_part = TookPart::default();
     let mut seed = seeds.start;
     let mut schedule = Schedule::seeds(seeds);
@@ -111,7 +106,6 @@ pub(crate) fn three_processes(seeds: Range<u64>, steps: u64, begin: Begin<'_>) -
         let programs = stores.map(|((store, process), seed)| {
             let history = &history;
             process.program(move || {
-                begin();
                 let store = store.map_or_else(|| open(process), Ok)?;
                 some_calls(&store, steps, seed, history);
                 shelflife::Result::Ok(())
@@ -161,17 +155,14 @@ pub(crate) struct Searched {
 }
 
 /// Whoever wins, the other does nothing, nothing is left lying about, and every entry is there.
-pub(crate) fn two_compactors(begin: Begin<'_>) -> Searched {
+pub(crate) fn two_compactors() -> Searched {
     let (mut searched, mut schedule) = (Searched::default(), Schedule::search());
     while schedule.next() {
         let (sim, [one, two], [a, b]) = two_processes();
         let wins = AtomicUsize::new(0);
-        let compact = |store: &Store| {
-            begin();
-            match store.compact() {
-                Err(error) if error.is_busy() => Ok(()),
-                compacted => compacted.map(|_| _ = wins.fetch_add(1, Relaxed)),
-            }
+        let compact = |store: &Store| match store.compact() {
+            Err(error) if error.is_busy() => Ok(()),
+            compacted => compacted.map(|_| _ = wins.fetch_add(1, Relaxed)),
         };
         let programs = vec![one.program(|| compact(&a)), two.program(|| compact(&b))];
         if sim.run(&mut schedule, programs) == Ran::Whole {
@@ -192,21 +183,14 @@ pub(crate) fn two_compactors(begin: Begin<'_>) -> Searched {
 
 /// Every interleaving of a compaction with what another process does meanwhile, and what is to hold after each.
 fn beside_a_compactor(
-    begin: Begin<'_>,
     meanwhile: impl Fn(&Store) -> shelflife::Result<()> + Sync,
     check: impl Fn(&SimDisk, [&Store; 2], &Schedule),
 ) -> Searched {
     let (mut searched, mut schedule) = (Searched::default(), Schedule::search());
     while schedule.next() {
         let (sim, [one, two], [a, b]) = two_processes();
-        let compact = || {
-            begin();
-            a.compact().map(drop)
-        };
-        let other = || {
-            begin();
-            meanwhile(&b)
-        };
+        let compact = || a.compact().map(drop);
+        let other = || meanwhile(&b);
         let programs = vec![one.program(compact), two.program(other)];
         if sim.run(&mut schedule, programs) == Ran::Whole {
             check(&sim, [&a, &b], &schedule);
@@ -218,14 +202,14 @@ fn beside_a_compactor(
 }
 
 /// What is written beside a compactor is in the file that is there afterwards, and both processes see it.
-pub(crate) fn a_writer_and_a_compactor(writes: u64, begin: Begin<'_>) -> Searched {
+pub(crate) fn a_writer_and_a_compactor(writes: u64) -> Searched {
     let write = |store: &Store| {
         for n in 0..writes {
             assert!(!store.insert((n % 2).to_le_bytes(), (7 + n).to_le_bytes())?);
         }
         Ok(())
     };
-    beside_a_compactor(begin, write, |sim, [compactor, writer], schedule| {
+    beside_a_compactor(write, |sim, [compactor, writer], schedule| {
         let fresh = open(&sim.process()).unwrap();
         for (who, store) in [
             ("the file", &fresh),
@@ -242,7 +226,7 @@ pub(crate) fn a_writer_and_a_compactor(writes: u64, begin: Begin<'_>) -> Searche
 }
 
 /// A reader beside a compactor finds every entry in every way, before, during and after the switch.
-pub(crate) fn a_reader_and_a_compactor(rounds: usize, begin: Begin<'_>) -> Searched {
+pub(crate) fn a_reader_and_a_compactor(rounds: usize) -> Searched {
     let read = |store: &Store| {
         for _ in 0..rounds {
             let value = store.get(1_u64.to_le_bytes())?;
@@ -253,19 +237,18 @@ pub(crate) fn a_reader_and_a_compactor(rounds: usize, begin: Begin<'_>) -> Searc
         }
         Ok(())
     };
-    beside_a_compactor(begin, read, |_, [_, reader], schedule| {
+    beside_a_compactor(read, |_, [_, reader], schedule| {
         assert!(reader.recovery().is_clean(), "{schedule}");
     })
 }
 
 /// No of two increments is lost.
-pub(crate) fn two_updates(begin: Begin<'_>) -> Searched {
+pub(crate) fn two_updates() -> Searched {
     let mut searched = Searched::default();
     let mut schedule = Schedule::search().preemptions(2);
     while schedule.next() {
         let (sim, [one, two], [a, b]) = two_processes();
         let add = |store: &Store| {
-            begin();
             store.update(0_u64.to_le_bytes(), |old| {
                 let new = old.map_or(0, number) + 1;
                 Ok((Change::Put(new.to_le_bytes().to_vec()), ()))
@@ -286,10 +269,9 @@ const MANY: u64 = 2_000;
 
 /// One thread sets many keys to the same number, again and again; two others read pairs of them, of which the second is
 /// never older than the first. Returns how many pairs.
-pub(crate) fn large_batches(store: &Store, batches: u64, begin: Begin<'_>) -> usize {
+pub(crate) fn large_batches(store: &Store, batches: u64) -> usize {
     let (over, pairs) = (AtomicBool::new(false), AtomicUsize::new(0));
     let read = |mut random: u64| {
-        begin();
         while !over.load(Acquire) {
             let (one, other) = (below(&mut random, MANY), below(&mut random, MANY));
             let [first, second] = [one, other].map(|key| get(store, key).unwrap());
@@ -301,7 +283,6 @@ pub(crate) fn large_batches(store: &Store, batches: u64, begin: Begin<'_>) -> us
         }
     };
     let write = || {
-        begin();
         for nth in 0..batches {
             let mut batch = Batch::new();
             for key in 0..MANY {
@@ -325,8 +306,8 @@ pub(crate) fn large_batches(store: &Store, batches: u64, begin: Begin<'_>) -> us
 }
 
 /// As [`large_batches`], with a handle that does not look at the file before it reads.
-pub(crate) fn large_batches_of_an_exclusive_handle(batches: u64, begin: Begin<'_>) -> usize {
+pub(crate) fn large_batches_of_an_exclusive_handle(batches: u64) -> usize {
     let sim = SimDisk::new(1);
     let store = EXCLUSIVE_OS.options(sim.disk()).open(PATH).unwrap();
-    large_batches(&store, batches, begin)
+    large_batches(&store, batches)
 }
