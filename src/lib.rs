@@ -34,7 +34,8 @@
 //! - [`Shelf`]: any encodable value under any string key.
 //! - [`SessionStore`]: the contract of session stores; [`ShelveSessionStore`] keeps it in a file,
 //!   [`MemorySessionStore`] in memory.
-//! - [`sim`]: a simulated disk, on which your own program can lose power in a plain `cargo test`.
+//! - `sim`, with the feature of that name: a simulated disk, on which your own program can lose power in a plain
+//!   `cargo test`.
 //!
 //! # What is promised
 //!
@@ -55,6 +56,8 @@
 mod error;
 mod session;
 mod shelf;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod store;
 mod value;
 
@@ -72,7 +75,6 @@ pub use shelf::{Items, Keys, Shelf, Values};
 pub use store::batch::Batch;
 pub use store::change::Change;
 pub use store::compaction::Compacted;
-pub use store::disk::sim;
 pub use store::disk::{Disk, DiskFile, os::OsDisk};
 pub use store::iter::{Entries, Entry, Iter};
 pub use store::options::{Compaction, Durability, Options};

@@ -1,10 +1,10 @@
 //! A fingerprint is never identity: with so few bits of it that every key collides with many others, the store still
 //! does what a map does.
 
-use super::disk::sim::SimDisk;
 use super::options::{Compaction, Durability, Options};
 use super::{Batch, Change, Store};
 use crate::error::Result;
+use crate::sim::SimDisk;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 

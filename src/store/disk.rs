@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime};
 
 pub(crate) mod mounts;
 pub(crate) mod os;
-pub mod sim;
 
 pub(crate) mod sealed {
     /// Keeps the traits ours, so that they can grow.
@@ -21,7 +20,7 @@ pub(crate) mod sealed {
 
 /// Names, clocks and randomness of one machine, as one process sees them.
 ///
-/// Sealed: users get [`OsDisk`](crate::OsDisk) and [`SimDisk`](crate::sim::SimDisk).
+/// Sealed: users get [`OsDisk`](crate::OsDisk) and, with the feature `sim`, `sim::SimDisk`.
 pub trait Disk: sealed::Sealed + fmt::Debug + Send + Sync {
     /// Opens a file for reading, and for writing if asked to. Follows symbolic links.
     fn open(&self, path: &Path, how: OpenFile) -> io::Result<Arc<dyn DiskFile>>;

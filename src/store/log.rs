@@ -291,9 +291,10 @@ impl<'f> Scanner<'f> {
 #[cfg(test)]
 mod tests {
     use super::super::checksum::xxh64;
-    use super::super::disk::{Create, Disk, OpenFile, sim::SimDisk};
+    use super::super::disk::{Create, Disk, OpenFile};
     use super::super::format::{Kind, NewRecord};
     use super::*;
+    use crate::sim::SimDisk;
 
     #[test]
     fn heads_made_up_one_inside_the_other_do_not_make_reading_quadratic() {

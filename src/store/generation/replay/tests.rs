@@ -1,7 +1,7 @@
 //! A second thread changes nothing: whatever is in the file, what counts is the same as without it.
 
 use super::*;
-use crate::store::disk::sim::{Call, Fault, FaultKind, SimDisk};
+use crate::sim::{Call, Fault, FaultKind, SimDisk};
 use crate::store::disk::{Create, Disk, OpenFile};
 use crate::store::format::NewRecord;
 use crate::store::index::Location;

@@ -1,12 +1,12 @@
 //! The seam, as one simulated process sees it.
 
-use super::super::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
 use super::SimDisk;
 use super::baton::Wish;
 use super::fault::{Call, Event, FaultKind};
 use super::file::SimFile;
 use super::fs::{Effect, Inode, Kind, NameChange, Node, Owner};
 use super::machine::{Machine, Open, killed};
+use crate::store::disk::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
 use std::ffi::OsString;
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -1,11 +1,11 @@
 //! An open file of a simulated process.
 
-use super::super::{DiskFile, Stat, sealed::Sealed};
 use super::SimProcess;
 use super::fault::{Call, FaultKind};
 use super::fs::{Change, Effect, Kind, Owner};
 use super::machine::{Machine, bad_descriptor, eio};
 use super::process::{Caller, stat_of};
+use crate::store::disk::{DiskFile, Stat, sealed::Sealed};
 use std::fmt;
 use std::hash::Hash;
 use std::io;

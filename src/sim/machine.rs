@@ -1,10 +1,10 @@
 //! The state of a simulated machine: its disk, its history, its processes and what they have open.
 
-use super::super::Stat;
 use super::baton::Baton;
 use super::fault::Calls;
 use super::fs::{Effect, FailedSync, Fs, Owner};
 use super::random::Random;
+use crate::store::disk::Stat;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;

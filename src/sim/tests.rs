@@ -1,5 +1,5 @@
-use super::super::{Create, DiskFile, OpenFile, os::OsDisk};
 use super::*;
+use crate::store::disk::{Create, DiskFile, OpenFile, os::OsDisk};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
@@ -88,7 +88,7 @@ fn answers_every_call_as_the_operating_system_does() {
                 .map(|side| {
                     let disk = disks[side];
                     let file = files.get(slot).and_then(|pair| pair[side].as_ref());
-                    let same = |stat: super::super::Stat| {
+                    let same = |stat: crate::store::disk::Stat| {
                         (stat.size_bytes * u64::from(stat.is_file), stat.is_file)
                     };
                     match (call, file) {

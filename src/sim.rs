@@ -3,6 +3,9 @@
 //! [`SimDisk`] keeps what programs see and what a power cut leaves apart, plays any number of processes, and has clocks
 //! and randomness that only the test moves. It is made for plain `cargo test`: whatever it finds, it finds again.
 //!
+//! It is compiled with the feature `sim` only, which a program asks for under `[dev-dependencies]`, so that its tests have
+//! the simulated disk and its releases do not: `shelflife = { path = "vendor/shelflife", features = ["sim"] }`.
+//!
 //! # Cut the power on your own program
 //!
 //! Run it on a simulated disk, and note each promise that it makes. Then look at every disk that a power cut at any
@@ -73,7 +76,7 @@ mod random;
 mod schedule;
 mod variants;
 
-use super::Disk;
+use crate::store::disk::Disk;
 pub use baton::Program;
 use content::Content;
 pub use fault::{Call, Event, Fault, FaultKind};

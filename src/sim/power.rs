@@ -80,7 +80,7 @@ impl PowerCut {
     }
 
     /// Its disk, as a new process sees it.
-    pub fn disk(&self) -> Arc<dyn super::Disk> {
+    pub fn disk(&self) -> Arc<dyn crate::Disk> {
         self.sim.disk()
     }
 }
