@@ -78,7 +78,7 @@ pub use store::compaction::Compacted;
 pub use store::disk::{Disk, DiskFile, os::OsDisk};
 pub use store::iter::{Entries, Entry, Iter};
 pub use store::options::{Compaction, Durability, Options};
-pub use store::recovery::{Damage, Recovery, TornTail};
+pub use store::recovery::{Damage, Recovery, Reverted, TornTail};
 pub use store::salvage::{Lost, Salvaged};
 pub use store::verify::{Affected, Verified};
 pub use store::{Stats, Store};

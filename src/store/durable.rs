@@ -97,16 +97,6 @@ impl Inner {
         if finished.is_ok() && !self.stopped.load(Acquire) {
             finished = self.seal();
         }
-        let generation = self.generation();
-        let is_ours = self.process.load(Relaxed) == self.options.disk.process();
-        if finished.is_ok()
-            && is_ours
-            && !self.stopped.load(Acquire)
-            && generation.ahead.load(Relaxed) > 0
-        {
-            // Left there it would cost nothing but space.
-            let _ = generation.log.set_len(generation.tail());
-        }
         self.wrote.store(false, Release);
         finished
     }

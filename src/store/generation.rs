@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard};
 
 /// So many records tell how many a file holds: their mean is within 2 % or so of that of all.
 const SAMPLED_RECORDS: u64 = 1_000;
-/// Room is made ahead for so many keys: a file may be long because it ends in zeros.
+/// Room is made ahead for so many keys: a file may be long because of what stands behind its log.
 const RESERVED_KEYS_MAX: u64 = 1 << 22;
 
 mod replay;
@@ -43,8 +43,6 @@ pub(crate) struct Generation {
     pub(crate) written: AtomicU64,
     /// What was written up to here was synced before its path was last seen to lead to it.
     pub(crate) seen_at_its_path: AtomicU64,
-    /// The log is followed by zeros up to here, written by this process, which has the lock for life. 0: it is not.
-    pub(crate) ahead: AtomicU64,
     /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
     /// the file.
     pub(crate) rewritten: AtomicBool,
@@ -58,8 +56,6 @@ pub(crate) struct Generation {
     /// Copies of fields of `position`, to be looked at without its mutex.
     tail: AtomicU64,
     condemned: AtomicBool,
-    /// The length that the file had when nothing but zeros followed the tail.
-    zeros_end: AtomicU64,
     /// Another file may have taken this one's place: it was retired or condemned, or its tail has to be repaired.
     doubtful: AtomicBool,
     /// Records below may be outdated: what follows them could not be read. 0 if all could.
@@ -83,8 +79,6 @@ pub(crate) struct Position {
     pub(crate) damage: Vec<Damage>,
     /// How many records count, those included of which only the head verifies.
     pub(crate) records: u64,
-    /// Nothing but zeros follows, and there are some.
-    pub(crate) zeros_behind: bool,
     /// File size at which the bytes behind the tail were last surveyed, so that a reader does so once.
     surveyed: Option<(u64, u64)>,
 }
@@ -92,9 +86,10 @@ pub(crate) struct Position {
 /// What stands behind the tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Nothing, or zeros.
+    /// Nothing.
     Clean,
-    /// Bytes that do not count: a record being written, a torn one, or damage to one not known to be durable.
+    /// Bytes that do not count: a record being written, a torn one, damage to one not known to be durable, or zeros, as
+    /// a file system may leave that had the new length on disk before the bytes.
     Torn {
         /// Valid records stand behind those bytes.
         records_behind: bool,
@@ -152,7 +147,6 @@ impl Position {
             end: End::Clean,
             damage: Vec::new(),
             records: 0,
-            zeros_behind: false,
             surveyed: None,
         }
     }
@@ -217,10 +211,8 @@ impl Generation {
             doubtful: AtomicBool::new(false),
             condemned: AtomicBool::new(false),
             outdated_below: AtomicU64::new(0),
-            zeros_end: AtomicU64::new(0),
             directory_synced: AtomicBool::new(false),
             seen_at_its_path: AtomicU64::new(0),
-            ahead: AtomicU64::new(0),
             rewritten: AtomicBool::new(false),
             reached: AtomicU64::new(0),
             displaced: AtomicBool::new(false),
@@ -353,17 +345,9 @@ impl Generation {
     #[inline]
     pub(crate) fn look(&self) -> Result<()> {
         let tail = self.tail();
-        let size_bytes = self.log.size()?;
-        if size_bytes <= tail {
-            return Ok(());
-        }
-        let mut fixed = [0; HEAD_BYTES];
-        self.log.read_up_to(&mut fixed, tail)?;
-        // An exclusive handle writes zeros ahead of the log. Where something is noted behind zeros the length changes.
-        if fixed == [0; HEAD_BYTES] && size_bytes == self.zeros_end.load(Acquire) {
-            Ok(())
-        } else {
-            self.look_closer()
+        match self.log.size()? <= tail {
+            true => Ok(()),
+            false => self.look_closer(),
         }
     }
 
@@ -372,11 +356,10 @@ impl Generation {
         self.replay(&mut self.position(), Access::Unlocked)
     }
 
-    /// Whether the log is followed by nothing, or by zeros: who looks at its tail then finds nothing there.
+    /// Whether the file ends where the log does.
     pub(crate) fn nothing_follows(&self) -> Result<bool> {
         let tail = self.tail();
-        let zeros = self.position().zeros_behind || self.ahead.load(Relaxed) > tail;
-        Ok(zeros || self.log.size()? <= tail)
+        Ok(self.log.size()? <= tail)
     }
 
     /// Whether there is a log and the file ends where it does. Shows nothing about its content, but that nobody put a
@@ -391,7 +374,6 @@ impl Generation {
     pub(crate) fn prove(&self) -> Result<Proof> {
         let mut position = self.position();
         let tail = position.tail;
-        let ahead = self.ahead.load(Relaxed);
         if position.last.is_none() {
             // Nothing was applied that could be compared but the header.
             let there = Generation::read_header(&self.log)?.map(|(header, _)| header);
@@ -410,8 +392,7 @@ impl Generation {
             if read < spanned || (spanned > 0 && !starts_with_checks(&bytes, checks)) {
                 return Ok(Proof::Different);
             }
-            let behind = bytes.get(spanned..read).unwrap_or_default();
-            !behind.is_empty() && (ahead <= tail || behind.iter().any(|&byte| byte != 0))
+            read > spanned
         } else {
             let read = self
                 .log
@@ -423,7 +404,7 @@ impl Generation {
             if size_bytes < tail {
                 return Ok(Proof::Different);
             }
-            size_bytes > tail && size_bytes != ahead
+            size_bytes > tail
         };
         if behind || position.end != End::Clean {
             self.replay(&mut position, Access::Locked)?;

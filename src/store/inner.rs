@@ -5,7 +5,7 @@ use super::current::{Current, Pinned};
 use super::generation::Generation;
 use super::lock::Gate;
 use super::options::Options;
-use super::recovery::{Recovery, TornTail};
+use super::recovery::{Recovery, Reverted, TornTail};
 use super::writer::Scratch;
 use super::{lock_of, log};
 use crate::error::{Error, ErrorKind, Result};
@@ -124,6 +124,13 @@ impl Inner {
             .torn_tails
             .retain(|known| known.offset != torn.offset || known.evidence.is_some());
         recovery.torn_tails.push(torn);
+    }
+
+    pub(super) fn note_reverted(&self, reverted: Reverted) {
+        let mut recovery = lock_of(&self.recovery);
+        if !recovery.reverted.contains(&reverted) {
+            recovery.reverted.push(reverted);
+        }
     }
 
     pub(super) fn recovery_so_far(&self) -> Recovery {

@@ -212,8 +212,15 @@ impl<'f> Scanner<'f> {
     /// The next place, from here on, where a whole record stands, of at least this epoch. Stays before it.
     pub(crate) fn find_record(&mut self, epoch_min: u16) -> Result<Option<Head>> {
         loop {
-            if self.window(HEAD_BYTES)?.len() < HEAD_BYTES {
+            let window = self.window(HEAD_BYTES)?;
+            if window.len() < HEAD_BYTES {
                 return Ok(None);
+            }
+            let zeros = leading_zeros(window);
+            if zeros >= HEAD_BYTES {
+                // A record never begins with so many, and a file may end in gigabytes of them.
+                self.offset += ((zeros - HEAD_BYTES) as u64 / ALIGN + 1) * ALIGN;
+                continue;
             }
             let offset = self.offset;
             let mut skipped = ALIGN;
@@ -235,20 +242,6 @@ impl<'f> Scanner<'f> {
                 }
             }
             self.offset = offset + skipped;
-        }
-    }
-
-    /// Whether nothing but zeros follows.
-    pub(crate) fn only_zeros_follow(&mut self) -> Result<bool> {
-        loop {
-            let window = self.window(ALIGN as usize)?;
-            if window.is_empty() {
-                return Ok(true);
-            }
-            if window.iter().any(|&byte| byte != 0) {
-                return Ok(false);
-            }
-            self.offset += window.len() as u64;
         }
     }
 
@@ -286,6 +279,19 @@ impl<'f> Scanner<'f> {
         self.filled += self.log.read_up_to(space, self.offset + held as u64)?;
         Ok(self.buf.get(..self.filled).unwrap_or_default())
     }
+}
+
+/// How many zeros the bytes begin with.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    // A nonzero byte is what most places begin with.
+    if bytes.first() != Some(&0) {
+        return 0;
+    }
+    const BLOCK: usize = 64;
+    let blocks = bytes.chunks_exact(BLOCK);
+    let zeros = blocks.take_while(|block| *block == [0; BLOCK]).count() * BLOCK;
+    let rest = bytes.get(zeros..).unwrap_or_default();
+    zeros + rest.iter().take_while(|byte| **byte == 0).count()
 }
 
 #[cfg(test)]

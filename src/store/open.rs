@@ -8,6 +8,7 @@ use super::index::Index;
 use super::lock::{Deadline, OsLock};
 use super::log::LogFile;
 use super::options::Options;
+use super::recovery::Reverted;
 use super::switch::{Successor, first_header, next_header, remove_leftovers};
 use super::worker::Worker;
 use super::{Inner, Store, lock_of};
@@ -380,7 +381,9 @@ impl Inner {
         if next.header.lineage != known.header.lineage {
             return Err(self.replaced("was overwritten with another store"));
         }
+        let (from, to) = (known.tail(), next.tail());
         self.adopt_same_file(known, next);
+        self.note_reverted(Reverted { from, to });
         Ok(())
     }
 

@@ -85,9 +85,6 @@ impl Options {
     }
 
     /// Keeps the write lock for the handle's life: each operation is cheaper, others can only read. Default false.
-    ///
-    /// With [`Durability::Immediate`] the file is kept longer than its log, by as many zeros as that has bytes and at most
-    /// 256 KiB, so that a sync need not bring a new length to disk. Closing cuts them off.
     pub fn exclusive(&mut self, exclusive: bool) -> &mut Options {
         self.exclusive = exclusive;
         self

@@ -21,6 +21,8 @@ pub struct Recovery {
     pub damage: Vec<Damage>,
     /// Offset of a copy of the file header that does not verify; the other one does.
     pub bad_header_copy: Option<u64>,
+    /// Each time that the file was found without what this handle had read from it or written to it.
+    pub reverted: Vec<Reverted>,
 }
 
 impl Recovery {
@@ -40,6 +42,17 @@ pub struct TornTail {
     pub len_bytes: u64,
     /// Where they were kept when the tail was cut; `None` while nothing was cut, because nothing was written yet.
     pub evidence: Option<PathBuf>,
+}
+
+/// Records that a handle had read or written are not in the file any more: somebody put a backup over it, its end was
+/// lost, or a writer took back an append that had failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reverted {
+    /// Where the log ended that the handle knew.
+    pub from: u64,
+    /// Where the log ends that the handle found in its place, and goes on with.
+    pub to: u64,
 }
 
 /// Bytes that were acknowledged once and do not verify any more.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Release};
 
 /// So many evidence files are kept; the oldest ones are not replaced, because the first fault explains the others.
 const EVIDENCE_MAX: usize = 4;
-/// An evidence file of a cut holds at most this much of what was cut.
+/// A tail longer than this is not cut: the file that it stands in is kept as a whole.
 const EVIDENCE_BYTES_MAX: u64 = 64 << 20;
 
 impl Inner {
@@ -28,7 +28,9 @@ impl Inner {
             evidence,
         };
         let exhausted = generation.position().epoch == u16::MAX;
-        if !records_behind && !exhausted {
+        // Nothing is cut of which no copy is kept.
+        let is_long = size_bytes.saturating_sub(tail) > EVIDENCE_BYTES_MAX;
+        if !records_behind && !exhausted && !is_long {
             let evidence = self.keep_cut_bytes(generation, tail, size_bytes)?;
             self.cut(generation, tail)?;
             self.note_torn_tail(torn(evidence));
@@ -109,7 +111,7 @@ impl Inner {
             log.write_all(&generation.header.encode_for_cut_off(), 0)?;
             log.write_all(&tail.to_le_bytes(), LOG_START)?;
             let (mut from, mut to) = (tail, LOG_START + 8);
-            let end = size_bytes.min(tail.saturating_add(EVIDENCE_BYTES_MAX));
+            let end = size_bytes;
             let mut chunk = vec![0; 64 << 10];
             while from < end {
                 let wanted = chunk.len().min((end - from) as usize);

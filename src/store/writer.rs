@@ -10,16 +10,13 @@ use super::commit::Synced;
 use super::format::{ALIGN, Head, Kind, LOG_START, MORE, NewRecord, RECORD_MAX};
 use super::generation::{End, Found, Generation, Proof};
 use super::lock::{Deadline, OsLock, Turn};
-use super::options::{Durability, Options};
+use super::options::Durability;
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 /// Locks between two looks at the path. A sync looks as well.
 const IDENTITY_CHECK_EVERY: u64 = 64;
-/// So much is written ahead of the log: as much as it has, within these bounds.
-const AHEAD_BYTES_MIN: u64 = 4 << 10;
-const AHEAD_BYTES_MAX: u64 = 256 << 10;
 /// More rounds than any series of switches by others explains.
 const ROUNDS_MAX: u32 = 100;
 
@@ -160,7 +157,6 @@ impl Inner {
         places: &[(u32, u64)],
     ) -> Result<u64> {
         self.rewrite_unsynced(generation)?;
-        cut_zeros(generation)?;
         let (tail, epoch) = {
             let position = generation.position();
             (position.tail, position.epoch)
@@ -216,38 +212,10 @@ impl Inner {
         generation.written.store(end, Release);
         generation.apply(heads)?;
         self.wrote.store(true, Release);
-        self.write_ahead(generation, end);
         if bytes.capacity() > 4 << 20 {
             bytes.shrink_to(1 << 20);
         }
         Ok(end)
-    }
-
-    /// Keeps the file longer than the log, in zeros that the next records are written over: a sync then has no new
-    /// length and no new blocks to bring to disk (measured on ext4: 90 us for 140). For an exclusive handle that syncs
-    /// each write: where others append as well, zeros would cost each look at the tail and each proof of it.
-    fn write_ahead(&self, generation: &Generation, end: u64) {
-        let Options {
-            exclusive,
-            durability,
-            ..
-        } = self.options;
-        if !exclusive || durability != Durability::Immediate || generation.is_condemned() {
-            return;
-        }
-        if end <= generation.ahead.load(Relaxed) {
-            return;
-        }
-        let zeros = vec![0; (end - LOG_START).clamp(AHEAD_BYTES_MIN, AHEAD_BYTES_MAX) as usize];
-        let ahead = match generation.log.write_all(&zeros, end) {
-            Ok(()) => end + zeros.len() as u64,
-            Err(_) => {
-                // It goes without. On a full disk the next record needs the space more.
-                let _ = generation.log.set_len(end);
-                u64::MAX
-            }
-        };
-        generation.ahead.store(ahead, Relaxed);
     }
 
     /// Undoes what a failed append may have left behind the tail, so that no later record ever joins up with it. If
@@ -268,7 +236,6 @@ impl Inner {
         self.rewrite_unsynced(generation)?;
         let log = &generation.log;
         log.set_len(tail)?;
-        generation.ahead.store(0, Relaxed);
         let (epoch, durable) = {
             let position = generation.position();
             (position.epoch, generation.commit.durable().min(tail))
@@ -365,11 +332,6 @@ impl Inner {
         if fell_back || generation.end() != End::Clean {
             return self.mark_behind(generation);
         }
-        if generation.ahead.load(Relaxed) > generation.tail() {
-            // Where the cache fell back to zeros only the length tells a reader that something was written behind them.
-            generation.log.set_len(generation.tail())?;
-            generation.ahead.store(0, Relaxed);
-        }
         self.append_marker(generation, Kind::Condemned)
     }
 
@@ -394,18 +356,6 @@ impl Inner {
         generation.position().condemned = true;
         Ok(())
     }
-}
-
-/// Cuts zeros behind the log that this handle has not written ahead: a power cut left them, or a process that died.
-/// They would cost each proof of the tail. The caller holds the lock.
-fn cut_zeros(generation: &Generation) -> Result<()> {
-    let mut position = generation.position();
-    if position.zeros_behind && position.end == End::Clean {
-        generation.log.set_len(position.tail)?;
-        generation.ahead.store(0, Relaxed);
-        position.zeros_behind = false;
-    }
-    Ok(())
 }
 
 /// Why the log is not on disk.

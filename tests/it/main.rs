@@ -1,10 +1,10 @@
 //! Claims about the crate as its users see it.
 
-mod ahead;
 mod cli;
 mod crash;
 mod damage;
 mod demo;
+mod ends;
 mod faults;
 mod format;
 mod model;

@@ -18,9 +18,15 @@ const HANDED_OVER_MAX: usize = 4;
 impl Generation {
     /// Applies what stands behind the position, batch by batch, and judges what stops it.
     pub(super) fn replay(&self, position: &mut Position, access: Access) -> Result<()> {
-        let behind = self.log.size()?.saturating_sub(position.tail);
+        let size_bytes = self.log.size()?;
+        let mut behind = size_bytes.saturating_sub(position.tail);
         // Where it stopped before, it will again.
-        let stopped = position.surveyed.is_some_and(|(at, _)| at >= position.tail);
+        let surveyed = position.surveyed.filter(|(at, _)| *at >= position.tail);
+        let stopped = surveyed.is_some();
+        if surveyed.is_some_and(|(_, size)| size == size_bytes) {
+            // Most likely nothing happened, and the stopping place is near.
+            behind = 0;
+        }
         let pipelined = behind >= PIPELINED_BYTES_MIN && !stopped && self.log.file.reads_beside();
         self.replay_how(position, access, behind, pipelined)
     }
@@ -32,7 +38,6 @@ impl Generation {
         behind: u64,
         pipelined: bool,
     ) -> Result<()> {
-        position.zeros_behind = false;
         let short = behind < 64 << 10;
         let scanner = if short { Scanner::short } else { Scanner::new };
         let mut scanner = scanner(&self.log, self.header.seed, position.tail);
@@ -141,15 +146,6 @@ impl Generation {
                 }
                 position.surveyed = Some(seen);
                 scanner.seek(offset, true);
-                if offset >= position.durable && scanner.only_zeros_follow()? {
-                    position.end = replay.end_behind();
-                    position.zeros_behind = true;
-                    // Records may be written over them, so this is no answer for the next time.
-                    let seen = position.surveyed.take();
-                    self.zeros_end
-                        .store(seen.map_or(0, |(_, end)| end), Release);
-                    return Ok(());
-                }
                 survey = Some(Survey::new(scanner, offset, position)?);
                 // It may have been read while it was being written. What tells that it is finished was read after it,
                 // so what is read from here on is final.

@@ -66,8 +66,6 @@ fn replayed(bytes: &[u8], how: How, pipelined: bool) -> (String, Vec<Location>) 
     let mut position = generation.position();
     let before = generation.replay_how(&mut position, Access::Unlocked, 0, false);
     generation.log.write_all(rest, how.at_first as u64).unwrap();
-    // What an earlier look found must not outlast this one.
-    position.zeros_behind = true;
     let behind = bytes.len() as u64 - position.tail;
     let result = generation.replay_how(&mut position, how.access, behind, pipelined);
     let mut locations = generation.index.locations();
