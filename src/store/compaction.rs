@@ -1,7 +1,8 @@
 //! Rewriting the file without the bytes that no key needs any more, while everybody goes on reading and writing.
 
+use super::batch::unix_ms;
 use super::format::{Head, Kind, LOG_START, NewRecord};
-use super::generation::Generation;
+use super::generation::{Generation, past::GRACE_MS};
 use super::log::{Scanner, Step};
 use super::switch::{Successor, next_header, remove_leftovers};
 use super::{Inner, lock_of};
@@ -9,7 +10,6 @@ use crate::error::{Error, ErrorKind, Result};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::*};
-use std::time::Duration;
 
 /// Below this a file is not worth rewriting.
 const FILE_BYTES_MIN: u64 = 1 << 20;
@@ -19,8 +19,6 @@ const LAST_BYTES: u64 = 64 << 10;
 const LOCKED_BYTES_MAX: u64 = 256 << 10;
 /// Writers who outrun the copy so many times wait for the rest of it.
 const PASSES_MAX: u32 = 16;
-/// An expired entry is dropped only so long after: a clock that jumped ahead, and was set right, must not destroy.
-pub(crate) const EXPIRED_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a compaction did, in bytes of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +45,15 @@ impl Inner {
     /// Whether the file should be rewritten, and nobody failed at it a short while ago.
     pub(crate) fn is_compaction_due(&self, generation: &Generation) -> bool {
         let tail = generation.tail();
-        tail > FILE_BYTES_MIN
-            && generation.dead_bytes() > generation.index.live_bytes()
-            && tail >= generation.compaction_backoff.load(Relaxed)
+        if tail <= FILE_BYTES_MIN || tail < generation.compaction_backoff.load(Relaxed) {
+            return false;
+        }
+        let log_bytes = tail - LOG_START;
+        let dead_bytes = generation.dead_bytes();
+        // What a copy frees lies between the larger of dead and past and their sum: a third at least, and what is left
+        // of a file that is not copied is a third of it or more.
+        dead_bytes > log_bytes / 2
+            || dead_bytes + generation.past_bytes(unix_ms(self.now())) > log_bytes / 3 * 2
     }
 
     /// What a write does that made a compaction due.
@@ -149,8 +153,7 @@ pub(crate) fn copy(
     pass: Pass,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let expired_before =
-        super::batch::unix_ms(store.now()).saturating_sub(EXPIRED_GRACE.as_millis() as u64);
+    let expired_before = unix_ms(store.now()).saturating_sub(GRACE_MS);
     let mut scanner = Scanner::new(&old.log, old.header.seed, part.start);
     while scanner.offset() < part.end {
         if stop.load(Relaxed) {

@@ -23,7 +23,10 @@ const SAMPLED_RECORDS: u64 = 1_000;
 /// Room is made ahead for so many keys: a file may be long because of what stands behind its log.
 const RESERVED_KEYS_MAX: u64 = 1 << 22;
 
+pub(crate) mod past;
 mod replay;
+
+use past::Past;
 
 #[derive(Debug)]
 pub(crate) struct Generation {
@@ -77,6 +80,8 @@ pub(crate) struct Position {
     pub(crate) condemned: bool,
     pub(crate) end: End,
     pub(crate) damage: Vec<Damage>,
+    /// Bytes of records by the time of their end.
+    past: Past,
     /// How many records count, those included of which only the head verifies.
     pub(crate) records: u64,
     /// File size at which the bytes behind the tail were last surveyed, so that a reader does so once.
@@ -146,6 +151,7 @@ impl Position {
             condemned: false,
             end: End::Clean,
             damage: Vec::new(),
+            past: Past::new(),
             records: 0,
             surveyed: None,
         }
@@ -335,6 +341,15 @@ impl Generation {
     /// Bytes of the log that no key needs any more.
     pub(crate) fn dead_bytes(&self) -> u64 {
         (self.tail() - LOG_START).saturating_sub(self.index.live_bytes())
+    }
+
+    /// Bytes of records that ended over a day before `now_ms`, known without reading; those count that were replaced
+    /// since. A clock that reads earlier than the file's creation is wrong: by it nothing has ended.
+    pub(crate) fn past_bytes(&self, now_ms: u64) -> u64 {
+        match now_ms < self.header.created_ms {
+            true => 0,
+            false => self.position().past.bytes(now_ms),
+        }
     }
 
     pub(crate) fn fingerprint(&self, key: &[u8]) -> u32 {

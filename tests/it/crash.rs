@@ -66,12 +66,12 @@ macro_rules! every_image {
 every_image! {
     a_store_cut_off_while_it_is_created_opens_as_empty: cases::creation(), at least 7_700, 7_800;
     what_was_acknowledged_survives_shared: cases::shared(), at least 26_700, 46_200;
-    what_was_acknowledged_survives_exclusive: cases::exclusive(), at least 11_000, 17_600;
+    what_was_acknowledged_survives_exclusive: cases::exclusive(), at least 26_700, 46_200;
     what_was_synced_survives_shared: cases::shared_os(), at least 5_300, 9_000;
     what_was_synced_survives_exclusive: cases::exclusive_os(), at least 5_300, 9_000;
     what_was_synced_of_long_records_survives: cases::long_os(), at least 9_000, 16_900;
     each_step_of_a_compaction_keeps_everything: cases::compaction(), at least 7_200, 9_100;
-    each_step_of_an_exclusive_compaction_keeps_everything: cases::exclusive_compaction(), at least 9_600, 10_100;
+    each_step_of_an_exclusive_compaction_keeps_everything: cases::exclusive_compaction(), at least 2_800, 4_100;
     each_step_of_a_compaction_of_unsynced_records_keeps_what_was_synced: cases::compaction_os(), at least 3_500, 5_100;
     what_was_cleared_stays_cleared: cases::clearing(), at least 25_000, 26_600;
     what_was_expired_stays_expired: cases::expiry(), at least 4_600, 6_500;
@@ -85,8 +85,8 @@ every_image! {
     what_is_closed_is_synced_exclusive: cases::reopening(EXCLUSIVE_OS), at least 2_200, 3_700;
     a_failed_sync_that_keeps_pages_loses_nothing: cases::failed_sync(FailedSync::KeepClean), at least 5_000, 8_500;
     a_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync(FailedSync::Revert), at least 24_600, 41_600;
-    an_exclusive_failed_sync_that_keeps_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::KeepClean), at least 9_800, 11_800;
-    an_exclusive_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::Revert), at least 10_200, 12_300;
+    an_exclusive_failed_sync_that_keeps_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::KeepClean), at least 3_700, 6_900;
+    an_exclusive_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::Revert), at least 5_400, 10_200;
 }
 
 /// What is below the watermark was acknowledged: it is damaged, never torn. Only the last record of a log that was not

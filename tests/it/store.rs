@@ -1,7 +1,7 @@
 //! The map: what it holds, and that it holds it.
 
 use shelflife::sim::SimDisk;
-use shelflife::{Batch, Change, Disk, Durability, Error, ErrorKind, Options, Store};
+use shelflife::{Batch, Change, Compaction, Disk, Durability, Error, ErrorKind, Options, Store};
 use std::time::{Duration, SystemTime};
 
 struct Fixture {
@@ -436,4 +436,29 @@ fn an_entry_expires_in_time_though_the_time_of_day_steps_back() {
     assert!(!store.contains_key("a").unwrap());
     sim.set_wall_clock(start - seconds(7_200));
     assert!(!store.contains_key("a").unwrap(), "what was over stays so");
+}
+
+#[test]
+fn what_ended_over_a_day_ago_makes_a_compaction_due_though_nothing_replaced_it() {
+    let sim = SimDisk::new(1);
+    let mut options = Options::new();
+    options.disk(sim.disk()).durability(Durability::Os);
+    options.compaction(Compaction::Inline);
+    let store = options.open("/s").unwrap();
+    let now = || sim.process().wall_clock();
+    let mut most = 0;
+    for day in 0..20u64 {
+        for nth in 0..3_000u64 {
+            let ends = now() + Duration::from_secs(30 * 60);
+            let key = (day, nth);
+            store
+                .insert_until(format!("{key:?}"), [7; 100], ends)
+                .unwrap();
+        }
+        sim.advance(Duration::from_secs(24 * 60 * 60));
+        most = most.max(store.stats().unwrap().file_bytes);
+    }
+    // Two days of records did not end, or not long ago: about 180 bytes each.
+    assert!(most < 3 * 2 * 3_000 * 184 + (1 << 20), "{most} bytes");
+    assert!(store.stats().unwrap().keys < 4 * 3_000);
 }

@@ -213,15 +213,18 @@ impl Generation {
         }
         let at = Location::new(offset, head.record_bytes());
         match head.kind {
-            Kind::Put => moves.push(
-                self,
-                Move {
-                    fingerprint: head.fingerprint,
-                    prev: head.prev,
-                    at,
-                    puts: true,
-                },
-            )?,
+            Kind::Put => {
+                position.past.add(head.expires_ms, at.len());
+                moves.push(
+                    self,
+                    Move {
+                        fingerprint: head.fingerprint,
+                        prev: head.prev,
+                        at,
+                        puts: true,
+                    },
+                )?
+            }
             Kind::Delete => moves.push(
                 self,
                 Move {
@@ -234,6 +237,7 @@ impl Generation {
             Kind::Clear => {
                 moves.make(self)?;
                 self.index.clear();
+                position.past = Past::new();
                 // Whatever was missed before is gone anyway.
                 self.outdated_below.store(0, Release);
             }
