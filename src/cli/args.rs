@@ -2,18 +2,22 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
-use crate::cli::text;
+use crate::cli::{text, times};
 
-/// A command and all that is to be said about it; help, usage errors and suggestions come from here.
+/// A record has 48 bits for the milliseconds of its end.
+const END_MS_MAX: u128 = (1 << 48) - 1;
+
+/// A command and all that is to be said about it; help, usage errors, suggestions, completions and the manual come
+/// from here.
 #[derive(Debug)]
 pub(crate) struct Command {
     /// One word, or two for a command of a group.
     pub(crate) name: &'static str,
-    /// `F KEY... [VALUE]`: what stands in brackets may be left out, dots mean one or more.
+    /// `F KEY... [VALUE]`: what stands in brackets may be left out, dots mean one or more. See [`is_path`].
     pub(crate) operands: &'static str,
     pub(crate) options: &'static [Opt],
     pub(crate) about: &'static str,
@@ -35,6 +39,21 @@ pub(crate) const WAIT: Opt = Opt {
     name: "--wait",
     value: "SECS",
     about: "how long to wait while others write (5)",
+};
+pub(crate) const JSON: Opt = Opt {
+    name: "--json",
+    value: "",
+    about: "as JSON, one object a line",
+};
+pub(crate) const YES: Opt = Opt {
+    name: "--yes",
+    value: "",
+    about: "do not ask",
+};
+pub(crate) const DRY_RUN: Opt = Opt {
+    name: "--dry-run",
+    value: "",
+    about: "change nothing, say what would be",
 };
 
 /// The words that a command was given, read by its grammar.
@@ -83,7 +102,12 @@ impl Args {
         let options = self.command.options;
         let Some(option) = options.iter().find(|option| option.name == name) else {
             let names = options.iter().map(|option| option.name);
-            let hint = suggestion(text::nearest(name, names.chain(["--help"])));
+            let names = names.filter(|name| name.len() > 2).chain(["--help"]);
+            let hint = match text::nearest(name, names) {
+                // Most likely a value such as -5.
+                None => "; if it is no option, put `--` before it".to_string(),
+                near => suggestion(near),
+            };
             return Err(self.wrong(&format!("unknown option `{}`{hint}", escape(name))));
         };
         let value = match (option.value, attached) {
@@ -107,7 +131,9 @@ impl Args {
         if let Some(missing) = names.get(given).filter(|name| !name.starts_with('[')) {
             return Err(self.wrong(&format!("missing {}", missing.trim_end_matches('.'))));
         }
-        let endless = names.last().is_some_and(|name| name.ends_with("..."));
+        let endless = names
+            .last()
+            .is_some_and(|name| name.trim_end_matches(']').ends_with("..."));
         match self.operands.get(names.len()) {
             Some(extra) if !endless => {
                 let extra = escape(&extra.to_string_lossy());
@@ -139,12 +165,12 @@ impl Args {
             .ok_or_else(|| self.wrong(&format!("the value of `{name}` is not UTF-8")))
     }
 
-    /// A length of time, in `unit` if it names none.
-    pub(crate) fn span(&self, name: &str, unit: &str) -> Result<Option<Duration>> {
+    /// A length of time, in `unit` if it names none; without a unit it must name one.
+    pub(crate) fn span(&self, name: &str, unit: Option<&str>) -> Result<Option<Duration>> {
         let Some(value) = self.text(name)? else {
             return Ok(None);
         };
-        let span = text::parse_span(value, unit).ok_or_else(|| {
+        let span = times::parse_span(value, unit).ok_or_else(|| {
             let value = escape(value);
             self.wrong(&format!(
                 "`{value}` is no length of time for `{name}`; write 90s, 30m, 12h or 7d"
@@ -153,13 +179,39 @@ impl Args {
         Ok(Some(span))
     }
 
+    /// When something ends: a time, or a length of time from now.
+    pub(crate) fn end(&self, name: &str) -> Result<Option<SystemTime>> {
+        let Some(value) = self.text(name)? else {
+            return Ok(None);
+        };
+        let from_now = || SystemTime::now().checked_add(times::parse_span(value, None)?);
+        let end = times::parse_time(value).or_else(from_now).filter(is_end);
+        let wrong = || {
+            let value = escape(value);
+            self.wrong(&format!(
+                "`{value}` is no end for `{name}`; write 30m, 12h, 7d or 2030-12-24T18:00:00Z"
+            ))
+        };
+        end.map(Some).ok_or_else(wrong)
+    }
+
+    /// A number in digits, up to a largest one.
+    pub(crate) fn number(&self, name: &str, max: u64) -> Result<Option<u64>> {
+        let Some(value) = self.text(name)? else {
+            return Ok(None);
+        };
+        let number = times::number_of(value).filter(|number| *number <= max);
+        let wrong = || self.wrong(&format!("{name} needs a number up to {max}"));
+        number.map(Some).ok_or_else(wrong)
+    }
+
     /// The next operand; the grammar has counted them already.
     pub(crate) fn operand(&mut self) -> Option<OsString> {
         self.operands.pop_front()
     }
 
-    pub(crate) fn peek(&self) -> Option<&OsString> {
-        self.operands.front()
+    pub(crate) fn has_operand(&self) -> bool {
+        !self.operands.is_empty()
     }
 
     /// The operand that the grammar requires.
@@ -177,6 +229,7 @@ impl Args {
 impl Command {
     pub(crate) fn usage(&self) -> String {
         let mut usage = format!("shelflife {} {}", self.name, self.operands);
+        usage.truncate(usage.trim_end().len());
         for option in self
             .options
             .iter()
@@ -207,6 +260,18 @@ impl Command {
         }
         help
     }
+}
+
+/// Whether an operand, or the value of an option, names a file.
+pub(crate) fn is_path(name: &str) -> bool {
+    let name = name.trim_matches(['[', ']']).trim_end_matches("...");
+    ["F", "I", "NEW", "DEST", "DIR"].contains(&name)
+}
+
+/// Whether a record can hold this end.
+pub(crate) fn is_end(at: &SystemTime) -> bool {
+    let since = at.duration_since(UNIX_EPOCH);
+    since.is_ok_and(|since| since.as_millis() <= END_MS_MAX)
 }
 
 /// `; did you mean ...?`, if there is anything to suggest.

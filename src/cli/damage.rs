@@ -3,9 +3,11 @@
 use shelflife::{Damage, Salvaged};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
-use crate::cli::entries::shown;
 use crate::cli::failure::{Failure, Result};
+use crate::cli::keys::shown;
 use crate::cli::output::{Output, say};
+use crate::cli::progress::Progress;
+use crate::cli::text::{counted, shell_word};
 use crate::cli::{lines, open, text};
 
 pub(crate) const VERIFY: Command = Command {
@@ -26,7 +28,13 @@ pub(crate) const VERIFY: Command = Command {
 fn verify(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let name = text::escape(file.as_encoded_bytes());
-    let verified = open::to_examine(args, file)?.verify()?;
+    let command_word = shell_word(&file);
+    let progress = Progress::of("verifying", "");
+    let verified = open::to_examine(args, file.clone())?.verify()?;
+    drop(progress);
+    if !verified.damage.is_empty() || !verified.bad_header_copies.is_empty() {
+        output.header(&["STATE", "OFFSET", "BYTES", "REACH", "KEY"]);
+    }
     for affected in &verified.damage {
         output.row(place(&affected.damage, affected.key()))?;
     }
@@ -46,15 +54,18 @@ fn verify(args: &mut Args, output: &mut Output) -> Result<()> {
     let keys = verified.damage.iter().map(|affected| affected.keys).sum();
     let live = text::count(verified.live);
     if !verified.damage.is_empty() {
+        let mut new = file.clone();
+        new.push(".new");
         let places = counted(verified.damage.len() as u64, "place");
         return Err(Failure::Damaged(format!(
-            "`{name}` is damaged in {places}, {} lost, {live} can be read; try: shelflife salvage {name} -o {name}.new",
+            "`{name}` is damaged in {places}, {} lost, {live} can be read; try: shelflife salvage {command_word} -o {}",
             counted(keys, "key"),
+            shell_word(&new),
         )));
     }
     if !verified.is_sound() {
         return Err(Failure::Damaged(format!(
-            "`{name}` has lost one copy of its header and no data; try: shelflife compact {name}"
+            "`{name}` has lost one copy of its header and no data; try: shelflife compact {command_word}"
         )));
     }
     output.line(&format!(
@@ -107,10 +118,12 @@ fn salvage(args: &mut Args, output: &mut Output) -> Result<()> {
         .as_ref()
         .map_or(name.clone(), |to| text::escape(to.as_encoded_bytes()));
     let store = open::to_examine(args, file)?;
+    let progress = Progress::of("salvaging", "");
     let salvaged = match to {
         Some(to) => store.salvage(to)?,
         None => store.salvage_in_place()?,
     };
+    drop(progress);
     match args.has("--older") {
         true => older(&salvaged, output)?,
         false => report(&salvaged, output)?,
@@ -175,10 +188,4 @@ fn place(damage: &Damage, key: Option<&[u8]>) -> Vec<String> {
 
 fn fields<const N: usize>(fields: [&str; N]) -> Vec<String> {
     fields.map(str::to_string).into()
-}
-
-/// `3 keys`
-fn counted(n: u64, what: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", text::count(n))
 }

@@ -50,13 +50,8 @@ pub(crate) const DEMO: Command = Command {
 };
 
 fn demo(args: &mut Args, output: &mut Output) -> Result<()> {
-    let listener = match args.text("--port")? {
-        Some(port) => {
-            let number = port
-                .parse()
-                .map_err(|_| args.wrong("--port needs a number up to 65535"))?;
-            bind(number)?
-        }
+    let listener = match args.number("--port", u16::MAX.into())? {
+        Some(port) => bind(u16::try_from(port).unwrap_or_default())?,
         None => first_free()?,
     };
     let port = listener.local_addr().map_err(no_port)?.port();

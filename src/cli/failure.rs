@@ -25,6 +25,20 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Nobody takes what is printed any more: nothing is to be gained by going on.
+    pub(crate) fn is_of_the_output(&self) -> bool {
+        matches!(self, Failure::Closed | Failure::Io(..))
+    }
+
+    /// Some of the stored bytes can't be read, which says nothing of the others.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Failure::Damaged(_) => true,
+            Failure::Store(error) => matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode),
+            _ => false,
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::Closed => 0,

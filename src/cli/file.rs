@@ -7,6 +7,7 @@ use shelflife::{Stats, Value};
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::Result;
 use crate::cli::output::Output;
+use crate::cli::progress::Progress;
 use crate::cli::{open, text};
 
 pub(crate) const INFO: Command = Command {
@@ -55,15 +56,13 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
         members.push((Value::from("state"), Value::from(state)));
         return output.line(&Value::Map(members).to_string());
     }
+    output.header(&["FILE", "KEYS", "SIZE", "RECLAIMABLE", "STATE"]);
     let fields = match output.is_terminal {
         true => vec![
             name,
-            format!("{} keys", text::count(stats.keys)),
-            format!(
-                "{} ({} reclaimable)",
-                text::size(stats.file_bytes),
-                text::size(stats.dead_bytes)
-            ),
+            text::count(stats.keys),
+            text::size(stats.file_bytes),
+            text::size(stats.dead_bytes),
             state.to_string(),
         ],
         false => vec![
@@ -94,7 +93,9 @@ fn compact(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let store = open::to_change(args, file)?;
     let start = Instant::now();
+    let progress = Progress::of("compacting", "");
     let done = store.compact()?;
+    drop(progress);
     store.close()?;
     let (before, after) = (text::size(done.before_bytes), text::size(done.after_bytes));
     output.note(&format!(

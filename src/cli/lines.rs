@@ -10,31 +10,37 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shelflife::{Batch, Entry, Value};
 
-use crate::cli::args::{Args, Command, WAIT};
+use crate::cli::args::{Args, Command, WAIT, is_end};
 use crate::cli::failure::{Failure, Result};
+use crate::cli::keys::value_of;
 use crate::cli::output::{Output, say};
+use crate::cli::progress::Progress;
 use crate::cli::{open, text};
 
 pub(crate) const DUMP: Command = Command {
     name: "dump",
-    operands: "F",
+    operands: "F [PREFIX]",
     options: &[WAIT],
-    about: "write all entries as JSON Lines",
+    about: "write entries as JSON Lines",
     examples: [
         "shelflife dump notes.shelf > notes.jsonl",
-        "shelflife dump notes.shelf | jq -r .k",
+        "shelflife dump notes.shelf cart: | jq -r .k",
     ],
-    notes: "A line is {\"k\":KEY,\"v\":VALUE}, the least recently saved first; bytes are {\"$b64\":\"...\"}. load reads\n\
-            it back. It is one moment of the store, whoever writes meanwhile. Cookies are keys: keep a dump of\n\
-            sessions as secret as its file.",
+    notes: "A line is {\"k\":KEY,\"v\":VALUE}, the least recently saved first; bytes are {\"$b64\":\"...\"}; an entry that\n\
+            ends has \"expires\", in milliseconds since 1970. load reads it back. It is one moment of the store,\n\
+            whoever writes meanwhile. Cookies are keys: keep a dump of sessions as secret as its file.",
     run: dump,
 };
 
 fn dump(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
+    let prefix = args.operand().unwrap_or_default().into_encoded_bytes();
     let store = open::to_read(args, file)?;
     let mut mislabelled = 0;
-    let dumped = open::each(store.entries(), |entry| {
+    let dumped = open::each("dumping", "entries", store.entries(), |entry| {
+        if !entry.key().starts_with(&prefix) {
+            return Ok(());
+        }
         let (line, is_what_it_says) = line_of(&entry);
         mislabelled += u64::from(!is_what_it_says);
         output.line(&line)
@@ -56,7 +62,7 @@ pub(crate) fn line_of(entry: &Entry) -> (String, bool) {
             marked => (Value::Bytes(entry.value().to_vec()), marked.is_none()),
         };
     let is_cbor_bytes = entry.is_cbor() && is_what_it_says && matches!(value, Value::Bytes(_));
-    let mut members = vec![("k", key_of(entry)), ("v", value)];
+    let mut members = vec![("k", value_of(entry.key())), ("v", value)];
     if is_cbor_bytes {
         members.push(("cbor", Value::Bool(true)));
     }
@@ -75,13 +81,6 @@ pub(crate) fn line_of(entry: &Entry) -> (String, bool) {
         .map(|(name, value)| (Value::from(name), value));
     let line = Value::Map(members.collect()).to_string();
     (text::escape_json(&line), is_what_it_says)
-}
-
-fn key_of(entry: &Entry) -> Value {
-    match str::from_utf8(entry.key()) {
-        Ok(text) => Value::from(text),
-        Err(_) => Value::Bytes(entry.key().to_vec()),
-    }
 }
 
 pub(crate) const LOAD: Command = Command {
@@ -121,6 +120,7 @@ fn unreadable(name: &str, error: io::Error) -> Failure {
 
 fn read(name: &str, mut lines: impl BufRead, batch: &mut Batch) -> Result<()> {
     let mut line = Vec::new();
+    let progress = Progress::of("loading", "lines");
     for number in 1_u64.. {
         line.clear();
         if lines
@@ -130,10 +130,15 @@ fn read(name: &str, mut lines: impl BufRead, batch: &mut Batch) -> Result<()> {
         {
             break;
         }
+        let line = match number {
+            1 => line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&line),
+            _ => &line,
+        };
         if line.trim_ascii().is_empty() {
             continue;
         }
-        add(&line, batch).map_err(|what| {
+        progress.step();
+        add(line, batch).map_err(|what| {
             Failure::Usage(format!("{name}, line {number}: {what}; nothing was loaded"))
         })?;
     }
@@ -141,7 +146,12 @@ fn read(name: &str, mut lines: impl BufRead, batch: &mut Batch) -> Result<()> {
 }
 
 fn add(line: &[u8], batch: &mut Batch) -> std::result::Result<(), String> {
-    let line = str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
+    let line = str::from_utf8(line).map_err(|_| match line {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            "UTF-16, by its byte order mark; it must be UTF-8".to_string()
+        }
+        _ => "not UTF-8".to_string(),
+    })?;
     let value: Value = line
         .parse()
         .map_err(|error: shelflife::Error| error.to_string())?;
@@ -159,7 +169,7 @@ fn add(line: &[u8], batch: &mut Batch) -> std::result::Result<(), String> {
                 let millis = u64::try_from(millis).ok().map(Duration::from_millis);
                 let at: Option<SystemTime> =
                     millis.and_then(|millis| UNIX_EPOCH.checked_add(millis));
-                expires = Some(at.ok_or("\"expires\" is no time")?);
+                expires = Some(at.filter(is_end).ok_or("\"expires\" is no time")?);
             }
             (Value::Text(name), _) if ["k", "cbor", "expires"].contains(&name.as_str()) => {
                 return Err(format!("\"{name}\" is of the wrong type"));

@@ -7,6 +7,9 @@ use shelflife::{Options, Store};
 
 use crate::cli::args::Args;
 use crate::cli::failure::{Failure, Result};
+use crate::cli::output::say;
+use crate::cli::progress::Progress;
+use crate::cli::text;
 
 pub(crate) fn to_read(args: &Args, file: OsString) -> Result<Store> {
     open(args, file, |options| options.read_only(true))
@@ -31,7 +34,7 @@ fn open(
     how: impl FnOnce(&mut Options) -> &mut Options,
 ) -> Result<Store> {
     let mut options = Options::new();
-    if let Some(wait) = args.span("--wait", "s")? {
+    if let Some(wait) = args.span("--wait", Some("s"))? {
         options.lock_timeout(wait);
     }
     Ok(how(&mut options).open(file)?)
@@ -52,19 +55,40 @@ pub(crate) fn stdin() -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Visits every item. One that can't be read does not hide the others, and is not passed over in silence either.
+/// Text without the byte order mark that some editors put before it.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Visits every item, and shows at a terminal that it goes on. One that can't be read does not hide the others, and is
+/// not passed over in silence either.
 pub(crate) fn each<T>(
+    doing: &'static str,
+    things: &'static str,
     items: impl Iterator<Item = shelflife::Result<T>>,
     mut visit: impl FnMut(T) -> Result<()>,
 ) -> Result<()> {
-    let mut unreadable = None;
+    let progress = Progress::of_printing(doing, things);
+    let (mut unreadable, mut others) = (None, 0_u64);
     for item in items {
+        progress.step();
         match item {
             Ok(item) => visit(item)?,
-            Err(error) => {
-                unreadable.get_or_insert(error);
-            }
+            Err(error) => match &unreadable {
+                None => unreadable = Some(error),
+                Some(_) => others += 1,
+            },
         }
     }
-    unreadable.map_or(Ok(()), |error| Err(error.into()))
+    drop(progress);
+    let Some(error) = unreadable else {
+        return Ok(());
+    };
+    if others > 0 {
+        let others = text::counted(others, "more item");
+        say(&format!(
+            "shelflife: {others} could not be read; shelflife verify lists all"
+        ));
+    }
+    Err(error.into())
 }

@@ -1,8 +1,15 @@
 //! Standard output for data, standard error for talk.
 
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::process::{Command, Stdio};
 
 use crate::cli::failure::{Failure, Result};
+use crate::cli::text;
+
+/// Rows that are aligned together; so much is kept before some of it is shown.
+const ROWS_AT_ONCE: usize = 500;
+const BETWEEN: usize = 2;
 
 /// Data on its way to standard output: aligned for a person at a terminal, one record a line with tabs between
 /// its fields for a program.
@@ -12,6 +19,9 @@ pub(crate) struct Output {
     pub(crate) is_terminal: bool,
     /// Rows that wait for the widths of those behind them; only at a terminal.
     rows: Vec<Vec<String>>,
+    /// The widths of the rows that were shown already.
+    widths: Vec<usize>,
+    columns: Option<usize>,
 }
 
 impl Output {
@@ -21,44 +31,69 @@ impl Output {
             is_terminal: stdout.is_terminal(),
             data: BufWriter::new(stdout),
             rows: Vec::new(),
+            widths: Vec::new(),
+            columns: None,
         }
     }
 
+    /// Bytes as they are. What is not meant for a program has been made harmless.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.data.write_all(bytes).map_err(written)
     }
 
     pub(crate) fn line(&mut self, text: &str) -> Result<()> {
-        self.bytes(text.as_bytes())?;
+        self.bytes(text::printable(text).as_bytes())?;
         self.bytes(b"\n")
+    }
+
+    /// What the columns of the rows that follow are called, for a person.
+    pub(crate) fn header(&mut self, names: &[&str]) {
+        if self.is_terminal {
+            self.rows
+                .push(names.iter().map(|name| name.to_string()).collect());
+        }
     }
 
     /// One record of printable fields.
     pub(crate) fn row(&mut self, fields: Vec<String>) -> Result<()> {
-        if self.is_terminal {
-            self.rows.push(fields);
-            return Ok(());
+        if !self.is_terminal {
+            let fields: Vec<String> = fields.iter().map(|field| text::printable(field)).collect();
+            self.bytes(fields.join("\t").as_bytes())?;
+            return self.bytes(b"\n");
         }
-        self.line(&fields.join("\t"))
+        self.rows.push(fields);
+        match self.rows.len() {
+            ROWS_AT_ONCE.. => self.show_rows(),
+            _ => Ok(()),
+        }
     }
 
     /// Writes out what waits. A command that failed half way shows what it had by then.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        let rows = std::mem::take(&mut self.rows);
-        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            let fields = rows.iter().filter_map(|row| row.get(column));
-            fields.map(|field| field.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in &rows {
-            let mut text = String::new();
-            for (field, width) in row.iter().zip(&widths) {
-                text.push_str(&format!("{field:<width$}  "));
-            }
-            self.line(text.trim_end())?;
-        }
+        self.show_rows()?;
         self.data.flush().map_err(written)
+    }
+
+    fn show_rows(&mut self) -> Result<()> {
+        let rows = std::mem::take(&mut self.rows);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let columns = *self.columns.get_or_insert_with(terminal_columns);
+        if self.widths.is_empty() {
+            self.widths = fitting(&rows, columns);
+        }
+        for row in &rows {
+            let mut line = String::new();
+            for (nth, field) in row.iter().enumerate() {
+                line.push_str(field);
+                let width = self.widths.get(nth).copied().unwrap_or(0);
+                let missing = width.saturating_sub(text::width(field)) + BETWEEN;
+                line.extend(std::iter::repeat_n(' ', missing));
+            }
+            self.line(line.trim_end())?;
+        }
+        Ok(())
     }
 
     /// What a person wants to hear and a cron job must not: to standard error, if that is a terminal.
@@ -69,14 +104,85 @@ impl Output {
     }
 }
 
+/// How wide each column is. Where the longest fields make rows wider than the terminal, those count for nothing and
+/// stick out of their own rows, so that the others still stand in columns.
+fn fitting(rows: &[Vec<String>], terminal: usize) -> Vec<usize> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let mut widths: Vec<Vec<usize>> = vec![Vec::new(); columns];
+    for row in rows {
+        for (column, field) in widths.iter_mut().zip(row) {
+            column.push(text::width(field));
+        }
+    }
+    // Shortest first: the last one that counts is the width.
+    for column in &mut widths {
+        column.sort_unstable();
+        column.dedup();
+    }
+    let last = |column: &Vec<usize>| column.last().copied().unwrap_or(0);
+    while widths.iter().map(last).sum::<usize>() + BETWEEN * columns > terminal {
+        let widest = widths
+            .iter_mut()
+            .filter(|column| column.len() > 1)
+            .max_by_key(|column| last(column));
+        match widest {
+            Some(column) => _ = column.pop(),
+            None => break,
+        }
+    }
+    widths.iter().map(last).collect()
+}
+
+/// The width of the terminal, by the word of who knows it: std can't ask.
+fn terminal_columns() -> usize {
+    let told = std::env::var("COLUMNS").ok();
+    let asked = || {
+        let terminal = File::open("/dev/tty").ok()?;
+        let mut stty = Command::new("stty");
+        let stty = stty.arg("size").stdin(terminal).stderr(Stdio::null());
+        let size = String::from_utf8(stty.output().ok()?.stdout).ok()?;
+        size.split_whitespace().nth(1).map(str::to_string)
+    };
+    let columns = told.or_else(asked).and_then(|text| text.parse().ok());
+    columns.filter(|columns| *columns > 0).unwrap_or(80)
+}
+
 /// To standard error, whoever reads it. That nobody does is no reason to fail.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", text::printable(text));
 }
 
 fn written(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::Closed,
         _ => Failure::Io("failed to write to standard output".to_string(), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_too_long_sticks_out_of_its_own_row_only() {
+        let rows = |fields: &[[&str; 3]]| -> Vec<Vec<String>> {
+            let owned = fields.iter().map(|row| row.map(str::to_string).to_vec());
+            owned.collect()
+        };
+        let long = "x".repeat(500);
+        let mixed = rows(&[
+            ["a", "12 B", "now"],
+            [&long, "9 B", "now"],
+            ["bbb", "1 B", "now"],
+        ]);
+        assert_eq!(fitting(&mixed, 80), [3, 4, 3]);
+        assert_eq!(fitting(&mixed, 1000), [500, 4, 3]);
+        let all_long = rows(&[[&long, "1 B", "now"]]);
+        assert_eq!(
+            fitting(&all_long, 80),
+            [500, 3, 3],
+            "nothing else to align with"
+        );
+        assert_eq!(fitting(&[], 80), [0; 0]);
     }
 }

@@ -4,17 +4,20 @@
 //! input only, since arguments can be seen by every user of a machine.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, IsTerminal};
 use std::time::{Duration, SystemTime};
 
 use shelflife::{
     Session, SessionHandle, SessionId, SessionOptions, SessionStore, ShelveSessionStore, Value,
 };
 
-use crate::cli::args::{Args, Command, Opt, WAIT};
+use crate::cli::args::{Args, Command, DRY_RUN, JSON, Opt, WAIT, YES};
+use crate::cli::ask::confirm;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::{Output, say};
-use crate::cli::{open, text};
+use crate::cli::{keys, open, text, times};
+
+/// A shorter beginning of a handle is more likely a slip than a name.
+const HANDLE_DIGITS_MIN: usize = 4;
 
 const USER: Opt = Opt {
     name: "--user",
@@ -26,41 +29,41 @@ const IDLE: Opt = Opt {
     value: "TIME",
     about: "those not used for this long: 90s, 30m, 12h, 7d",
 };
-const JSON: Opt = Opt {
-    name: "--json",
-    value: "",
-    about: "as JSON, one object a line",
-};
-const DRY_RUN: Opt = Opt {
-    name: "--dry-run",
-    value: "",
-    about: "change nothing, say what would be",
-};
-
 pub(crate) const LS: Command = Command {
     name: "session ls",
     operands: "F",
-    options: &[USER, IDLE, JSON, WAIT],
+    options: &[USER, IDLE, JSON, keys::WRITE_NUL, WAIT],
     about: "list sessions, the least recently saved first",
     examples: [
         "shelflife session ls sessions.shelf --user ann",
         "shelflife session ls sessions.shelf --idle 12h --json",
     ],
-    notes: "Handle, user, time of last use, end if it is not used again, remote address.",
+    notes: "Handle, user, time of last use, end if it is not used again, remote address; with -0 the handle only.\n\
+            What -0 and --json print, session rm reads.",
     run: ls,
 };
 
 fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
     let user = args.text("--user")?.map(str::to_string);
-    let idle = args.span("--idle", "m")?;
+    let idle = args.span("--idle", None)?;
     let file = args.required("F")?;
     let (store, now) = (to_read(args, file)?, SystemTime::now());
+    let (nul, json) = (args.has("-0"), args.has("--json"));
+    if nul && json {
+        return Err(args.wrong("-0 and --json exclude each other"));
+    }
+    if !nul && !json {
+        output.header(&["HANDLE", "USER", "USED", "ENDS", "ADDRESS"]);
+    }
     each(&store, |session| {
         let is_wanted = user.is_none() || session.user() == user.as_deref();
         if !is_wanted || !idle.is_none_or(|idle| is_idle(session, idle, now)) {
             return Ok(());
         }
-        if args.has("--json") {
+        if nul {
+            return output.bytes(format!("{}\0", handle(session)).as_bytes());
+        }
+        if json {
             return output.line(&text::escape_json(&object(session).to_string()));
         }
         let (accessed, expires) = match output.is_terminal {
@@ -82,7 +85,7 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
 
 fn object(session: &Session) -> Value {
     let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
-    let time = |at: Option<SystemTime>| at.map_or(Value::Null, |at| Value::from(text::time(at)));
+    let time = |at: Option<SystemTime>| at.map_or(Value::Null, |at| Value::from(times::time(at)));
     let members = [
         ("handle", Value::from(handle(session))),
         ("user", text(session.user())),
@@ -108,14 +111,15 @@ pub(crate) const SHOW: Command = Command {
         "shelflife session show sessions.shelf 7f3a91c2e04b",
         "shelflife session show sessions.shelf 7f3a91c2e04b | grep ^data",
     ],
-    notes: "",
+    notes: "The beginning of a handle will do, from 4 digits on, where no other handle begins so.",
     run: show,
 };
 
 fn show(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
-    let wanted = parse_handle(args)?;
+    let typed = args.required("HANDLE")?.into_encoded_bytes();
     let store = to_read(args, file)?;
+    let wanted = named(&store, &[typed])?.one()?;
     let mut found = false;
     let searched = each(&store, |session| {
         if session.handle() != Some(wanted) {
@@ -156,7 +160,7 @@ fn show(args: &mut Args, output: &mut Output) -> Result<()> {
 
 pub(crate) const RM: Command = Command {
     name: "session rm",
-    operands: "F [HANDLE]",
+    operands: "F [HANDLE...]",
     options: &[
         USER,
         Opt {
@@ -164,20 +168,20 @@ pub(crate) const RM: Command = Command {
             value: "-",
             about: "the session whose cookie is on standard input",
         },
-        Opt {
-            name: "--yes",
-            value: "",
-            about: "do not ask before --user",
-        },
+        YES,
         DRY_RUN,
+        keys::READ_NUL,
+        keys::READ_JSON,
         WAIT,
     ],
-    about: "log out: one session, or all of a user",
+    about: "log out: some sessions, or all of a user",
     examples: [
         "shelflife session rm sessions.shelf 7f3a91c2e04b",
         "shelflife session rm sessions.shelf --user ann --yes",
     ],
-    notes: "Exit code 1 if there is no such session.",
+    notes: "The beginning of a handle will do, from 4 digits on, where no other handle begins so. With --user it\n\
+            asks at a terminal, and elsewhere wants --yes. Exit code 1 if there is no such session; the others are\n\
+            ended.",
     run: rm,
 };
 
@@ -185,7 +189,7 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let user = args.text("--user")?.map(str::to_string);
     let cookie = args.text("--cookie")?.map(str::to_string);
-    let by_handle = args.peek().is_some();
+    let by_handle = args.has_operand() || args.has("-0") || args.has("--json");
     if usize::from(by_handle) + usize::from(user.is_some()) + usize::from(cookie.is_some()) != 1 {
         return Err(args.wrong("give one of HANDLE, --user and --cookie"));
     }
@@ -198,14 +202,7 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
         return rm_user(args, file, &user, output);
     }
     if by_handle {
-        let wanted = parse_handle(args)?;
-        if args.has("--dry-run") {
-            return list(&to_read(args, file)?, output, |session| {
-                session.handle() == Some(wanted)
-            });
-        }
-        let deleted = to_change(args, file)?.delete_by_handle(wanted)?;
-        return logged_out(deleted, "", output).unwrap_or_else(|| Err(no_such(wanted)));
+        return rm_handles(args, file, output);
     }
     let cookie = String::from_utf8_lossy(&open::stdin()?).into_owned();
     let id: SessionId = cookie.trim().parse()?;
@@ -226,18 +223,54 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
     logged_out(deleted.into(), "", output).unwrap_or_else(|| Err(no_such(id.handle())))
 }
 
+fn rm_handles(args: &mut Args, file: OsString, output: &mut Output) -> Result<()> {
+    let typed = keys::given(args, "HANDLE", &["handle", "session"])?;
+    if args.has(DRY_RUN.name) {
+        let store = to_read(args, file)?;
+        let wanted = named(&store, &typed)?.all()?;
+        let is_wanted = |session: &Session| {
+            let handle = session.handle();
+            handle.is_some_and(|handle| wanted.contains(&handle))
+        };
+        return list(&store, output, is_wanted);
+    }
+    let store = to_change(args, file)?;
+    let (mut deleted, mut missing) = (0, None);
+    for wanted in named(&store, &typed)?.0 {
+        let gone = match wanted {
+            Ok(handle) => match store.delete_by_handle(handle)? {
+                0 => Err(no_such(handle)),
+                sessions => Ok(sessions),
+            },
+            Err(failure) => Err(failure),
+        };
+        match gone {
+            Ok(sessions) => deleted += sessions,
+            Err(failure) => {
+                if let Some(earlier) = missing.replace(failure) {
+                    say(&format!("shelflife: {earlier}"));
+                }
+            }
+        }
+    }
+    if deleted > 0 || missing.is_none() {
+        output.note(&format!("logged out {}", count(deleted)));
+    }
+    missing.map_or(Ok(()), Err)
+}
+
 fn rm_user(args: &Args, file: OsString, user: &str, output: &mut Output) -> Result<()> {
-    if args.has("--dry-run") {
+    if args.has(DRY_RUN.name) {
         return list(&to_read(args, file)?, output, |session| {
             session.user() == Some(user)
         });
     }
     let store = to_change(args, file)?;
     let of_user = format!(" of {}", text::escape(user.as_bytes()));
-    if !args.has("--yes") {
+    confirm(args, "this ends many sessions", || {
         let sessions = count(store.sessions_of(user)?.len());
-        confirm(args, &format!("log out {sessions}{of_user}?"))?;
-    }
+        Ok(format!("log out {sessions}{of_user}?"))
+    })?;
     let deleted = store.delete_user_sessions(user)?;
     logged_out(deleted, &of_user, output)
         .unwrap_or_else(|| Err(Failure::No(format!("no session{of_user}"))))
@@ -249,18 +282,61 @@ fn logged_out(deleted: usize, of_user: &str, output: &Output) -> Option<Result<(
     (deleted > 0).then_some(Ok(()))
 }
 
-fn confirm(args: &Args, question: &str) -> Result<()> {
-    if !io::stdin().is_terminal() {
-        return Err(args.wrong("this ends many sessions: add --yes"));
+/// The handles that were named, whole or by their beginning, each with what is wrong with its name.
+struct Named(Vec<Result<SessionHandle>>);
+
+impl Named {
+    fn one(self) -> Result<SessionHandle> {
+        let first = self.0.into_iter().next();
+        first.unwrap_or_else(|| Err(Failure::Usage("missing HANDLE".to_string())))
     }
-    say(&format!("{question} [y/N]"));
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|error| Failure::Io("failed to read the answer".to_string(), error))?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Failure::No("nothing was changed".to_string())),
+
+    fn all(self) -> Result<Vec<SessionHandle>> {
+        self.0.into_iter().collect()
     }
+}
+
+fn named(store: &ShelveSessionStore, typed: &[Vec<u8>]) -> Result<Named> {
+    let mut names = Vec::new();
+    for typed in typed {
+        names.push(String::from_utf8_lossy(typed).into_owned());
+    }
+    let is_beginning = |name: &str| {
+        (HANDLE_DIGITS_MIN..12).contains(&name.len())
+            && name.bytes().all(|byte| b"0123456789abcdef".contains(&byte))
+    };
+    let mut begun: Vec<Vec<SessionHandle>> = vec![Vec::new(); names.len()];
+    if names.iter().any(|name| is_beginning(name)) {
+        let searched = each(store, |session| {
+            let Some(handle) = session.handle() else {
+                return Ok(());
+            };
+            let digits = handle.to_string();
+            for (name, found) in names.iter().zip(&mut begun) {
+                if digits.starts_with(name) && !found.contains(&handle) {
+                    found.push(handle);
+                }
+            }
+            Ok(())
+        });
+        // One that can't be read may begin so as well.
+        searched?;
+    }
+    let named = names.iter().zip(begun).map(|(name, found)| {
+        if !is_beginning(name) {
+            // Not repeated in the error: it may be a cookie, pasted in the wrong place.
+            return Ok(name.parse()?);
+        }
+        match found.as_slice() {
+            [] => Err(Failure::No(format!("no such session: {name}"))),
+            [one] => Ok(*one),
+            several => Err(Failure::Usage(format!(
+                "{} begin with {name}: give more of the handle",
+                text::counted(several.len() as u64, "handle")
+            ))),
+        }
+    });
+    Ok(Named(named.collect()))
 }
 
 pub(crate) const EXPIRE: Command = Command {
@@ -278,7 +354,7 @@ pub(crate) const EXPIRE: Command = Command {
 };
 
 fn expire(args: &mut Args, output: &mut Output) -> Result<()> {
-    let idle = args.span("--idle", "m")?.unwrap_or(Duration::MAX);
+    let idle = args.span("--idle", None)?.unwrap_or(Duration::MAX);
     let file = args.required("F")?;
     let is_dry = args.has("--dry-run");
     let (deleted, remaining) = if is_dry {
@@ -323,7 +399,8 @@ fn to_change(args: &Args, file: OsString) -> Result<ShelveSessionStore> {
 }
 
 fn each(store: &ShelveSessionStore, mut visit: impl FnMut(&Session) -> Result<()>) -> Result<()> {
-    open::each(store.iter_sessions(), |session| visit(&session))
+    let sessions = store.iter_sessions();
+    open::each("reading", "sessions", sessions, |session| visit(&session))
 }
 
 /// What would be deleted: the handles.
@@ -347,19 +424,12 @@ fn list(
     }
 }
 
-fn parse_handle(args: &mut Args) -> Result<SessionHandle> {
-    let typed = args.required("HANDLE")?;
-    // Not repeated in the error: it may be a cookie, pasted in the wrong place.
-    Ok(typed.to_string_lossy().parse()?)
-}
-
 fn no_such(handle: SessionHandle) -> Failure {
     Failure::No(format!("no such session: {handle}"))
 }
 
 fn count(sessions: usize) -> String {
-    let plural = if sessions == 1 { "" } else { "s" };
-    format!("{} session{plural}", text::count(sessions as u64))
+    text::counted(sessions as u64, "session")
 }
 
 fn is_idle(session: &Session, idle: Duration, now: SystemTime) -> bool {
@@ -380,19 +450,19 @@ fn field(text: Option<&str>) -> String {
 }
 
 fn time(at: Option<SystemTime>) -> String {
-    at.map_or("-".to_string(), text::time)
+    at.map_or("-".to_string(), times::time)
 }
 
 fn ago(at: Option<SystemTime>, now: SystemTime) -> String {
     let since = at
         .and_then(|at| now.duration_since(at).ok())
         .unwrap_or_default();
-    format!("{} ago", text::span(since))
+    format!("{} ago", times::span(since))
 }
 
 fn expires_in(at: Option<SystemTime>, now: SystemTime) -> String {
     let left = at.map(|at| at.duration_since(now).unwrap_or_default());
     left.map_or("no end".to_string(), |left| {
-        format!("expires in {}", text::span(left))
+        format!("expires in {}", times::span(left))
     })
 }

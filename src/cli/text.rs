@@ -1,6 +1,6 @@
-//! Text for people and for programs: escapes, sizes, counts, times and the nearest name. Pure.
+//! Text for people and for programs: escapes, sizes, counts and the nearest name. Pure.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::ffi::OsStr;
 
 /// Stored bytes as one printable word. Control characters are escaped, so that no key or field can drive the
 /// terminal of whoever looks at it, and so are tabs and line ends, so that one record stays one line. The
@@ -40,10 +40,86 @@ pub(crate) fn escape_json(json: &str) -> String {
     text
 }
 
-/// Characters that act on a terminal (C0, DEL, C1) or turn the direction of the text around them.
+/// A message with everything escaped that could drive a terminal: a path in it may hold any bytes. What is printable
+/// stays as it is, the backslash among it, so that what was escaped already is not escaped twice.
+pub(crate) fn printable(message: &str) -> String {
+    message
+        .chars()
+        .map(|c| match misleads(c) {
+            true => escape(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            false => c.to_string(),
+        })
+        .collect()
+}
+
+/// As [`printable`], for text that may have several lines and columns.
+pub(crate) fn printable_lines(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\n' | '\t' => text.push(c),
+                c if misleads(c) => text.push_str(&escape(c.encode_utf8(&mut [0; 4]).as_bytes())),
+                c => text.push(c),
+            }
+        }
+        text.push_str(&escape(chunk.invalid()));
+    }
+    text
+}
+
+/// A path as a word that a shell takes for it, and that no command takes for an option.
+pub(crate) fn shell_word(path: &OsStr) -> String {
+    let bytes = path.as_encoded_bytes();
+    let is_plain =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"_./:@%+=,-".contains(byte) || *byte >= 0x80;
+    let text = str::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.chars().any(misleads));
+    let word = match text {
+        Some(text) if !text.is_empty() && bytes.iter().all(is_plain) => text.to_string(),
+        Some(text) => format!("'{}'", text.replace('\'', r"'\''")),
+        None => {
+            let mut word = "$'".to_string();
+            for &byte in bytes {
+                match byte {
+                    b'\'' | b'\\' => word.extend(['\\', char::from(byte)]),
+                    b' '..=b'~' => word.push(char::from(byte)),
+                    _ => word.push_str(&format!("\\{byte:03o}")),
+                }
+            }
+            word + "'"
+        }
+    };
+    if bytes.starts_with(b"-") {
+        return format!("./{word}");
+    }
+    word
+}
+
+/// How many columns of a terminal a text takes.
+pub(crate) fn width(text: &str) -> usize {
+    let columns = |c| match c {
+        '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200d}' | '\u{fe00}'..='\u{fe0f}' => 0,
+        '\u{1100}'..='\u{115f}'
+        | '\u{2e80}'..='\u{a4cf}'
+        | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe6f}'
+        | '\u{ff00}'..='\u{ff60}'
+        | '\u{ffe0}'..='\u{ffe6}'
+        | '\u{1f300}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}' => 2,
+        _ => 1,
+    };
+    text.chars().map(columns).sum()
+}
+
+/// Characters that act on a terminal (C0, DEL, C1), that end a line somewhere, or that turn the direction of the text
+/// around them.
 fn misleads(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `1,204`
@@ -57,6 +133,12 @@ pub(crate) fn count(n: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `3 keys`
+pub(crate) fn counted(n: u64, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(n))
 }
 
 /// `142 B`, `2.1 MiB`
@@ -74,60 +156,6 @@ pub(crate) fn size(bytes: u64) -> String {
         "B" => format!("{bytes} B"),
         _ => format!("{scaled:.1} {unit}"),
     }
-}
-
-/// `2026-11-22T20:41:03Z`, in UTC; times before 1970 are shown as 1970.
-pub(crate) fn time(at: SystemTime) -> String {
-    let seconds = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (year, month, day) = date(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date
-/// algorithms": years counted from March, so that the leap day is the last of its year).
-fn date(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12 + 1;
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
-}
-
-/// `12 s`, `2 min`, `3 h`, `5 d`
-pub(crate) fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-/// `90s`, `30m`, `12h`, `7d`; a number alone is in `unit`.
-pub(crate) fn parse_span(text: &str, unit: &str) -> Option<Duration> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().ok()?;
-    let unit = if digits == text {
-        unit
-    } else {
-        &text[digits.len()..]
-    };
-    let seconds = match unit {
-        "s" => 1,
-        "m" | "min" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    number.checked_mul(seconds).map(Duration::from_secs)
 }
 
 /// The name that was probably meant: at most a third of it mistyped.
@@ -180,24 +208,39 @@ mod tests {
         }
         assert_eq!(escape("Zoë".as_bytes()), "Zoë");
         assert_eq!(
-            escape_json("\"a\u{7f}\u{9b}\u{202e}\""),
-            "\"a\\u007f\\u009b\\u202e\""
+            escape_json("\"a\u{7f}\u{9b}\u{202e}\u{2028}\u{2029}\""),
+            "\"a\\u007f\\u009b\\u202e\\u2028\\u2029\""
         );
+        assert_eq!(escape("a\u{2028}".as_bytes()), r"a\u{2028}");
+        assert_eq!(printable("`a\x1b\n` \\x1b"), r"`a\x1b\n` \x1b");
+        assert_eq!(printable_lines(b"a\tb\n\\\x1b\xff"), "a\tb\n\\\\x1b\\xff");
     }
 
     #[test]
-    fn times_are_those_of_the_calendar() {
-        let at = |seconds| time(UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "1970-01-01T00:00:00Z");
-        assert_eq!(at(951_782_399), "2000-02-28T23:59:59Z");
-        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(at(1_709_164_800), "2024-02-29T00:00:00Z");
-        assert_eq!(at(1_767_225_599), "2025-12-31T23:59:59Z");
-        assert_eq!(at(4_107_542_400), "2100-03-01T00:00:00Z");
-        assert_eq!(
-            time(UNIX_EPOCH - Duration::from_secs(1)),
-            "1970-01-01T00:00:00Z"
-        );
+    fn a_path_becomes_a_word_that_a_shell_reads_as_that_path() {
+        use std::os::unix::ffi::OsStrExt;
+        for path in [
+            &b"notes.shelf"[..],
+            b"my notes.shelf",
+            b"it's",
+            b"-o",
+            b"- o",
+            b"$(reboot)",
+            b"a\nb\x1b[31m'\\",
+            b"caf\xe9 1",
+            "Zo\u{eb}".as_bytes(),
+            b"",
+        ] {
+            let word = shell_word(OsStr::from_bytes(path));
+            assert!(!word.contains(char::is_control), "{word}");
+            let shell = std::process::Command::new("bash")
+                .args(["-c", &format!("printf %s {word}")])
+                .output();
+            let Ok(shell) = shell else { return };
+            let read = shell.stdout;
+            let read = read.strip_prefix(b"./").unwrap_or(&read);
+            assert_eq!(read, path, "{word}");
+        }
     }
 
     #[test]
@@ -211,29 +254,6 @@ mod tests {
             ("142 B".into(), "1023 B".into(), "1.0 KiB".into())
         );
         assert_eq!(size(2_202_010), "2.1 MiB");
-        assert_eq!(span(Duration::from_secs(150)), "2 min");
-    }
-
-    #[test]
-    fn spans_have_a_unit_or_take_the_default() {
-        assert_eq!(parse_span("30m", "s"), Some(Duration::from_secs(1800)));
-        assert_eq!(parse_span("30", "m"), Some(Duration::from_secs(1800)));
-        assert_eq!(parse_span("0", "m"), Some(Duration::ZERO));
-        assert_eq!(parse_span("2d", "m"), Some(Duration::from_secs(172_800)));
-        for wrong in [
-            "",
-            "m",
-            "-1m",
-            "1.5h",
-            "3 m",
-            "1y",
-            "30mm",
-            "é",
-            "99999999999999999999d",
-            "999999999999999999d",
-        ] {
-            assert_eq!(parse_span(wrong, "m"), None, "{wrong}");
-        }
     }
 
     #[test]

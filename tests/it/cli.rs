@@ -15,7 +15,10 @@ use tempfile::TempDir;
 
 mod bad_input;
 mod damage;
+mod keys;
 mod sessions;
+mod shells;
+mod terminal;
 
 const BIN: &str = env!("CARGO_BIN_EXE_shelflife");
 
@@ -92,6 +95,37 @@ impl Shell {
     }
 }
 
+impl Shell {
+    /// Runs a script at a terminal of so many columns, with `answer` typed where it is asked; both outputs together.
+    /// `None` where there is no python3 to make one.
+    fn at_terminal(&self, columns: usize, script: &str, answer: &str) -> Option<Ran> {
+        Command::new("python3").arg("--version").output().ok()?;
+        let columns = columns.to_string();
+        let mut command = Command::new("python3");
+        command
+            .args(["-c", TERMINAL, script, answer, &columns])
+            .env("B", BIN)
+            .env_remove("COLUMNS");
+        Some(self.finish(b"", &mut command))
+    }
+}
+
+/// A terminal, its user and what they see, with all of it on standard output.
+const TERMINAL: &str = "import fcntl, os, pty, struct, sys, termios\n\
+    pid, fd = pty.fork()\n\
+    if pid == 0:\n    \
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv[3]), 0, 0))\n    \
+        os.execvp('sh', ['sh', '-c', sys.argv[1]])\n\
+    seen = b''\n\
+    while True:\n    \
+        try: part = os.read(fd, 4096)\n    \
+        except OSError: break\n    \
+        if not part: break\n    \
+        seen += part\n    \
+        if seen.endswith(b'[y/N]\\r\\n'): os.write(fd, sys.argv[2].encode() + b'\\n')\n\
+    sys.stdout.write(seen.decode().replace('\\r\\n', '\\n'))\n\
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
+
 fn now_and_bytes(path: &Path) -> (SystemTime, Vec<u8>) {
     (
         fs::metadata(path).unwrap().modified().unwrap(),
@@ -103,7 +137,7 @@ fn now_and_bytes(path: &Path) -> (SystemTime, Vec<u8>) {
 fn set_get_ls_rm() {
     let shell = Shell::new();
     assert_eq!(shell.run("set notes.shelf tea green").ok(), "");
-    assert_eq!(shell.run("get notes.shelf tea").ok(), "\"green\"\n");
+    assert_eq!(shell.run("get notes.shelf tea").ok(), "green\n");
     assert_eq!(
         shell
             .run("set notes.shelf cart:17 --json-value {\"items\":[\"tea\"],\"total\":3}")
@@ -139,11 +173,102 @@ fn a_value_comes_back_as_it_went_in() {
     let shell = Shell::new();
     // With no value, or `-`, it is read from standard input, to the last byte.
     shell.pipe(b"two\nlines\n", "set n.shelf text").ok();
-    assert_eq!(shell.run("get n.shelf text").ok(), "\"two\\nlines\\n\"\n");
+    assert_eq!(shell.run("get n.shelf text").ok(), "two\nlines\n");
     shell
         .pipe(b"[1, 2]", "set n.shelf json - --json-value")
         .ok();
     assert_eq!(shell.run("get n.shelf json").ok(), "[1,2]\n");
+}
+
+#[test]
+fn get_prints_text_as_text_and_anything_as_json_on_request() {
+    let shell = Shell::new();
+    for (key, words, text, json) in [
+        ("text", "set F K tea", "tea\n", "\"tea\"\n"),
+        ("number", "set F K 3.0 --json-value", "3.0\n", "3.0\n"),
+        (
+            "list",
+            "set F K [\"a\"] --json-value",
+            "[\"a\"]\n",
+            "[\"a\"]\n",
+        ),
+        ("plain", "set F K tea --raw", "tea", "{\"$b64\":\"dGVh\"}\n"),
+    ] {
+        let words = words.replace('F', "n.shelf").replace('K', key);
+        shell.run(&words).ok();
+        assert_eq!(shell.run(&format!("get n.shelf {key}")).ok(), text, "{key}");
+        assert_eq!(
+            shell.run(&format!("get n.shelf {key} --json")).ok(),
+            json,
+            "{key}"
+        );
+    }
+    // Text that ends its line gets no second end, so that a text file comes back as it was.
+    shell.pipe(b"a\nb\n", "set n.shelf file").ok();
+    assert_eq!(shell.run("get n.shelf file").ok(), "a\nb\n");
+    assert_eq!(shell.run("get n.shelf file --json").ok(), "\"a\\nb\\n\"\n");
+    let said = shell.run("get n.shelf file --json --raw").failed(2);
+    assert!(said.contains("exclude each other"), "{said}");
+}
+
+#[test]
+fn an_end_is_set_shown_dumped_and_loaded_and_one_that_no_record_can_hold_is_refused() {
+    let shell = Shell::new();
+    shell
+        .run("set n.shelf fixed v --expires 2100-03-01T00:00:00Z")
+        .ok();
+    shell.run("set n.shelf day v --expires 2100-03-01").ok();
+    shell.run("set n.shelf soon v --expires 30m").ok();
+    shell.run("set n.shelf stays v").ok();
+    for key in ["fixed", "day"] {
+        assert_eq!(
+            shell.run(&format!("get n.shelf {key} --expires")).ok(),
+            "2100-03-01T00:00:00Z\n"
+        );
+    }
+    assert_eq!(shell.run("get n.shelf stays --expires").ok(), "-\n");
+    let listed = shell.run("ls n.shelf s --expires").ok();
+    assert!(
+        listed.starts_with("soon\t20") && listed.ends_with("Z\nstays\t-\n"),
+        "{listed}"
+    );
+    let dumped = shell.run("dump n.shelf fixed").ok();
+    assert_eq!(
+        dumped,
+        "{\"k\":\"fixed\",\"v\":\"v\",\"expires\":4107542400000}\n"
+    );
+    // What has ended is absent.
+    let past = "{\"k\":\"past\",\"v\":1,\"expires\":1}";
+    shell.pipe(past.as_bytes(), "load n.shelf").ok();
+    shell.run("get n.shelf past").failed(1);
+    // Set again without an end it stays.
+    shell.run("set n.shelf fixed w").ok();
+    assert_eq!(shell.run("get n.shelf fixed --expires").ok(), "-\n");
+
+    let before = now_and_bytes(&shell.path("n.shelf"));
+    for wrong in ["30", "+30m", "soon", "2100-02-30", "9000000d", "-1d"] {
+        let said = shell
+            .run(&format!("set n.shelf k v --expires {wrong}"))
+            .failed(2);
+        assert!(
+            said.contains(" is no end for `--expires`; write 30m"),
+            "{said}"
+        );
+    }
+    let last = (1_u64 << 48) - 1;
+    let line = |end: u64| format!("{{\"k\":\"k\",\"v\":1,\"expires\":{end}}}");
+    let said = shell
+        .pipe(line(last + 1).as_bytes(), "load n.shelf")
+        .failed(2);
+    assert!(said.contains("\"expires\" is no time"), "{said}");
+    assert!(now_and_bytes(&shell.path("n.shelf")) == before);
+    shell.pipe(line(last).as_bytes(), "load n.shelf").ok();
+    assert!(
+        shell
+            .run("dump n.shelf k")
+            .ok()
+            .contains(&format!("\"expires\":{last}"))
+    );
 }
 
 #[test]
@@ -178,13 +303,10 @@ fn keys_may_be_any_bytes_and_look_like_options() {
     );
     assert_eq!(
         shell.words(b"", ["get", "n.shelf", "--", "--raw"]).ok(),
-        "\"--long\"\n"
+        "--long\n"
     );
     shell.words(b"", ["set", "n.shelf", "", "empty key"]).ok();
-    assert_eq!(
-        shell.words(b"", ["get", "n.shelf", ""]).ok(),
-        "\"empty key\"\n"
-    );
+    assert_eq!(shell.words(b"", ["get", "n.shelf", ""]).ok(), "empty key\n");
     let words: [&OsStr; 3] = ["rm".as_ref(), "n.shelf".as_ref(), &key];
     shell.words(b"", words).ok();
 }
@@ -297,7 +419,7 @@ fn help_at_each_level_begins_with_two_examples() {
         .filter_map(|line| line.strip_prefix("  "))
         .filter(|line| !line.starts_with("shelflife "))
         .collect();
-    assert_eq!(commands.len(), 15, "{overview}");
+    assert_eq!(commands.len(), 18, "{overview}");
     for command in commands {
         let words: Vec<&str> = command
             .split(' ')
@@ -314,7 +436,7 @@ fn help_at_each_level_begins_with_two_examples() {
             "{help}"
         );
         assert!(
-            help.contains(&format!("\nusage: shelflife {name} ")),
+            help.contains(&format!("\nusage: shelflife {name}")),
             "{help}"
         );
         assert_eq!(
@@ -329,9 +451,18 @@ fn help_at_each_level_begins_with_two_examples() {
             .ok()
             .contains("shelflife session expire")
     );
+    let version = concat!("shelflife ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(shell.run("--version").ok(), version);
+    assert_eq!(shell.run("-V").ok(), version);
+    assert_eq!(shell.run("help").ok(), overview);
+    assert_eq!(shell.run("help session").ok(), shell.run("session -h").ok());
     assert_eq!(
-        shell.run("--version").ok(),
-        concat!("shelflife ", env!("CARGO_PKG_VERSION"), "\n")
+        shell.run("help session ls").ok(),
+        shell.run("session ls --help").ok()
+    );
+    assert_eq!(
+        shell.run("help verfy").failed(2),
+        "shelflife: unknown command `verfy`; did you mean `verify`?\n"
     );
 }
 
@@ -364,7 +495,7 @@ fn what_only_reads_changes_nothing() {
         &format!("session show s.shelf {handle}"),
         &format!("session rm s.shelf {handle} --dry-run"),
         "session rm s.shelf --user ann --dry-run",
-        "session expire s.shelf --idle 0 --dry-run",
+        "session expire s.shelf --idle 0s --dry-run",
     ] {
         assert_eq!(shell.run(words).code, 0, "{words}");
         assert!(now_and_bytes(&shell.path("s.shelf")) == before, "{words}");

@@ -10,7 +10,7 @@ use shelflife::{
 use crate::cli::demo::http::{Request, Response};
 use crate::cli::demo::pages::{self, page};
 use crate::cli::output::say;
-use crate::cli::text;
+use crate::cli::{text, times};
 
 const COOKIE: &str = "session";
 const COUNTER: &str = "counter";
@@ -272,7 +272,7 @@ fn access_time(visit: &Visit<'_>) -> String {
     let at = visit.session.as_ref().and_then(Session::accessed);
     format!(
         "Access time: {}\n",
-        at.map_or("None".to_string(), text::time)
+        at.map_or("None".to_string(), times::time)
     )
 }
 

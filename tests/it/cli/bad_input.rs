@@ -83,33 +83,39 @@ fn usage_errors_name_what_is_wrong_and_the_way_out() {
         ),
         (
             "get n.shelf",
-            "missing KEY; usage: shelflife get F KEY [--raw]",
+            "missing KEY; usage: shelflife get F [KEY] [--json] [--raw] [--expires] [-0]",
         ),
-        ("get", "missing F; usage: shelflife get F KEY [--raw]"),
-        ("rm n.shelf", "missing KEY; usage: shelflife rm F KEY..."),
+        (
+            "get",
+            "missing F; usage: shelflife get F [KEY] [--json] [--raw] [--expires] [-0]",
+        ),
+        (
+            "rm n.shelf",
+            "missing KEY; usage: shelflife rm F [KEY...] [--prefix P] [--yes] [--dry-run] [-0] [--json]",
+        ),
         (
             "get n.shelf a b",
-            "unexpected `b`; usage: shelflife get F KEY [--raw]",
+            "unexpected `b`; usage: shelflife get F [KEY] [--json] [--raw] [--expires] [-0]",
         ),
         (
             "get n.shelf a --rwa",
-            "unknown option `--rwa`; did you mean `--raw`?; usage: shelflife get F KEY [--raw]",
+            "unknown option `--rwa`; did you mean `--raw`?; usage: shelflife get F [KEY] [--json] [--raw] [--expires] [-0]",
         ),
         (
             "get n.shelf a --raw=1",
-            "`--raw` takes no value; usage: shelflife get F KEY [--raw]",
+            "`--raw` takes no value; usage: shelflife get F [KEY] [--json] [--raw] [--expires] [-0]",
         ),
         (
             "get n.shelf a --wait",
-            "`--wait` needs SECS; usage: shelflife get F KEY [--raw]",
+            "`--wait` needs SECS; usage: shelflife get F [KEY] [--json] [--raw] [--expires] [-0]",
         ),
         (
             "get n.shelf a --wait=x",
-            "`x` is no length of time for `--wait`; write 90s, 30m, 12h or 7d; usage: shelflife get F KEY [--raw]",
+            "`x` is no length of time for `--wait`; write 90s, 30m, 12h or 7d; usage: shelflife get F [KEY] [--json] [--raw] [--expires] [-0]",
         ),
         (
             "set n.shelf a b --raw --json-value",
-            "--raw and --json-value exclude each other; usage: shelflife set F KEY [VALUE] [--json-value] [--raw]",
+            "--raw and --json-value exclude each other; usage: shelflife set F KEY [VALUE] [--json-value] [--raw] [--expires WHEN]",
         ),
         (
             "demo --port x",
@@ -212,7 +218,7 @@ fn only_what_stores_something_creates_the_file() {
         "verify F",
         "compact F",
         "session ls F",
-        "session expire F --idle 1",
+        "session expire F --idle 1s",
         "session rm F --user u --yes",
     ] {
         let said = shell.run(&words.replace('F', "new.shelf")).failed(5);
@@ -231,7 +237,7 @@ fn only_what_stores_something_creates_the_file() {
     assert_eq!(shell.run("ls empty.shelf").ok(), "");
     assert_eq!(fs::metadata(shell.path("empty.shelf")).unwrap().len(), 0);
     shell.run("set empty.shelf k v").ok();
-    assert_eq!(shell.run("get empty.shelf k").ok(), "\"v\"\n");
+    assert_eq!(shell.run("get empty.shelf k").ok(), "v\n");
 }
 
 #[test]
@@ -297,7 +303,7 @@ fn without_permission_the_message_says_whose_it_is_to_give() {
             said.contains("new.shelf") && said.contains("Permission denied"),
             "{said}"
         );
-        assert_eq!(shell.run("get n.shelf k").ok(), "\"v\"\n");
+        assert_eq!(shell.run("get n.shelf k").ok(), "v\n");
     }
 }
 
@@ -326,7 +332,7 @@ fn a_read_only_file_system_is_read_and_not_written() {
         .unwrap();
         return;
     }
-    assert_eq!(mount("$BIN get ro/n.shelf k").ok(), "\"v\"\n");
+    assert_eq!(mount("$BIN get ro/n.shelf k").ok(), "v\n");
     for words in [
         "set ro/n.shelf k w",
         "rm ro/n.shelf k",
@@ -416,11 +422,7 @@ fn a_busy_store_is_waited_for_as_long_as_was_asked() {
             "{words}: {said}"
         );
     }
-    assert_eq!(
-        shell.run("get n.shelf k").ok(),
-        "\"v\"\n",
-        "readers never wait"
-    );
+    assert_eq!(shell.run("get n.shelf k").ok(), "v\n", "readers never wait");
     assert_eq!(shell.run("verify n.shelf").code, 0);
     drop(held);
     shell.run("set n.shelf k w --wait 0").ok();

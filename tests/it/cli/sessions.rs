@@ -1,6 +1,7 @@
 //! What an admin and a cron job do with sessions; and what people at a terminal see that programs do not.
 
 use super::*;
+use crate::support::skip;
 
 #[test]
 fn sessions_are_browsed_by_handle_while_the_app_has_them_open() {
@@ -119,20 +120,6 @@ fn sessions_are_browsed_by_handle_while_the_app_has_them_open() {
     assert_eq!(shell.run("session ls s.shelf").ok(), "");
 }
 
-/// A terminal, its user and what they see, with all of it on standard output.
-const TERMINAL: &str = "import os, pty, sys\n\
-    pid, fd = pty.fork()\n\
-    if pid == 0: os.execvp('sh', ['sh', '-c', sys.argv[1]])\n\
-    seen = b''\n\
-    while True:\n    \
-        try: part = os.read(fd, 4096)\n    \
-        except OSError: break\n    \
-        if not part: break\n    \
-        seen += part\n    \
-        if seen.endswith(b'[y/N]\\r\\n'): os.write(fd, sys.argv[2].encode() + b'\\n')\n\
-    sys.stdout.write(seen.decode().replace('\\r\\n', '\\n'))\n\
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
-
 #[test]
 fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
     let shell = Shell::new();
@@ -142,19 +129,14 @@ fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
         session.set_user(Some("ann"));
         let _ = sessions.save_session(&mut session).unwrap();
     }
-    let at_terminal = |script: &str, answer: &str| {
-        let mut command = Command::new("python3");
-        command.args(["-c", TERMINAL, script, answer]).env("B", BIN);
-        shell.finish(b"", &mut command)
-    };
-    if Command::new("python3").arg("--version").output().is_err() {
-        writeln!(
-            std::io::stdout(),
-            "SKIP people_get_tables_and_notes_and_are_asked_before_many_sessions_end: no python3"
-        )
-        .unwrap();
+    let Some(_) = shell.at_terminal(80, "true", "") else {
+        skip(
+            "people_get_tables_and_notes_and_are_asked_before_many_sessions_end",
+            "no python3",
+        );
         return;
-    }
+    };
+    let at_terminal = |script: &str, answer: &str| shell.at_terminal(80, script, answer).unwrap();
     assert_eq!(
         at_terminal("$B set n.shelf tea green", "").ok(),
         "stored 6 B\n"
@@ -167,9 +149,12 @@ fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
         "\\x1b[31mred\n"
     );
     let listed = at_terminal("$B ls n.shelf --long", "").ok();
-    let columns: Vec<usize> = listed
+    let (header, rows) = listed.split_once('\n').unwrap();
+    let names: Vec<&str> = header.split_whitespace().collect();
+    assert_eq!(names, ["KEY", "SIZE", "WRITTEN", "ENDS"]);
+    let columns: Vec<usize> = rows
         .lines()
-        .map(|line| line.find(" B  20").unwrap())
+        .map(|line| line.find(" B  ").unwrap())
         .collect();
     assert_eq!(columns[0], columns[1], "{listed}");
     assert_eq!(
@@ -182,10 +167,12 @@ fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
             .contains(" KiB -> 8.")
     );
     let listed = at_terminal("$B session ls s.shelf", "").ok();
+    let (header, rows) = listed.split_once('\n').unwrap();
+    let names: Vec<&str> = header.split_whitespace().collect();
+    assert_eq!(names, ["HANDLE", "USER", "USED", "ENDS", "ADDRESS"]);
     assert!(
-        listed
-            .lines()
-            .all(|line| line.contains("  ann  ") && line.ends_with(" ago  no end  -")),
+        rows.lines()
+            .all(|line| line.contains("  ann   ") && line.ends_with(" ago  no end  -")),
         "{listed}"
     );
     assert_eq!(
@@ -245,12 +232,12 @@ fn expire_is_silent_for_cron_and_counts_on_request() {
         "{\"deleted\":0,\"remaining\":3}\n"
     );
     assert_eq!(
-        shell.run("session expire s.shelf --idle 0 --dry-run").ok(),
+        shell.run("session expire s.shelf --idle 0s --dry-run").ok(),
         "would expire 3, 0 remain\n"
     );
     assert_eq!(app.iter_sessions().count(), 3);
     assert_eq!(
-        shell.run("session expire --idle 0 s.shelf --json").ok(),
+        shell.run("session expire --idle 0s s.shelf --json").ok(),
         "{\"deleted\":3,\"remaining\":0}\n"
     );
     assert_eq!(app.iter_sessions().count(), 0);
@@ -258,4 +245,93 @@ fn expire_is_silent_for_cron_and_counts_on_request() {
         shell.run("session expire s.shelf --json").ok(),
         "{\"deleted\":0,\"remaining\":0}\n"
     );
+}
+
+#[test]
+fn the_beginning_of_a_handle_will_do_where_it_is_the_only_one() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let mut handles = Vec::new();
+    // Until two begin with the same four digits, which the birthday of the first 300 or so brings.
+    let twice = loop {
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        let _ = app.save_session(&mut session).unwrap();
+        let handle = session.handle().unwrap().to_string();
+        let same = |other: &&String| other[..4] == handle[..4];
+        let twin = handles.iter().find(same).cloned();
+        handles.push(handle);
+        if let Some(twin) = twin {
+            break twin;
+        }
+    };
+    let alone = handles
+        .iter()
+        .find(|handle| {
+            handles
+                .iter()
+                .filter(|other| other[..4] == handle[..4])
+                .count()
+                == 1
+        })
+        .unwrap();
+    let shown = shell
+        .run(&format!("session show s.shelf {}", &alone[..4]))
+        .ok();
+    assert!(shown.starts_with(&format!("handle\t{alone}\n")), "{shown}");
+    for command in ["show", "rm"] {
+        let said = shell
+            .run(&format!("session {command} s.shelf {}", &twice[..4]))
+            .failed(2);
+        let expected = format!(
+            "shelflife: 2 handles begin with {}: give more of",
+            &twice[..4]
+        );
+        assert!(said.starts_with(&expected), "{said}");
+        let said = shell
+            .run(&format!("session {command} s.shelf {}", &alone[..3]))
+            .failed(2);
+        assert!(!said.contains(&alone[..3]), "it may be of a cookie: {said}");
+    }
+    assert_eq!(app.iter_sessions().count(), handles.len());
+    // Several at once, and the others are ended where one is not there.
+    let ran = shell.run(&format!(
+        "session rm s.shelf {} 000000000000 {twice}",
+        &alone[..6]
+    ));
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (1, "shelflife: no such session: 000000000000\n")
+    );
+    assert_eq!(app.iter_sessions().count(), handles.len() - 2);
+    // What session ls prints, session rm reads.
+    for form in ["-0", "--json"] {
+        let before = app.iter_sessions().count();
+        let listed = shell.run(&format!("session ls s.shelf {form}")).ok();
+        let (end, many) = if form == "-0" { ('\0', 2) } else { ('\n', 3) };
+        let some: String = listed.split_inclusive(end).take(many).collect();
+        shell
+            .pipe(some.as_bytes(), &format!("session rm s.shelf {form}"))
+            .ok();
+        assert_eq!(app.iter_sessions().count(), before - many, "{form}");
+    }
+    // So it does with what ls prints of a store that holds other keys as well.
+    app.store().insert("tea", "green").unwrap();
+    let listed = shell.run("ls s.shelf --json").ok();
+    let sessions: String = listed
+        .split_inclusive('\n')
+        .filter(|line| line.contains("\"session\""))
+        .collect();
+    let said = shell
+        .pipe(sessions.as_bytes(), "rm s.shelf --json")
+        .failed(2);
+    assert!(
+        said.contains("which `shelflife session rm` removes"),
+        "{said}"
+    );
+    assert_eq!(shell.run("ls s.shelf -0").ok(), "tea\0", "ids are secrets");
+    shell
+        .pipe(sessions.as_bytes(), "session rm s.shelf --json")
+        .ok();
+    assert_eq!(app.iter_sessions().count(), 0);
 }

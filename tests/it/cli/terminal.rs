@@ -1,0 +1,160 @@
+//! What a person sees: tables that fit, talk that can't drive the terminal, commands that can be typed as suggested.
+
+use super::*;
+use crate::support::skip;
+
+#[test]
+fn one_long_value_wraps_its_own_row_only() {
+    let shell = Shell::new();
+    for key in ["a", "bb", "ccc"] {
+        shell.run(&format!("set n.shelf {key} v")).ok();
+    }
+    let long = "x".repeat(300);
+    shell.run(&format!("set n.shelf {long} v")).ok();
+    for columns in [40, 80, 200] {
+        let Some(ran) = shell.at_terminal(columns, "$B ls n.shelf --long", "") else {
+            skip("one_long_value_wraps_its_own_row_only", "no python3");
+            return;
+        };
+        let listed = ran.ok();
+        let wide: Vec<&str> = listed
+            .lines()
+            .filter(|line| line.chars().count() > columns)
+            .collect();
+        assert!(
+            wide.len() == 1 && wide[0].starts_with(&long),
+            "{columns}: {listed}"
+        );
+        let starts: Vec<usize> = listed
+            .lines()
+            .filter(|line| !line.starts_with('x'))
+            .map(|line| line.find("  20").or(line.find("  WRITTEN")).unwrap())
+            .collect();
+        assert!(starts.iter().all(|start| *start == starts[0]), "{listed}");
+    }
+    // No table, no header.
+    assert_eq!(
+        shell
+            .at_terminal(80, "$B ls n.shelf nix --long", "")
+            .unwrap()
+            .ok(),
+        "KEY  SIZE  WRITTEN  ENDS\n"
+    );
+    assert!(!shell.run("ls n.shelf --long").ok().contains("KEY"));
+}
+
+/// A folder and a file may be called anything.
+#[test]
+fn no_name_drives_the_terminal_and_suggested_commands_work_as_typed() {
+    let shell = Shell::new();
+    for name in [
+        "it's \x1b[31mred\n\u{202e}.shelf",
+        "-o.shelf",
+        "a b$(touch owned).shelf",
+    ] {
+        let set = shell.words(b"", ["set", "--", name, "k", "canary"]);
+        set.ok();
+        let mut bytes = fs::read(shell.path(name)).unwrap();
+        let place = bytes.windows(6).position(|window| window == b"canary");
+        bytes[place.unwrap()] ^= 1;
+        fs::write(shell.path(name), bytes).unwrap();
+        for words in [
+            &["verify", "--", name][..],
+            &["get", "--", name, "k"],
+            &["dump", "--", name],
+            &["info", "--", name],
+            &["ls", "--", name],
+            &["get", "--", &format!("no-folder/{name}"), "k"],
+            &["load", "--", "n.shelf", name],
+            &["salvage", "-o", name, "--", name],
+        ] {
+            let ran = shell.words(b"", words);
+            let acts = |c: char| (c.is_control() && c != '\t' && c != '\n') || c == '\u{202e}';
+            assert!(
+                !ran.out.contains(acts) && !ran.err.contains(acts),
+                "{ran:?}"
+            );
+            assert!(
+                ran.err.is_empty() || ran.err.ends_with('\n'),
+                "one line: {ran:?}"
+            );
+            assert_eq!(
+                ran.err.lines().count(),
+                usize::from(!ran.err.is_empty()),
+                "{ran:?}"
+            );
+        }
+        let said = shell.words(b"", ["verify", "--", name]).err;
+        let suggested = said.trim_end().split("try: shelflife ").nth(1).unwrap();
+        let mut command = Command::new("bash");
+        command
+            .args(["-c", &format!("$B {suggested}")])
+            .env("B", BIN);
+        let ran = shell.finish(b"", &mut command);
+        assert_eq!(ran.code, 3, "{suggested}: {ran:?}");
+        assert!(shell.path(&format!("{name}.new")).exists(), "{suggested}");
+    }
+    assert!(!shell.path("owned").exists());
+}
+
+#[test]
+fn a_value_that_begins_with_a_dash_is_told_how_to_be_one() {
+    let shell = Shell::new();
+    assert_eq!(
+        shell.run("set n.shelf temp -5").failed(2),
+        "shelflife: unknown option `-5`; if it is no option, put `--` before it; usage: shelflife set F KEY [VALUE] \
+         [--json-value] [--raw] [--expires WHEN]\n"
+    );
+    shell.run("set n.shelf temp -- -5").ok();
+    assert_eq!(shell.run("get n.shelf temp").ok(), "-5\n");
+}
+
+#[test]
+fn numbers_are_digits_and_lengths_of_time_have_a_unit() {
+    let shell = Shell::new();
+    shell.run("set n.shelf k v").ok();
+    for (words, said) in [
+        (
+            "session ls n.shelf --idle 30",
+            "`30` is no length of time for `--idle`; write 90s, 30m, 12h or 7d",
+        ),
+        (
+            "session ls n.shelf --idle +30m",
+            "`+30m` is no length of time for `--idle`",
+        ),
+        (
+            "session expire n.shelf --idle 0",
+            "`0` is no length of time for `--idle`",
+        ),
+        (
+            "get n.shelf k --wait +1",
+            "`+1` is no length of time for `--wait`",
+        ),
+        ("demo --port +80", "--port needs a number up to 65535"),
+        ("demo --port 65536", "--port needs a number up to 65535"),
+    ] {
+        let ran = shell.run(words).failed(2);
+        assert!(
+            ran.starts_with(&format!("shelflife: {said}")),
+            "{words}: {ran}"
+        );
+    }
+    shell.run("get n.shelf k --wait 1").ok();
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over_or_named() {
+    let shell = Shell::new();
+    let line = "\u{feff}{\"k\":\"a\",\"v\":1}\n";
+    shell.pipe(line.as_bytes(), "load n.shelf").ok();
+    let json = "\u{feff}[1]";
+    shell
+        .pipe(json.as_bytes(), "set n.shelf b - --json-value")
+        .ok();
+    assert_eq!(
+        shell.run("dump n.shelf").ok(),
+        "{\"k\":\"a\",\"v\":1}\n{\"k\":\"b\",\"v\":[1]}\n"
+    );
+    let said = shell.pipe(b"\xff\xfe{\0\"\0", "load n.shelf").failed(2);
+    assert!(said.contains("UTF-16, by its byte order mark"), "{said}");
+}
