@@ -68,8 +68,8 @@ pub mod format {
 
 pub use error::{Error, ErrorKind, Result};
 pub use session::{
-    Existing, MemorySessionStore, Saved, Session, SessionHandle, SessionId, SessionOptions,
-    SessionStore, SessionStoreExt, Sessions, ShelveSessionStore,
+    AsKey, Existing, Key, Lifetime, MemorySessionStore, Saved, Session, SessionCap, SessionHandle,
+    SessionId, SessionOptions, SessionStore, SessionStoreExt, Sessions, ShelveSessionStore,
 };
 pub use shelf::{Items, Keys, Shelf, Values};
 pub use store::batch::Batch;

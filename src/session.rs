@@ -10,27 +10,49 @@
 //! - **Nothing is lost silently.** A change that was made to an outdated copy is refused ([`Saved::Conflict`]), and a
 //!   session that was deleted meanwhile is not brought back by a slow request ([`Saved::Gone`]).
 //! - **Lifetimes are enforced when a session is read**, not when some sweep comes round.
+//!
+//! A store goes by the wall clock. What has ended by it is hidden, and a refusal writes nothing: if the clock was wrong,
+//! the session is there again once the clock is set right. What ends a session for good, hidden or not, is an explicit
+//! deletion or a sweep, each of which answers how many it removed.
 
 mod codec;
+mod contents;
 mod engine;
 mod id;
+mod key;
 mod lifetime;
 mod memory;
+mod outcome;
 mod records;
 mod sha256;
 mod shelve;
 mod state;
 
 pub use id::{SessionHandle, SessionId};
+pub use key::{AsKey, Key};
+pub use lifetime::Lifetime;
 pub use memory::MemorySessionStore;
+pub use outcome::{Existing, Saved, SessionCap, Sessions};
 pub use shelve::{SessionOptions, ShelveSessionStore};
 pub use state::Session;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::store::disk::{Disk, os::OsDisk};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// What keeps the sessions of an application. Object-safe: hold it as `Arc<dyn SessionStore>`.
+///
+/// A store on a server may run the closure of an update more than once, of which only the last run counts, and its lists
+/// need not be of one moment: they hold each session that was there all the time, at least as it was at some moment of
+/// the call.
+///
+/// # Damage
+///
+/// A session that can't be read any more is an error for whoever asks for it by its id, and for nobody else; it can be
+/// deleted. A call that looks at many sessions passes by those that it can't read, does its work on all others, and
+/// returns an error of [`ErrorKind::Corrupt`] or [`ErrorKind::Decode`] at the end, which says what was done and names
+/// those that it passed by.
 ///
 /// # A request
 ///
@@ -106,7 +128,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     fn save_session(&self, session: &mut Session) -> Result<Saved>;
 
     /// Changes a session in place, or returns `None` if there is none. [`SessionStoreExt::update_session`] is this
-    /// with a closure of any type, and what to call.
+    /// with a closure of any type, and what to call. The closure may run more than once, each time on the session as it
+    /// is then; only the last run counts.
     fn edit_session(
         &self,
         id: &SessionId,
@@ -135,7 +158,10 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     ///
     /// Do this at every login and change of rights. Otherwise who knew the id before, perhaps because he planted it
     /// in the visitor's browser, is logged in too (session fixation, CWE-384). Requests that still come with the old
-    /// id find no session. The session does not become younger, so its absolute lifetime goes on.
+    /// id find no session, and for a minute the store knows [why](SessionStore::was_replaced).
+    ///
+    /// A login, which is a copy with another user than was loaded or one that was [confirmed](Session::confirm), begins
+    /// a new absolute lifetime. Else the session does not become younger.
     ///
     /// # Errors
     ///
@@ -156,8 +182,82 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// ```
     fn regenerate_id(&self, session: &mut Session) -> Result<Saved>;
 
-    /// Deletes a session; `false` if there was none. Whoever saves a copy of it later is told that it is
-    /// [gone](Saved::Gone).
+    /// As [`regenerate_id`](SessionStore::regenerate_id), for a login under a cap of sessions per user.
+    ///
+    /// The session itself is not counted before it has its new id. Sessions of nobody have no cap.
+    ///
+    /// Stores that come with this crate and keep sessions in a file or in memory count, end and store in one atomic
+    /// step, so that no two logins at once can pass the cap together. What is provided here for all others does one after
+    /// the other: such logins may pass it by as many as come at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`save_session`](SessionStore::save_session).
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Saved, Session, SessionCap, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// let mut sessions = [(); 3].map(|()| Session::new());
+    /// for session in &mut sessions {
+    ///     session.set_user(Some("ann"));
+    ///     let saved = store.regenerate_id_capped(session, SessionCap::EndOldest(2))?;
+    ///     assert!(matches!(saved, Saved::Stored));
+    /// }
+    /// assert!(!store.has_session(sessions[0].id().unwrap())?);
+    ///
+    /// let mut fourth = Session::new();
+    /// fourth.set_user(Some("ann"));
+    /// let saved = store.regenerate_id_capped(&mut fourth, SessionCap::Refuse(2))?;
+    /// assert!(matches!(saved, Saved::Full));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn regenerate_id_capped(&self, session: &mut Session, cap: SessionCap) -> Result<Saved> {
+        let Some(user) = session.user().map(String::from) else {
+            return self.regenerate_id(session);
+        };
+        let mut others = self.sessions_of(&user)?;
+        others.retain(|other| other.handle() != session.handle());
+        match cap {
+            SessionCap::Refuse(most) if others.len() >= most => Ok(Saved::Full),
+            SessionCap::Refuse(_) => self.regenerate_id(session),
+            SessionCap::EndOldest(most) => {
+                let beyond = others.len().saturating_sub(most.saturating_sub(1));
+                let saved = self.regenerate_id(session)?;
+                if matches!(saved, Saved::Stored) {
+                    let oldest = others.iter().take(beyond);
+                    for handle in oldest.filter_map(Session::handle) {
+                        self.delete_user_session(&user, &handle)?;
+                    }
+                }
+                Ok(saved)
+            }
+        }
+    }
+
+    /// Whether a session had this id and was given [a new one](SessionStore::regenerate_id) a moment ago.
+    ///
+    /// A request that comes with such an id was overtaken by a login: it has no session, and it must not replace the
+    /// cookie that the login has set. A store remembers it for a minute; one that does not says `false`.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let mut session = Session::new();
+    /// # session.create_form_token()?;
+    /// # let _ = store.save_session(&mut session)?;
+    /// let old = session.id().unwrap().clone();
+    /// let _ = store.regenerate_id(&mut session)?;
+    /// assert!(store.was_replaced(&old)?);
+    /// assert!(!store.was_replaced(session.id().unwrap())?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn was_replaced(&self, id: &SessionId) -> Result<bool> {
+        let _ = id;
+        Ok(false)
+    }
+
+    /// Deletes a session; `false` if there was none. One that has expired and was not dropped yet is deleted, too.
+    /// Whoever saves a copy of it later is told that it is [gone](Saved::Gone).
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, Saved, Session, SessionStore};
@@ -202,8 +302,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// ```
     fn iter_sessions(&self) -> Sessions;
 
-    /// Deletes the sessions that were not used for this long, for a daily job, and returns how many were deleted and
-    /// how many remain. One that is used meanwhile is not deleted.
+    /// Deletes the sessions that were not used for this long and those that have ended, for a daily job, and returns
+    /// how many were deleted and how many remain. One that is used meanwhile is not deleted.
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, SessionStore};
@@ -216,7 +316,11 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// ```
     fn delete_old_sessions(&self, idle: Duration) -> Result<(usize, usize)>;
 
-    /// The sessions that a user is logged in with, least recently written first. Reads all sessions.
+    /// The sessions that a user is logged in with, least recently used first. A session that can't be read is not
+    /// among them: nobody is logged in with it.
+    ///
+    /// The stores that come with this crate and keep sessions in a file or in memory read the sessions of this user
+    /// alone. What is provided here for all others reads all sessions.
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, SessionStore};
@@ -225,19 +329,24 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     fn sessions_of(&self, user: &str) -> Result<Vec<Session>> {
-        self.iter_sessions()
-            .filter(|session| match session {
-                Ok(session) => session.user() == Some(user),
-                Err(_) => true,
-            })
-            .collect()
+        let mut sessions = Vec::new();
+        for session in self.iter_sessions() {
+            match session {
+                Ok(session) if session.user() == Some(user) => sessions.push(session),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        sessions.sort_by_key(Session::accessed);
+        Ok(sessions)
     }
 
     /// Logs a user out everywhere, for instance after a change of password, and returns how many sessions that were.
     ///
     /// When it returns there was a moment during the call at which the user had no session, whatever requests were
-    /// under way: a request that saves later is told that its session is [gone](Saved::Gone). Reads all sessions, at
-    /// least once.
+    /// under way: a request that saves later is told that its session is [gone](Saved::Gone). Sessions that have expired
+    /// and were not dropped yet are deleted and counted, too.
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, Session, SessionStore};
@@ -251,6 +360,60 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     fn delete_user_sessions(&self, user: &str) -> Result<usize>;
+
+    /// Logs a user out everywhere but here: ends all sessions of the user but the one with this handle, and returns how
+    /// many those were.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let mut sessions = [(); 3].map(|()| Session::new());
+    /// # for session in &mut sessions {
+    /// #     session.set_user(Some("ann"));
+    /// #     let _ = store.save_session(session)?;
+    /// # }
+    /// # let here = &sessions[1];
+    /// assert_eq!(store.delete_user_sessions_except("ann", &here.handle().unwrap())?, 2);
+    /// assert!(store.has_session(here.id().unwrap())?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn delete_user_sessions_except(&self, user: &str, keep: &SessionHandle) -> Result<usize> {
+        let mut deleted = 0;
+        loop {
+            let mut any = false;
+            for session in self.sessions_of(user)? {
+                if let Some(handle) = session.handle().filter(|handle| handle != keep) {
+                    any = true;
+                    deleted += usize::from(self.delete_user_session(user, &handle)?);
+                }
+            }
+            if !any {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    /// Ends the session with this handle if it is this user's, and no other: what a page of the user's own devices
+    /// needs. `false` if the user has no such session.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let mut session = Session::new();
+    /// # session.set_user(Some("ann"));
+    /// # let _ = store.save_session(&mut session)?;
+    /// let handle = session.handle().unwrap();
+    /// assert!(!store.delete_user_session("bob", &handle)?);
+    /// assert!(store.delete_user_session("ann", &handle)?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn delete_user_session(&self, user: &str, handle: &SessionHandle) -> Result<bool> {
+        let sessions = self.sessions_of(user)?;
+        let is_theirs = sessions
+            .iter()
+            .any(|session| session.handle() == Some(*handle));
+        Ok(is_theirs && self.delete_by_handle(*handle)? > 0)
+    }
 
     /// Deletes the session that a log or a list showed with this handle, and returns how many had it: 0, 1, or in
     /// a rare case more. Reads all sessions.
@@ -286,6 +449,18 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     fn setup(&self, existing: Existing) -> Result<()>;
+
+    /// What the store's clock reads, by which sessions end.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let session = Session::new();
+    /// let left = session.expires().map(|end| end.duration_since(store.now()).unwrap_or_default());
+    /// ```
+    fn now(&self) -> SystemTime {
+        OsDisk.wall_clock()
+    }
 
     /// Whether threads may share this store.
     fn is_thread_safe(&self) -> bool;
@@ -339,64 +514,3 @@ pub trait SessionStoreExt: SessionStore {
 }
 
 impl<S: SessionStore + ?Sized> SessionStoreExt for S {}
-
-/// What became of a session that was to be saved.
-#[must_use = "a session that was not stored is lost if nobody looks"]
-#[non_exhaustive]
-#[derive(Debug)]
-pub enum Saved {
-    /// It is stored as it was given.
-    Stored,
-    /// Nothing was stored: somebody else changed the session since this copy was loaded. Here is what is stored now,
-    /// to carry the changes over to and save that.
-    Conflict(Box<Session>),
-    /// Nothing was stored: the session was deleted, or has expired, since this copy was loaded. The visitor is logged
-    /// out, and saving must not undo that.
-    Gone,
-    /// Nothing is stored: the session has [nothing worth keeping](Session::has_info). The visitor needs no cookie.
-    Empty,
-}
-
-/// What [`SessionStore::setup`] does with a store that holds sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Existing {
-    /// Leaves them as they are.
-    Keep,
-    /// Refuses.
-    Fail,
-    /// Removes everything.
-    Overwrite,
-}
-
-/// The sessions of a store at one moment, by [`SessionStore::iter_sessions`].
-///
-/// A session that cannot be read is an item with an error, after which the iteration goes on where it can.
-pub struct Sessions(Box<dyn Iterator<Item = Result<Session>> + Send>);
-
-impl Sessions {
-    /// For those who write a [`SessionStore`] of their own.
-    ///
-    /// ```
-    /// use shelflife::{Session, Sessions};
-    ///
-    /// let sessions = Sessions::new([Ok(Session::new())].into_iter());
-    /// assert_eq!(sessions.count(), 1);
-    /// ```
-    pub fn new(sessions: impl Iterator<Item = Result<Session>> + Send + 'static) -> Sessions {
-        Sessions(Box::new(sessions))
-    }
-}
-
-impl Iterator for Sessions {
-    type Item = Result<Session>;
-
-    fn next(&mut self) -> Option<Result<Session>> {
-        self.0.next()
-    }
-}
-
-impl fmt::Debug for Sessions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sessions").finish_non_exhaustive()
-    }
-}

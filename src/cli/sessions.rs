@@ -217,7 +217,7 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
         // Of a store that keeps only the hash of each id, the key is another.
         let hashed = SessionOptions::new()
             .hash_ids(true)
-            .with_store(store.into_store());
+            .with_store(store.into_store())?;
         deleted = hashed.delete_session(&id)?;
     }
     logged_out(deleted.into(), "", output).unwrap_or_else(|| Err(no_such(id.handle())))

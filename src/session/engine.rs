@@ -6,16 +6,17 @@
 //!
 //! - a session is *stored* only if its id is free, *saved* only if it is still there and of the version that was
 //!   loaded, *touched* as it is at that moment, and given a *new id* only if the old one still lives;
-//! - a write that finds an expired session deletes it, since no reader may see it again.
+//! - a write that is refused writes nothing.
 //!
 //! So a deleted session can't come back: only a session without an id can create a record, and it draws a new id.
 
-use super::codec;
+use super::codec::{self, Head};
+use super::contents::Contents;
 use super::id::{SessionHandle, SessionId, hex, unhex};
 use super::lifetime::{Lifetimes, Stamp, millis_at, millis_of, time_at};
+use super::outcome::{Existing, Saved, Sessions};
 use super::records::Records;
 use super::state::{Identity, Session};
-use super::{Existing, Saved, Sessions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
 use std::borrow::Cow;
@@ -27,12 +28,29 @@ const CHUNK: usize = 10_000;
 /// How often an id is drawn before the random source is given up. The second draw never happens with a sound one.
 const DRAWS: usize = 8;
 
+/// How long an id is remembered to have been replaced by another.
+const REPLACED_FOR: u64 = 60_000;
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) lifetimes: Lifetimes,
     /// A touch this soon after the last use writes nothing.
     pub(super) resolution: u64,
     pub(super) hash_ids: bool,
+}
+
+impl Rules {
+    /// The lifetimes that hold for a session with these of its own.
+    fn lifetimes_of(&self, own: Option<Lifetimes>) -> Lifetimes {
+        own.unwrap_or(self.lifetimes)
+    }
+
+    /// Whether it is time to note that a session is used.
+    fn is_due(&self, stamp: Stamp, own: Option<Lifetimes>, now: u64) -> bool {
+        let idle = self.lifetimes_of(own).idle;
+        let resolution = idle.map_or(self.resolution, |idle| self.resolution.min(idle / 10));
+        stamp.is_ahead(now) || stamp.idle(now) >= resolution
+    }
 }
 
 #[derive(Debug)]
@@ -46,9 +64,11 @@ impl<R: Records + 'static> Engine<R> {
         let Some(stored) = self.records.get(&self.key_of(id))? else {
             return Ok(None);
         };
-        let session = self.decode(Some(Identity::Id(id.clone())), &stored)?;
-        let over = self.rules.lifetimes.is_over(session.stamp, self.now());
-        Ok((!over).then_some(session))
+        if self.live_stamp(&stored, self.now())?.is_none() {
+            return Ok(None);
+        }
+        self.decode(Some(Identity::Id(id.clone())), &stored)
+            .map(Some)
     }
 
     pub(super) fn has(&self, id: &SessionId) -> Result<bool> {
@@ -57,6 +77,11 @@ impl<R: Records + 'static> Engine<R> {
             Some(stored) => self.live_stamp(&stored, self.now())?.is_some(),
             None => false,
         })
+    }
+
+    pub(super) fn was_replaced(&self, id: &SessionId) -> Result<bool> {
+        let stored = self.records.get(&self.key_of(id))?;
+        Ok(stored.is_some_and(|stored| matches!(codec::head(&stored), Ok(Head::Replaced))))
     }
 
     pub(super) fn save(&self, session: &mut Session) -> Result<Saved> {
@@ -68,18 +93,18 @@ impl<R: Records + 'static> Engine<R> {
         if !session.modified {
             return Ok(match self.touch_at(&key)? {
                 // The version stays that of the copy: others may have changed the session since.
-                Some(stamp) => {
+                Some((stamp, own)) => {
                     session.stamp.accessed = stamp.accessed;
-                    session.end = self.rules.lifetimes.end(stamp);
+                    session.end = self.rules.lifetimes_of(own).end(stamp);
                     Saved::Stored
                 }
                 None => Saved::Gone,
             });
         }
-        let (saved, stamp) = self.records.edit(&key, |stored| {
+        let (saved, next) = self.records.edit(&key, |stored| {
             let now = self.now();
-            let Some((stored, stamp)) = self.live(stored, now)? else {
-                return Ok((removal_of(stored), (Saved::Gone, None)));
+            let Some((stored, stamp, _)) = self.live(stored, now)? else {
+                return Ok((Edit::Keep, (Saved::Gone, None)));
             };
             if stamp.version != session.stamp.version {
                 let current = self.decode(session.identity.clone(), stored)?;
@@ -88,12 +113,12 @@ impl<R: Records + 'static> Engine<R> {
             if !session.has_info() {
                 return Ok((Edit::Remove, (Saved::Empty, None)));
             }
-            let stamp = stamp.changed(now);
-            Ok((self.put(session, stamp)?, (Saved::Stored, Some(stamp))))
+            let (edit, next) = self.put(session, stamp.changed(now), now)?;
+            Ok((edit, (Saved::Stored, Some(next))))
         })?;
-        match stamp {
-            Some(stamp) => self.stored(session, stamp),
-            None if matches!(saved, Saved::Empty) => forget(session),
+        match next {
+            Some(next) => *session = next,
+            None if matches!(saved, Saved::Empty) => session.is_new_again(),
             None => {}
         }
         Ok(saved)
@@ -102,16 +127,17 @@ impl<R: Records + 'static> Engine<R> {
     fn store_new(&self, session: &mut Session) -> Result<Saved> {
         for _ in 0..DRAWS {
             let identity = self.draw()?;
-            let stamp = self.records.edit(&self.key(&identity), |taken| {
+            let next = self.records.edit(&self.key(&identity), |taken| {
                 if taken.is_some() {
                     return Ok((Edit::Keep, None));
                 }
-                let stamp = session.stamp.changed(self.now());
-                Ok((self.put(session, stamp)?, Some(stamp)))
+                let now = self.now();
+                let (edit, next) = self.put(session, session.stamp.changed(now), now)?;
+                Ok((edit, Some(next)))
             })?;
-            if let Some(stamp) = stamp {
+            if let Some(next) = next {
+                *session = next;
                 session.identity = Some(identity);
-                self.stored(session, stamp);
                 return Ok(Saved::Stored);
             }
         }
@@ -129,9 +155,9 @@ impl<R: Records + 'static> Engine<R> {
             let keys = [old_key.as_slice(), new_key.as_ref()];
             let outcome = self.records.edit_pair(keys, |[stored, taken]| {
                 let now = self.now();
-                let Some((stored, stamp)) = self.live(stored, now)? else {
-                    let edits = [removal_of(stored), Edit::Keep];
-                    return Ok((edits, Outcome::Refused(Saved::Gone)));
+                let Some((stored, stamp, _)) = self.live(stored, now)? else {
+                    let kept = [Edit::Keep, Edit::Keep];
+                    return Ok((kept, Outcome::Refused(Saved::Gone)));
                 };
                 if taken.is_some() {
                     return Ok(([Edit::Keep, Edit::Keep], Outcome::Taken));
@@ -141,13 +167,15 @@ impl<R: Records + 'static> Engine<R> {
                     let conflict = Saved::Conflict(Box::new(moved));
                     return Ok(([Edit::Keep, Edit::Keep], Outcome::Refused(conflict)));
                 }
+                let mut stamp = stamp.changed(now);
                 if session.modified {
+                    if session.confirming || session.user() != moved.user() {
+                        stamp.created = now;
+                    }
                     moved = session.clone();
                 }
-                let stamp = stamp.changed(now);
-                let edits = [Edit::Remove, self.put(&moved, stamp)?];
-                self.stored(&mut moved, stamp);
-                Ok((edits, Outcome::Moved(Box::new(moved))))
+                let (edit, moved) = self.put(&moved, stamp, now)?;
+                Ok(([replaced(now), edit], Outcome::Moved(Box::new(moved))))
             })?;
             match outcome {
                 Outcome::Taken => {}
@@ -170,25 +198,24 @@ impl<R: Records + 'static> Engine<R> {
         let identity = Some(Identity::Id(id.clone()));
         self.records.edit(&self.key_of(id), |stored| {
             let now = self.now();
-            let Some((stored, stamp)) = self.live(stored, now)? else {
-                return Ok((removal_of(stored), None));
+            let Some((stored, stamp, own)) = self.live(stored, now)? else {
+                return Ok((Edit::Keep, None));
             };
             let mut session = self.decode(identity.clone(), stored)?;
             change(&mut session)?;
             // Whatever became of the copy, perhaps another one took its place: this is what is stored under this id.
             session.identity = identity;
             if !session.has_info() {
-                forget(&mut session);
+                session.is_new_again();
                 return Ok((Edit::Remove, Some(session)));
             }
-            let unchanged = codec::encode(&session, stamp)? == stored;
-            let (edit, stamp) = if unchanged {
-                self.touched(stored, stamp, now)?
-            } else {
-                let stamp = stamp.changed(now);
-                (self.put(&session, stamp)?, stamp)
-            };
-            self.stored(&mut session, stamp);
+            let unchanged = !session.confirming && codec::encode(&session, stamp)? == stored;
+            if !unchanged {
+                let (edit, session) = self.put(&session, stamp.changed(now), now)?;
+                return Ok((edit, Some(session)));
+            }
+            let (edit, stamp) = self.touched(stored, stamp, own, now)?;
+            session.is_stored(stamp, self.rules.lifetimes_of(own).end(stamp));
             Ok((edit, Some(session)))
         })
     }
@@ -198,42 +225,44 @@ impl<R: Records + 'static> Engine<R> {
         Ok(touched.is_some())
     }
 
-    fn touch_at(&self, key: &[u8]) -> Result<Option<Stamp>> {
+    fn touch_at(&self, key: &[u8]) -> Result<Option<(Stamp, Option<Lifetimes>)>> {
         // Most touches come soon after the last one: they take no lock.
         let Some(stored) = self.records.get(key)? else {
             return Ok(None);
         };
         let now = self.now();
         match self.live_stamp(&stored, now)? {
-            Some(stamp) if !self.is_due(stamp, now) => return Ok(Some(stamp)),
-            _ => {}
+            Some((stamp, own)) if self.rules.is_due(stamp, own, now) => {}
+            as_it_is => return Ok(as_it_is),
         }
         self.records.edit(key, |stored| {
             let now = self.now();
-            let Some((stored, stamp)) = self.live(stored, now)? else {
-                return Ok((removal_of(stored), None));
+            let Some((stored, stamp, own)) = self.live(stored, now)? else {
+                return Ok((Edit::Keep, None));
             };
-            let (edit, stamp) = self.touched(stored, stamp, now)?;
-            Ok((edit, Some(stamp)))
+            let (edit, stamp) = self.touched(stored, stamp, own, now)?;
+            Ok((edit, Some((stamp, own))))
         })
     }
 
     pub(super) fn delete(&self, id: &SessionId) -> Result<bool> {
         self.records.edit(&self.key_of(id), |stored| {
-            let now = self.now();
             // What can't be read can still be deleted.
-            let live =
-                stored.is_some_and(|stored| !matches!(self.live_stamp(stored, now), Ok(None)));
-            Ok((removal_of(stored), live))
+            Ok(match stored {
+                Some(stored) if !matches!(codec::head(stored), Ok(Head::Replaced)) => {
+                    (Edit::Remove, true)
+                }
+                _ => (Edit::Keep, false),
+            })
         })
     }
 
     pub(super) fn iter(&self) -> Sessions {
-        let lifetimes = self.rules.lifetimes;
+        let rules = self.rules;
         let now = self.now();
         let path = self.records.path().map(ToOwned::to_owned);
         Sessions::new(self.records.entries().filter_map(move |entry| {
-            let session = entry.and_then(|entry| listed::<R>(&entry, lifetimes, now));
+            let session = entry.and_then(|entry| listed::<R>(&entry, &rules, now));
             let session = session.map_err(|error| match &path {
                 Some(path) if error.path().is_none() => error.at(path),
                 _ => error,
@@ -252,14 +281,18 @@ impl<R: Records + 'static> Engine<R> {
             if identity_of(R::key(&entry)).is_none() {
                 continue;
             }
-            sessions += 1;
             // What can't be read stays, for somebody to look at; it must not stop the daily job.
-            let Ok(stamp) = codec::stamp(R::value(&entry)) else {
-                continue;
-            };
-            if stamp.idle(now) >= idle || self.rules.lifetimes.is_over(stamp, now) {
-                old.push(entry);
+            match codec::head(R::value(&entry)) {
+                Ok(Head::Replaced) => continue,
+                Ok(Head::Session { stamp, own })
+                    if stamp.idle(now) >= idle
+                        || self.rules.lifetimes_of(own).is_over(stamp, now) =>
+                {
+                    old.push(entry);
+                }
+                _ => {}
             }
+            sessions += 1;
             if old.len() == CHUNK {
                 deleted += self.records.remove_unchanged(&old)?;
                 old.clear();
@@ -365,54 +398,63 @@ impl<R: Records + 'static> Engine<R> {
         }
     }
 
-    fn put(&self, session: &Session, stamp: Stamp) -> Result<Edit> {
-        let end = self.rules.lifetimes.end(stamp);
-        Ok(Edit::Put {
-            value: codec::encode(session, stamp)?,
+    /// What stores the session with this stamp, and the session as it is then.
+    fn put(&self, session: &Session, stamp: Stamp, now: u64) -> Result<(Edit, Session)> {
+        let mut next = session.settled(now);
+        let end = self.end_of(&next.contents, stamp);
+        let edit = Edit::Put {
+            value: codec::encode(&next, stamp)?,
             expires: end.and_then(time_at),
             cbor: true,
-        })
+        };
+        next.is_stored(stamp, end);
+        Ok((edit, next))
+    }
+
+    fn end_of(&self, contents: &Contents, stamp: Stamp) -> Option<u64> {
+        self.rules.lifetimes_of(contents.lifetimes).end(stamp)
     }
 
     /// What to do about a use of the session that is stored, and the stamp that it has then.
-    fn touched(&self, stored: &[u8], stamp: Stamp, now: u64) -> Result<(Edit, Stamp)> {
-        if !self.is_due(stamp, now) {
+    fn touched(
+        &self,
+        stored: &[u8],
+        stamp: Stamp,
+        own: Option<Lifetimes>,
+        now: u64,
+    ) -> Result<(Edit, Stamp)> {
+        if !self.rules.is_due(stamp, own, now) {
             return Ok((Edit::Keep, stamp));
         }
         let stamp = stamp.used(now);
-        let current = codec::decode(stored)?;
-        Ok((self.put(&current, stamp)?, stamp))
-    }
-
-    fn is_due(&self, stamp: Stamp, now: u64) -> bool {
-        stamp.created > now || stamp.idle(now) >= self.rules.resolution
+        let (edit, _) = self.put(&codec::decode(stored)?, stamp, now)?;
+        Ok((edit, stamp))
     }
 
     /// The stored session, unless it is absent or over.
-    fn live<'a>(&self, stored: Option<&'a [u8]>, now: u64) -> Result<Option<(&'a [u8], Stamp)>> {
+    fn live<'a>(&self, stored: Option<&'a [u8]>, now: u64) -> Result<Option<Live<'a>>> {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        Ok(self.live_stamp(stored, now)?.map(|stamp| (stored, stamp)))
+        let live = self.live_stamp(stored, now)?;
+        Ok(live.map(|(stamp, own)| (stored, stamp, own)))
     }
 
-    fn live_stamp(&self, stored: &[u8], now: u64) -> Result<Option<Stamp>> {
-        let stamp = codec::stamp(stored).map_err(|error| self.at_path(error))?;
-        Ok((!self.rules.lifetimes.is_over(stamp, now)).then_some(stamp))
+    fn live_stamp(&self, stored: &[u8], now: u64) -> Result<Option<(Stamp, Option<Lifetimes>)>> {
+        let head = codec::head(stored).map_err(|error| self.at_path(error))?;
+        Ok(match head {
+            Head::Session { stamp, own } if !self.rules.lifetimes_of(own).is_over(stamp, now) => {
+                Some((stamp, own))
+            }
+            Head::Session { .. } | Head::Replaced => None,
+        })
     }
 
     fn decode(&self, identity: Option<Identity>, stored: &[u8]) -> Result<Session> {
         let mut session = codec::decode(stored).map_err(|error| self.at_path(error))?;
         session.identity = identity;
-        session.end = self.rules.lifetimes.end(session.stamp);
+        session.end = self.end_of(&session.contents, session.stamp);
         Ok(session)
-    }
-
-    /// Makes the copy in memory what is in the store now.
-    fn stored(&self, session: &mut Session, stamp: Stamp) {
-        session.stamp = stamp;
-        session.end = self.rules.lifetimes.end(stamp);
-        session.modified = false;
     }
 
     fn at_path(&self, error: Error) -> Error {
@@ -423,24 +465,36 @@ impl<R: Records + 'static> Engine<R> {
     }
 }
 
+/// A stored session that is not over: its bytes, its stamp, the lifetimes of its own.
+type Live<'a> = (&'a [u8], Stamp, Option<Lifetimes>);
+
 /// The session of an entry, unless it is over, or the entry is no session.
-fn listed<R: Records>(entry: &R::Entry, lifetimes: Lifetimes, now: u64) -> Result<Option<Session>> {
+fn listed<R: Records>(entry: &R::Entry, rules: &Rules, now: u64) -> Result<Option<Session>> {
     let Some(identity) = identity_of(R::key(entry)) else {
         return Ok(None);
     };
-    let mut session = codec::decode(R::value(entry))?;
-    if lifetimes.is_over(session.stamp, now) {
+    let Head::Session { stamp, own } = codec::head(R::value(entry))? else {
+        return Ok(None);
+    };
+    let lifetimes = rules.lifetimes_of(own);
+    if lifetimes.is_over(stamp, now) {
         return Ok(None);
     }
+    let mut session = codec::decode(R::value(entry))?;
     // Another process may have stored it with a shorter life.
     let recorded = R::expires(entry).map(millis_at);
-    session.end = lifetimes
-        .end(session.stamp)
-        .into_iter()
-        .chain(recorded)
-        .min();
+    session.end = lifetimes.end(stamp).into_iter().chain(recorded).min();
     session.identity = Some(identity);
     Ok(Some(session))
+}
+
+/// What stays under an id that was replaced. It says nothing of the other id.
+fn replaced(now: u64) -> Edit {
+    Edit::Put {
+        value: codec::REPLACED.to_vec(),
+        expires: time_at(now.saturating_add(REPLACED_FOR)),
+        cbor: true,
+    }
 }
 
 enum Outcome {
@@ -448,21 +502,6 @@ enum Outcome {
     Taken,
     Refused(Saved),
     Moved(Box<Session>),
-}
-
-/// A write that finds an expired record deletes it.
-fn removal_of(stored: Option<&[u8]>) -> Edit {
-    match stored {
-        Some(_) => Edit::Remove,
-        None => Edit::Keep,
-    }
-}
-
-/// Makes the copy in memory a session that was never stored, with what it holds.
-fn forget(session: &mut Session) {
-    session.identity = None;
-    session.stamp = Stamp::default();
-    session.end = None;
 }
 
 /// Whose session a record is; `None` if it is no session's, but something else that the application keeps there.

@@ -70,6 +70,21 @@ impl SessionId {
         Ok(SessionId(Base64::Url.encode(&bytes)))
     }
 
+    /// Another id of what `random` fills in, which begins with the same three letters: 110 of its 128 bits are new.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for stores that are spread by the letters")
+    )]
+    pub(super) fn draw_like(
+        old: &SessionId,
+        random: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<SessionId> {
+        let SessionId(mut text) = SessionId::draw(random)?;
+        let letters = old.0.get(..3).unwrap_or_default();
+        text.replace_range(..letters.len(), letters);
+        Ok(SessionId(text))
+    }
+
     pub(super) fn parse(text: &[u8]) -> Option<SessionId> {
         let (last, rest) = text.split_last()?;
         let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -236,6 +251,16 @@ mod tests {
         for good in ["000000000000", "ffffffffffff", "0123456789ab"] {
             assert_eq!(good.parse::<SessionHandle>().unwrap().to_string(), good);
         }
+    }
+
+    #[test]
+    fn an_id_like_another_has_its_first_letters_and_nothing_else_of_it() {
+        let old: SessionId = "AAECAwQFBgcICQoLDA0ODw".parse().unwrap();
+        let like = SessionId::draw_like(&old, |bytes| {
+            bytes.fill(0xff);
+            Ok(())
+        });
+        assert_eq!(like.unwrap().as_str(), "AAE__________________w");
     }
 
     /// Ids come from the operating system alone: if one bit were stuck or biased, or a draw repeated, it would show.

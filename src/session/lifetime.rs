@@ -3,13 +3,34 @@
 //! Times are milliseconds since 1970, as a session is stored; all arithmetic saturates, so a clock that stands
 //! before 1970 or a lifetime beyond all bounds is no special case.
 //!
-//! The wall clock of a machine can step. Within a process the store's clock never goes back, so what was expired
-//! stays so. Between processes the stamps carry the evidence: the last use is a moment that has certainly come, so a
-//! clock that stands before it does not make a session younger ([`Lifetimes::is_over`]), and using a session never
-//! moves its last use back ([`Stamp::used`]). Only a session that was made in the future, by a clock that has been
-//! corrected since, starts anew: it must not live until that future has come.
+//! Now is what the wall clock reads, and the wall clock of a machine can step. A session that has ended by a clock is
+//! hidden from it, and lives again once the clock is set back. A last use that lies ahead was noted by a clock that has
+//! been corrected since: the next use notes the time anew ([`Stamp::used`]), so that no session lives until that
+//! future has come.
 
 use std::time::{Duration, SystemTime};
+
+/// A last use this far ahead is a wrong clock's doing, and not the haste of another thread.
+const AHEAD_MAX: u64 = 60_000;
+
+/// How long a session lives, in place of the lifetimes of its store. `None` is without that end: with neither, the
+/// session lives until it is deleted.
+///
+/// ```
+/// use shelflife::{Lifetime, Session};
+/// use std::time::Duration;
+///
+/// let mut session = Session::new();
+/// let month = Duration::from_secs(30 * 24 * 60 * 60);
+/// session.set_lifetime(Some(Lifetime { idle: None, absolute: Some(month) })); // "remember me"
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lifetime {
+    /// It ends when it was not [used](crate::Session::accessed) for this long.
+    pub idle: Option<Duration>,
+    /// It ends this long after it was [created](crate::Session::created), however much it is used.
+    pub absolute: Option<Duration>,
+}
 
 /// What a store knows of a session without reading what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,16 +39,16 @@ pub(super) struct Stamp {
     pub(super) version: u64,
     /// When it was first stored.
     pub(super) created: u64,
-    /// When it was last saved, updated or touched. Not before `created`.
+    /// When it was last saved, updated or touched.
     pub(super) accessed: u64,
 }
 
 impl Stamp {
     /// The stamp after a use.
     pub(super) fn used(self, now: u64) -> Stamp {
-        if self.created > now {
+        if self.is_ahead(now) {
             return Stamp {
-                created: now,
+                created: self.created.min(now),
                 accessed: now,
                 ..self
             };
@@ -58,10 +79,15 @@ impl Stamp {
     pub(super) fn idle(self, now: u64) -> u64 {
         now.saturating_sub(self.accessed)
     }
+
+    /// Whether the last use lies in the future.
+    pub(super) fn is_ahead(self, now: u64) -> bool {
+        self.accessed > now.saturating_add(AHEAD_MAX)
+    }
 }
 
-/// How long sessions live.
-#[derive(Debug, Clone, Copy, Default)]
+/// How long sessions live, in ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Lifetimes {
     /// Unused.
     pub(super) idle: Option<u64>,
@@ -77,11 +103,27 @@ impl Lifetimes {
         idle.into_iter().chain(absolute).min()
     }
 
-    /// Whether a session has ended. For one stamp, once true stays true as `now` grows.
+    /// Whether a session has ended.
     pub(super) fn is_over(self, stamp: Stamp, now: u64) -> bool {
-        let age = now.max(stamp.accessed).saturating_sub(stamp.created);
-        self.idle.is_some_and(|idle| stamp.idle(now) >= idle)
-            || self.absolute.is_some_and(|absolute| age >= absolute)
+        self.end(stamp).is_some_and(|end| end <= now)
+    }
+}
+
+impl From<Lifetime> for Lifetimes {
+    fn from(lifetime: Lifetime) -> Lifetimes {
+        Lifetimes {
+            idle: lifetime.idle.map(millis_of),
+            absolute: lifetime.absolute.map(millis_of),
+        }
+    }
+}
+
+impl From<Lifetimes> for Lifetime {
+    fn from(lifetimes: Lifetimes) -> Lifetime {
+        Lifetime {
+            idle: lifetimes.idle.map(Duration::from_millis),
+            absolute: lifetimes.absolute.map(Duration::from_millis),
+        }
     }
 }
 
@@ -147,7 +189,7 @@ mod tests {
             (forever, stamp(5, 5), u64::MAX - 1, false),
             (forever, stamp(0, 0), 0, false),
             (at_once, stamp(5, 5), 5, true),
-            (at_once, stamp(5, 5), 4, true),
+            (at_once, stamp(5, 5), 4, false),
             (RULES, stamp(0, 0), 0, false),
             (RULES, stamp(0, 0), HOUR, true),
             (RULES, stamp(u64::MAX, u64::MAX), u64::MAX, false),
@@ -175,23 +217,22 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_steps_back_makes_no_session_younger() {
+    fn a_clock_that_is_set_back_lets_a_session_live_again() {
         let t = 1_000 * HOUR;
         let old = stamp(t, t + 7 * HOUR + HOUR / 2);
-        let back = t + HOUR;
-        assert_eq!(old.used(back), old);
-        assert!(!RULES.is_over(old, back));
-        let touched = old.used(t + 8 * HOUR);
-        assert!(
-            RULES.is_over(touched, back),
-            "it was 8 hours old when it was last used"
-        );
+        assert!(RULES.is_over(old, t + 8 * HOUR));
+        assert!(!RULES.is_over(old, t + 8 * HOUR - 1));
+        assert!(!RULES.is_over(old, t));
     }
 
     #[test]
-    fn a_session_from_the_future_starts_anew_when_it_is_used() {
+    fn a_last_use_over_a_minute_ahead_is_noted_anew() {
         let now = 1_000 * HOUR;
         let future = stamp(now + 9_000 * HOUR, now + 9_001 * HOUR);
         assert_eq!(future.used(now), stamp(now, now));
+        let ahead = stamp(now - HOUR, now + AHEAD_MAX + 1);
+        assert_eq!(ahead.used(now), stamp(now - HOUR, now));
+        let in_haste = stamp(now - HOUR, now + AHEAD_MAX);
+        assert_eq!(in_haste.used(now), in_haste);
     }
 }

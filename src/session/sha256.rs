@@ -1,4 +1,4 @@
-//! SHA-256 (FIPS 180-4), for handles and hashed ids.
+//! SHA-256 (FIPS 180-4), for handles and hashed ids, and HMAC with it (RFC 2104), for tokens.
 //!
 //! Not for speed and not for passwords: it hashes a few dozen bytes at a time.
 
@@ -43,6 +43,26 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
         *out = word.to_be_bytes();
     }
     digest
+}
+
+/// The HMAC-SHA-256 of `message` under `key`.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for tokens against forged requests")
+)]
+pub(crate) fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut block = [0; 64];
+    if key.len() > block.len() {
+        block[..32].copy_from_slice(&sha256(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    let keyed = |pad: u8, rest: &[u8]| {
+        let mut bytes = block.map(|byte| byte ^ pad).to_vec();
+        bytes.extend_from_slice(rest);
+        sha256(&bytes)
+    };
+    keyed(0x5c, &keyed(0x36, message))
 }
 
 fn compress(state: &mut [u32; 8], block: &[u8; 64]) {
@@ -164,6 +184,48 @@ mod tests {
             ),
         ] {
             assert_eq!(hex(sha256(&vec![b'x'; len])), digest, "length {len}");
+        }
+    }
+
+    /// The test cases of RFC 4231, section 4, but the one that truncates.
+    #[test]
+    fn hmac_gives_the_tags_of_rfc_4231() {
+        let long_key = [0xaa; 131];
+        let counting: Vec<u8> = (1..=25).collect();
+        for (key, message, tag) in [
+            (
+                &[0x0b; 20][..],
+                &b"Hi There"[..],
+                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+            ),
+            (
+                b"Jefe",
+                b"what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                &[0xaa; 20],
+                &[0xdd; 50],
+                "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+            ),
+            (
+                &counting,
+                &[0xcd; 50],
+                "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
+            ),
+            (
+                &long_key,
+                b"Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+            (
+                &long_key,
+                b"This is a test using a larger than block-size key and a larger than block-size \
+                  data. The key needs to be hashed before being used by the HMAC algorithm.",
+                "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
+            ),
+        ] {
+            assert_eq!(hex(hmac_sha256(key, message)), tag);
         }
     }
 }

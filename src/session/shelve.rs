@@ -3,6 +3,7 @@
 use super::engine::{Engine, Rules};
 use super::lifetime::{Lifetimes, millis_of};
 use super::memory::MemorySessionStore;
+use super::records::Records;
 use super::{Existing, Saved, Session, SessionHandle, SessionId, SessionStore, Sessions};
 use crate::error::Result;
 use crate::store::Store;
@@ -108,10 +109,15 @@ impl SessionOptions {
     ///
     /// As [`Options::open`](crate::Options::open).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<ShelveSessionStore> {
-        Store::open(path).map(|store| self.with_store(store))
+        self.with_store(Store::open(path)?)
     }
 
     /// Keeps sessions in a store that was opened with [`Options`](crate::Options).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the store holds sessions whose ids are kept in the
+    /// [other way](SessionOptions::hash_ids).
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -119,10 +125,14 @@ impl SessionOptions {
     /// use shelflife::{Durability, Options, SessionOptions};
     ///
     /// let store = Options::new().durability(Durability::Os).open(&path)?;
-    /// let store = SessionOptions::new().with_store(store);
+    /// let store = SessionOptions::new().with_store(store)?;
     /// # Ok::<(), shelflife::Error>(())
     /// ```
-    pub fn with_store(&self, store: Store) -> ShelveSessionStore {
+    pub fn with_store(&self, store: Store) -> Result<ShelveSessionStore> {
+        Ok(self.on(store))
+    }
+
+    fn on(&self, store: Store) -> ShelveSessionStore {
         let engine = Engine {
             records: store,
             rules: self.rules(),
@@ -156,12 +166,9 @@ impl SessionOptions {
             idle: self.idle_lifetime.map(millis_of),
             absolute: self.absolute_lifetime.map(millis_of),
         };
-        let resolution = millis_of(self.access_resolution);
         Rules {
             lifetimes,
-            resolution: lifetimes
-                .idle
-                .map_or(resolution, |idle| resolution.min(idle / 10)),
+            resolution: millis_of(self.access_resolution),
             hash_ids: self.hash_ids,
         }
     }
@@ -262,7 +269,7 @@ impl ShelveSessionStore {
 /// With the default [`SessionOptions`].
 impl From<Store> for ShelveSessionStore {
     fn from(store: Store) -> ShelveSessionStore {
-        SessionOptions::new().with_store(store)
+        SessionOptions::new().on(store)
     }
 }
 
@@ -298,6 +305,10 @@ macro_rules! session_store {
                 self.engine.delete(id)
             }
 
+            fn was_replaced(&self, id: &SessionId) -> Result<bool> {
+                self.engine.was_replaced(id)
+            }
+
             fn has_session(&self, id: &SessionId) -> Result<bool> {
                 self.engine.has(id)
             }
@@ -316,6 +327,10 @@ macro_rules! session_store {
 
             fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize> {
                 self.engine.delete_handle(handle)
+            }
+
+            fn now(&self) -> SystemTime {
+                self.engine.records.now()
             }
 
             fn setup(&self, existing: Existing) -> Result<()> {

@@ -1,18 +1,18 @@
 //! `Session`: what is remembered of one visitor.
 
+use super::codec;
+use super::contents::{Contents, FORM_TOKENS};
 use super::id::{SessionHandle, SessionId};
-use super::lifetime::{Stamp, time_at};
+use super::key::AsKey;
+use super::lifetime::{Lifetime, Lifetimes, Stamp, time_at};
 use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::value::base64::Base64;
 use crate::value::{Decode, Encode, from_cbor, to_cbor};
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
-
-/// How many form tokens are remembered; the oldest goes when one more is made.
-pub(super) const FORM_TOKENS: usize = 32;
 
 const FORM_TOKEN_BYTES: usize = 128 / 8;
 
@@ -64,12 +64,11 @@ pub struct Session {
     /// When it ends if it is not used again, as far as the store that it came from knows.
     pub(super) end: Option<u64>,
     pub(super) modified: bool,
-    pub(super) user: Option<String>,
-    pub(super) remote_address: Option<String>,
-    /// The newest last.
-    pub(super) form_tokens: VecDeque<String>,
-    /// Each value as its CBOR.
-    pub(super) data: BTreeMap<String, Vec<u8>>,
+    /// The user has proven to be who he is, which the store is still to note the time of.
+    pub(super) confirming: bool,
+    pub(super) contents: Arc<Contents>,
+    /// The contents that were loaded or stored last.
+    pub(super) base: Arc<Contents>,
 }
 
 impl Session {
@@ -116,8 +115,9 @@ impl Session {
         self.if_stored(self.stamp.accessed)
     }
 
-    /// When the session ends if it is not used again: `accessed` plus the store's idle lifetime or `created` plus its
-    /// absolute lifetime, whichever is earlier. `None` if it has neither.
+    /// When the session ends if it is not used again: `accessed` plus its idle lifetime or `created` plus its absolute
+    /// lifetime, whichever is earlier. The lifetimes are [its own](Session::set_lifetime), or those of the store. `None`
+    /// if there are none.
     ///
     /// ```
     /// use shelflife::{Session, SessionOptions, SessionStore};
@@ -134,32 +134,164 @@ impl Session {
         self.end.and_then(time_at)
     }
 
+    /// The lifetimes that this session has in place of the store's, if it has.
+    pub fn lifetime(&self) -> Option<Lifetime> {
+        self.contents.lifetimes.map(Lifetime::from)
+    }
+
+    /// Gives the session lifetimes of its own, which replace those of the store whether they are longer or shorter;
+    /// with `None` those of the store hold again. It counts from when the session is saved. Exact to the millisecond.
+    ///
+    /// ```
+    /// use shelflife::{Lifetime, Session, SessionOptions, SessionStore};
+    /// use std::time::Duration;
+    ///
+    /// let store = SessionOptions::new().idle_lifetime(Duration::from_secs(1800)).in_memory();
+    /// let mut session = Session::new();
+    /// session.set_user(Some("ann"));
+    /// session.set_lifetime(Some(Lifetime::default())); // it never ends by itself
+    /// let _ = store.save_session(&mut session)?;
+    /// assert_eq!(session.expires(), None);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn set_lifetime(&mut self, lifetime: Option<Lifetime>) {
+        let lifetimes = lifetime.map(Lifetimes::from);
+        if self.contents.lifetimes != lifetimes {
+            self.change().lifetimes = lifetimes;
+        }
+    }
+
     /// Who is logged in.
     pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
+        self.contents.user.as_deref()
     }
 
     /// Logs a user in, or out with `None`.
     ///
+    /// At a change of user the form tokens are forgotten, so that no token from before the login is good after it, and
+    /// so is the stamp of the [credentials](Session::credentials); a login counts as [confirmed](Session::confirmed).
+    ///
     /// After a login, give the session a [new id](crate::SessionStore::regenerate_id): whoever knew the old one, for
     /// instance because he planted it, would be logged in as well (session fixation).
+    ///
+    /// ```
+    /// # let mut session = shelflife::Session::new();
+    /// let planted = session.create_form_token()?;
+    /// session.set_user(Some("ann"));
+    /// assert!(!session.has_form_token(&planted));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
     pub fn set_user(&mut self, user: Option<&str>) {
-        self.modified |= self.user.as_deref() != user;
-        self.user = user.map(String::from);
+        if self.user() == user {
+            return;
+        }
+        let contents = self.change();
+        contents.user = user.map(String::from);
+        contents.credentials = None;
+        contents.confirmed = None;
+        contents.form_tokens.clear();
+        self.confirming = user.is_some();
     }
 
-    /// Where the visitor came from, as the application noted it.
+    /// When the user last proved to be who he is: at the login, or when [`confirm`](Session::confirm) was called. By
+    /// the store's clock; `None` if nobody is logged in, and until the session is saved.
+    ///
+    /// A dangerous deed should ask for a proof that is fresh:
+    ///
+    /// ```
+    /// use shelflife::{MemorySessionStore, Session, SessionStore};
+    /// use std::time::Duration;
+    ///
+    /// # let store = MemorySessionStore::new();
+    /// # let mut session = Session::new();
+    /// session.set_user(Some("ann"));
+    /// let _ = store.save_session(&mut session)?;
+    /// let since = |at| store.now().duration_since(at).unwrap_or_default();
+    /// assert!(session.confirmed().is_some_and(|at| since(at) < Duration::from_secs(300)));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn confirmed(&self) -> Option<SystemTime> {
+        self.contents.confirmed.and_then(time_at)
+    }
+
+    /// Notes that the user has just proven again to be who he is, for instance by his password. The store stamps the
+    /// time when the session is saved. Without a user it does nothing.
+    pub fn confirm(&mut self) {
+        self.confirming = self.user().is_some();
+        self.modified |= self.confirming;
+    }
+
+    /// The stamp that the user's credentials had when he logged in, as the application noted it.
+    ///
+    /// An application that stamps a session with something that changes with the password (never the password, nor
+    /// what can be computed back to it) and compares it at each request ends the others by a change of password.
+    pub fn credentials(&self) -> Option<&str> {
+        self.contents.credentials.as_deref()
+    }
+
+    /// Notes a stamp of the user's credentials. A change of user forgets it.
+    pub fn set_credentials(&mut self, stamp: Option<&str>) {
+        if self.credentials() != stamp {
+            self.change().credentials = stamp.map(String::from);
+        }
+    }
+
+    /// The visitor's browser or program, as the application noted it.
+    pub fn agent(&self) -> Option<&str> {
+        self.contents.agent.as_deref()
+    }
+
+    /// Notes the visitor's browser or program, for a page that lists devices. That alone does not make a session
+    /// worth keeping.
+    pub fn set_agent(&mut self, agent: Option<&str>) {
+        if self.agent() != agent {
+            self.change().agent = agent.map(String::from);
+        }
+    }
+
+    /// What the visitor calls this device.
+    pub fn label(&self) -> Option<&str> {
+        self.contents.label.as_deref()
+    }
+
+    /// Notes what the visitor calls this device. That alone does not make a session worth keeping.
+    pub fn set_label(&mut self, label: Option<&str>) {
+        if self.label() != label {
+            self.change().label = label.map(String::from);
+        }
+    }
+
+    /// Where the visitor came from last, as the application noted it.
     pub fn remote_address(&self) -> Option<&str> {
-        self.remote_address.as_deref()
+        self.contents.remote_address.as_deref()
+    }
+
+    /// Where the visitor came from first: the first address that was noted. It stays.
+    ///
+    /// ```
+    /// # let mut session = shelflife::Session::new();
+    /// session.set_remote_address(Some("10.0.0.7"));
+    /// session.set_remote_address(Some("192.0.2.1"));
+    /// assert_eq!(session.first_address(), Some("10.0.0.7"));
+    /// assert_eq!(session.remote_address(), Some("192.0.2.1"));
+    /// ```
+    pub fn first_address(&self) -> Option<&str> {
+        self.contents.first_address.as_deref()
     }
 
     /// Notes where the visitor comes from. That alone does not make a session worth keeping.
     pub fn set_remote_address(&mut self, address: Option<&str>) {
-        self.modified |= self.remote_address.as_deref() != address;
-        self.remote_address = address.map(String::from);
+        if self.remote_address() == address {
+            return;
+        }
+        let contents = self.change();
+        contents.remote_address = address.map(String::from);
+        if contents.first_address.is_none() {
+            contents.first_address = address.map(String::from);
+        }
     }
 
-    /// The value under a key, or `None`.
+    /// The value under a key, or `None`. A [`Key`](crate::Key) says which type it is.
     ///
     /// # Errors
     ///
@@ -173,11 +305,17 @@ impl Session {
     /// assert!(session.get::<String>("n").is_err());
     /// # Ok::<(), shelflife::Error>(())
     /// ```
-    pub fn get<T: Decode>(&self, key: &str) -> Result<Option<T>> {
-        self.data.get(key).map(|value| from_cbor(value)).transpose()
+    pub fn get<T: Decode>(&self, key: impl AsKey<T>) -> Result<Option<T>> {
+        let value = self.contents.data.get(key.as_ref());
+        value.map(|value| from_cbor(value)).transpose()
     }
 
-    /// Puts a value under a key; `true` if the key is new.
+    /// Whether there is a value under a key, of whatever type.
+    pub fn contains_key(&self, key: impl AsRef<str>) -> bool {
+        self.contents.data.contains_key(key.as_ref())
+    }
+
+    /// Puts a value under a key; `true` if the key is new. What is there already is no modification.
     ///
     /// # Errors
     ///
@@ -191,19 +329,69 @@ impl Session {
     /// assert!(!session.insert("colour", &3u64)?);
     /// # Ok::<(), shelflife::Error>(())
     /// ```
-    pub fn insert<T: Encode + ?Sized>(&mut self, key: &str, value: &T) -> Result<bool> {
+    pub fn insert<T: Encode + ?Sized>(&mut self, key: impl AsKey<T>, value: &T) -> Result<bool> {
         // Encoded as deep as it will stand in the stored session, so that the limit on nesting is met here.
         let value = to_cbor(&[[[value]]])?.split_off(3);
-        let old = self.data.insert(key.to_string(), value);
-        self.modified |= old.as_ref() != self.data.get(key);
-        Ok(old.is_none())
+        let old = self.contents.data.get(key.as_ref());
+        let is_new = old.is_none();
+        if old != Some(&value) {
+            self.change().data.insert(key.as_ref().to_string(), value);
+        }
+        Ok(is_new)
     }
 
     /// Removes a key; `false` if it was absent.
-    pub fn remove(&mut self, key: &str) -> bool {
-        let had = self.data.remove(key).is_some();
-        self.modified |= had;
+    pub fn remove(&mut self, key: impl AsRef<str>) -> bool {
+        let had = self.contains_key(&key);
+        if had {
+            self.change().data.remove(key.as_ref());
+        }
         had
+    }
+
+    /// Removes a key and returns its value.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value is not a `T`; it then stays.
+    ///
+    /// ```
+    /// # let mut session = shelflife::Session::new();
+    /// session.insert("n", &7u64)?;
+    /// assert_eq!(session.take::<u64>("n")?, Some(7));
+    /// assert_eq!(session.take::<u64>("n")?, None);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn take<T: Decode>(&mut self, key: impl AsKey<T>) -> Result<Option<T>> {
+        let name = key.as_ref().to_string();
+        let value = self.get(key)?;
+        self.remove(name);
+        Ok(value)
+    }
+
+    /// Removes all values. The user and the form tokens stay.
+    ///
+    /// ```
+    /// # let mut session = shelflife::Session::new();
+    /// session.insert("n", &7u64)?;
+    /// session.clear();
+    /// assert!(session.is_empty() && !session.contains_key("n"));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn clear(&mut self) {
+        if !self.is_empty() {
+            self.change().data.clear();
+        }
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.contents.data.len()
+    }
+
+    /// Whether there is no value.
+    pub fn is_empty(&self) -> bool {
+        self.contents.data.is_empty()
     }
 
     /// The keys of the values, sorted.
@@ -216,7 +404,62 @@ impl Session {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.data.keys().map(String::as_str)
+        self.contents.data.keys().map(String::as_str)
+    }
+
+    /// How many bytes the session takes when it is stored, without its id and its times.
+    ///
+    /// ```
+    /// # let mut session = shelflife::Session::new();
+    /// session.insert("text", &"x".repeat(1000))?;
+    /// assert!((1000..1050).contains(&session.size_bytes()?));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn size_bytes(&self) -> Result<usize> {
+        codec::encode_contents(&self.contents).map(|bytes| bytes.len())
+    }
+
+    /// The changes that were made to this copy since it was loaded or saved, on top of `current`: what to save after a
+    /// [conflict](crate::Saved::Conflict). `None` if another user logged in or out meanwhile: a change that was made
+    /// for one user is not for the other.
+    ///
+    /// Of each value and field this copy's change counts, and those that it left alone are `current`'s. Of the form
+    /// tokens those stay that neither side has removed, the newest 32. What must be counted exactly needs
+    /// [`update_session`](crate::SessionStoreExt::update_session).
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Saved, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let mut first = Session::new();
+    /// # first.set_user(Some("ann"));
+    /// # let _ = store.save_session(&mut first)?;
+    /// let mut second = first.clone();
+    /// first.insert("colour", "green")?;
+    /// assert!(matches!(store.save_session(&mut first)?, Saved::Stored));
+    /// second.insert("size", "tall")?;
+    /// let Saved::Conflict(current) = store.save_session(&mut second)? else { panic!() };
+    ///
+    /// let mut both = second.rebase(*current).expect("nobody else logged in");
+    /// assert!(matches!(store.save_session(&mut both)?, Saved::Stored));
+    /// assert_eq!(both.len(), 2);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn rebase(&self, current: Session) -> Option<Session> {
+        if current.contents.user != self.base.user {
+            return None;
+        }
+        let base = Arc::clone(&current.contents);
+        let contents = self
+            .contents
+            .rebase(&self.base, Arc::unwrap_or_clone(current.contents));
+        let confirming = self.confirming && contents.user.is_some();
+        Some(Session {
+            modified: confirming || contents != *base,
+            confirming,
+            contents: Arc::new(contents),
+            base,
+            ..current
+        })
     }
 
     /// A new token to put into a form, against forged requests: a form that comes back without one that the session
@@ -242,31 +485,48 @@ impl Session {
             .random(&mut bytes)
             .map_err(|cause| Error::io("read", Path::new("/dev/urandom"), cause))?;
         let token = Base64::Url.encode(&bytes);
-        if self.form_tokens.len() == FORM_TOKENS {
-            self.form_tokens.pop_front();
+        let tokens = &mut self.change().form_tokens;
+        if tokens.len() >= FORM_TOKENS {
+            tokens.pop_front();
         }
-        self.form_tokens.push_back(token.clone());
-        self.modified = true;
+        tokens.push_back(token.clone());
         Ok(token)
     }
 
     /// Whether a token that came back with a form is one of this session's.
     pub fn has_form_token(&self, token: &str) -> bool {
-        self.form_tokens.iter().any(|known| same(known, token))
+        let tokens = &self.contents.form_tokens;
+        tokens.iter().any(|known| same(known, token))
     }
 
     /// Forgets a token that came back with a form; `false` if the session does not know it (any more).
     pub fn remove_form_token(&mut self, token: &str) -> bool {
-        let outstanding = self.form_tokens.len();
-        self.form_tokens.retain(|known| !same(known, token));
-        let had = self.form_tokens.len() < outstanding;
-        self.modified |= had;
+        let had = self.has_form_token(token);
+        if had {
+            let tokens = &mut self.change().form_tokens;
+            tokens.retain(|known| !same(known, token));
+        }
         had
+    }
+
+    /// Forgets all form tokens: none of those that are outstanding is good any more.
+    ///
+    /// ```
+    /// # let mut session = shelflife::Session::new();
+    /// let token = session.create_form_token()?;
+    /// session.clear_form_tokens();
+    /// assert!(!session.has_form_token(&token));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn clear_form_tokens(&mut self) {
+        if self.form_token_count() > 0 {
+            self.change().form_tokens.clear();
+        }
     }
 
     /// How many form tokens are outstanding.
     pub fn form_token_count(&self) -> usize {
-        self.form_tokens.len()
+        self.contents.form_tokens.len()
     }
 
     /// Whether the session is worth keeping: it has a user, a form token or a value. Saving one that is not stores
@@ -280,7 +540,7 @@ impl Session {
     /// assert!(session.has_info());
     /// ```
     pub fn has_info(&self) -> bool {
-        self.user.is_some() || !self.form_tokens.is_empty() || !self.data.is_empty()
+        self.user().is_some() || self.form_token_count() > 0 || !self.is_empty()
     }
 
     /// Whether anything was changed since the session was loaded or saved. Saving an unmodified session is a
@@ -295,6 +555,38 @@ impl Session {
     /// ```
     pub fn is_modified(&self) -> bool {
         self.modified
+    }
+
+    /// The contents, to be changed.
+    fn change(&mut self) -> &mut Contents {
+        self.modified = true;
+        Arc::make_mut(&mut self.contents)
+    }
+
+    /// The session as it is to be stored at a moment.
+    pub(super) fn settled(&self, now: u64) -> Session {
+        let mut settled = self.clone();
+        if settled.confirming {
+            settled.confirming = false;
+            settled.change().confirmed = Some(now);
+        }
+        settled
+    }
+
+    /// Makes the copy in memory what is in the store now.
+    pub(super) fn is_stored(&mut self, stamp: Stamp, end: Option<u64>) {
+        self.stamp = stamp;
+        self.end = end;
+        self.modified = false;
+        self.base = Arc::clone(&self.contents);
+    }
+
+    /// Makes the copy in memory a session that was never stored, with what it holds.
+    pub(super) fn is_new_again(&mut self) {
+        self.identity = None;
+        self.stamp = Stamp::default();
+        self.end = None;
+        self.base = Arc::default();
     }
 
     fn if_stored(&self, millis: u64) -> Option<SystemTime> {
@@ -319,9 +611,9 @@ impl fmt::Debug for Session {
             .field("created", &self.created())
             .field("accessed", &self.accessed())
             .field("expires", &self.expires())
-            .field("has_user", &self.user.is_some())
-            .field("values", &self.data.len())
-            .field("form_tokens", &self.form_tokens.len())
+            .field("has_user", &self.user().is_some())
+            .field("values", &self.len())
+            .field("form_tokens", &self.form_token_count())
             .field("modified", &self.modified)
             .finish_non_exhaustive()
     }

@@ -92,7 +92,9 @@ impl Shown {
 
 /// A store with sessions and other entries; what must not be shown of it.
 fn fill(path: &Path) -> (Vec<Vec<u8>>, Vec<String>) {
-    let sessions = SessionOptions::new().with_store(relaxed().open(path).unwrap());
+    let sessions = SessionOptions::new()
+        .with_store(relaxed().open(path).unwrap())
+        .unwrap();
     let mut ids = Vec::new();
     for nth in 0..3 {
         let mut session = Session::new();
@@ -166,7 +168,7 @@ fn neither_debug_nor_errors_nor_reports_show_what_is_in_a_store() {
                 shown.debug(lost);
             }
             shown.result(&store.compact());
-            let sessions = SessionOptions::new().with_store(store);
+            let sessions = SessionOptions::new().with_store(store).unwrap();
             shown.debug(&sessions);
             sessions_of(&mut shown, &sessions);
         }

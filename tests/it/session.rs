@@ -49,7 +49,13 @@ fn on_each(set: impl Fn(&mut SessionOptions), claim: impl Fn(&Bench)) {
     set(&mut options);
     let shelve = |name, hash| {
         let sim = sim();
-        let store = Arc::new(options.clone().hash_ids(hash).with_store(open(&sim)));
+        let store = Arc::new(
+            options
+                .clone()
+                .hash_ids(hash)
+                .with_store(open(&sim))
+                .unwrap(),
+        );
         let advance = Box::new(move |by| sim.advance(by));
         Bench {
             name,
@@ -583,24 +589,31 @@ fn a_new_id_ends_the_old_one() {
             let renewed = load(store, &id(&session));
             assert_eq!(
                 (renewed.user(), renewed.has_form_token(&token)),
-                (Some("ann"), true)
+                (Some("ann"), false),
+                "who planted the id knows the token"
             );
             assert_eq!((renewed.version(), session.version()), (2, 2));
             assert_eq!(
                 renewed.created(),
-                Some(start()),
-                "a new id does not make it younger"
+                Some(start() + HOUR),
+                "the absolute lifetime begins with the login"
             );
             assert_eq!(store.iter_sessions().count(), 1);
 
             // It can be saved and renewed again.
             session.insert("cart", "tea").unwrap();
             save(store, &mut session);
+            (bench.advance)(HOUR);
             assert!(matches!(
                 store.regenerate_id(&mut session).unwrap(),
                 Saved::Stored
             ));
             assert_eq!(store.iter_sessions().count(), 1);
+            assert_eq!(
+                session.created(),
+                renewed.created(),
+                "a new id alone does not make it younger"
+            );
         },
     );
 }
