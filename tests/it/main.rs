@@ -1,4 +1,41 @@
-//! Claims about the crate as its users see it.
+//! Claims about the crate as its users see it, one program, one module a suite. What needs the inside of the crate is
+//! tested beside it, in `src`.
+//!
+//! # Which suite proves what
+//!
+//! | suite | claim | method |
+//! |---|---|---|
+//! | `store`, `shelf`, `session` | what each call answers | one test a claim; sessions over every store |
+//! | `model` | every answer is a map's | seeded runs, and every short one, beside a `BTreeMap` |
+//! | `storm` | the same, whatever happens meanwhile | seeded runs with power cuts, kills, failing calls, stepping clocks |
+//! | `crash` | what was acknowledged survives | every image that a power cut can leave, at every step, twice over |
+//! | `faults` | a call that fails loses nothing | every call of a workload fails, in every way |
+//! | `damage`, `ends` | damage is told, and takes itself only | every bit, sector and length; hostile files; salvage |
+//! | `sim`, `threads`, `processes` | threads and processes lose nothing to each other | every interleaving, or drawn ones; real threads; real processes, killed |
+//! | `real` | the same on a real kernel | `strace` injects, a small tmpfs fills, limits are reached |
+//! | `format` | files open for ever, in any language | golden files; a reader in Python |
+//! | `secrets` | nothing shows what is stored | canaries in errors, `Debug`, files |
+//! | `cli`, `demo` | the program | both outputs word for word; a small browser |
+//! | `readme`, `tidy` | what is written is so | examples run, names looked up, layers of the source |
+//! | `teeth` | the suites above notice what they are for | syncs and looks left out, wrong answers planted |
+//!
+//! `proof` is shared by them: workloads on a simulated machine, the oracle that judges what is left, the checker of
+//! histories. `raw` writes the format down a second time, so that tests need not believe the crate. `.ci/mutants` does the
+//! crate wrong on purpose, by the list in `tests/mutants`, and sees that the suite named there notices.
+//!
+//! # How to repeat one case
+//!
+//! What fails prints the line that repeats it. A seed goes into the environment:
+//!
+//! - `SHELF_CRASH_SEED=3 cargo test --test it what_was_acknowledged_survives_shared` runs the workload of that test with
+//!   the seed 3. The image is named like `3:12:30`: what the power left at step 12 of that run, number 30. It is had by
+//!   `sim.power_cut("3:12:30".parse()?)` after the same steps.
+//! - `SHELF_FUZZ_SEED=7 SHELF_FUZZ_OPS=500 cargo test --test it storm::...` runs the 500 steps of the seed 7. Those that
+//!   made it fail are printed as a list of steps, as short as it gets.
+//! - A schedule prints its seed or its choices; the test of three processes takes seeds as its range.
+//!
+//! `SHELF_SOAK=1` makes every suite longer: hours, where `cargo test` takes minutes. A test that could not run here prints
+//! `SKIP name: why`, and a figure is printed as `METRIC name=value`.
 
 mod cli;
 mod crash;

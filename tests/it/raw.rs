@@ -1,5 +1,8 @@
-//! The format, written down a second time from FORMAT.md alone: so that tests can look into a file, and make files that
-//! no store would write.
+//! The format, written down a second time from FORMAT.md alone.
+//!
+//! A test that asked the crate where a record lies would believe the code that it tests. Here is the least that finds the
+//! records of a file ([`records`]) and gives one checks that hold ([`seal_record`]): tests look into files with it, hit a
+//! field that they mean to hit, and make files that no store would write. It shares no line with `src`.
 
 /// Where the log begins.
 pub(crate) const LOG: usize = 8192;

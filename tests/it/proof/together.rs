@@ -1,5 +1,13 @@
 //! Processes and threads on one file: in every order of their calls, or in many, nothing is lost and nobody sees half of
 //! anything.
+//!
+//! A simulated process is a thread that stops before each of its calls to the disk, until the [`Schedule`] gives it the
+//! turn: so an order of calls is a list of choices, and the same list is the same run. `Schedule::search` goes through
+//! all lists, and gives up a run where the machine is in a state that it has seen; `Schedule::seeds` draws one list from
+//! each seed. After each run the file is read, or the answers of all calls are checked for an order that explains them.
+//!
+//! The schedule sees calls to the disk only. What threads of one process do to each other in memory is left to real
+//! threads ([`large_batches`]), and to the unit tests of the queue and the commit.
 
 use super::linearizability::{Answer, Call, History};
 use super::workload::{EXCLUSIVE_OS, PATH};
