@@ -1,11 +1,12 @@
 //! Rewriting the file without the bytes that no key needs any more, while everybody goes on reading and writing.
 
+use super::Inner;
 use super::batch::unix_ms;
 use super::format::{Head, Kind, LOG_START, NewRecord};
 use super::generation::{Generation, past::GRACE_MS};
+use super::lock::Deadline;
 use super::log::{Scanner, Step};
 use super::switch::{Successor, next_header, remove_leftovers};
-use super::{Inner, lock_of};
 use crate::error::{Error, ErrorKind, Result};
 use std::ops::Range;
 use std::sync::Arc;
@@ -58,7 +59,8 @@ impl Inner {
 
     /// What a write does that made a compaction due.
     pub(crate) fn compact_if_due(&self, stop: &AtomicBool) -> Result<()> {
-        let _compacting = lock_of(&self.compacting);
+        let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
+        let _compacting = self.compacting.enter(&deadline, &self.path)?;
         let generation = self.generation();
         // Another thread may have been faster.
         if !self.is_compaction_due(&generation) {
@@ -78,7 +80,8 @@ impl Inner {
     pub(crate) fn compact(&self) -> Result<Option<Compacted>> {
         // Before it waits for a compaction that waits for this very thread.
         self.gate.refuse_reentry(&self.path)?;
-        let _compacting = lock_of(&self.compacting);
+        let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
+        let _compacting = self.compacting.enter(&deadline, &self.path)?;
         self.compact_alone(&AtomicBool::new(false))
     }
 

@@ -10,27 +10,47 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, Scope, ScopedJoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Far more than anything here takes: a test whose claim is broken ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A call that has begun, and ends when it is told how.
+/// A call that has begun, and ends when it is told how; with an error if that is forgotten.
 pub(crate) struct Begun {
     /// Of which file, 0 for none.
     pub(crate) inode: u64,
-    end: Sender<io::Result<()>>,
+    end: Arc<Ending>,
+}
+
+/// No channel, since one who waits at a channel parks, and loses an `unpark` that was meant for the thread.
+#[derive(Default)]
+struct Ending {
+    told: Mutex<Option<io::Result<()>>>,
+    telling: Condvar,
+}
+
+impl Ending {
+    fn tell(&self, result: io::Result<()>) {
+        self.told.lock().unwrap().get_or_insert(result);
+        self.telling.notify_one();
+    }
 }
 
 impl Begun {
     pub(crate) fn end(self) {
-        self.end.send(Ok(())).unwrap();
+        self.end.tell(Ok(()));
     }
 
     pub(crate) fn fail(self) {
-        self.end.send(Err(io::ErrorKind::Other.into())).unwrap();
+        self.end.tell(Err(io::ErrorKind::Other.into()));
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.end.tell(Err(io::ErrorKind::TimedOut.into()));
     }
 }
 
@@ -100,12 +120,19 @@ impl Held {
     }
 
     fn begin(&self, inode: u64) -> io::Result<()> {
-        let (end, ended) = channel();
-        let begun = Begun { inode, end };
+        let end = Arc::new(Ending::default());
+        let begun = Begun {
+            inode,
+            end: Arc::clone(&end),
+        };
         self.begun.lock().unwrap().send(begun).unwrap();
+        let told = end.told.lock().unwrap();
+        let told = end
+            .telling
+            .wait_timeout_while(told, PATIENCE, |told| told.is_none());
         // An error and no panic, with which whoever waits for this call would wait for ever.
-        let told = ended.recv_timeout(PATIENCE);
-        told.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        let told = told.unwrap().0.take();
+        told.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -453,4 +480,54 @@ fn the_queues_of_threads_and_of_processes_have_one_deadline() {
     };
     bench.other.update("k", change).unwrap();
     assert!(bench.store.insert("one", "").unwrap());
+}
+
+#[test]
+fn waiting_for_a_running_compaction_has_the_deadline_of_a_lock() {
+    let bench = Bench::new();
+    bench.disk.holds.store(false, Release);
+    for _ in 0..30 {
+        bench.other.insert("dead", vec![7; 100_000]).unwrap();
+    }
+    let timeout = Duration::from_millis(5);
+    let mut options = Options::new();
+    options
+        .compaction(Compaction::Inline)
+        .durability(Durability::Os)
+        .lock_timeout(timeout)
+        .disk(Arc::new(bench.disk.clone()));
+    let store = options.open(bench.store.path()).unwrap();
+    bench.disk.holds.store(true, Release);
+    thread::scope(|scope| {
+        let _over = bench.over();
+        let compacting = scope.spawn(|| store.compact());
+        let copying = bench.next_call();
+        let until_its_deadline = |looks: usize| {
+            let start = Instant::now();
+            while bench.disk.looks_at_the_clock() == looks {
+                assert!(start.elapsed() < PATIENCE, "it waits without a deadline");
+                thread::yield_now();
+            }
+            bench.disk.advance(timeout);
+        };
+        let looks = bench.disk.looks_at_the_clock();
+        let other = scope.spawn(|| store.compact());
+        until_its_deadline(looks);
+        let error = other.join().unwrap().unwrap_err();
+        assert!(error.is_busy(), "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains("is being compacted by another thread, waited 5 ms"),
+            "{said}"
+        );
+
+        let looks = bench.disk.looks_at_the_clock();
+        let inline = scope.spawn(|| store.insert("inline", ""));
+        until_its_deadline(looks);
+        assert!(inline.join().unwrap().unwrap(), "it was written before");
+        copying.end();
+        let (compacted, _) = bench.end_all_until(compacting);
+        compacted.unwrap();
+    });
+    assert!(store.stats().unwrap().dead_bytes < 1_000);
 }

@@ -29,7 +29,8 @@ pub(crate) struct Inner {
     pub(super) switching: AtomicBool,
     pub(super) gate: Gate,
     pub(super) scratch: Mutex<Scratch>,
-    pub(super) compacting: Mutex<()>,
+    /// One compaction at a time. Taken before `gate`.
+    pub(super) compacting: Gate,
     /// A failed append could not be taken back: this handle writes no more.
     pub(super) stopped: AtomicBool,
     /// Whether there is something that a seal would say.

@@ -1,13 +1,18 @@
 //! Who may write: first one thread of this process, then one process of this machine.
 
 use super::disk::{Disk, DiskFile};
+use super::lock_of;
 use super::log::uninterrupted;
 use crate::error::{Error, ErrorKind, Result};
 use std::cell::OnceCell;
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+/// What an error says of a gate, or a file, that another writer has.
+pub(crate) const LOCKED: &str = "is locked by another writer";
 
 /// A moment until which a call waits, for thread and process queues together. Counted from the first time that it has
 /// to wait, so that a call which does not wait reads no clock.
@@ -32,15 +37,15 @@ impl<'a> Deadline<'a> {
         now.saturating_sub(*self.start.get_or_init(|| now))
     }
 
-    /// What is left, or `Busy` with how long it took.
-    fn left(&self, path: &Path) -> Result<Duration> {
+    /// What is left, or `Busy` with how long it took. `taken` says what is waited for.
+    fn left(&self, path: &Path, taken: &str) -> Result<Duration> {
         let waited = self.waited();
         match self.timeout.checked_sub(waited) {
             Some(left) if !left.is_zero() => Ok(left),
             _ => Err(Error::new(
                 ErrorKind::Busy,
                 format!(
-                    "`{}` is locked by another writer, waited {} ms",
+                    "`{}` {taken}, waited {} ms",
                     path.display(),
                     waited.as_millis()
                 ),
@@ -51,19 +56,47 @@ impl<'a> Deadline<'a> {
     }
 }
 
-/// A mutex whose wait has a deadline, which std's has not.
-#[derive(Debug, Default)]
+/// A mutex whose wait has a deadline, which std's has not, and an end: a thread that leaves gives its turn to the thread
+/// that has slept longest, if that is [`PATIENCE`] or more.
+///
+/// Before, a running thread that finds the gate free may pass those that sleep. That is what makes a busy gate fast, for
+/// the thread that was woken needs some 50 us to arrive. Without an end to it, though, two running threads can pass
+/// fourteen sleeping ones for half a second (measured with 16 threads on two cores).
+///
+/// 1. A thread writes under the gate only while it has the one [`Turn`].
+/// 2. `state` becomes `AWAITED` only under the mutex of `queue`, and a thread sleeps only after it has marked the gate so,
+///    or behind another sleeper. So a thread that leaves an unmarked gate need not look for sleepers.
+/// 3. When the first sleeper was woken and not handed the gate, it takes the gate or marks it again, also when its
+///    deadline has passed. So the wake-up is not lost for the sleepers behind it.
+/// 4. A gate that is handed over is never `FREE` in between: nobody can pass.
+#[derive(Debug)]
 pub(crate) struct Gate {
     state: AtomicU32,
-    /// The thread that may not wait here, because it is the one inside; 0: not told.
+    /// The thread that may not wait here, because it is the one inside; 0: not told. Written by that thread.
     owner: AtomicUsize,
-    sleeping: Mutex<()>,
-    opened: Condvar,
+    /// Those who sleep, the longest first.
+    queue: Mutex<VecDeque<Arc<Sleeper>>>,
+    /// What the error says of a gate that is taken.
+    taken: &'static str,
 }
 
-/// A few times as long as a write takes. Who goes to sleep is woken some 50 us later: with 100 rounds one of a hundred
-/// operations of two busy threads took 29 us, with these 12; more of them cost 32 threads on two cores what they need.
+#[derive(Debug)]
+struct Sleeper {
+    /// When it began to sleep, by the clock of the disk.
+    since: Duration,
+    /// Set under the mutex of the queue by the thread that hands it the gate.
+    is_handed: AtomicBool,
+    wake: Condvar,
+}
+
+/// A few times as long as a write takes. A thread that goes to sleep is woken some 50 us later: with 100 rounds one of a
+/// hundred operations of two busy threads took 29 us, with these 12; more of them cost 32 threads on two cores what they
+/// need.
 const SPINS: u32 = 1000;
+/// A sleeper that waited so long is not passed any more. With less the gate would be handed over all the time under load,
+/// and stand idle while the next thread wakes.
+const PATIENCE: Duration = Duration::from_millis(1);
+
 const FREE: u32 = 0;
 const TAKEN: u32 = 1;
 /// Taken, and somebody may be asleep until it is free.
@@ -71,11 +104,27 @@ const AWAITED: u32 = 2;
 
 /// This thread's turn. Dropping it lets the next one in.
 #[derive(Debug)]
-pub(crate) struct Turn<'a>(&'a Gate);
+pub(crate) struct Turn<'a> {
+    gate: &'a Gate,
+    disk: &'a dyn Disk,
+}
 
 impl Gate {
-    pub(crate) fn enter(&self, deadline: &Deadline<'_>, path: &Path) -> Result<Turn<'_>> {
+    pub(crate) fn new(taken: &'static str) -> Gate {
+        Gate {
+            state: AtomicU32::new(FREE),
+            owner: AtomicUsize::new(0),
+            queue: Mutex::default(),
+            taken,
+        }
+    }
+
+    pub(crate) fn enter<'a>(&'a self, deadline: &Deadline<'a>, path: &Path) -> Result<Turn<'a>> {
         self.refuse_reentry(path)?;
+        let turn = || Turn {
+            gate: self,
+            disk: deadline.disk,
+        };
         // A holder is a few microseconds from being done more often than not.
         for _ in 0..SPINS {
             // Looked at before it is written to, so that the holder keeps the cache line.
@@ -85,22 +134,63 @@ impl Gate {
                     .compare_exchange_weak(FREE, TAKEN, Acquire, Relaxed)
                     .is_ok()
             {
-                return Ok(Turn(self));
+                return Ok(turn());
             }
             std::hint::spin_loop();
         }
-        let mut asleep = self.sleeping.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if self.state.swap(AWAITED, Acquire) == FREE {
-                return Ok(Turn(self));
-            }
-            let left = deadline.left(path)?;
-            asleep = self
-                .opened
-                .wait_timeout(asleep, left)
+        self.sleep(deadline, path).map(|()| turn())
+    }
+
+    #[cold]
+    fn sleep(&self, deadline: &Deadline<'_>, path: &Path) -> Result<()> {
+        let mut queue = lock_of(&self.queue);
+        if self.state.swap(AWAITED, Acquire) == FREE {
+            return Ok(());
+        }
+        let me = Arc::new(Sleeper {
+            since: deadline.disk.monotonic(),
+            is_handed: AtomicBool::new(false),
+            wake: Condvar::new(),
+        });
+        queue.push_back(Arc::clone(&me));
+        let result = loop {
+            let left = match deadline.left(path, self.taken) {
+                Ok(left) => left,
+                Err(error) => break Err(error),
+            };
+            queue = me
+                .wake
+                .wait_timeout(queue, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
+            if me.is_handed.load(Relaxed) {
+                return Ok(());
+            }
+            // Also by one whose time is up: it may have been woken, and the others were not.
+            if self.state.swap(AWAITED, Acquire) == FREE {
+                break Ok(());
+            }
+        };
+        queue.retain(|sleeper| !Arc::ptr_eq(sleeper, &me));
+        result
+    }
+
+    /// Lets the next thread in. The caller leaves a gate that is awaited.
+    #[cold]
+    fn wake_next(&self, disk: &dyn Disk) {
+        let mut queue = lock_of(&self.queue);
+        let Some(first) = queue.front().cloned() else {
+            self.state.store(FREE, Release);
+            return;
+        };
+        if disk.monotonic().saturating_sub(first.since) >= PATIENCE {
+            queue.pop_front();
+            first.is_handed.store(true, Relaxed);
+        } else {
+            self.state.store(FREE, Release);
         }
+        drop(queue);
+        first.wake.notify_one();
     }
 
     /// Fails in the thread that has its turn and runs the caller's code.
@@ -129,22 +219,19 @@ impl Turn<'_> {
                 self.0.owner.store(0, Relaxed);
             }
         }
-        self.0.owner.store(this_thread(), Relaxed);
-        Reopen(self.0)
+        self.gate.owner.store(this_thread(), Relaxed);
+        Reopen(self.gate)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if self.0.state.swap(FREE, Release) == AWAITED {
-            // Whoever found it taken holds `sleeping` until it sleeps, so this can't come between.
-            drop(
-                self.0
-                    .sleeping
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner),
-            );
-            self.0.opened.notify_one();
+        let state = &self.gate.state;
+        if state
+            .compare_exchange(TAKEN, FREE, Release, Relaxed)
+            .is_err()
+        {
+            self.gate.wake_next(self.disk);
         }
     }
 }
@@ -175,7 +262,7 @@ impl OsLock {
         let mut sleep = SLEEP_FIRST;
         let mut attempts = 0;
         while !try_lock(file, path)? {
-            let left = deadline.left(path)?;
+            let left = deadline.left(path, LOCKED)?;
             attempts += 1;
             if attempts > EAGER_ATTEMPTS {
                 // Jitter, so that two who collided do not collide again: half to all of the time.
@@ -223,10 +310,13 @@ pub(crate) fn try_lock(file: &Arc<dyn DiskFile>, path: &Path) -> Result<bool> {
 mod tests {
     use super::*;
     use crate::store::disk::os::OsDisk;
+    use crate::store::held::Bench;
+    use std::sync::mpsc::channel;
+    use std::thread;
 
     #[test]
     fn the_gate_lets_one_thread_in_and_loses_no_wakeup() {
-        let (gate, counter) = (Gate::default(), AtomicU32::new(0));
+        let (gate, counter) = (Gate::new(LOCKED), AtomicU32::new(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
@@ -244,8 +334,42 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_slept_its_millisecond_is_handed_the_gate_and_passed_by_nobody() {
+        let bench = Bench::new();
+        let (gate, path) = (Gate::new(LOCKED), Path::new("x"));
+        let enter = |timeout| {
+            let deadline = Deadline::new(&bench.disk, timeout);
+            gate.enter(&deadline, path)
+        };
+        let (entered, entries) = channel();
+        let turn = enter(Duration::ZERO).unwrap();
+        thread::scope(|scope| {
+            let mut leave = Vec::new();
+            for nth in 0..4 {
+                let (entered, enter, (let_go, may_go)) = (entered.clone(), &enter, channel());
+                leave.push(let_go);
+                scope.spawn(move || {
+                    let _turn = enter(Duration::from_secs(60)).unwrap();
+                    entered.send(nth).unwrap();
+                    may_go.recv().unwrap();
+                });
+                while lock_of(&gate.queue).len() < nth + 1 {
+                    thread::yield_now();
+                }
+            }
+            bench.disk.advance(PATIENCE);
+            drop(turn);
+            for (nth, let_go) in leave.into_iter().enumerate() {
+                assert!(enter(Duration::ZERO).unwrap_err().is_busy(), "passed {nth}");
+                assert_eq!(entries.recv().unwrap(), nth, "the longest first");
+                let_go.send(()).unwrap();
+            }
+        });
+    }
+
+    #[test]
     fn a_closed_gate_is_busy_at_the_deadline() {
-        let gate = Gate::default();
+        let gate = Gate::new(LOCKED);
         let _turn = gate
             .enter(
                 &Deadline::new(&OsDisk, Duration::from_secs(1)),

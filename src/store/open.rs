@@ -5,7 +5,7 @@ use super::disk::{Create, OpenFile};
 use super::format::{FileHeader, LOG_START};
 use super::generation::{Crossing, End, Generation, Position, Proof};
 use super::index::Index;
-use super::lock::{Deadline, OsLock};
+use super::lock::{Deadline, Gate, LOCKED, OsLock};
 use super::log::LogFile;
 use super::options::Options;
 use super::recovery::Reverted;
@@ -56,9 +56,9 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
         current: Current::new(generation),
         following: Mutex::default(),
         switching: AtomicBool::new(false),
-        gate: Default::default(),
+        gate: Gate::new(LOCKED),
         scratch: Mutex::default(),
-        compacting: Mutex::default(),
+        compacting: Gate::new("is being compacted by another thread"),
         stopped: AtomicBool::new(false),
         wrote: AtomicBool::new(false),
         locks_taken: AtomicU64::new(0),

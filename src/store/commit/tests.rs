@@ -1,11 +1,14 @@
 //! Group commit with real threads, on a disk whose syncs begin and end when the test says so: how many syncs there are
 //! for how many writes is then exact.
 
-use super::Commit;
-use crate::store::held::{Bench, What};
+use super::{Commit, Phase, Synced, lock_of};
+use crate::error::Error;
+use crate::store::held::{Bench, PATIENCE, What};
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const WRITERS: usize = 16;
 
@@ -203,4 +206,133 @@ fn a_failed_sync_acknowledges_nobody_and_is_never_tried_again() {
     assert!(bench.store.insert("next", "").unwrap());
     assert_ne!(bench.generation().identity.inode, failed.identity.inode);
     assert_eq!(bench.store.len().unwrap(), WRITERS + 2);
+}
+
+/// Whether an `unpark` has gone to this thread that no `park` has taken yet. Takes it.
+fn takes_a_token(patience: Duration) -> bool {
+    let start = Instant::now();
+    thread::park_timeout(patience);
+    start.elapsed() < patience
+}
+
+#[test]
+fn waiting_for_a_sync_takes_no_unpark_token_and_leaves_none() {
+    let bench = Bench::new();
+    thread::scope(|scope| {
+        let _over = bench.over();
+        for has_token in [true, false] {
+            let waiters: Vec<_> = (0..3)
+                .map(|nth| {
+                    let (store, key) = (&bench.store, format!("{has_token} {nth}"));
+                    scope.spawn(move || {
+                        if has_token {
+                            thread::current().unpark();
+                        }
+                        store.insert(key, "").unwrap();
+                        match has_token {
+                            true => takes_a_token(PATIENCE),
+                            false => takes_a_token(Duration::from_millis(20)),
+                        }
+                    })
+                })
+                .collect();
+            for waiter in waiters {
+                let (token, _) = bench.end_all_until(waiter);
+                assert_eq!(token, has_token, "a leader or a follower");
+            }
+        }
+    });
+}
+
+/// Whatever else happens in the queue, the thread that it happens to ends.
+fn follow<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    commit: &'scope Commit,
+    end: u64,
+    syncs: &'scope AtomicU64,
+) -> thread::ScopedJoinHandle<'scope, Synced> {
+    let joined = lock_of(&commit.state).joined;
+    let follower = scope.spawn(move || {
+        let sync = || {
+            syncs.fetch_add(1, AcqRel);
+            Ok(())
+        };
+        commit.wait(end, || end, || Duration::ZERO, sync).unwrap()
+    });
+    while lock_of(&commit.state).joined == joined {
+        thread::yield_now();
+    }
+    follower
+}
+
+#[test]
+fn a_follower_whose_record_is_durable_when_it_wakes_leads_no_sync() {
+    let (commit, syncs) = (Commit::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let mut follower = None;
+        let sync = || {
+            follower = Some(follow(scope, &commit, 20, &syncs));
+            // A record of another process says so, in the log.
+            commit.credit(20);
+            Err(Error::other("this one's own"))
+        };
+        let led = commit.wait(10, || 10, || Duration::ZERO, sync);
+        led.unwrap_err();
+        assert_eq!(follower.unwrap().join().unwrap(), Synced::Durable);
+    });
+    assert_eq!(syncs.into_inner(), 0);
+}
+
+#[test]
+fn a_panic_in_a_sync_lets_a_follower_lead() {
+    let (commit, syncs) = (Commit::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let mut follower = None;
+        let sync = || {
+            follower = Some(follow(scope, &commit, 20, &syncs));
+            panic!("on purpose");
+        };
+        let led = catch_unwind(AssertUnwindSafe(|| {
+            _ = commit.wait(10, || 10, || Duration::ZERO, sync)
+        }));
+        led.unwrap_err();
+        assert_eq!(follower.unwrap().join().unwrap(), Synced::Durable);
+    });
+    assert_eq!(syncs.into_inner(), 1);
+    assert_eq!(commit.durable(), 20, "what panicked earned nothing");
+    assert_eq!(lock_of(&commit.state).phase, Phase::Idle);
+}
+
+#[test]
+fn a_leader_gathers_those_who_took_part_in_the_last_sync() {
+    let (commit, syncs) = (Commit::new(0), AtomicU64::new(0));
+    let clock_ms = AtomicU64::new(0);
+    let clock = || Duration::from_millis(clock_ms.load(Acquire));
+    thread::scope(|scope| {
+        let mut followers = Vec::new();
+        // Two join a sync that takes long enough for its half to be over the limit.
+        let sync = || {
+            followers.extend([20, 21].map(|end| follow(scope, &commit, end, &syncs)));
+            clock_ms.fetch_add(10, AcqRel);
+            Ok(())
+        };
+        // It covers them as well.
+        let led = commit.wait(10, || 30, clock, sync);
+        assert_eq!(led.unwrap(), Synced::Durable);
+        for follower in followers {
+            assert_eq!(follower.join().unwrap(), Synced::Durable);
+        }
+        assert_eq!(lock_of(&commit.state).partners, 3);
+        assert_eq!(lock_of(&commit.state).joined, 0);
+        // Alone it waits in vain, and then not again for a while.
+        let end = Cell::new(31);
+        for ungathered in [super::SYNCS_UNGATHERED, super::SYNCS_UNGATHERED] {
+            let led = commit.wait(end.get(), || end.get(), clock, || Ok(()));
+            assert_eq!(led.unwrap(), Synced::Durable);
+            assert_eq!(lock_of(&commit.state).ungathered, ungathered);
+            end.set(end.get() + 1);
+        }
+        assert_eq!(lock_of(&commit.state).partners, 1);
+    });
+    assert_eq!(syncs.into_inner(), 0);
 }
