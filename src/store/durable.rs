@@ -73,7 +73,7 @@ impl Inner {
         let generation = &writing.generation;
         let (tail, sealed) = {
             let position = generation.position();
-            (position.tail, position.sealed)
+            (position.tail, position.is_sealed())
         };
         if generation.commit.durable() < tail {
             // Another thread or process wrote meanwhile.

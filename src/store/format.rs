@@ -61,8 +61,14 @@ pub(crate) struct FileHeader {
 /// What the first 8192 bytes of a file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeaderRead {
-    /// At least one copy verifies; the other's offset, if it does not.
-    Header(FileHeader, Option<u64>),
+    /// At least one copy is valid; for one that is not, the other stands here as well.
+    Valid {
+        copies: Copies,
+        first: FileHeader,
+        second: FileHeader,
+    },
+    /// A copy is valid, and the file ends before both do.
+    Short,
     /// Empty, or zeros no longer than the header: a creation that was cut short.
     Unborn,
     /// Ours by its magic, but neither copy verifies.
@@ -73,6 +79,15 @@ pub(crate) enum HeaderRead {
     CutOff,
     /// Not one of ours.
     Foreign,
+}
+
+/// Which of the two copies are valid, and whether they say the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copies {
+    Same,
+    Differ,
+    OnlyFirst,
+    OnlySecond,
 }
 
 impl FileHeader {
@@ -118,10 +133,21 @@ impl FileHeader {
             decode_copy(first, COPIES[0]),
             decode_copy(second, COPIES[1]),
         );
+        let valid = |copies, first, second| match file_bytes < LOG_START {
+            true => HeaderRead::Short,
+            false => HeaderRead::Valid {
+                copies,
+                first,
+                second,
+            },
+        };
         match (first, second) {
-            (CopyRead::Header(header), CopyRead::Header(_)) => HeaderRead::Header(header, None),
-            (CopyRead::Header(header), _) => HeaderRead::Header(header, Some(COPIES[1])),
-            (_, CopyRead::Header(header)) => HeaderRead::Header(header, Some(COPIES[0])),
+            (CopyRead::Header(first), CopyRead::Header(second)) => match first == second {
+                true => valid(Copies::Same, first, second),
+                false => valid(Copies::Differ, first, second),
+            },
+            (CopyRead::Header(only), _) => valid(Copies::OnlyFirst, only, only),
+            (_, CopyRead::Header(only)) => valid(Copies::OnlySecond, only, only),
             (CopyRead::Newer, _) | (_, CopyRead::Newer) => HeaderRead::Newer,
             (CopyRead::CutOff, _) | (_, CopyRead::CutOff) => HeaderRead::CutOff,
             (CopyRead::Damaged, _) | (_, CopyRead::Damaged) => HeaderRead::Damaged,
@@ -300,8 +326,12 @@ impl Head {
             modified_ms: u48(fields.take()?),
             expires_ms: u48(fields.take()?),
         };
-        // Never written by us: a check that holds by chance, or by design, must not make up a length.
-        (head.kind != Kind::Unknown(0) && head.record_bytes() <= RECORD_MAX).then_some(head)
+        // Never written by us: a check that holds by chance, or by design, must not make up a length, nor call durable
+        // what was not there yet.
+        let is_possible = head.kind != Kind::Unknown(0)
+            && head.record_bytes() <= RECORD_MAX
+            && head.durable <= offset;
+        is_possible.then_some(head)
     }
 
     /// The whole record's length.
@@ -504,7 +534,7 @@ mod tests {
             fingerprint: 0xdead_beef,
             epoch: 2,
             prev: 8192,
-            durable: 8240,
+            durable: 8192,
             modified_ms: 1_700_000_000_001,
             expires_ms: TIME_MAX_MS,
             key,
@@ -519,19 +549,21 @@ mod tests {
         let both = HEADER.encode();
         assert_eq!(both.len() as u64, LOG_START);
         let len = both.len() as u64;
-        assert_eq!(
-            FileHeader::decode(&both, len),
-            HeaderRead::Header(HEADER, None)
-        );
+        let valid = |copies| HeaderRead::Valid {
+            copies,
+            first: HEADER,
+            second: HEADER,
+        };
+        assert_eq!(FileHeader::decode(&both, len), valid(Copies::Same));
         for bit in (0..both.len() * 8).step_by(7) {
             let mut flipped = both.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            let bad = if bit / 8 < HEADER_BYTES { 0 } else { 4096 };
-            assert_eq!(
-                FileHeader::decode(&flipped, len),
-                HeaderRead::Header(HEADER, Some(bad)),
-                "bit {bit}"
-            );
+            let copies = match bit / 8 < HEADER_BYTES {
+                true => Copies::OnlySecond,
+                false => Copies::OnlyFirst,
+            };
+            let read = FileHeader::decode(&flipped, len);
+            assert_eq!(read, valid(copies), "bit {bit}");
         }
         let swapped = [&both[HEADER_BYTES..], &both[..HEADER_BYTES]].concat();
         assert_eq!(
@@ -554,6 +586,17 @@ mod tests {
         );
         assert_eq!(FileHeader::decode(b"x", 1), HeaderRead::Foreign);
         assert_eq!(FileHeader::decode(&both[..100], 100), HeaderRead::Damaged);
+        for short in [4096, 8191] {
+            let read = FileHeader::decode(&both[..short], short as u64);
+            assert_eq!(read, HeaderRead::Short, "{short} bytes");
+        }
+        let mut other = HEADER;
+        other.generation += 1;
+        let differ = [&both[..HEADER_BYTES], &other.encode()[HEADER_BYTES..]].concat();
+        let read = FileHeader::decode(&differ, len);
+        assert!(
+            matches!(read, HeaderRead::Valid { copies: Copies::Differ, first: HEADER, second } if second == other)
+        );
         let (mut newer, mut feature, mut damaged) = (both.clone(), both.clone(), both.clone());
         for at in COPIES.map(|at| at as usize) {
             newer[at + 8] = 2;

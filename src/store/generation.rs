@@ -7,13 +7,12 @@
 
 use super::commit::Commit;
 use super::disk::Stat;
-use super::format::{ALIGN, FileHeader, HEAD_BYTES, Head, HeaderRead, Kind, LOG_START};
+use super::format::{ALIGN, FileHeader, HEAD_BYTES, Head, Kind, LOG_START};
 use super::hash::siphash13;
-use super::index::{Candidates, Index, Location};
+use super::index::{Index, Location};
 use super::lock_of;
 use super::log::{LogFile, Scanner, Step};
 use super::recovery::{Damage, TornTail};
-use super::spans::Spans;
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
@@ -23,9 +22,15 @@ const SAMPLED_RECORDS: u64 = 1_000;
 /// Room is made ahead for so many keys: a file may be long because of what stands behind its log.
 const RESERVED_KEYS_MAX: u64 = 1 << 22;
 
+mod find;
+mod header;
+mod moves;
 pub(crate) mod past;
+mod read_ahead;
 mod replay;
+mod verdict;
 
+pub(crate) use find::Found;
 use past::Past;
 
 #[derive(Debug)]
@@ -34,7 +39,7 @@ pub(crate) struct Generation {
     pub(crate) header: FileHeader,
     /// Which file this is, to be compared with what stands at the path.
     pub(crate) identity: Stat,
-    /// A copy of the file header that does not verify.
+    /// Where the copy of the file header stands that does not count, if one does not.
     pub(crate) bad_header_copy: Option<u64>,
     pub(crate) crossing: Crossing,
     pub(crate) index: Index,
@@ -71,12 +76,9 @@ pub(crate) struct Position {
     /// The end of the last record that counts.
     pub(crate) tail: u64,
     pub(crate) epoch: u16,
-    /// Offset and checks of the last record that counts: proof that this is still the file it was.
-    pub(crate) last: Option<(u64, u64)>,
-    /// The largest `durable` seen: below it nothing can be a crash's doing.
-    pub(crate) durable: u64,
-    pub(crate) sealed: bool,
-    pub(crate) retired: bool,
+    /// The last record that counts: proof that this is still the file it was.
+    last: Option<Last>,
+    /// A note says that a sync of this file failed.
     pub(crate) condemned: bool,
     pub(crate) end: End,
     pub(crate) damage: Vec<Damage>,
@@ -86,6 +88,14 @@ pub(crate) struct Position {
     pub(crate) records: u64,
     /// File size at which the bytes behind the tail were last surveyed, so that a reader does so once.
     surveyed: Option<(u64, u64)>,
+}
+
+/// What is kept of the last record that counts.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    offset: u64,
+    checks: u64,
+    kind: Kind,
 }
 
 /// What stands behind the tail.
@@ -129,25 +139,12 @@ pub(crate) enum Proof {
     Different,
 }
 
-/// A record and its bytes behind the fixed part.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) at: Location,
-    /// `None` if it does not verify.
-    pub(crate) head: Option<Head>,
-    /// Whether it has the very key; otherwise it is damaged, and may have had it.
-    pub(crate) is_exact: bool,
-}
-
 impl Position {
     pub(crate) fn start(header: &FileHeader) -> Position {
         Position {
             tail: LOG_START,
             epoch: header.epoch,
             last: None,
-            durable: header.base,
-            sealed: false,
-            retired: false,
             condemned: false,
             end: End::Clean,
             damage: Vec::new(),
@@ -157,51 +154,18 @@ impl Position {
         }
     }
 
-    /// Whether a record may follow the one before.
-    fn accepts(&self, head: &Head) -> bool {
-        match head.kind {
-            Kind::Cut => Some(head.epoch) == self.epoch.checked_add(1),
-            _ => head.epoch == self.epoch,
-        }
+    /// Whether everything before the tail is called durable by the last record.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.last.is_some_and(|last| last.kind == Kind::Seal)
+    }
+
+    /// Whether a new file was about to take this one's place when the last record was written.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.last.is_some_and(|last| last.kind == Kind::Retired)
     }
 }
 
 impl Generation {
-    /// Reads the header of a file; `None` if its creation was cut short.
-    pub(crate) fn read_header(log: &LogFile) -> Result<Option<(FileHeader, Option<u64>)>> {
-        let mut start = vec![0; LOG_START as usize];
-        let filled = log.read_up_to(&mut start, 0)?;
-        let file_bytes = log.size()?;
-        let what = match FileHeader::decode(start.get(..filled).unwrap_or_default(), file_bytes) {
-            HeaderRead::Header(header, bad_copy) => return Ok(Some((header, bad_copy))),
-            HeaderRead::Unborn => return Ok(None),
-            HeaderRead::Damaged => {
-                return Err(log
-                    .corrupt(0, "neither copy of the file header verifies")
-                    .advise("without one no record can be told from garbage, restore a backup"));
-            }
-            HeaderRead::Newer => (
-                ErrorKind::NewerVersion,
-                "was written by a newer version",
-                "update shelflife to open it",
-            ),
-            HeaderRead::CutOff => (
-                ErrorKind::NotAStore,
-                "holds what a repair cut off a store",
-                "open the store itself",
-            ),
-            HeaderRead::Foreign => (
-                ErrorKind::NotAStore,
-                "is not a shelflife store",
-                "check the path; nothing was changed",
-            ),
-        };
-        let (kind, what, advice) = what;
-        Err(Error::new(kind, format!("`{}` {what}", log.path.display()))
-            .at(&log.path)
-            .advise(advice))
-    }
-
     /// A file that is not replayed yet, or whose index was built while it was written.
     pub(crate) fn new(
         log: LogFile,
@@ -211,7 +175,7 @@ impl Generation {
         position: Position,
     ) -> Generation {
         Generation {
-            commit: Commit::new(position.durable),
+            commit: Commit::new(header.base),
             tail: AtomicU64::new(position.tail),
             written: AtomicU64::new(0),
             doubtful: AtomicBool::new(false),
@@ -252,9 +216,9 @@ impl Generation {
         below: u64,
     ) -> Result<Generation> {
         let identity = log.stat()?;
-        let mut position = Position::start(&header);
-        position.durable = position.durable.max(below);
+        let position = Position::start(&header);
         let mut opened = Generation::new(log, header, identity, Index::new(), position);
+        opened.commit.credit(below);
         opened.crossing = crossing;
         opened.reserve(identity.size_bytes)?;
         opened.replay(&mut opened.position(), Access::Unlocked)?;
@@ -399,9 +363,9 @@ impl Generation {
         }
         // One read for both questions when the last record is small, as it usually is.
         let mut bytes = [0; 1024];
-        let (from, checks) = position.last.unwrap_or((tail, 0));
-        let spanned = (tail - from) as usize;
-        let behind = if spanned + HEAD_BYTES <= bytes.len() {
+        let (from, checks) = (position.last).map_or((tail, 0), |last| (last.offset, last.checks));
+        let spanned = usize::try_from(tail - from).unwrap_or(usize::MAX);
+        let behind = if spanned <= bytes.len() - HEAD_BYTES {
             let both = bytes.get_mut(..spanned + HEAD_BYTES).unwrap_or_default();
             let read = self.log.read_at_least(spanned, both, from)?;
             if read < spanned || (spanned > 0 && !starts_with_checks(&bytes, checks)) {
@@ -434,105 +398,12 @@ impl Generation {
     /// Whether the last record applied is still there. Without a lock, so "no" may also mean that something is being put
     /// over the file this very moment.
     pub(crate) fn is_still_there(&self) -> Result<bool> {
-        let Some((offset, checks)) = self.position().last else {
+        let Some(Last { offset, checks, .. }) = self.position().last else {
             return Ok(true);
         };
         let mut bytes = [0; 8];
         let read = self.log.read_up_to(&mut bytes, offset)?;
         Ok(read == bytes.len() && starts_with_checks(&bytes, checks))
-    }
-
-    /// The candidate whose key this is. Reads header and key only.
-    ///
-    /// A record that does not verify any more is taken for the key's when no other is: what follows replaces it, which
-    /// heals it. It is passed over only if its key is sound and another one.
-    pub(crate) fn find_among(
-        &self,
-        candidates: &Candidates,
-        fingerprint: u32,
-        key: &[u8],
-    ) -> Result<Option<Found>> {
-        let mut damaged = None;
-        let mut small = [0; 256];
-        let mut large = Vec::new();
-        let wanted = HEAD_BYTES + key.len();
-        let bytes = if wanted <= small.len() {
-            small.get_mut(..wanted).unwrap_or_default()
-        } else {
-            large.resize(wanted, 0);
-            &mut large
-        };
-        for at in candidates.iter() {
-            let read = self.log.read_up_to(bytes, at.offset())?;
-            let Some((fixed, stored)) = bytes
-                .get(..read)
-                .and_then(|bytes| bytes.split_first_chunk())
-            else {
-                damaged = Some(Found {
-                    at,
-                    head: None,
-                    is_exact: false,
-                });
-                continue;
-            };
-            let head = Head::decode(fixed, self.header.seed, at.offset());
-            match head {
-                Some(head) if usize::from(head.key_len) != key.len() => {}
-                Some(_) if stored == key => {
-                    return Ok(Some(Found {
-                        at,
-                        head,
-                        is_exact: true,
-                    }));
-                }
-                Some(_) if self.fingerprint(stored) == fingerprint => {}
-                head => {
-                    damaged = Some(Found {
-                        at,
-                        head,
-                        is_exact: false,
-                    })
-                }
-            }
-        }
-        Ok(damaged)
-    }
-
-    /// As [`find_among`](Generation::find_among) for many keys with their fingerprints: where each stands, 0 for
-    /// nowhere. Reads in log order, so that what was written together is read together.
-    pub(crate) fn find_all(&self, keys: &[(u32, &[u8])]) -> Result<Vec<u64>> {
-        let mut found = vec![0; keys.len()];
-        let mut places = Vec::new();
-        for (nth, (fingerprint, key)) in keys.iter().enumerate() {
-            for at in self.index.candidates(*fingerprint).iter() {
-                let wanted = (HEAD_BYTES + key.len()).next_multiple_of(ALIGN as usize) as u64;
-                places.push((Location::new(at.offset(), wanted.min(at.len())), nth));
-            }
-        }
-        places.sort_unstable();
-        let mut spans = Spans::default();
-        let mut rest = places.as_slice();
-        while let Some((&(at, nth), upcoming)) = rest.split_first() {
-            rest = upcoming;
-            let Some(&(fingerprint, key)) = keys.get(nth) else {
-                continue;
-            };
-            let record = spans.read(&self.log, at, upcoming.iter().map(|&(at, _)| at))?;
-            let stored = record.split_first_chunk().and_then(|(fixed, rest)| {
-                let head = Head::decode(fixed, self.header.seed, at.offset())?;
-                rest.get(..usize::from(head.key_len))
-            });
-            if stored == Some(key) {
-                found[nth] = at.offset();
-            } else if found[nth] == 0 {
-                // Another key's, or damaged: rare enough to look at on its own.
-                let candidates = self.index.candidates(fingerprint);
-                found[nth] = self
-                    .find_among(&candidates, fingerprint, key)?
-                    .map_or(0, |found| found.at.offset());
-            }
-        }
-        Ok(found)
     }
 }
 

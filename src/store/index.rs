@@ -129,9 +129,9 @@ impl Index {
             .is_some()
     }
 
-    /// Makes moves that are all of one shard, up to the first whose `prev` does not lead to a slot, or that is of a key
-    /// said to be new while `all_known` is false; returns how many it made.
-    pub(crate) fn make(&self, moves: &[Move], all_known: bool) -> usize {
+    /// Makes moves that are all of one shard, up to the first whose `prev` does not lead to a slot, or, unless `is_own`,
+    /// that is of a key said to be new though its fingerprint is here; returns how many it made.
+    pub(crate) fn make(&self, moves: &[Move], is_own: bool) -> usize {
         let Some(first) = moves.first() else { return 0 };
         let mut shard = self.write(first.fingerprint);
         let (mut keys, mut live_bytes, mut made) = (0u64, 0u64, 0);
@@ -140,8 +140,12 @@ impl Index {
         }
         for step in moves {
             let slot = Slot::new(step.fingerprint, step.at);
-            if step.prev == 0 && step.puts && all_known {
-                shard.insert(slot);
+            if step.prev == 0 && step.puts {
+                if is_own {
+                    shard.insert(slot);
+                } else if !shard.insert_new(slot) {
+                    break;
+                }
                 keys = keys.wrapping_add(1);
                 live_bytes = live_bytes.wrapping_add(step.at.len());
             } else {
@@ -333,11 +337,30 @@ impl Shard {
     }
 
     fn insert(&mut self, slot: Slot) {
+        self.make_room();
+        self.place(slot);
+        self.used += 1;
+    }
+
+    /// False, and nothing changed, if a slot has this fingerprint: all that do are on the way to where it would go.
+    fn insert_new(&mut self, slot: Slot) -> bool {
+        self.make_room();
+        let mut place = self.home(slot.0[0]);
+        while !self.slots[place].is_empty() {
+            if self.slots[place].0[0] == slot.0[0] {
+                return false;
+            }
+            place = self.next(place);
+        }
+        self.slots[place] = slot;
+        self.used += 1;
+        true
+    }
+
+    fn make_room(&mut self) {
         if slots_for(self.used + 1) > self.slots.len() + 8 {
             self.resize(grown(self.slots.len()).max(slots_for(self.used + 1)));
         }
-        self.place(slot);
-        self.used += 1;
     }
 
     fn place(&mut self, slot: Slot) {

@@ -257,7 +257,7 @@ impl<'f> Scanner<'f> {
     /// At least `wanted` bytes from here on, or all there are.
     #[inline]
     fn window(&mut self, wanted: usize) -> Result<&[u8]> {
-        let skipped = self.offset.wrapping_sub(self.buf_at) as usize;
+        let skipped = usize::try_from(self.offset.wrapping_sub(self.buf_at)).unwrap_or(usize::MAX);
         if skipped <= self.filled && self.filled - skipped >= wanted {
             return Ok(self.buf.get(skipped..self.filled).unwrap_or_default());
         }

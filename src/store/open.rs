@@ -354,7 +354,7 @@ impl Inner {
         }
         known.look()?;
         let position = known.position();
-        if (position.retired || position.condemned) && position.tail > end {
+        if (position.is_retired() || position.condemned) && position.tail > end {
             return Ok(());
         }
         Err(self.replaced("was replaced by a file without what was just written"))

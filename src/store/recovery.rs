@@ -19,7 +19,7 @@ pub struct Recovery {
     pub torn_tails: Vec<TornTail>,
     /// Damage to records that had been acknowledged.
     pub damage: Vec<Damage>,
-    /// Offset of a copy of the file header that does not verify; the other one does.
+    /// Offset of a copy of the file header that does not verify, or is another file's; the other one counts.
     pub bad_header_copy: Option<u64>,
     /// Each time that the file was found without what this handle had read from it or written to it.
     pub reverted: Vec<Reverted>,

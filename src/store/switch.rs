@@ -329,7 +329,6 @@ impl<'a> Successor<'a> {
         };
         next.log.path = Arc::clone(&store.path);
         next.header = header;
-        next.position().durable = header.base;
         next.commit.credit(header.base);
         next.written.store(header.base, Relaxed);
         next.rewritten.store(true, Relaxed);

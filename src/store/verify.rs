@@ -29,7 +29,8 @@ pub struct Verified {
     /// The end of the log, if it does not verify. No damage: an append that a crash cut short leaves it, see
     /// [`TornTail`]. The next write cuts it.
     pub torn_tail: Option<TornTail>,
-    /// Offsets of copies of the file header that do not verify. One sound copy is enough to open the file.
+    /// Offsets of copies of the file header that do not verify, or are another file's. One sound copy is enough to open
+    /// the file.
     pub bad_header_copies: Vec<u64>,
 }
 

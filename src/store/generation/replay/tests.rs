@@ -40,37 +40,39 @@ fn reached(bytes: &[u8]) -> u64 {
     let generation = generation_of(&SimDisk::new(1), bytes, Crossing::Nothing);
     let mut replay = Replay {
         generation: &generation,
+        position: &mut generation.position(),
         batch: Vec::new(),
         damaged: Vec::new(),
-        moves: Moves::new(true),
+        moves: Moves::of_replay(true),
     };
-    let mut position = generation.position();
-    generation
-        .replay_pipelined(&mut replay, &mut position)
-        .unwrap()
+    replay.count_ahead().unwrap()
 }
 
 /// How a log is replayed: what stood there `at_first` alone before.
 #[derive(Debug, Clone, Copy)]
-struct How {
+struct Case {
     at_first: usize,
     access: Access,
     crossing: Crossing,
 }
 
 /// What a replay makes of these bytes.
-fn replayed(bytes: &[u8], how: How, pipelined: bool) -> (String, Vec<Location>) {
+fn replayed(bytes: &[u8], case: Case, how: How) -> (String, Vec<Location>) {
     let sim = SimDisk::new(1);
-    let (first, rest) = bytes.split_at(how.at_first);
-    let generation = generation_of(&sim, first, how.crossing);
+    let (first, rest) = bytes.split_at(case.at_first);
+    let generation = generation_of(&sim, first, case.crossing);
     let mut position = generation.position();
-    let before = generation.replay_how(&mut position, Access::Unlocked, 0, false);
-    generation.log.write_all(rest, how.at_first as u64).unwrap();
-    let behind = bytes.len() as u64 - position.tail;
-    let result = generation.replay_how(&mut position, how.access, behind, pipelined);
+    let before = generation.replay_how(&mut position, Access::Unlocked, How::Short);
+    let at_first = case.at_first as u64;
+    generation.log.write_all(rest, at_first).unwrap();
+    let result = generation.replay_how(&mut position, case.access, how);
     let mut locations = generation.index.locations();
     locations.sort_unstable();
-    (format!("{before:?} {result:?} {position:?}"), locations)
+    let durable = generation.commit.durable();
+    (
+        format!("{before:?} {result:?} {position:?} {durable}"),
+        locations,
+    )
 }
 
 fn assert_same(bytes: &[u8], what: &str) {
@@ -78,13 +80,16 @@ fn assert_same(bytes: &[u8], what: &str) {
     for at_first in [begun, begun + (bytes.len() - begun) / 3] {
         for access in [Access::Locked, Access::Unlocked] {
             for crossing in [Crossing::Nothing, Crossing::Damage, Crossing::Everything] {
-                let how = How {
+                let case = Case {
                     at_first,
                     access,
                     crossing,
                 };
-                let (alone, together) = (replayed(bytes, how, false), replayed(bytes, how, true));
-                assert_eq!(together, alone, "{what}, {how:?}");
+                let alone = replayed(bytes, case, How::Long);
+                for how in [How::Short, How::Ahead] {
+                    let other = replayed(bytes, case, how);
+                    assert_eq!(other, alone, "{what}, {case:?}, {how:?}");
+                }
             }
         }
     }
@@ -156,10 +161,10 @@ fn a_read_that_fails_in_either_thread_is_an_error_and_the_next_replay_goes_on() 
     let generation = generation_of(&sim, &bytes, Crossing::Nothing);
     let mut position = generation.position();
     sim.inject(Fault::new(FaultKind::Eio).on(Call::Read).nth(2).forever());
-    let failed = generation.replay_how(&mut position, Access::Locked, 1 << 20, true);
+    let failed = generation.replay_how(&mut position, Access::Locked, How::Ahead);
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::Io);
     sim.clear_faults();
-    let whole = generation.replay_how(&mut position, Access::Locked, 1 << 20, true);
+    let whole = generation.replay_how(&mut position, Access::Locked, How::Ahead);
     assert_eq!((whole.is_ok(), position.tail), (true, bytes.len() as u64));
 }
 

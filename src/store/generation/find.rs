@@ -1,0 +1,112 @@
+//! Which of the records that may be a key's is the key's: the index knows fingerprints, the log has the keys.
+
+use super::Generation;
+use crate::error::Result;
+use crate::store::format::{ALIGN, HEAD_BYTES, Head};
+use crate::store::index::{Candidates, Location};
+use crate::store::spans::Spans;
+
+/// A record that was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) at: Location,
+    /// `None` if it does not verify.
+    pub(crate) head: Option<Head>,
+    /// Whether it has the very key; otherwise it is damaged, and may have had it.
+    pub(crate) is_exact: bool,
+}
+
+impl Generation {
+    /// The candidate whose key this is. Reads header and key only.
+    ///
+    /// A record that does not verify any more is taken for the key's when no other is: what follows replaces it, which
+    /// heals it. It is passed over only if its key is sound and another one.
+    pub(crate) fn find_among(
+        &self,
+        candidates: &Candidates,
+        fingerprint: u32,
+        key: &[u8],
+    ) -> Result<Option<Found>> {
+        let mut damaged = None;
+        let mut small = [0; 256];
+        let mut large = Vec::new();
+        let wanted = HEAD_BYTES + key.len();
+        let bytes = if wanted <= small.len() {
+            small.get_mut(..wanted).unwrap_or_default()
+        } else {
+            large.resize(wanted, 0);
+            &mut large
+        };
+        for at in candidates.iter() {
+            let read = self.log.read_up_to(bytes, at.offset())?;
+            let Some((fixed, stored)) = bytes
+                .get(..read)
+                .and_then(|bytes| bytes.split_first_chunk())
+            else {
+                damaged = Some(Found {
+                    at,
+                    head: None,
+                    is_exact: false,
+                });
+                continue;
+            };
+            let head = Head::decode(fixed, self.header.seed, at.offset());
+            match head {
+                Some(head) if usize::from(head.key_len) != key.len() => {}
+                Some(_) if stored == key => {
+                    return Ok(Some(Found {
+                        at,
+                        head,
+                        is_exact: true,
+                    }));
+                }
+                Some(_) if self.fingerprint(stored) == fingerprint => {}
+                head => {
+                    damaged = Some(Found {
+                        at,
+                        head,
+                        is_exact: false,
+                    })
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// As [`find_among`](Generation::find_among) for many keys with their fingerprints: where each stands, 0 for
+    /// nowhere. Reads in log order, so that what was written together is read together.
+    pub(crate) fn find_all(&self, keys: &[(u32, &[u8])]) -> Result<Vec<u64>> {
+        let mut found = vec![0; keys.len()];
+        let mut places = Vec::new();
+        for (nth, (fingerprint, key)) in keys.iter().enumerate() {
+            for at in self.index.candidates(*fingerprint).iter() {
+                let wanted = (HEAD_BYTES + key.len()).next_multiple_of(ALIGN as usize) as u64;
+                places.push((Location::new(at.offset(), wanted.min(at.len())), nth));
+            }
+        }
+        places.sort_unstable();
+        let mut spans = Spans::default();
+        let mut rest = places.as_slice();
+        while let Some((&(at, nth), upcoming)) = rest.split_first() {
+            rest = upcoming;
+            let Some(&(fingerprint, key)) = keys.get(nth) else {
+                continue;
+            };
+            let record = spans.read(&self.log, at, upcoming.iter().map(|&(at, _)| at))?;
+            let stored = record.split_first_chunk().and_then(|(fixed, rest)| {
+                let head = Head::decode(fixed, self.header.seed, at.offset())?;
+                rest.get(..usize::from(head.key_len))
+            });
+            if stored == Some(key) {
+                found[nth] = at.offset();
+            } else if found[nth] == 0 {
+                // Another key's, or damaged: rare enough to look at on its own.
+                let candidates = self.index.candidates(fingerprint);
+                found[nth] = self
+                    .find_among(&candidates, fingerprint, key)?
+                    .map_or(0, |found| found.at.offset());
+            }
+        }
+        Ok(found)
+    }
+}
