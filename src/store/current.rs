@@ -1,13 +1,16 @@
 //! The file that a handle is at, for many threads at once.
 //!
-//! Every read starts here. If all threads counted themselves in and out at one place, its cache line would go from core to
-//! core with each of them, and two threads would read 8 % less. So there are several places, and a thread stays at one.
+//! Every read starts here: it pins the file, which takes a count in and a count out. At one place for all threads the
+//! cache line of that count goes from core to core with each read. Measured with two threads on two cores, for pin and
+//! unpin: 330 ns at one place, 20 ns at a place for each thread; 70 to 300 ns at such places that share the count of one
+//! `Arc`. A load takes 1,400 ns and a miss 200, so each place has an `Arc` of its own around the one that all share.
 
 use super::generation::Generation;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// Places; a thread stays at one.
 const STRIPES: usize = 8;
 
 /// The file as one operation sees it, held open until that is done with it.
@@ -17,7 +20,7 @@ pub(crate) struct Current {
     stripes: [Stripe; STRIPES],
 }
 
-/// Alone on its cache line, and on the one that is fetched along with it. The outer count of its own is the point.
+/// One place, alone on its cache line and on the one that is fetched along with it.
 #[repr(align(128))]
 struct Stripe(RwLock<Pinned>);
 
