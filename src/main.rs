@@ -3,6 +3,7 @@
 mod cli {
     pub(crate) mod args;
     pub(crate) mod ask;
+    pub(crate) mod browse;
     pub(crate) mod commands;
     pub(crate) mod complete;
     pub(crate) mod damage;

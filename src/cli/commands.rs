@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use crate::cli::args::{Args, Command, suggestion};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
-use crate::cli::{complete, damage, demo, entries, file, lines, listing, manual, sessions, text};
+use crate::cli::{
+    browse, complete, damage, demo, entries, file, lines, listing, manual, sessions, text,
+};
 
 pub(crate) const COMMANDS: &[Command] = &[
     entries::SET,
@@ -22,6 +24,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     sessions::SHOW,
     sessions::RM,
     sessions::EXPIRE,
+    browse::BROWSE,
     demo::DEMO,
     complete::COMPLETIONS,
     manual::MAN,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use shelflife::{Stats, Value};
+use shelflife::{Recovery, Stats, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::Result;
@@ -36,12 +36,7 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
     let name = text::escape(file.as_encoded_bytes());
     let store = open::to_read(args, file)?;
     let stats: Stats = store.stats()?;
-    let recovery = store.recovery();
-    let state = match (recovery.damage.is_empty(), recovery.torn_tails.is_empty()) {
-        (false, _) => "damaged",
-        (true, false) => "torn tail",
-        (true, true) => "ok",
-    };
+    let state = state_of(&store.recovery());
     if args.has("--json") {
         let numbers = [
             ("keys", stats.keys),
@@ -74,6 +69,15 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
         ],
     };
     output.row(fields)
+}
+
+/// How a store is, in a word or two.
+pub(crate) fn state_of(recovery: &Recovery) -> &'static str {
+    match (recovery.damage.is_empty(), recovery.torn_tails.is_empty()) {
+        (false, _) => "damaged",
+        (true, false) => "torn tail",
+        (true, true) => "ok",
+    }
 }
 
 pub(crate) const COMPACT: Command = Command {

@@ -14,6 +14,7 @@ use shelflife::{Batch, Options, Session, SessionStore, ShelveSessionStore, Store
 use tempfile::TempDir;
 
 mod bad_input;
+mod browse;
 mod damage;
 mod keys;
 mod sessions;
@@ -419,7 +420,7 @@ fn help_at_each_level_begins_with_two_examples() {
         .filter_map(|line| line.strip_prefix("  "))
         .filter(|line| !line.starts_with("shelflife "))
         .collect();
-    assert_eq!(commands.len(), 18, "{overview}");
+    assert_eq!(commands.len(), 19, "{overview}");
     for command in commands {
         let words: Vec<&str> = command
             .split(' ')

@@ -1,0 +1,223 @@
+//! `browse`: a page on this machine that shows the sessions of a store, while the app runs.
+//!
+//! Only somebody who has the URL is answered, since it holds a random token; a page of another site that the same
+//! browser has open is told apart by the `Host` that it asks for, and has no token either. What is stored reaches the
+//! page as JSON and is put there as text, so that nothing of it is ever markup; no script runs but the page's own.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener};
+use std::time::SystemTime;
+
+mod list;
+mod serve;
+
+use shelflife::{Session, SessionStore, ShelveSessionStore, Value};
+
+use crate::cli::args::{Args, Command, Opt, WAIT};
+use crate::cli::failure::{Failure, Result};
+use crate::cli::file::state_of;
+use crate::cli::output::{Output, say};
+use crate::cli::{open, text};
+use list::{Filter, List};
+use serve::{Answer, Request};
+
+const PAGE: &str = include_str!("browse/page.html");
+const TOKEN_BYTES: usize = 16;
+
+pub(crate) const BROWSE: Command = Command {
+    name: "browse",
+    operands: "F",
+    options: &[
+        Opt {
+            name: "--port",
+            value: "N",
+            about: "the port, instead of any that is free",
+        },
+        WAIT,
+    ],
+    about: "show sessions and space on a page, on 127.0.0.1",
+    examples: [
+        "shelflife browse sessions.shelf",
+        "shelflife browse sessions.shelf --port 8090",
+    ],
+    notes: "Prints the page's address, which holds a secret of this run: it lets its reader see what is in all\n\
+            sessions. Sessions have handles there, never ids. It only reads. For a machine far away: ssh -L\n\
+            8090:127.0.0.1:8090 there, with --port 8090.",
+    run: browse,
+};
+
+struct App {
+    sessions: ShelveSessionStore,
+    list: List,
+    name: String,
+    token: String,
+    hosts: [String; 2],
+}
+
+fn browse(args: &mut Args, output: &mut Output) -> Result<()> {
+    let port = args.number("--port", u16::MAX.into())?.unwrap_or(0);
+    let file = args.required("F")?;
+    let name = text::escape(file.as_encoded_bytes());
+    let store = open::to_read(args, file)?;
+    let port = u16::try_from(port).unwrap_or_default();
+    let listening = |error| Failure::Io(format!("failed to listen on port {port}"), error);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(listening)?;
+    let port = listener.local_addr().map_err(listening)?.port();
+    let app = App {
+        sessions: ShelveSessionStore::from(store),
+        list: List::default(),
+        name,
+        token: secret()?,
+        hosts: [format!("127.0.0.1:{port}"), format!("localhost:{port}")],
+    };
+    output.line(&format!("http://127.0.0.1:{port}/{}/", app.token))?;
+    output.flush()?;
+    output.note("keep the address secret; stop with Ctrl-C");
+    serve::serve(&listener, &|request| app.answer(request));
+    Ok(())
+}
+
+/// Hexadecimal digits that nobody can guess.
+fn secret() -> Result<String> {
+    let mut bytes = [0; TOKEN_BYTES];
+    let read = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes));
+    read.map_err(|error| Failure::Io("failed to read /dev/urandom".to_string(), error))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Takes as long for a wrong one as for the right one.
+fn is_same(given: &str, right: &str) -> bool {
+    let pairs = given.bytes().zip(right.bytes());
+    let differing = pairs.fold(0, |differing, (a, b)| differing | (a ^ b));
+    given.len() == right.len() && differing == 0
+}
+
+impl App {
+    fn answer(&self, request: &Request) -> Answer {
+        // A page of another site may make the browser ask here under a name of its own.
+        if !self.hosts.contains(&request.host) {
+            return Answer::text("403 Forbidden", "This page is for 127.0.0.1 only.\n");
+        }
+        let path = request.path.strip_prefix('/').unwrap_or_default();
+        let (token, page) = path.split_once('/').unwrap_or((path, "-"));
+        if !is_same(token, &self.token) {
+            return Answer::text(
+                "403 Forbidden",
+                "The address lacks the secret that shelflife browse printed.\n",
+            );
+        }
+        let answered = match page {
+            "" => self.page(),
+            "sessions" => self.listed(request),
+            "session" => self.one(request),
+            _ => Ok(Answer::text("404 Not Found", "Nothing is there.\n")),
+        };
+        answered.unwrap_or_else(|failure| {
+            let failure = text::printable(&failure.to_string());
+            say(&format!("shelflife: {failure}"));
+            Answer::text("500 Internal Server Error", format!("{failure}\n"))
+        })
+    }
+
+    fn page(&self) -> Result<Answer> {
+        let nonce = secret()?;
+        let page = PAGE.replace("{nonce}", &nonce);
+        Ok(Answer::page(page, &nonce))
+    }
+
+    /// A page of the list, and how the store is.
+    fn listed(&self, request: &Request) -> Result<Answer> {
+        let store = self.sessions.store();
+        let stats = store.stats()?;
+        let recovery = store.recovery();
+        let all = self.list.rows(&self.sessions);
+        let now = SystemTime::now();
+        let found = Filter::of(request).page(&all.rows, now);
+        let numbers = |members: &[(&str, u64)]| -> Vec<(Value, Value)> {
+            let members = members.iter();
+            members
+                .map(|(name, number)| (Value::from(*name), Value::from(*number)))
+                .collect()
+        };
+        let mut health = numbers(&[
+            ("keys", stats.keys),
+            ("size", stats.file_bytes),
+            ("live", stats.live_bytes),
+            ("dead", stats.dead_bytes),
+            ("damaged", recovery.damage.len() as u64),
+            ("unreadable", all.unreadable),
+        ]);
+        health.push((Value::from("state"), Value::from(state_of(&recovery))));
+        let mut members = numbers(&[
+            ("now", list::millis(Some(now)).unwrap_or_default()),
+            ("total", all.rows.len() as u64),
+            ("matched", found.matched as u64),
+            ("page", found.page as u64),
+            ("pages", found.pages as u64),
+        ]);
+        members.push((Value::from("name"), Value::from(self.name.as_str())));
+        members.push((Value::from("health"), Value::Map(health)));
+        let rows = found.rows.into_iter().map(|row| row.value()).collect();
+        members.push((Value::from("sessions"), Value::Array(rows)));
+        Ok(Answer::json(&Value::Map(members)))
+    }
+
+    /// One session in full.
+    fn one(&self, request: &Request) -> Result<Answer> {
+        let wanted = request.query("handle").unwrap_or_default();
+        let mut unreadable = None;
+        for session in self.sessions.iter_sessions() {
+            match session {
+                Ok(session) if list::handle(&session) == wanted => {
+                    return Ok(Answer::json(&in_full(&session)));
+                }
+                Ok(_) => {}
+                Err(error) => unreadable = Some(error),
+            }
+        }
+        match unreadable {
+            // It may be the one that was asked for.
+            Some(error) => Err(error.into()),
+            None => Ok(Answer::text(
+                "404 Not Found",
+                "There is no such session any more.\n",
+            )),
+        }
+    }
+}
+
+/// Pairs of a name and a text, in the order in which they are shown.
+fn in_full(session: &Session) -> Value {
+    let text = |value: Option<&str>| value.map(text::printable);
+    let time = |at: Option<SystemTime>| at.map(crate::cli::times::time);
+    let mut fields: Vec<(String, Option<String>)> = vec![
+        ("handle".to_string(), Some(list::handle(session))),
+        ("user".to_string(), text(session.user())),
+        ("label".to_string(), text(session.label())),
+        ("address".to_string(), text(session.remote_address())),
+        ("first address".to_string(), text(session.first_address())),
+        ("agent".to_string(), text(session.agent())),
+        ("created".to_string(), time(session.created())),
+        ("used".to_string(), time(session.accessed())),
+        ("confirmed".to_string(), time(session.confirmed())),
+        ("ends".to_string(), time(session.expires())),
+        ("version".to_string(), Some(session.version().to_string())),
+        (
+            "form tokens".to_string(),
+            Some(session.form_token_count().to_string()),
+        ),
+    ];
+    for key in session.keys() {
+        let value = match session.get::<Value>(key) {
+            Ok(value) => text::escape_json(&value.unwrap_or(Value::Null).to_string()),
+            Err(error) => text::printable(&error.to_string()),
+        };
+        fields.push((format!("data.{}", text::printable(key)), Some(value)));
+    }
+    let fields = fields.into_iter().map(|(name, value)| {
+        let value = value.map_or(Value::Null, Value::from);
+        Value::Array(vec![Value::from(name), value])
+    });
+    Value::Array(fields.collect())
+}
