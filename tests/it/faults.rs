@@ -160,6 +160,7 @@ fn a_disk_that_is_full_at_any_byte_of_an_append_loses_nothing() {
         &format!("faults.full_disk.offsets={offsets} stopped={stopped}"),
         start,
     );
+    assert!(offsets > 700, "only {offsets} places");
 }
 
 #[test]
