@@ -46,6 +46,7 @@ use inner::Inner;
 use iter::Entry;
 use options::{Compaction, Durability, Options};
 use recovery::Recovery;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -210,7 +211,8 @@ impl Store {
         })
     }
 
-    /// Removes a key. True if it was there. An absent key is no error, and its absence is as durable as a removal.
+    /// Removes a key. True if it was there, also if it had ended and was not dropped yet. An absent key is no error, and
+    /// its absence is as durable as a removal.
     ///
     /// # Errors
     ///
@@ -226,8 +228,7 @@ impl Store {
                 return Ok(false);
             };
             writing.append_one(Op::remove(key), fingerprint, found.at.offset())?;
-            // What does not verify was there, once.
-            Ok(found.head.is_none() || writing.is_live(&found))
+            Ok(true)
         })
     }
 
@@ -267,31 +268,33 @@ impl Store {
         key: &[u8],
         edit: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
     ) -> Result<T> {
+        self.edit_entry(key, |old, _| edit(old))
+    }
+
+    /// As [`update`](Store::update), with all that a record can say: the closure is told the old value's end, too.
+    pub(crate) fn edit_entry<T>(
+        &self,
+        key: &[u8],
+        edit: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
+    ) -> Result<T> {
         self.write_locked(|writing| {
             let editing = Editing::start(&self.inner, writing, key)?;
             let (edit, answer) = {
                 let _closed = writing.turn.closed_to_this_thread();
-                edit(editing.old())?
+                edit(editing.old(), editing.expires())?
             };
             editing.finish(writing, edit)?;
             Ok(answer)
         })
     }
 
-    /// Reads some keys and makes a batch of it in one step, as [`update`](Store::update) does for one key.
-    pub(crate) fn edit_batch<T>(
-        &self,
-        keys: &[&[u8]],
-        edit: impl FnOnce(&[Option<Vec<u8>>]) -> Result<(Batch, T)>,
-    ) -> Result<T> {
+    /// Makes a batch in one step: what the closure reads of this store, under whatever keys, nobody changes until the
+    /// batch is written.
+    pub(crate) fn edit_batch<T>(&self, edit: impl FnOnce() -> Result<(Batch, T)>) -> Result<T> {
         self.write_locked(|writing| {
-            let olds = keys
-                .iter()
-                .map(|key| self.get(key))
-                .collect::<Result<Vec<_>>>()?;
             let (batch, answer) = {
                 let _closed = writing.turn.closed_to_this_thread();
-                edit(&olds)?
+                edit()?
             };
             write_batch(writing, &batch)?;
             Ok(answer)
@@ -321,8 +324,11 @@ impl Store {
             removed += self.write_locked(|writing| {
                 let mut ops = Vec::with_capacity(some.len());
                 let mut places = Vec::with_capacity(some.len());
+                let mut removed = HashSet::with_capacity(some.len());
                 for entry in some {
-                    if let Some(offset) = self.inner.unchanged(writing, entry)? {
+                    let unchanged = self.inner.unchanged(writing, entry)?;
+                    // One that was given twice is one.
+                    if let Some(offset) = unchanged.filter(|offset| removed.insert(*offset)) {
                         ops.push(Op::remove(&entry.key));
                         places.push((entry.fingerprint, offset));
                     }
@@ -449,9 +455,19 @@ impl Store {
         &self.inner.path
     }
 
-    /// The time, by a clock that never goes back nor stands still within this handle.
+    /// What the wall clock reads, or the store's creation if that is later.
     pub(crate) fn now(&self) -> SystemTime {
         self.inner.now()
+    }
+
+    /// Whether the wall clock reads earlier than the store's creation, so that it must be wrong.
+    pub(crate) fn is_clock_wrong(&self) -> bool {
+        self.inner.options.disk.wall_clock() < self.inner.created()
+    }
+
+    /// How often the file was replaced, as far as this handle has followed.
+    pub(crate) fn generation(&self) -> u64 {
+        self.inner.generation().header.generation
     }
 
     /// Bytes from the operating system's random source.

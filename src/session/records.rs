@@ -72,9 +72,9 @@ impl Records for Store {
         keys: [&[u8]; 2],
         change: impl FnOnce([Option<&[u8]>; 2]) -> Result<([Edit; 2], T)>,
     ) -> Result<T> {
-        self.edit_batch(&keys, |olds| {
-            let old = |at: usize| olds.get(at).and_then(Option::as_deref);
-            let (edits, answer) = change([old(0), old(1)])?;
+        self.edit_batch(|| {
+            let [first, second] = [Store::get(self, keys[0])?, Store::get(self, keys[1])?];
+            let (edits, answer) = change([first.as_deref(), second.as_deref()])?;
             let mut batch = Batch::new();
             for (key, edit) in keys.into_iter().zip(edits) {
                 match edit {

@@ -6,7 +6,7 @@ use super::writer::Writing;
 use crate::error::Result;
 use std::fmt;
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What becomes of a key, as [`Store::update`](crate::Store::update)'s closure decides.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(super) struct Editing<'a> {
     key: &'a [u8],
     fingerprint: u32,
     prev: u64,
-    is_live: bool,
+    expires_ms: u64,
     record: Vec<u8>,
     /// Where in the record the value is.
     value: Option<Range<usize>>,
@@ -85,6 +85,8 @@ impl<'a> Editing<'a> {
     ) -> Result<Editing<'a>> {
         let fingerprint = writing.generation.fingerprint(key);
         let found = writing.find(key, fingerprint)?;
+        let head = found.as_ref().and_then(|found| found.head);
+        let expires_ms = head.map_or(0, |head| head.expires_ms);
         let is_live = found
             .as_ref()
             .is_some_and(|found| found.head.is_none() || writing.is_live(found));
@@ -97,7 +99,7 @@ impl<'a> Editing<'a> {
             key,
             fingerprint,
             prev: found.map_or(0, |found| found.at.offset()),
-            is_live,
+            expires_ms,
             record,
             value,
         })
@@ -106,6 +108,11 @@ impl<'a> Editing<'a> {
     /// The value that the key has.
     pub(super) fn old(&self) -> Option<&[u8]> {
         self.value.clone().and_then(|value| self.record.get(value))
+    }
+
+    /// From when on it is absent.
+    pub(super) fn expires(&self) -> Option<SystemTime> {
+        (self.expires_ms != 0).then(|| UNIX_EPOCH + Duration::from_millis(self.expires_ms))
     }
 
     pub(super) fn finish(self, writing: &mut Writing<'_>, edit: Edit) -> Result<()> {
@@ -122,10 +129,9 @@ impl<'a> Editing<'a> {
                     cbor: *cbor,
                 },
             ),
-            // An expired entry that a decision was based on must not come back when a clock is set right.
-            Edit::Keep if self.is_live => return Ok(()),
-            Edit::Keep | Edit::Remove if self.prev == 0 => return Ok(()),
-            Edit::Keep | Edit::Remove => Op::remove(self.key),
+            Edit::Keep => return Ok(()),
+            Edit::Remove if self.prev == 0 => return Ok(()),
+            Edit::Remove => Op::remove(self.key),
         };
         op.check_limits()?;
         writing.append_one(op, self.fingerprint, self.prev)?;

@@ -10,7 +10,7 @@ use super::writer::Scratch;
 use super::{lock_of, log};
 use crate::error::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,8 +37,6 @@ pub(crate) struct Inner {
     pub(super) wrote: AtomicBool,
     pub(super) process: AtomicU32,
     pub(super) locks_taken: AtomicU64,
-    /// How far the time of day was ahead of the monotonic clock at most, in µs, see [`Inner::now`].
-    pub(super) ahead_us: AtomicI64,
     pub(super) recovery: Mutex<Recovery>,
 }
 
@@ -90,19 +88,18 @@ impl Inner {
         Ok(())
     }
 
-    /// The time of day; where it steps back, the latest one seen and what has passed since.
+    /// What the wall clock reads. One that reads earlier than the file's creation is wrong, and by it nothing has ended:
+    /// the creation counts in its place.
     pub(super) fn now(&self) -> SystemTime {
-        let disk = &*self.options.disk;
-        // In this order, so that a thread that is held up in between takes the lead for smaller than it is.
-        let wall_us = match disk.wall_clock().duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-            Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |us| -us),
-        };
-        let monotonic_us = i64::try_from(disk.monotonic().as_micros()).unwrap_or(i64::MAX);
-        let ahead_us = wall_us.saturating_sub(monotonic_us);
-        let ahead_us = self.ahead_us.fetch_max(ahead_us, Relaxed).max(ahead_us);
-        let now_us = monotonic_us.saturating_add(ahead_us);
-        UNIX_EPOCH + Duration::from_micros(u64::try_from(now_us).unwrap_or(0))
+        self.options.disk.wall_clock().max(self.created())
+    }
+
+    /// When the store was created, by the clock of who did it.
+    pub(super) fn created(&self) -> SystemTime {
+        let created_ms = self.current.get().header.created_ms;
+        UNIX_EPOCH
+            .checked_add(Duration::from_millis(created_ms))
+            .unwrap_or(UNIX_EPOCH)
     }
 
     pub(super) fn is_expired(&self, expires_ms: u64) -> bool {

@@ -3,9 +3,10 @@
 use super::format::{CBOR, HEAD_BYTES, Head};
 use super::generation::Generation;
 use super::index::Location;
+use super::read::Live;
 use super::spans::Spans;
 use super::{Inner, Store};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -59,6 +60,18 @@ impl Entry {
         })
     }
 
+    /// From a record that was looked up.
+    fn found(key: &[u8], record: &[u8], found: Live) -> Entry {
+        Entry {
+            key: key.to_vec(),
+            value: record.get(found.value).unwrap_or_default().to_vec(),
+            fingerprint: found.head.fingerprint,
+            head: found.head,
+            generation: found.generation.header.generation,
+            offset: found.offset,
+        }
+    }
+
     /// The key.
     pub fn key(&self) -> &[u8] {
         &self.key
@@ -83,6 +96,10 @@ impl Entry {
     pub fn expires(&self) -> Option<SystemTime> {
         (self.head.expires_ms != 0)
             .then(|| UNIX_EPOCH + Duration::from_millis(self.head.expires_ms))
+    }
+
+    fn has_ended(&self, now_ms: u64) -> bool {
+        self.head.expires_ms != 0 && self.head.expires_ms <= now_ms
     }
 
     /// Whether the value is CBOR, by its writer's word.
@@ -140,29 +157,74 @@ impl Entries {
 }
 
 impl Snapshot {
-    fn read(&mut self, at: Location) -> Result<Option<Entry>> {
-        let log = &self.generation.log;
+    /// The entry at a place, also if it has ended.
+    fn read(&mut self, at: Location) -> std::result::Result<Entry, Unreadable> {
+        let generation = &*self.generation;
         let upcoming = self.locations.as_slice().iter().copied();
-        let record = self.spans.read(log, at, upcoming)?;
-        let sound = (record.len() as u64 == at.len())
-            .then_some(record)
-            .and_then(|record| {
-                let (fixed, body) = record.split_first_chunk::<HEAD_BYTES>()?;
-                let seed = self.generation.header.seed;
-                let head = Head::decode(fixed, seed, at.offset())?;
-                head.body_holds(body, seed, at.offset())
-                    .then_some((head, body))
-            });
-        let Some((head, body)) = sound else {
-            return Err(log.corrupt(at.offset(), "a record does not verify"));
+        let record = match self.spans.read(&generation.log, at, upcoming) {
+            Ok(record) => record,
+            Err(error) => return Err(Unreadable { key: None, error }),
         };
-        if at.offset() < self.generation.outdated_below() {
-            return Err(super::read::outdated(&self.generation, at.offset()));
+        let seed = generation.header.seed;
+        let whole = (record.len() as u64 == at.len()).then_some(record);
+        let parts = whole.and_then(|record| {
+            let (fixed, body) = record.split_first_chunk::<HEAD_BYTES>()?;
+            Some((Head::decode(fixed, seed, at.offset())?, body))
+        });
+        let corrupt = |key| Unreadable {
+            key,
+            error: generation
+                .log
+                .corrupt(at.offset(), "a record does not verify"),
+        };
+        let Some((head, body)) = parts else {
+            return Err(corrupt(None));
+        };
+        if !head.body_holds(body, seed, at.offset()) {
+            // The key may have been spared.
+            let key = body.get(..usize::from(head.key_len));
+            let key = key.filter(|key| generation.fingerprint(key) == head.fingerprint);
+            return Err(corrupt(key.map(<[u8]>::to_vec)));
         }
-        if head.expires_ms != 0 && head.expires_ms <= self.now_ms {
-            return Ok(None);
+        let entry =
+            Entry::new(generation, at.offset(), &head, body).ok_or_else(|| corrupt(None))?;
+        if at.offset() < generation.outdated_below() {
+            return Err(Unreadable {
+                key: Some(entry.key),
+                error: super::read::outdated(generation, at.offset()),
+            });
         }
-        Ok(Entry::new(&self.generation, at.offset(), &head, body))
+        Ok(entry)
+    }
+}
+
+/// A record that a walk passes by, since it can't be read.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    /// If it can be told.
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) error: Error,
+}
+
+/// All entries of a snapshot, those included that have ended and were not dropped yet, least recently saved first. Goes
+/// on behind what can't be read. Made by [`Store::walk`].
+#[derive(Debug)]
+pub(crate) struct Walk(Entries);
+
+impl Iterator for Walk {
+    type Item = std::result::Result<Entry, Unreadable>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.0.snapshot.as_mut()? {
+            Ok(snapshot) => {
+                let at = snapshot.locations.next()?;
+                Some(snapshot.read(at))
+            }
+            Err(_) => match self.0.snapshot.take() {
+                Some(Err(error)) => Some(Err(Unreadable { key: None, error })),
+                _ => None,
+            },
+        }
     }
 }
 
@@ -173,8 +235,10 @@ impl Iterator for Entries {
         match self.snapshot.as_mut()? {
             Ok(snapshot) => loop {
                 let at = snapshot.locations.next()?;
-                if let Some(entry) = snapshot.read(at).transpose() {
-                    return Some(entry);
+                match snapshot.read(at) {
+                    Ok(entry) if entry.has_ended(snapshot.now_ms) => {}
+                    Ok(entry) => return Some(Ok(entry)),
+                    Err(unreadable) => return Some(Err(unreadable.error)),
                 }
             },
             Err(_) => match self.snapshot.take() {
@@ -244,17 +308,21 @@ impl Store {
     /// # Ok(()) }
     /// ```
     pub fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
-        let key = key.as_ref();
         let mut record = Vec::new();
-        let live = self.inner().read_live(key, &mut record)?;
-        Ok(live.map(|live| Entry {
-            key: key.to_vec(),
-            value: record.get(live.value).unwrap_or_default().to_vec(),
-            fingerprint: live.head.fingerprint,
-            head: live.head,
-            generation: live.generation.header.generation,
-            offset: live.offset,
-        }))
+        let live = self.inner().read_live(key.as_ref(), &mut record)?;
+        Ok(live.map(|live| Entry::found(key.as_ref(), &record, live)))
+    }
+
+    /// As [`entry`](Store::entry), also if it has ended and was not dropped yet.
+    pub(crate) fn entry_even_ended(&self, key: &[u8]) -> Result<Option<Entry>> {
+        let mut record = Vec::new();
+        let found = self.inner().read_even_ended(key, &mut record)?;
+        Ok(found.map(|found| Entry::found(key, &record, found)))
+    }
+
+    /// All entries as they are now, those included that have ended and were not dropped yet.
+    pub(crate) fn walk(&self) -> Walk {
+        Walk(self.entries())
     }
 
     /// As [`iter`](Store::iter), with what the store knows of each entry.

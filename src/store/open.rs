@@ -15,7 +15,7 @@ use super::{Inner, Store, lock_of};
 use crate::error::{Error, ErrorKind, Result};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Mutex};
 
 pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
@@ -62,7 +62,6 @@ pub(crate) fn open(options: &Options, path: &Path) -> Result<Store> {
         stopped: AtomicBool::new(false),
         wrote: AtomicBool::new(false),
         locks_taken: AtomicU64::new(0),
-        ahead_us: AtomicI64::new(i64::MIN),
         recovery: Mutex::default(),
         options,
     };

@@ -17,6 +17,12 @@ impl Inner {
 
     /// As [`read`](Inner::read), and tells which record that was.
     pub(crate) fn read_live(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
+        let found = self.read_even_ended(key, record)?;
+        Ok(found.filter(|found| !self.is_expired(found.head.expires_ms)))
+    }
+
+    /// As [`read_live`](Inner::read_live), also if it has ended and was not dropped yet.
+    pub(crate) fn read_even_ended(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
         if key.len() > KEY_MAX {
             return Ok(None);
         }
@@ -27,7 +33,6 @@ impl Inner {
                 Lookup::Found { offset, .. } if offset < generation.outdated_below() => {
                     return Err(outdated(&generation, offset));
                 }
-                Lookup::Found { head, .. } if self.is_expired(head.expires_ms) => return Ok(None),
                 Lookup::Found {
                     head,
                     offset,

@@ -79,7 +79,7 @@ pub(crate) fn next_header(store: &Inner, old: &FileHeader) -> Result<FileHeader>
         seed: u64::from_le_bytes(seed),
         generation: old.generation.saturating_add(1),
         base: LOG_START,
-        created_ms: unix_ms(store.options.disk.wall_clock()),
+        // The store is as old as it was: the clock of who copies it may be ahead, and no proof against later ones.
         ..*old
     })
 }
