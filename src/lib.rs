@@ -57,6 +57,8 @@ mod error;
 mod session;
 mod shelf;
 #[cfg(feature = "sim")]
+pub use session::conformance;
+#[cfg(feature = "sim")]
 pub mod sim;
 mod store;
 mod value;

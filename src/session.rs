@@ -16,13 +16,17 @@
 //! deletion or a sweep, each of which answers how many it removed.
 
 mod codec;
+#[cfg(feature = "sim")]
+pub mod conformance;
 mod contents;
 mod engine;
 mod id;
 mod key;
 mod lifetime;
+mod list;
 mod memory;
 mod outcome;
+mod place;
 mod records;
 mod sha256;
 mod shelve;

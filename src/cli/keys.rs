@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead};
 
-use shelflife::{SessionHandle, SessionId, Value};
+use shelflife::{SessionHandle, Value};
 
 use crate::cli::args::{Args, JSON, Opt};
 use crate::cli::failure::{Failure, Result};
@@ -31,8 +31,12 @@ pub(crate) const READ_JSON: Opt = Opt {
 
 /// The session that a key is of. Its id is a cookie, with which to log in as somebody else: it is never shown.
 pub(crate) fn session_of(key: &[u8]) -> Option<SessionHandle> {
-    let id = str::from_utf8(key).ok()?.parse::<SessionId>().ok()?;
-    Some(id.handle())
+    SessionHandle::of_key(key)
+}
+
+/// Whether a key is of a session, or of what the store keeps about sessions: no text begins so.
+pub(crate) fn is_of_sessions(key: &[u8]) -> bool {
+    matches!(key, [0xFF, b's' | b'u' | b'k', ..])
 }
 
 /// A key for people.

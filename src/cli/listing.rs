@@ -57,7 +57,8 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
         }
     }
     open::each("listing", "keys", store.entries(), |entry| {
-        if !entry.key().starts_with(&prefix) {
+        let is_inner = keys::is_of_sessions(entry.key()) && session_of(entry.key()).is_none();
+        if !entry.key().starts_with(&prefix) || is_inner {
             return Ok(());
         }
         if nul {
@@ -105,7 +106,7 @@ fn object(entry: &Entry, is_long: bool, with_end: bool) -> Value {
 
 /// A key as it is, unless that is a secret.
 fn write_nul(key: &[u8], output: &mut Output) -> Result<()> {
-    if session_of(key).is_some() {
+    if keys::is_of_sessions(key) {
         return Ok(());
     }
     if key.contains(&0) {
@@ -191,7 +192,7 @@ fn rm_prefix(
     let mut found = Vec::new();
     // What can't be read has no name to compare; it is told at the end, and hinders nothing.
     let searched = open::each("searching", "keys", store.entries(), |entry| {
-        let is_meant = entry.key().starts_with(prefix) && session_of(entry.key()).is_none();
+        let is_meant = entry.key().starts_with(prefix) && !keys::is_of_sessions(entry.key());
         if is_meant {
             found.push(entry.into_pair().0);
         }

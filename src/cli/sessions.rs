@@ -6,9 +6,7 @@
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
-use shelflife::{
-    Session, SessionHandle, SessionId, SessionOptions, SessionStore, ShelveSessionStore, Value,
-};
+use shelflife::{Session, SessionHandle, SessionId, SessionStore, ShelveSessionStore, Value};
 
 use crate::cli::args::{Args, Command, DRY_RUN, JSON, Opt, WAIT, YES};
 use crate::cli::ask::confirm;
@@ -212,14 +210,7 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
         });
     }
     let store = to_change(args, file)?;
-    let mut deleted = store.delete_session(&id)?;
-    if !deleted {
-        // Of a store that keeps only the hash of each id, the key is another.
-        let hashed = SessionOptions::new()
-            .hash_ids(true)
-            .with_store(store.into_store())?;
-        deleted = hashed.delete_session(&id)?;
-    }
+    let deleted = store.delete_session(&id)?;
     logged_out(deleted.into(), "", output).unwrap_or_else(|| Err(no_such(id.handle())))
 }
 

@@ -1,29 +1,33 @@
 //! The rules of sessions, over any [`Records`].
 //!
-//! One record holds one session; its key is the id or, on request, the SHA-256 of the id in hexadecimal digits. Every
-//! change is one conditional write that reads the record again under the store's lock, so that no check is outdated
-//! when it is acted on:
+//! One record holds one session, under a key made of its id ([`place`](super::place)). Every change is one conditional
+//! write that reads the record again under the store's lock, so that no check is outdated when it is acted on:
 //!
 //! - a session is *stored* only if its id is free, *saved* only if it is still there and of the version that was
 //!   loaded, *touched* as it is at that moment, and given a *new id* only if the old one still lives;
-//! - a write that is refused writes nothing.
+//! - a write that is refused writes nothing;
+//! - the [`list`](super::list) of the user's sessions changes in the same batch.
 //!
 //! So a deleted session can't come back: only a session without an id can create a record, and it draws a new id.
 
+mod bulk;
+mod convert;
+mod kind;
+
 use super::codec::{self, Head};
 use super::contents::Contents;
-use super::id::{SessionHandle, SessionId, hex, unhex};
-use super::lifetime::{Lifetimes, Stamp, millis_at, millis_of, time_at};
-use super::outcome::{Existing, Saved, Sessions};
+use super::id::SessionId;
+use super::lifetime::{Clock, Lifetimes, Stamp, millis_at, time_at};
+use super::list::{Lists, Name, hour_of};
+use super::outcome::{Saved, SessionCap};
+use super::place::{KIND, Kind, name_of, session_key};
 use super::records::Records;
 use super::state::{Identity, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
-use std::borrow::Cow;
-use std::time::Duration;
-
-/// How many entries a bulk deletion holds in memory at once.
-const CHUNK: usize = 10_000;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
 
 /// How often an id is drawn before the random source is given up. The second draw never happens with a sound one.
 const DRAWS: usize = 8;
@@ -36,7 +40,9 @@ pub(super) struct Rules {
     pub(super) lifetimes: Lifetimes,
     /// A touch this soon after the last use writes nothing.
     pub(super) resolution: u64,
-    pub(super) hash_ids: bool,
+    /// How ids are kept; `None`: as the store keeps them already.
+    pub(super) kind: Option<Kind>,
+    pub(super) session_bytes_max: usize,
 }
 
 impl Rules {
@@ -45,11 +51,17 @@ impl Rules {
         own.unwrap_or(self.lifetimes)
     }
 
+    /// Whether a session has ended. By a clock that is wrong none has.
+    fn is_over(&self, stamp: Stamp, own: Option<Lifetimes>, clock: Clock) -> bool {
+        !clock.is_wrong && self.lifetimes_of(own).is_over(stamp, clock.now)
+    }
+
     /// Whether it is time to note that a session is used.
-    fn is_due(&self, stamp: Stamp, own: Option<Lifetimes>, now: u64) -> bool {
+    fn is_due(&self, stamp: Stamp, own: Option<Lifetimes>, clock: Clock) -> bool {
         let idle = self.lifetimes_of(own).idle;
         let resolution = idle.map_or(self.resolution, |idle| self.resolution.min(idle / 10));
-        stamp.is_ahead(now) || stamp.idle(now) >= resolution
+        let is_late = stamp.is_ahead(clock.now) || stamp.idle(clock.now) >= resolution;
+        is_late && !clock.is_wrong
     }
 }
 
@@ -57,14 +69,47 @@ impl Rules {
 pub(super) struct Engine<R> {
     pub(super) records: R,
     pub(super) rules: Rules,
+    /// How the ids of which file are kept, see [`kind`].
+    known_kind: AtomicU64,
+}
+
+/// A stored session that is not over: its bytes, its stamp, the lifetimes of its own.
+type Live<'a> = (&'a [u8], Stamp, Option<Lifetimes>);
+
+/// What becomes of a session's record.
+enum Fate {
+    Keep,
+    Put {
+        next: Session,
+        before: Arc<Contents>,
+    },
+    Remove {
+        before: Arc<Contents>,
+    },
+}
+
+/// What became of a session that was to get an id.
+enum Outcome {
+    /// The new id is somebody else's: draw another.
+    Taken,
+    Refused(Saved),
+    Stored(Box<Session>),
 }
 
 impl<R: Records + 'static> Engine<R> {
+    pub(super) fn new(records: R, rules: Rules) -> Engine<R> {
+        Engine {
+            records,
+            rules,
+            known_kind: AtomicU64::new(0),
+        }
+    }
+
     pub(super) fn load(&self, id: &SessionId) -> Result<Option<Session>> {
-        let Some(stored) = self.records.get(&self.key_of(id))? else {
+        let Some(stored) = self.get(id)? else {
             return Ok(None);
         };
-        if self.live_stamp(&stored, self.now())?.is_none() {
+        if self.live_stamp(&stored, self.clock())?.is_none() {
             return Ok(None);
         }
         self.decode(Some(Identity::Id(id.clone())), &stored)
@@ -72,22 +117,30 @@ impl<R: Records + 'static> Engine<R> {
     }
 
     pub(super) fn has(&self, id: &SessionId) -> Result<bool> {
-        let stored = self.records.get(&self.key_of(id))?;
-        Ok(match stored {
-            Some(stored) => self.live_stamp(&stored, self.now())?.is_some(),
+        Ok(match self.get(id)? {
+            Some(stored) => self.live_stamp(&stored, self.clock())?.is_some(),
             None => false,
         })
     }
 
     pub(super) fn was_replaced(&self, id: &SessionId) -> Result<bool> {
-        let stored = self.records.get(&self.key_of(id))?;
+        let stored = self.get(id)?;
         Ok(stored.is_some_and(|stored| matches!(codec::head(&stored), Ok(Head::Replaced))))
+    }
+
+    fn get(&self, id: &SessionId) -> Result<Option<Vec<u8>>> {
+        let stored = self.records.get(&self.kind()?.key_of(id))?;
+        if stored.is_none() {
+            // What was asked may be another file by now.
+            self.kind()?;
+        }
+        Ok(stored)
     }
 
     pub(super) fn save(&self, session: &mut Session) -> Result<Saved> {
         let key = match &session.identity {
-            Some(identity) => self.key(identity).into_owned(),
-            None if session.has_info() => return self.store_new(session),
+            Some(identity) => self.kind()?.key(identity),
+            None if session.has_info() => return self.establish(session, None),
             None => return Ok(Saved::Empty),
         };
         if !session.modified {
@@ -101,20 +154,24 @@ impl<R: Records + 'static> Engine<R> {
                 None => Saved::Gone,
             });
         }
-        let (saved, next) = self.records.edit(&key, |stored| {
-            let now = self.now();
-            let Some((stored, stamp, _)) = self.live(stored, now)? else {
-                return Ok((Edit::Keep, (Saved::Gone, None)));
+        let (saved, next) = self.transact(&key, |stored, clock| {
+            let Some((stored, stamp, _)) = self.live(stored, clock)? else {
+                return Ok((Fate::Keep, (Saved::Gone, None)));
             };
             if stamp.version != session.stamp.version {
                 let current = self.decode(session.identity.clone(), stored)?;
-                return Ok((Edit::Keep, (Saved::Conflict(Box::new(current)), None)));
+                return Ok((Fate::Keep, (Saved::Conflict(Box::new(current)), None)));
             }
+            let before = Arc::clone(&session.base);
             if !session.has_info() {
-                return Ok((Edit::Remove, (Saved::Empty, None)));
+                return Ok((Fate::Remove { before }, (Saved::Empty, None)));
             }
-            let (edit, next) = self.put(session, stamp.changed(now), now)?;
-            Ok((edit, (Saved::Stored, Some(next))))
+            let next = self.next(session, stamp.changed(clock), clock);
+            let fate = Fate::Put {
+                next: next.clone(),
+                before,
+            };
+            Ok((fate, (Saved::Stored, Some(next))))
         })?;
         match next {
             Some(next) => *session = next,
@@ -124,70 +181,128 @@ impl<R: Records + 'static> Engine<R> {
         Ok(saved)
     }
 
-    fn store_new(&self, session: &mut Session) -> Result<Saved> {
-        for _ in 0..DRAWS {
-            let identity = self.draw()?;
-            let next = self.records.edit(&self.key(&identity), |taken| {
-                if taken.is_some() {
-                    return Ok((Edit::Keep, None));
-                }
-                let now = self.now();
-                let (edit, next) = self.put(session, session.stamp.changed(now), now)?;
-                Ok((edit, Some(next)))
-            })?;
-            if let Some(next) = next {
-                *session = next;
-                session.identity = Some(identity);
-                return Ok(Saved::Stored);
-            }
+    pub(super) fn regenerate(
+        &self,
+        session: &mut Session,
+        cap: Option<SessionCap>,
+    ) -> Result<Saved> {
+        match session.has_info() {
+            true => self.establish(session, cap),
+            false => self.save(session),
         }
-        Err(no_free_id())
     }
 
-    pub(super) fn regenerate(&self, session: &mut Session) -> Result<Saved> {
-        let old_key = match &session.identity {
-            Some(identity) if session.has_info() => self.key(identity).into_owned(),
-            _ => return self.save(session),
-        };
+    /// Stores a session under a new id; the one that it has ends.
+    fn establish(&self, session: &mut Session, cap: Option<SessionCap>) -> Result<Saved> {
         for _ in 0..DRAWS {
-            let identity = self.draw()?;
-            let new_key = self.key(&identity);
-            let keys = [old_key.as_slice(), new_key.as_ref()];
-            let outcome = self.records.edit_pair(keys, |[stored, taken]| {
-                let now = self.now();
-                let Some((stored, stamp, _)) = self.live(stored, now)? else {
-                    let kept = [Edit::Keep, Edit::Keep];
-                    return Ok((kept, Outcome::Refused(Saved::Gone)));
-                };
-                if taken.is_some() {
-                    return Ok(([Edit::Keep, Edit::Keep], Outcome::Taken));
-                }
-                let mut moved = self.decode(session.identity.clone(), stored)?;
-                if session.modified && stamp.version != session.stamp.version {
-                    let conflict = Saved::Conflict(Box::new(moved));
-                    return Ok(([Edit::Keep, Edit::Keep], Outcome::Refused(conflict)));
-                }
-                let mut stamp = stamp.changed(now);
-                if session.modified {
-                    if session.confirming || session.user() != moved.user() {
-                        stamp.created = now;
+            let identity = Identity::Id(SessionId::draw(|bytes| self.records.random(bytes))?);
+            let outcome = self.records.change(|| {
+                let clock = self.clock();
+                let mut edits = Vec::new();
+                let kind = self.kind_to_store(&mut edits)?;
+                let key = kind.key(&identity);
+                let mut lists = Lists::new(&self.records);
+                let outcome = match &session.identity {
+                    None => Ok(self.next(session, session.stamp.changed(clock), clock)),
+                    Some(old) => {
+                        let old = kind.key(old);
+                        self.moved(session, &old, clock, &mut lists, &mut edits)?
                     }
-                    moved = session.clone();
+                };
+                let mut next = match outcome {
+                    Ok(next) => next,
+                    Err(saved) => return Ok((Vec::new(), Outcome::Refused(saved))),
+                };
+                next.identity = Some(identity.clone());
+                // What has ended there, or can't be read, is somebody's as well.
+                if !matches!(self.records.peek(&key), Ok(None)) {
+                    return Ok((Vec::new(), Outcome::Taken));
                 }
-                let (edit, moved) = self.put(&moved, stamp, now)?;
-                Ok(([replaced(now), edit], Outcome::Moved(Box::new(moved))))
+                if let Some(cap) = cap
+                    && !self.make_room(cap, &next, &mut lists, &mut edits)?
+                {
+                    return Ok((Vec::new(), Outcome::Refused(Saved::Full)));
+                }
+                self.relist(&mut lists, &key, None, Some(&next))?;
+                edits.push((key, self.put(&next)?));
+                edits.extend(lists.into_edits());
+                Ok((edits, Outcome::Stored(Box::new(next))))
             })?;
             match outcome {
                 Outcome::Taken => {}
                 Outcome::Refused(saved) => return Ok(saved),
-                Outcome::Moved(moved) => {
-                    *session = *moved;
-                    session.identity = Some(identity);
+                Outcome::Stored(stored) => {
+                    *session = *stored;
                     return Ok(Saved::Stored);
                 }
             }
         }
-        Err(no_free_id())
+        let repeats = "the operating system's random source repeats itself";
+        Err(Error::new(ErrorKind::Io, repeats).advise("check /dev/urandom"))
+    }
+
+    /// The session as it leaves its old id, or why it can't.
+    fn moved(
+        &self,
+        session: &Session,
+        old_key: &[u8],
+        clock: Clock,
+        lists: &mut Lists<'_, R>,
+        edits: &mut Vec<(Vec<u8>, Edit)>,
+    ) -> Result<std::result::Result<Session, Saved>> {
+        let stored = self.records.get(old_key)?;
+        let Some((stored, stamp, _)) = self.live(stored.as_deref(), clock)? else {
+            return Ok(Err(Saved::Gone));
+        };
+        let current = self.decode(session.identity.clone(), stored)?;
+        if session.modified && stamp.version != session.stamp.version {
+            return Ok(Err(Saved::Conflict(Box::new(current))));
+        }
+        self.relist(lists, old_key, Some(&current.base), None)?;
+        edits.push((old_key.to_vec(), replaced(clock)));
+        let mut stamp = stamp.changed(clock);
+        if !session.modified {
+            return Ok(Ok(self.next(&current, stamp, clock)));
+        }
+        let is_login = session.confirming || session.user() != current.user();
+        if is_login && !clock.is_wrong {
+            stamp.created = clock.now;
+        }
+        Ok(Ok(self.next(session, stamp, clock)))
+    }
+
+    /// Whether the user may have one session more; those are ended that have to go for it.
+    fn make_room(
+        &self,
+        cap: SessionCap,
+        next: &Session,
+        lists: &mut Lists<'_, R>,
+        edits: &mut Vec<(Vec<u8>, Edit)>,
+    ) -> Result<bool> {
+        let Some(user) = next.user() else {
+            return Ok(true);
+        };
+        let mut others = Vec::new();
+        for name in self.names_to_change(lists, user)? {
+            // What can't be read is no session of anybody's.
+            if let Ok(Some(stored)) = self.records.get(&session_key(&name))
+                && let Ok(Some((stamp, _))) = self.live_stamp(&stored, self.clock())
+                && codec::decode(&stored).is_ok_and(|other| other.user() == Some(user))
+            {
+                others.push((stamp.accessed, name));
+            }
+        }
+        let most = match cap {
+            SessionCap::Refuse(most) => return Ok(others.len() < most),
+            SessionCap::EndOldest(most) => most.saturating_sub(1),
+        };
+        others.sort();
+        let beyond = others.len().saturating_sub(most);
+        for (_, name) in others.into_iter().take(beyond) {
+            lists.remove(user, &name)?;
+            edits.push((session_key(&name), Edit::Remove));
+        }
+        Ok(true)
     }
 
     pub(super) fn edit(
@@ -196,254 +311,240 @@ impl<R: Records + 'static> Engine<R> {
         change: &mut dyn FnMut(&mut Session) -> Result<()>,
     ) -> Result<Option<Session>> {
         let identity = Some(Identity::Id(id.clone()));
-        self.records.edit(&self.key_of(id), |stored| {
-            let now = self.now();
-            let Some((stored, stamp, own)) = self.live(stored, now)? else {
-                return Ok((Edit::Keep, None));
+        self.transact(&self.kind()?.key_of(id), |stored, clock| {
+            let Some((stored, stamp, own)) = self.live(stored, clock)? else {
+                return Ok((Fate::Keep, None));
             };
             let mut session = self.decode(identity.clone(), stored)?;
+            let before = Arc::clone(&session.base);
             change(&mut session)?;
             // Whatever became of the copy, perhaps another one took its place: this is what is stored under this id.
-            session.identity = identity;
+            session.identity.clone_from(&identity);
             if !session.has_info() {
                 session.is_new_again();
-                return Ok((Edit::Remove, Some(session)));
+                return Ok((Fate::Remove { before }, Some(session)));
             }
-            let unchanged = !session.confirming && codec::encode(&session, stamp)? == stored;
-            if !unchanged {
-                let (edit, session) = self.put(&session, stamp.changed(now), now)?;
-                return Ok((edit, Some(session)));
-            }
-            let (edit, stamp) = self.touched(stored, stamp, own, now)?;
-            session.is_stored(stamp, self.rules.lifetimes_of(own).end(stamp));
-            Ok((edit, Some(session)))
+            let is_changed = session.confirming || session.contents != before;
+            let stamp = match is_changed {
+                true => stamp.changed(clock),
+                false if self.rules.is_due(stamp, own, clock) => stamp.used(clock),
+                false => {
+                    session.is_stored(stamp, self.rules.lifetimes_of(own).end(stamp));
+                    return Ok((Fate::Keep, Some(session)));
+                }
+            };
+            let next = self.next(&session, stamp, clock);
+            let fate = Fate::Put {
+                next: next.clone(),
+                before,
+            };
+            Ok((fate, Some(next)))
         })
     }
 
     pub(super) fn touch(&self, id: &SessionId) -> Result<bool> {
-        let touched = self.touch_at(&self.key_of(id))?;
+        let touched = self.touch_at(&self.kind()?.key_of(id))?;
         Ok(touched.is_some())
     }
 
     fn touch_at(&self, key: &[u8]) -> Result<Option<(Stamp, Option<Lifetimes>)>> {
         // Most touches come soon after the last one: they take no lock.
         let Some(stored) = self.records.get(key)? else {
+            self.kind()?;
             return Ok(None);
         };
-        let now = self.now();
-        match self.live_stamp(&stored, now)? {
-            Some((stamp, own)) if self.rules.is_due(stamp, own, now) => {}
+        let clock = self.clock();
+        match self.live_stamp(&stored, clock)? {
+            Some((stamp, own)) if self.rules.is_due(stamp, own, clock) => {}
             as_it_is => return Ok(as_it_is),
         }
-        self.records.edit(key, |stored| {
-            let now = self.now();
-            let Some((stored, stamp, own)) = self.live(stored, now)? else {
-                return Ok((Edit::Keep, None));
+        self.transact(key, |stored, clock| {
+            let Some((stored, stamp, own)) = self.live(stored, clock)? else {
+                return Ok((Fate::Keep, None));
             };
-            let (edit, stamp) = self.touched(stored, stamp, own, now)?;
-            Ok((edit, Some((stamp, own))))
+            if !self.rules.is_due(stamp, own, clock) {
+                return Ok((Fate::Keep, Some((stamp, own))));
+            }
+            let current = self.decode(None, stored)?;
+            let before = Arc::clone(&current.base);
+            let stamp = stamp.used(clock);
+            let next = self.next(&current, stamp, clock);
+            Ok((Fate::Put { next, before }, Some((stamp, own))))
         })
     }
 
     pub(super) fn delete(&self, id: &SessionId) -> Result<bool> {
-        self.records.edit(&self.key_of(id), |stored| {
-            // What can't be read can still be deleted.
-            Ok(match stored {
-                Some(stored) if !matches!(codec::head(stored), Ok(Head::Replaced)) => {
-                    (Edit::Remove, true)
-                }
-                _ => (Edit::Keep, false),
-            })
+        self.delete_at(&self.kind()?.key_of(id))
+    }
+
+    /// Deletes the session of a key, also one that has ended, and one that can't be read.
+    fn delete_at(&self, key: &[u8]) -> Result<bool> {
+        self.records.change(|| {
+            let mut lists = Lists::new(&self.records);
+            let mut edits = Vec::new();
+            let is_deleted = self.end_at(key, None, &mut lists, &mut edits)?;
+            if !is_deleted {
+                self.kind()?;
+            }
+            edits.extend(lists.into_edits());
+            Ok((edits, is_deleted))
         })
     }
 
-    pub(super) fn iter(&self) -> Sessions {
-        let rules = self.rules;
-        let now = self.now();
-        let path = self.records.path().map(ToOwned::to_owned);
-        Sessions::new(self.records.entries().filter_map(move |entry| {
-            let session = entry.and_then(|entry| listed::<R>(&entry, &rules, now));
-            let session = session.map_err(|error| match &path {
-                Some(path) if error.path().is_none() => error.at(path),
-                _ => error,
-            });
-            session.transpose()
-        }))
-    }
-
-    pub(super) fn delete_old(&self, idle: Duration) -> Result<(usize, usize)> {
-        let idle = millis_of(idle);
-        let now = self.now();
-        let (mut sessions, mut deleted) = (0, 0);
-        let mut old = Vec::new();
-        for entry in self.records.entries() {
-            let entry = entry?;
-            if identity_of(R::key(&entry)).is_none() {
-                continue;
-            }
-            // What can't be read stays, for somebody to look at; it must not stop the daily job.
-            match codec::head(R::value(&entry)) {
-                Ok(Head::Replaced) => continue,
-                Ok(Head::Session { stamp, own })
-                    if stamp.idle(now) >= idle
-                        || self.rules.lifetimes_of(own).is_over(stamp, now) =>
-                {
-                    old.push(entry);
-                }
-                _ => {}
-            }
-            sessions += 1;
-            if old.len() == CHUNK {
-                deleted += self.records.remove_unchanged(&old)?;
-                old.clear();
-            }
-        }
-        deleted += self.records.remove_unchanged(&old)?;
-        Ok((deleted, sessions - deleted))
-    }
-
-    pub(super) fn delete_user(&self, user: &str) -> Result<usize> {
-        self.delete_all(&|_, stored| {
-            codec::decode(stored).is_ok_and(|session| session.user() == Some(user))
-        })
-    }
-
-    pub(super) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
-        self.delete_all(&|identity, _| identity.handle() == handle)
-    }
-
-    /// Deletes until a snapshot has none: a session that was given another id meanwhile is found by the next one.
-    fn delete_all(&self, doomed: &dyn Fn(&Identity, &[u8]) -> bool) -> Result<usize> {
-        let mut deleted = 0;
-        loop {
-            let mut found = Vec::new();
-            let mut any = false;
-            for entry in self.records.entries() {
-                let entry = entry?;
-                let identity = identity_of(R::key(&entry));
-                if identity.is_some_and(|identity| doomed(&identity, R::value(&entry))) {
-                    any = true;
-                    found.push(entry);
-                }
-                if found.len() == CHUNK {
-                    deleted += self.delete_found(&found, doomed)?;
-                    found.clear();
-                }
-            }
-            deleted += self.delete_found(&found, doomed)?;
-            if !any {
-                return Ok(deleted);
-            }
-        }
-    }
-
-    fn delete_found(
+    /// Ends what stands under a session's key, if it is `user`'s where one is given. What can't be read is taken for
+    /// his: his list names it.
+    fn end_at(
         &self,
-        found: &[R::Entry],
-        doomed: &dyn Fn(&Identity, &[u8]) -> bool,
-    ) -> Result<usize> {
-        let mut deleted = self.records.remove_unchanged(found)?;
-        if deleted == found.len() {
-            return Ok(deleted);
-        }
-        // Some were used since the snapshot. A busy session must not escape by that.
-        for entry in found {
-            let key = R::key(entry);
-            let removed = self.records.edit(key, |stored| {
-                let identity = identity_of(key);
-                let still = identity
-                    .zip(stored)
-                    .is_some_and(|(identity, stored)| doomed(&identity, stored));
-                Ok((if still { Edit::Remove } else { Edit::Keep }, still))
-            })?;
-            deleted += usize::from(removed);
-        }
-        Ok(deleted)
-    }
-
-    pub(super) fn setup(&self, existing: Existing) -> Result<()> {
-        match existing {
-            Existing::Keep => Ok(()),
-            Existing::Overwrite => self.records.clear(),
-            Existing::Fail => match self.iter().next().transpose()? {
-                None => Ok(()),
-                Some(_) => Err(self.at_path(
-                    Error::new(ErrorKind::AlreadyExists, "the store already has sessions")
-                        .advise("keep or overwrite them"),
-                )),
-            },
-        }
-    }
-
-    fn now(&self) -> u64 {
-        millis_at(self.records.now())
-    }
-
-    fn draw(&self) -> Result<Identity> {
-        SessionId::draw(|bytes| self.records.random(bytes)).map(Identity::Id)
-    }
-
-    /// The record's key.
-    fn key<'a>(&self, identity: &'a Identity) -> Cow<'a, [u8]> {
-        match identity {
-            Identity::Id(id) => self.key_of(id),
-            Identity::Hash(hash) => hex(hash).into_bytes().into(),
-        }
-    }
-
-    fn key_of<'a>(&self, id: &'a SessionId) -> Cow<'a, [u8]> {
-        match self.rules.hash_ids {
-            true => hex(&id.hash()).into_bytes().into(),
-            false => id.as_str().as_bytes().into(),
-        }
-    }
-
-    /// What stores the session with this stamp, and the session as it is then.
-    fn put(&self, session: &Session, stamp: Stamp, now: u64) -> Result<(Edit, Session)> {
-        let mut next = session.settled(now);
-        let end = self.end_of(&next.contents, stamp);
-        let edit = Edit::Put {
-            value: codec::encode(&next, stamp)?,
-            expires: end.and_then(time_at),
-            cbor: true,
+        key: &[u8],
+        user: Option<&str>,
+        lists: &mut Lists<'_, R>,
+        edits: &mut Vec<(Vec<u8>, Edit)>,
+    ) -> Result<bool> {
+        let stored = match self.records.peek(key) {
+            Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            Ok(None) => return Ok(false),
+            stored => stored.ok().flatten().unwrap_or_default(),
         };
+        if stored == codec::REPLACED {
+            return Ok(false);
+        }
+        if let Ok(session) = codec::decode(&stored) {
+            if user.is_some_and(|user| session.user() != Some(user)) {
+                return Ok(false);
+            }
+            self.relist(lists, key, Some(&session.base), None)?;
+        }
+        edits.push((key.to_vec(), Edit::Remove));
+        Ok(true)
+    }
+
+    /// Changes one session. What is decided may have to be decided again, with the lists at hand: only the last answer
+    /// counts.
+    fn transact<T>(
+        &self,
+        key: &[u8],
+        mut decide: impl FnMut(Option<&[u8]>, Clock) -> Result<(Fate, T)>,
+    ) -> Result<T> {
+        // Usually one record is all that changes.
+        let alone = self.records.edit(key, |stored, end| {
+            if stored.is_none() {
+                self.kind()?;
+            }
+            let (fate, answer) = decide(stored, self.clock())?;
+            Ok(match &fate {
+                Fate::Keep => (Edit::Keep, Some(answer)),
+                _ if moves_lists(&fate, end) => (Edit::Keep, None),
+                Fate::Put { next, .. } => (self.put(next)?, Some(answer)),
+                Fate::Remove { .. } => (Edit::Remove, Some(answer)),
+            })
+        })?;
+        if let Some(answer) = alone {
+            return Ok(answer);
+        }
+        self.records.change(|| {
+            let stored = self.records.get(key)?;
+            let (fate, answer) = decide(stored.as_deref(), self.clock())?;
+            let mut lists = Lists::new(&self.records);
+            let edit = match &fate {
+                Fate::Keep => return Ok((Vec::new(), answer)),
+                Fate::Put { next, before } => {
+                    self.relist(&mut lists, key, Some(before), Some(next))?;
+                    self.put(next)?
+                }
+                Fate::Remove { before } => {
+                    self.relist(&mut lists, key, Some(before), None)?;
+                    Edit::Remove
+                }
+            };
+            let mut edits = lists.into_edits();
+            edits.push((key.to_vec(), edit));
+            Ok((edits, answer))
+        })
+    }
+
+    /// Brings the lists in line with a session that was `before` and is `next` from now on.
+    fn relist(
+        &self,
+        lists: &mut Lists<'_, R>,
+        key: &[u8],
+        before: Option<&Contents>,
+        next: Option<&Session>,
+    ) -> Result<()> {
+        let Some(name) = name_of(key) else {
+            return Ok(());
+        };
+        let was = before.and_then(|before| before.user.as_deref());
+        let is = next.and_then(Session::user);
+        if let Some(user) = was.filter(|_| was != is) {
+            lists.remove(user, name)?;
+        }
+        if let Some((user, next)) = is.zip(next) {
+            lists.add(user, name, hour_of(next.end))?;
+        }
+        Ok(())
+    }
+
+    /// The names of all sessions of a user, for who holds the lock.
+    fn names_to_change(&self, lists: &mut Lists<'_, R>, user: &str) -> Result<Vec<Name>> {
+        match lists.is_whole(user)? {
+            true => lists.names(user),
+            false => Ok(self.names_by_walk(user)?.names),
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        Clock {
+            now: millis_at(self.records.now()),
+            is_wrong: self.records.is_clock_wrong(),
+        }
+    }
+
+    /// The session as it is once it is stored with this stamp.
+    fn next(&self, session: &Session, stamp: Stamp, clock: Clock) -> Session {
+        let mut next = session.settled(clock.now);
+        let end = self.end_of(&next.contents, stamp);
         next.is_stored(stamp, end);
-        Ok((edit, next))
+        next
+    }
+
+    fn put(&self, next: &Session) -> Result<Edit> {
+        let value = codec::encode(next, next.stamp)?;
+        let most = self.rules.session_bytes_max;
+        if value.len() > most {
+            let what = format!(
+                "a session of {} bytes is over the limit of {most}",
+                value.len()
+            );
+            return Err(self.at_path(Error::new(ErrorKind::TooLarge, what)));
+        }
+        Ok(Edit::Put {
+            value,
+            expires: next.end.and_then(time_at),
+            cbor: true,
+        })
     }
 
     fn end_of(&self, contents: &Contents, stamp: Stamp) -> Option<u64> {
         self.rules.lifetimes_of(contents.lifetimes).end(stamp)
     }
 
-    /// What to do about a use of the session that is stored, and the stamp that it has then.
-    fn touched(
-        &self,
-        stored: &[u8],
-        stamp: Stamp,
-        own: Option<Lifetimes>,
-        now: u64,
-    ) -> Result<(Edit, Stamp)> {
-        if !self.rules.is_due(stamp, own, now) {
-            return Ok((Edit::Keep, stamp));
-        }
-        let stamp = stamp.used(now);
-        let (edit, _) = self.put(&codec::decode(stored)?, stamp, now)?;
-        Ok((edit, stamp))
-    }
-
     /// The stored session, unless it is absent or over.
-    fn live<'a>(&self, stored: Option<&'a [u8]>, now: u64) -> Result<Option<Live<'a>>> {
+    fn live<'a>(&self, stored: Option<&'a [u8]>, clock: Clock) -> Result<Option<Live<'a>>> {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        let live = self.live_stamp(stored, now)?;
+        let live = self.live_stamp(stored, clock)?;
         Ok(live.map(|(stamp, own)| (stored, stamp, own)))
     }
 
-    fn live_stamp(&self, stored: &[u8], now: u64) -> Result<Option<(Stamp, Option<Lifetimes>)>> {
+    fn live_stamp(
+        &self,
+        stored: &[u8],
+        clock: Clock,
+    ) -> Result<Option<(Stamp, Option<Lifetimes>)>> {
         let head = codec::head(stored).map_err(|error| self.at_path(error))?;
         Ok(match head {
-            Head::Session { stamp, own } if !self.rules.lifetimes_of(own).is_over(stamp, now) => {
+            Head::Session { stamp, own } if !self.rules.is_over(stamp, own, clock) => {
                 Some((stamp, own))
             }
             Head::Session { .. } | Head::Replaced => None,
@@ -465,58 +566,25 @@ impl<R: Records + 'static> Engine<R> {
     }
 }
 
-/// A stored session that is not over: its bytes, its stamp, the lifetimes of its own.
-type Live<'a> = (&'a [u8], Stamp, Option<Lifetimes>);
-
-/// The session of an entry, unless it is over, or the entry is no session.
-fn listed<R: Records>(entry: &R::Entry, rules: &Rules, now: u64) -> Result<Option<Session>> {
-    let Some(identity) = identity_of(R::key(entry)) else {
-        return Ok(None);
-    };
-    let Head::Session { stamp, own } = codec::head(R::value(entry))? else {
-        return Ok(None);
-    };
-    let lifetimes = rules.lifetimes_of(own);
-    if lifetimes.is_over(stamp, now) {
-        return Ok(None);
+/// Whether lists change with a session's record, which was to end then.
+fn moves_lists(fate: &Fate, end: Option<SystemTime>) -> bool {
+    match fate {
+        Fate::Keep => false,
+        Fate::Remove { before } => before.user.is_some(),
+        Fate::Put { next, before } if before.user.as_deref() == next.user() => {
+            next.user().is_some() && hour_of(next.end) > hour_of(end.map(millis_at))
+        }
+        Fate::Put { .. } => true,
     }
-    let mut session = codec::decode(R::value(entry))?;
-    // Another process may have stored it with a shorter life.
-    let recorded = R::expires(entry).map(millis_at);
-    session.end = lifetimes.end(stamp).into_iter().chain(recorded).min();
-    session.identity = Some(identity);
-    Ok(Some(session))
 }
 
 /// What stays under an id that was replaced. It says nothing of the other id.
-fn replaced(now: u64) -> Edit {
+fn replaced(clock: Clock) -> Edit {
     Edit::Put {
         value: codec::REPLACED.to_vec(),
-        expires: time_at(now.saturating_add(REPLACED_FOR)),
+        expires: time_at(clock.now.saturating_add(REPLACED_FOR)),
         cbor: true,
     }
-}
-
-enum Outcome {
-    /// The new id is somebody else's: draw another.
-    Taken,
-    Refused(Saved),
-    Moved(Box<Session>),
-}
-
-/// Whose session a record is; `None` if it is no session's, but something else that the application keeps there.
-fn identity_of(key: &[u8]) -> Option<Identity> {
-    unhex(key)
-        .map(Identity::Hash)
-        .or_else(|| SessionId::parse(key).map(Identity::Id))
-}
-
-fn no_free_id() -> Error {
-    Error::new(
-        ErrorKind::Io,
-        "the operating system's random source repeats itself",
-    )
-    .advise("check /dev/urandom")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What names a session: the secret id, and the handle that is safe to show.
 
+use super::place::identity_of;
 use super::sha256::sha256;
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::base64::Base64;
@@ -56,6 +57,23 @@ impl SessionId {
     /// ```
     pub fn handle(&self) -> SessionHandle {
         SessionHandle::of_hash(&self.hash())
+    }
+
+    /// The bits that were drawn.
+    pub(super) fn bits(&self) -> [u8; ID_BYTES] {
+        let bits = Base64::Url.decode(&self.0);
+        bits.and_then(|bits| bits.try_into().ok())
+            .unwrap_or_default()
+    }
+
+    /// The id of these bits.
+    pub(super) fn of_bits(bits: &[u8]) -> Option<SessionId> {
+        (bits.len() == ID_BYTES).then(|| SessionId(Base64::Url.encode(bits)))
+    }
+
+    /// The first three letters.
+    pub(super) fn letters(&self) -> [u8; 3] {
+        self.0.as_bytes().first_chunk().copied().unwrap_or_default()
     }
 
     /// The SHA-256 of the text.
@@ -135,6 +153,29 @@ impl SessionHandle {
     pub(super) fn of_hash(hash: &[u8; 32]) -> SessionHandle {
         let [a, b, c, d, e, f, ..] = *hash;
         SessionHandle([a, b, c, d, e, f])
+    }
+}
+
+impl SessionHandle {
+    /// The handle of the session that stands under a key of a [`Store`](crate::Store), if one does: what tools show in
+    /// place of the key, which may hold the id.
+    ///
+    /// ```
+    /// use shelflife::{Session, SessionHandle, SessionStore, ShelveSessionStore};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = ShelveSessionStore::open(dir.path().join("s.shelf"))?;
+    /// let mut session = Session::new();
+    /// session.set_user(Some("ann"));
+    /// let _ = store.save_session(&mut session)?;
+    /// let keys = store.store().iter().map(|entry| entry.map(|(key, _)| SessionHandle::of_key(&key)));
+    /// let handles: Vec<_> = keys.collect::<shelflife::Result<_>>()?;
+    /// assert!(handles.contains(&session.handle()));
+    /// assert_eq!(SessionHandle::of_key(b"cart:17"), None);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn of_key(key: &[u8]) -> Option<SessionHandle> {
+        identity_of(key).map(|identity| identity.handle())
     }
 }
 

@@ -32,6 +32,15 @@ pub struct Lifetime {
     pub absolute: Option<Duration>,
 }
 
+/// What a store's clock reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Clock {
+    /// Never before the store was made.
+    pub(super) now: u64,
+    /// It reads earlier than the moment at which the store was made. By it no session ends, and none is stamped anew.
+    pub(super) is_wrong: bool,
+}
+
 /// What a store knows of a session without reading what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Stamp {
@@ -45,8 +54,8 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// The stamp after a use.
-    pub(super) fn used(self, now: u64) -> Stamp {
-        if self.is_ahead(now) {
+    pub(super) fn used(self, Clock { now, is_wrong }: Clock) -> Stamp {
+        if self.is_ahead(now) && !is_wrong {
             return Stamp {
                 created: self.created.min(now),
                 accessed: now,
@@ -60,14 +69,14 @@ impl Stamp {
     }
 
     /// The stamp after a change.
-    pub(super) fn changed(self, now: u64) -> Stamp {
+    pub(super) fn changed(self, clock: Clock) -> Stamp {
         let used = match self.version {
             0 => Stamp {
-                created: now,
-                accessed: now,
+                created: clock.now,
+                accessed: clock.now,
                 ..self
             },
-            _ => self.used(now),
+            _ => self.used(clock),
         };
         Stamp {
             version: self.version.saturating_add(1),
@@ -229,10 +238,16 @@ mod tests {
     fn a_last_use_over_a_minute_ahead_is_noted_anew() {
         let now = 1_000 * HOUR;
         let future = stamp(now + 9_000 * HOUR, now + 9_001 * HOUR);
-        assert_eq!(future.used(now), stamp(now, now));
+        let clock = |is_wrong| Clock { now, is_wrong };
+        assert_eq!(future.used(clock(false)), stamp(now, now));
+        assert_eq!(
+            future.used(clock(true)),
+            future,
+            "unless the clock is wrong"
+        );
         let ahead = stamp(now - HOUR, now + AHEAD_MAX + 1);
-        assert_eq!(ahead.used(now), stamp(now - HOUR, now));
+        assert_eq!(ahead.used(clock(false)), stamp(now - HOUR, now));
         let in_haste = stamp(now - HOUR, now + AHEAD_MAX);
-        assert_eq!(in_haste.used(now), in_haste);
+        assert_eq!(in_haste.used(clock(false)), in_haste);
     }
 }

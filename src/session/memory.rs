@@ -6,18 +6,23 @@ use super::shelve::SessionOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
+use crate::store::iter::Unreadable;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// What has ended is kept this long, in case that the clock was wrong.
+const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Sessions in memory, for tests and for what may forget everybody when it ends.
 ///
 /// It follows the same rules as [`ShelveSessionStore`](crate::ShelveSessionStore), so what was tested with one runs
 /// with the other. Threads may share it; processes can't. An expired session takes up memory until
-/// [`delete_old_sessions`](crate::SessionStore::delete_old_sessions) or another look at all sessions.
+/// [`delete_old_sessions`](crate::SessionStore::delete_old_sessions), or a day longer than it lives and another look at all
+/// sessions.
 ///
 /// With a clock of its own a test needs no sleep:
 ///
@@ -65,11 +70,11 @@ impl MemorySessionStore {
             map: Mutex::default(),
             turn: Mutex::default(),
             writer: Mutex::default(),
+            created: clock(),
             clock: Box::new(clock),
-            latest: Mutex::new(SystemTime::UNIX_EPOCH),
         };
         MemorySessionStore {
-            engine: Engine { records, rules },
+            engine: Engine::new(records, rules),
         }
     }
 }
@@ -87,7 +92,7 @@ pub(super) struct Memory {
     /// Who has the turn: the closure of an edit may read, but a write in it would wait for itself.
     writer: Mutex<Option<ThreadId>>,
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
-    latest: Mutex<SystemTime>,
+    created: SystemTime,
 }
 
 #[derive(Default)]
@@ -139,6 +144,13 @@ impl Memory {
         })
     }
 
+    fn live(&self, key: &[u8]) -> Option<Record> {
+        let now = self.now();
+        let map = lock(&self.map);
+        let record = map.records.get(key);
+        record.filter(|record| record.is_live(now)).cloned()
+    }
+
     fn apply(&self, key: &[u8], edit: Edit) {
         let mut map = lock(&self.map);
         match edit {
@@ -164,41 +176,44 @@ impl Records for Memory {
     type Entry = (Vec<u8>, Record);
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let now = self.now();
+        Ok(self.live(key).map(|record| record.value))
+    }
+
+    fn peek(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let map = lock(&self.map);
-        let live = map.records.get(key).filter(|record| record.is_live(now));
-        Ok(live.map(|record| record.value.clone()))
+        Ok(map.records.get(key).map(|record| record.value.clone()))
     }
 
     fn edit<T>(
         &self,
         key: &[u8],
-        change: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
+        change: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
     ) -> Result<T> {
         let _writing = self.begin()?;
-        let (edit, answer) = change(self.get(key)?.as_deref())?;
+        let old = self.live(key);
+        let (old, expires) = old.map_or((None, None), |old| (Some(old.value), old.expires));
+        let (edit, answer) = change(old.as_deref(), expires)?;
         self.apply(key, edit);
         Ok(answer)
     }
 
-    fn edit_pair<T>(
-        &self,
-        keys: [&[u8]; 2],
-        change: impl FnOnce([Option<&[u8]>; 2]) -> Result<([Edit; 2], T)>,
-    ) -> Result<T> {
+    fn change<T>(&self, change: impl FnOnce() -> Result<(Vec<(Vec<u8>, Edit)>, T)>) -> Result<T> {
         let _writing = self.begin()?;
-        let [first, second] = [self.get(keys[0])?, self.get(keys[1])?];
-        let (edits, answer) = change([first.as_deref(), second.as_deref()])?;
-        for (key, edit) in keys.into_iter().zip(edits) {
-            self.apply(key, edit);
+        let (edits, answer) = change()?;
+        for (key, edit) in edits {
+            self.apply(&key, edit);
         }
         Ok(answer)
     }
 
-    fn entries(&self) -> impl Iterator<Item = Result<Self::Entry>> + Send + use<> {
-        let now = self.now();
+    fn walk(
+        &self,
+    ) -> impl Iterator<Item = std::result::Result<Self::Entry, Unreadable>> + Send + use<> {
+        let dropped = self.now().checked_sub(GRACE);
         let mut map = lock(&self.map);
-        map.records.retain(|_, record| record.is_live(now));
+        if let Some(dropped) = dropped {
+            map.records.retain(|_, record| record.is_live(dropped));
+        }
         let records = map.records.iter();
         let mut entries: Vec<_> = records
             .map(|(key, record)| (key.clone(), record.clone()))
@@ -243,10 +258,15 @@ impl Records for Memory {
     }
 
     fn now(&self) -> SystemTime {
-        let time = (self.clock)();
-        let mut latest = lock(&self.latest);
-        *latest = time.max(*latest);
-        *latest
+        (self.clock)().max(self.created)
+    }
+
+    fn is_clock_wrong(&self) -> bool {
+        (self.clock)() < self.created
+    }
+
+    fn generation(&self) -> u64 {
+        1
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::store::Store;
 use crate::store::batch::{Batch, Put};
 use crate::store::change::Edit;
-use crate::store::iter::Entry;
+use crate::store::iter::{Entry, Unreadable};
 use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -16,22 +16,25 @@ pub(super) trait Records: fmt::Debug + Send + Sync {
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// Replaces one value by what `change` makes of it; nobody comes between.
+    /// A value, also if it has ended and was not dropped yet.
+    fn peek(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
+
+    /// Replaces one value by what `change` makes of it, who is told from when on it is absent as well; nobody comes
+    /// between.
     fn edit<T>(
         &self,
         key: &[u8],
-        change: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
+        change: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
     ) -> Result<T>;
 
-    /// The same for two keys, all or nothing.
-    fn edit_pair<T>(
+    /// Makes several changes, all or nothing; what `change` reads of these records nobody changes meanwhile.
+    fn change<T>(&self, change: impl FnOnce() -> Result<(Vec<(Vec<u8>, Edit)>, T)>) -> Result<T>;
+
+    /// A snapshot, least recently written first, of all that is there, those included that have ended. Goes on behind
+    /// what can't be read.
+    fn walk(
         &self,
-        keys: [&[u8]; 2],
-        change: impl FnOnce([Option<&[u8]>; 2]) -> Result<([Edit; 2], T)>,
-    ) -> Result<T>;
-
-    /// A snapshot, least recently written first.
-    fn entries(&self) -> impl Iterator<Item = Result<Self::Entry>> + Send + use<Self>;
+    ) -> impl Iterator<Item = std::result::Result<Self::Entry, Unreadable>> + Send + use<Self>;
 
     fn key(entry: &Self::Entry) -> &[u8];
     fn value(entry: &Self::Entry) -> &[u8];
@@ -42,8 +45,13 @@ pub(super) trait Records: fmt::Debug + Send + Sync {
 
     fn clear(&self) -> Result<()>;
 
-    /// Never goes back.
     fn now(&self) -> SystemTime;
+
+    /// Whether what the clock reads can't be.
+    fn is_clock_wrong(&self) -> bool;
+
+    /// Which of several files that followed each other this is.
+    fn generation(&self) -> u64;
 
     /// From the operating system.
     fn random(&self, bytes: &mut [u8]) -> Result<()>;
@@ -59,24 +67,24 @@ impl Records for Store {
         Store::get(self, key)
     }
 
+    fn peek(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let entry = self.entry_even_ended(key)?;
+        Ok(entry.map(|entry| entry.into_pair().1))
+    }
+
     fn edit<T>(
         &self,
         key: &[u8],
-        change: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
+        change: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
     ) -> Result<T> {
-        Store::edit(self, key, change)
+        self.edit_entry(key, change)
     }
 
-    fn edit_pair<T>(
-        &self,
-        keys: [&[u8]; 2],
-        change: impl FnOnce([Option<&[u8]>; 2]) -> Result<([Edit; 2], T)>,
-    ) -> Result<T> {
+    fn change<T>(&self, change: impl FnOnce() -> Result<(Vec<(Vec<u8>, Edit)>, T)>) -> Result<T> {
         self.edit_batch(|| {
-            let [first, second] = [Store::get(self, keys[0])?, Store::get(self, keys[1])?];
-            let (edits, answer) = change([first.as_deref(), second.as_deref()])?;
+            let (edits, answer) = change()?;
             let mut batch = Batch::new();
-            for (key, edit) in keys.into_iter().zip(edits) {
+            for (key, edit) in &edits {
                 match edit {
                     Edit::Keep => {}
                     Edit::Put {
@@ -84,11 +92,10 @@ impl Records for Store {
                         expires,
                         cbor,
                     } => {
-                        let value = &value;
                         let put = Put {
                             value,
-                            expires,
-                            cbor,
+                            expires: *expires,
+                            cbor: *cbor,
                         };
                         batch.put(key, put);
                     }
@@ -101,8 +108,8 @@ impl Records for Store {
         })
     }
 
-    fn entries(&self) -> impl Iterator<Item = Result<Entry>> + Send + use<> {
-        Store::entries(self)
+    fn walk(&self) -> impl Iterator<Item = std::result::Result<Entry, Unreadable>> + Send + use<> {
+        Store::walk(self)
     }
 
     fn key(entry: &Entry) -> &[u8] {
@@ -127,6 +134,14 @@ impl Records for Store {
 
     fn now(&self) -> SystemTime {
         Store::now(self)
+    }
+
+    fn is_clock_wrong(&self) -> bool {
+        Store::is_clock_wrong(self)
+    }
+
+    fn generation(&self) -> u64 {
+        Store::generation(self)
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<()> {

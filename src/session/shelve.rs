@@ -3,8 +3,11 @@
 use super::engine::{Engine, Rules};
 use super::lifetime::{Lifetimes, millis_of};
 use super::memory::MemorySessionStore;
+use super::place::Kind;
 use super::records::Records;
-use super::{Existing, Saved, Session, SessionHandle, SessionId, SessionStore, Sessions};
+use super::{
+    Existing, Saved, Session, SessionCap, SessionHandle, SessionId, SessionStore, Sessions,
+};
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::disk::{Disk, os::OsDisk};
@@ -35,6 +38,7 @@ pub struct SessionOptions {
     absolute_lifetime: Option<Duration>,
     access_resolution: Duration,
     hash_ids: bool,
+    session_bytes_max: usize,
 }
 
 impl SessionOptions {
@@ -49,6 +53,7 @@ impl SessionOptions {
             absolute_lifetime: None,
             access_resolution: Duration::from_secs(60),
             hash_ids: false,
+            session_bytes_max: usize::MAX,
         }
     }
 
@@ -78,11 +83,12 @@ impl SessionOptions {
     }
 
     /// Whether the file holds the SHA-256 of each id in place of the id, so that who gets hold of the file, or of a
-    /// backup, gets no live session, and the time of a lookup tells nothing of what is stored.
+    /// backup, gets no live session, and the time of a lookup tells nothing of what is stored. (The first 3 of the 22
+    /// letters stand beside it: the other 110 bits stay secret.)
     ///
     /// [Listed](SessionStore::iter_sessions) sessions then have a [handle](Session::handle) but no id. Default:
-    /// false. To change it on a store that has sessions ends them all: they are still listed, counted and deleted
-    /// as old, but not found by their ids.
+    /// false. A store keeps all ids the way that its first session was stored; who opens it the other way gets
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput).
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -103,11 +109,29 @@ impl SessionOptions {
         self
     }
 
+    /// How many bytes a session may take when it is stored; a larger one is
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge), and what was stored stays. Default: what fits into a record,
+    /// about 128 MiB.
+    ///
+    /// ```
+    /// use shelflife::{ErrorKind, Session, SessionOptions, SessionStore};
+    ///
+    /// let store = SessionOptions::new().session_bytes_max(1000).in_memory();
+    /// let mut session = Session::new();
+    /// session.insert("text", &"x".repeat(1000))?;
+    /// assert_eq!(store.save_session(&mut session).unwrap_err().kind(), ErrorKind::TooLarge);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn session_bytes_max(&mut self, bytes: usize) -> &mut SessionOptions {
+        self.session_bytes_max = bytes;
+        self
+    }
+
     /// Opens the sessions in this file, and creates it if there is none.
     ///
     /// # Errors
     ///
-    /// As [`Options::open`](crate::Options::open).
+    /// As [`Options::open`](crate::Options::open), and [`with_store`](SessionOptions::with_store).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<ShelveSessionStore> {
         self.with_store(Store::open(path)?)
     }
@@ -129,15 +153,9 @@ impl SessionOptions {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn with_store(&self, store: Store) -> Result<ShelveSessionStore> {
-        Ok(self.on(store))
-    }
-
-    fn on(&self, store: Store) -> ShelveSessionStore {
-        let engine = Engine {
-            records: store,
-            rules: self.rules(),
-        };
-        ShelveSessionStore { engine }
+        let engine = Engine::new(store, self.rules());
+        engine.kind()?;
+        Ok(ShelveSessionStore { engine })
     }
 
     /// Keeps sessions in memory.
@@ -169,7 +187,11 @@ impl SessionOptions {
         Rules {
             lifetimes,
             resolution: millis_of(self.access_resolution),
-            hash_ids: self.hash_ids,
+            kind: Some(match self.hash_ids {
+                true => Kind::Hashed,
+                false => Kind::Plain,
+            }),
+            session_bytes_max: self.session_bytes_max,
         }
     }
 }
@@ -183,11 +205,15 @@ impl Default for SessionOptions {
 /// Sessions in one file, shared by threads and processes.
 ///
 /// The name is that of its ancestor in Python, which kept pickled sessions in a shelf. Here they are
-/// CBOR maps in a [`Store`] under their ids, and everything that the [`SessionStore`] contract says holds across
+/// CBOR maps in a [`Store`], and everything that the [`SessionStore`] contract says holds across
 /// processes too. A session takes about 200 bytes on disk and 17 in memory, whatever is in it comes on top on disk.
 ///
-/// Expired sessions are absent for every reader and leave the file when it is compacted. Entries under keys that
-/// are not session ids are left alone, except by [`Existing::Overwrite`].
+/// Expired sessions are absent for every reader and leave the file when it is compacted, a day later. Sessions have keys
+/// of their own, which no text is: what else is in the file is left alone, except by [`Existing::Overwrite`].
+///
+/// A user's sessions are found by a list that is kept in the same file, 17 bytes of memory for each user more: what
+/// [`sessions_of`](SessionStore::sessions_of) and logouts of a user cost depends on how many sessions that user has, not
+/// on how many there are. If a list is damaged, they read all sessions.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -241,6 +267,37 @@ impl ShelveSessionStore {
         &self.engine.records
     }
 
+    /// Hashes the ids of all sessions, for good: from now on the store keeps the SHA-256 of each id, as with
+    /// [`hash_ids`](SessionOptions::hash_ids), and every visitor stays logged in. Returns how many there were.
+    ///
+    /// The file is rewritten, so that no id is left in it. There is no way back. A handle that was opened to keep ids as
+    /// they are is refused from now on, in every process.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::compact`]: the ids are hashed, and what they were is still in the file until it is compacted. A
+    /// session that can't be read keeps its id, and is told at the end.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("sessions.shelf");
+    /// # use shelflife::{Session, SessionOptions, SessionStore, ShelveSessionStore, Store};
+    /// # let plain = ShelveSessionStore::open(&path)?;
+    /// # let mut session = Session::new();
+    /// # session.set_user(Some("ann"));
+    /// # let _ = plain.save_session(&mut session)?;
+    /// # plain.close()?;
+    /// let store = ShelveSessionStore::from(Store::open(&path)?);
+    /// assert_eq!(store.hash_ids()?, 1);
+    /// drop(store);
+    /// let hashed = SessionOptions::new().hash_ids(true).open(&path)?;
+    /// assert!(hashed.has_session(session.id().unwrap())?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn hash_ids(&self) -> Result<usize> {
+        self.engine.hash_ids()
+    }
+
     /// Gives the store back.
     ///
     /// ```
@@ -266,10 +323,16 @@ impl ShelveSessionStore {
     }
 }
 
-/// With the default [`SessionOptions`].
+/// With the default [`SessionOptions`], but that ids are kept as the store keeps them already: so a tool can look after
+/// a store of either kind.
 impl From<Store> for ShelveSessionStore {
     fn from(store: Store) -> ShelveSessionStore {
-        SessionOptions::new().on(store)
+        let rules = Rules {
+            kind: None,
+            ..SessionOptions::new().rules()
+        };
+        let engine = Engine::new(store, rules);
+        ShelveSessionStore { engine }
     }
 }
 
@@ -298,7 +361,15 @@ macro_rules! session_store {
             }
 
             fn regenerate_id(&self, session: &mut Session) -> Result<Saved> {
-                self.engine.regenerate(session)
+                self.engine.regenerate(session, None)
+            }
+
+            fn regenerate_id_capped(
+                &self,
+                session: &mut Session,
+                cap: SessionCap,
+            ) -> Result<Saved> {
+                self.engine.regenerate(session, Some(cap))
             }
 
             fn delete_session(&self, id: &SessionId) -> Result<bool> {
@@ -322,7 +393,23 @@ macro_rules! session_store {
             }
 
             fn delete_user_sessions(&self, user: &str) -> Result<usize> {
-                self.engine.delete_user(user)
+                self.engine.delete_user(user, None)
+            }
+
+            fn delete_user_sessions_except(
+                &self,
+                user: &str,
+                keep: &SessionHandle,
+            ) -> Result<usize> {
+                self.engine.delete_user(user, Some(keep))
+            }
+
+            fn delete_user_session(&self, user: &str, handle: &SessionHandle) -> Result<bool> {
+                self.engine.delete_user_session(user, handle)
+            }
+
+            fn sessions_of(&self, user: &str) -> Result<Vec<Session>> {
+                self.engine.sessions_of(user)
             }
 
             fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize> {

@@ -20,15 +20,18 @@ const FORM_TOKEN_BYTES: usize = 128 / 8;
 #[derive(Clone)]
 pub(super) enum Identity {
     Id(SessionId),
-    /// Only the SHA-256 of the id is known: it was read from a store that hashes ids at rest.
-    Hash([u8; 32]),
+    /// Only the first letters of the id and its SHA-256 are known: it was read from a store that hashes ids at rest.
+    Hash {
+        letters: [u8; 3],
+        hash: [u8; 32],
+    },
 }
 
 impl Identity {
     pub(super) fn handle(&self) -> SessionHandle {
         match self {
             Identity::Id(id) => id.handle(),
-            Identity::Hash(hash) => SessionHandle::of_hash(hash),
+            Identity::Hash { hash, .. } => SessionHandle::of_hash(hash),
         }
     }
 }
@@ -90,7 +93,7 @@ impl Session {
     pub fn id(&self) -> Option<&SessionId> {
         match &self.identity {
             Some(Identity::Id(id)) => Some(id),
-            Some(Identity::Hash(_)) | None => None,
+            Some(Identity::Hash { .. }) | None => None,
         }
     }
 

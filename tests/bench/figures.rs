@@ -1,9 +1,9 @@
 //! What each operation costs, with its floor beside it in the same run: the system calls that it cannot avoid.
 //!
 //! `cargo bench --bench figures` measures 10,000 and 100,000 keys; with `-- 1000000 100,1024` one million keys with values
-//! of 100 and 1,024 bytes; with `-- sessions` half a million sessions, saved and deleted as old; with `-- growth` how long
-//! a new key waits for the table to grow at ten million. Times are of one run on a machine that does other things as
-//! well: compare within a line.
+//! of 100 and 1,024 bytes; with `-- sessions` half a million sessions, saved and deleted as old; with `-- users` a
+//! million sessions, of which those of one user are found and ended; with `-- growth` how long a new key waits for the
+//! table to grow at ten million. Times are of one run on a machine that does other things as well: compare within a line.
 //!
 //! What a call does, by `strace -c` (system calls) in the order in which it makes them, and by callgrind (instructions in
 //! user space for a value of 320 bytes, `cargo bench --bench instructions`):
@@ -261,6 +261,70 @@ fn sessions(count: u64) {
     );
 }
 
+fn login(store: &ShelveSessionStore, user: &str) -> Session {
+    let mut session = Session::new();
+    session.set_user(Some(user));
+    session.insert("cart", "tea").unwrap();
+    assert!(matches!(
+        store.save_session(&mut session).unwrap(),
+        Saved::Stored
+    ));
+    session
+}
+
+/// What a user's sessions cost among many, and a login of a user who has many.
+fn users(count: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("bench.shelf"), false, Durability::Os);
+    let store = ShelveSessionStore::from(store);
+    let of = count / 10;
+    println!("{count} sessions of {of} users, shared");
+    let all = time(count, |nth| {
+        _ = login(&store, &format!("user {}", nth % of))
+    });
+    line("login", all, None);
+    let calls = 10_000.min(of / 4);
+    let user = |nth: u64| format!("user {}", nth * 7919 % of);
+    let found = time(calls, |nth| {
+        assert_eq!(store.sessions_of(&user(nth)).unwrap().len(), 10);
+    });
+    line("sessions_of, 10", found, None);
+    let handles: Vec<_> = (0..calls)
+        .map(|nth| store.sessions_of(&user(nth)).unwrap()[3].handle().unwrap())
+        .collect();
+    let ended = time(calls, |nth| {
+        let handle = &handles[usize::try_from(nth).unwrap()];
+        assert!(store.delete_user_session(&user(nth), handle).unwrap());
+    });
+    line("delete_user_session", ended, None);
+    let ended = time(calls, |nth| {
+        assert_eq!(store.delete_user_sessions(&user(nth)).unwrap(), 9);
+    });
+    line("delete_user_sessions, 9", ended, None);
+    let mut sessions: Vec<Session> = (0..calls).map(|nth| login(&store, &user(nth))).collect();
+    let saved = time(calls, |nth| {
+        let session = &mut sessions[usize::try_from(nth).unwrap()];
+        session.insert("nth", &nth).unwrap();
+        let _ = store.save_session(session).unwrap();
+    });
+    line("save_session, same user", saved, None);
+    let few = time(calls, |nth| _ = login(&store, &format!("new {nth}")));
+    line("login, the user's first", few, None);
+    for _ in 0..100_000 {
+        login(&store, "many");
+    }
+    let many = time(calls, |_| _ = login(&store, "many"));
+    line("login, with 100,000 others", many, Some(few));
+    let stats = store.store().stats().unwrap();
+    let sessions = store.iter_sessions().count() as u64;
+    println!(
+        "  {:<28}{:>10.1} bytes a session, {:.2} keys a session",
+        "index",
+        stats.index_bytes as f64 / sessions as f64,
+        stats.keys as f64 / sessions as f64
+    );
+}
+
 /// How long new keys wait for the table to grow: a shard at a time does, so the longest waits of all are one each.
 fn growth(keys: u64) {
     let dir = tempfile::tempdir().unwrap();
@@ -297,6 +361,7 @@ fn main() {
         .collect();
     match chosen.first().map(String::as_str) {
         Some("sessions") => return sessions(500_000),
+        Some("users") => return users(1_000_000),
         Some("growth") => return growth(10_000_000),
         _ => {}
     }

@@ -140,8 +140,7 @@ impl Model {
     }
 
     fn remove(&mut self, key: Key) -> bool {
-        let old = self.entries.remove(&key_bytes(key));
-        old.is_some_and(|old| old.is_live())
+        self.entries.remove(&key_bytes(key)).is_some()
     }
 
     /// What a switch to a new file drops.
@@ -284,10 +283,6 @@ impl Run<'_> {
             }
             Keep(who, key) => {
                 self.update(*who, *key, Ok(Change::Keep))?;
-                if self.model.get(*key).is_none() {
-                    // A decision was based on its absence.
-                    self.model.remove(*key);
-                }
             }
             Drop(who, key) => {
                 self.update(*who, *key, Ok(Change::Remove))?;

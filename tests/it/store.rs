@@ -141,6 +141,7 @@ fn an_expired_entry_is_absent_everywhere() {
                 .update("past", |old| Ok((Change::Keep, old.is_none())))
                 .unwrap()
         );
+        assert!(store.remove("past").unwrap(), "it was not dropped yet");
         assert!(!store.remove("past").unwrap());
         fixture.reopen();
     }
@@ -423,19 +424,33 @@ fn threads_increment_one_counter_and_none_is_lost() {
 }
 
 #[test]
-fn an_entry_expires_in_time_though_the_time_of_day_steps_back() {
+fn an_entry_is_there_exactly_while_the_wall_clock_reads_earlier_than_its_end() {
     let sim = SimDisk::new(1);
     let (start, seconds) = (sim.process().wall_clock(), Duration::from_secs);
     let store = Options::new().disk(sim.disk()).open("s.shelf").unwrap();
     store.insert_until("a", "1", start + seconds(60)).unwrap();
-    assert!(store.contains_key("a").unwrap());
-    sim.set_wall_clock(start - seconds(3_600));
-    sim.advance(seconds(59));
-    assert!(store.contains_key("a").unwrap());
-    sim.advance(seconds(1));
-    assert!(!store.contains_key("a").unwrap());
-    sim.set_wall_clock(start - seconds(7_200));
-    assert!(!store.contains_key("a").unwrap(), "what was over stays so");
+    let is_there = |at| {
+        sim.set_wall_clock(at);
+        store.contains_key("a").unwrap()
+    };
+    assert!(is_there(start + seconds(59)));
+    assert!(!is_there(start + seconds(60)));
+    assert!(!is_there(start + seconds(3_600)));
+    // What looked at it meanwhile has changed nothing.
+    store
+        .update("a", |old| Ok((Change::Keep, assert!(old.is_none()))))
+        .unwrap();
+    assert!(is_there(start + seconds(30)), "the clock was ahead");
+    assert!(
+        is_there(start - seconds(3_600)),
+        "the clock is wrong: the file is younger"
+    );
+    is_there(start + seconds(3_600));
+    assert!(
+        store.remove("a").unwrap(),
+        "what is hidden is removed as well"
+    );
+    assert!(!is_there(start + seconds(30)));
 }
 
 #[test]

@@ -155,24 +155,13 @@ impl Model {
                 self.put(*key, *value, until(life));
                 Answer::Bool(is_new)
             }
-            Remove(_, key) => {
-                let was = self.live(*key, now).is_some();
-                self.held[*key] = None;
-                Answer::Bool(was)
-            }
+            Remove(_, key) => Answer::Bool(self.held[*key].take().is_some()),
             Replace(_, key, value, life) => {
                 let old = self.live(*key, now).map(|held| held.value);
                 self.put(*key, *value, until(life));
                 Answer::Value(old)
             }
-            Keep(_, key) => {
-                let old = self.live(*key, now).map(|held| held.value);
-                if old.is_none() {
-                    // A decision was based on its absence.
-                    self.held[*key] = None;
-                }
-                Answer::Value(old)
-            }
+            Keep(_, key) => Answer::Value(self.live(*key, now).map(|held| held.value)),
             Write(_, changes) => {
                 for (key, put) in changes {
                     match put {
@@ -217,8 +206,6 @@ struct Turn {
 struct Hand {
     process: SimProcess,
     store: Option<Store>,
-    /// How far its clock is ahead of the monotonic one.
-    ahead: i64,
     /// It may not know of a failure yet, of which the system will tell it with its next sync.
     shaky: bool,
 }
@@ -383,7 +370,6 @@ impl Storm {
         Hand {
             process: self.sim.process(),
             store: None,
-            ahead: i64::MIN,
             shaky: false,
         }
     }
@@ -405,8 +391,6 @@ impl Storm {
             }
             let store = self.options(who).open(PATH)?;
             self.hands[who].store = Some(store);
-            self.hands[who].ahead = i64::MIN;
-            self.look_at_the_clock(who);
         }
         Ok(())
     }
@@ -415,20 +399,12 @@ impl Storm {
         self.hands[who].store.as_ref().expect("is open")
     }
 
-    /// Its clock never goes back: how far it is depends on when it looked.
-    fn look_at_the_clock(&mut self, who: Who) {
-        let hand = &mut self.hands[who];
-        if let Some(store) = &hand.store {
-            drop(store.entries());
-            let ahead =
-                seconds(hand.process.wall_clock()) - hand.process.monotonic().as_secs() as i64;
-            hand.ahead = hand.ahead.max(ahead);
-        }
-    }
-
+    /// What its clock reads, or when the file was made if that is later.
     fn now(&self, who: Who) -> i64 {
-        let hand = &self.hands[who];
-        hand.process.monotonic().as_secs() as i64 + hand.ahead
+        let wall = seconds(self.hands[who].process.wall_clock());
+        let file = self.sim.read(PATH).unwrap_or_default();
+        let created_ms = file.get(72..80).and_then(|bytes| bytes.first_chunk());
+        wall.max(created_ms.map_or(0, |ms| u64::from_le_bytes(*ms) as i64 / 1_000))
     }
 
     fn states(&mut self) -> &mut Vec<Model> {
@@ -445,15 +421,9 @@ impl Storm {
             }
             Wall(who, offset) => {
                 let to = time(self.start + offset);
-                for who in 0..3 {
-                    self.look_at_the_clock(who);
-                }
                 match who {
                     Some(who) => self.hands[*who].process.set_wall_clock(to),
                     None => self.sim.set_wall_clock(to),
-                }
-                for who in 0..3 {
-                    self.look_at_the_clock(who);
                 }
                 Ok(())
             }
@@ -530,12 +500,14 @@ impl Storm {
             };
         }
         let mut states = self.states().clone();
-        // A switch, if there is one, comes before the change.
+        // A switch, if there is one, comes before the change, or after it.
+        let mut before_the_switch = Vec::new();
         let stats = self.hands[who].store.as_ref().map(Store::stats);
         match (&answer, stats) {
             (Ok(_), Some(Ok(stats))) if stats.generation == self.generation => {}
             (Ok(_), Some(Ok(stats))) => {
                 self.generation = stats.generation;
+                before_the_switch.clone_from(&states);
                 states.iter_mut().for_each(|state| state.compact(now));
                 self.turns.push(Turn {
                     from,
@@ -548,12 +520,18 @@ impl Storm {
         let outcome = match answer {
             Ok(answer) => {
                 let mut first = None;
-                states.retain_mut(|state| {
+                let mut answers_so = |state: &mut Model| {
                     let wanted = state.take(step, now, wall);
                     let same = wanted == answer;
                     first.get_or_insert(wanted);
                     same
-                });
+                };
+                states.retain_mut(&mut answers_so);
+                before_the_switch.retain_mut(&mut answers_so);
+                before_the_switch
+                    .iter_mut()
+                    .for_each(|state| state.compact(now));
+                states.append(&mut before_the_switch);
                 if states.is_empty() {
                     return Err(format!("got {answer:?}, expected {first:?}"));
                 }
@@ -640,8 +618,6 @@ impl Storm {
                 self.hands[0].store = None;
                 self.options(0).truncate(true).open(PATH).map(|store| {
                     self.hands[0].store = Some(store);
-                    self.hands[0].ahead = i64::MIN;
-                    self.look_at_the_clock(0);
                     Answer::Nothing
                 })
             }
@@ -715,7 +691,6 @@ impl Storm {
         // Who only reads is told of nothing more.
         self.hands[who].shaky &= writes;
         self.was_told(who, syncs);
-        self.look_at_the_clock(who);
         let now = self.now(who);
         let stats = self.store(who).stats();
         let generation = stats.map_err(|error| format!("{error:?}"))?.generation;

@@ -1,16 +1,20 @@
 //! What can't be arranged from outside: somebody who comes between a snapshot and what is done about it, a random
 //! source that fails, and processes whose clocks differ.
 
+use super::bulk::CHUNK;
 use super::*;
 use crate::session::memory::Memory;
+use crate::session::place::list_key;
+use crate::session::sha256::sha256;
 use crate::session::{MemorySessionStore, SessionOptions};
+use crate::store::iter::Unreadable;
 use std::cell::Cell;
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 type Meddling = Box<dyn FnOnce() + Send>;
 
@@ -50,9 +54,10 @@ fn engine(records: Process) -> Engine<Process> {
     let rules = Rules {
         lifetimes: Lifetimes::default(),
         resolution: 0,
-        hash_ids: false,
+        kind: Some(Kind::Plain),
+        session_bytes_max: usize::MAX,
     };
-    Engine { records, rules }
+    Engine::new(records, rules)
 }
 
 impl Records for Process {
@@ -62,30 +67,32 @@ impl Records for Process {
         self.memory.get(key)
     }
 
+    fn peek(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.memory.peek(key)
+    }
+
     fn edit<T>(
         &self,
         key: &[u8],
-        change: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
+        change: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
     ) -> Result<T> {
         self.memory.edit(key, change)
     }
 
-    fn edit_pair<T>(
-        &self,
-        keys: [&[u8]; 2],
-        change: impl FnOnce([Option<&[u8]>; 2]) -> Result<([Edit; 2], T)>,
-    ) -> Result<T> {
-        self.memory.edit_pair(keys, change)
+    fn change<T>(&self, change: impl FnOnce() -> Result<(Vec<(Vec<u8>, Edit)>, T)>) -> Result<T> {
+        self.memory.change(change)
     }
 
-    fn entries(&self) -> impl Iterator<Item = Result<Self::Entry>> + Send + use<> {
+    fn walk(
+        &self,
+    ) -> impl Iterator<Item = std::result::Result<Self::Entry, Unreadable>> + Send + use<> {
         let meddling = Arc::clone(&self.meddling);
         let end = std::iter::from_fn(move || {
             let meddle = meddling.lock().unwrap().pop();
             meddle.into_iter().for_each(|meddle| meddle());
             None
         });
-        self.memory.entries().chain(end)
+        self.memory.walk().chain(end)
     }
 
     fn key(entry: &Self::Entry) -> &[u8] {
@@ -110,6 +117,14 @@ impl Records for Process {
 
     fn now(&self) -> SystemTime {
         time_at(self.clock.load(Ordering::Relaxed)).unwrap()
+    }
+
+    fn is_clock_wrong(&self) -> bool {
+        false
+    }
+
+    fn generation(&self) -> u64 {
+        1
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<()> {
@@ -156,12 +171,27 @@ fn meddled(
 
 fn two_users(engine: &Engine<Process>) -> Session {
     login(engine, "bob");
-    login(engine, "ann")
+    let ann = login(engine, "ann");
+    spoil_the_list_of(engine, "ann");
+    ann
+}
+
+/// From now on the sessions of this user are found by reading all.
+fn spoil_the_list_of(engine: &Engine<Process>, user: &str) {
+    let hash: [u8; 16] = *sha256(user.as_bytes()).first_chunk().unwrap();
+    let spoilt = Edit::Put {
+        value: b"spoilt".to_vec(),
+        expires: None,
+        cbor: false,
+    };
+    let edits = vec![(list_key(&hash, 0), spoilt)];
+    engine.records.change(|| Ok((edits, ()))).unwrap();
 }
 
 #[test]
 fn a_session_that_is_used_after_the_snapshot_is_not_deleted_as_old() {
     let here = meddled(two_users, |there, ann| {
+        there.records.clock.store(1, Ordering::Relaxed);
         assert!(there.touch(ann.id().unwrap()).unwrap());
     });
     assert_eq!(here.delete_old(Duration::ZERO).unwrap(), (1, 1));
@@ -174,7 +204,7 @@ fn a_session_that_is_saved_after_the_snapshot_is_logged_out_all_the_same() {
         ann.insert("n", &1u64).unwrap();
         assert!(matches!(there.save(&mut ann).unwrap(), Saved::Stored));
     });
-    assert_eq!(here.delete_user("ann").unwrap(), 1);
+    assert_eq!(here.delete_user("ann", None).unwrap(), 1);
     assert_eq!(users(&here), ["bob"]);
 }
 
@@ -184,6 +214,7 @@ fn a_session_that_is_saved_after_every_snapshot_is_logged_out_by_the_first() {
     let map = map();
     let [here, there] = [(); 2].map(|()| Arc::new(engine(Process::new(&map))));
     let ann = login(&here, "ann");
+    spoil_the_list_of(&here, "ann");
     for n in 0..5u64 {
         let (there, mut ann) = (Arc::clone(&there), ann.clone());
         let save = Box::new(move || {
@@ -193,7 +224,7 @@ fn a_session_that_is_saved_after_every_snapshot_is_logged_out_by_the_first() {
         });
         here.records.meddling.lock().unwrap().push(save);
     }
-    assert_eq!(here.delete_user("ann").unwrap(), 1);
+    assert_eq!(here.delete_user("ann", None).unwrap(), 1);
     let snapshots = 5 - here.records.meddling.lock().unwrap().len();
     assert_eq!(snapshots, 2, "one to find it, one to find nothing more");
 }
@@ -201,9 +232,12 @@ fn a_session_that_is_saved_after_every_snapshot_is_logged_out_by_the_first() {
 #[test]
 fn a_session_that_gets_a_new_id_after_the_snapshot_is_logged_out_all_the_same() {
     let here = meddled(two_users, |there, mut ann| {
-        assert!(matches!(there.regenerate(&mut ann).unwrap(), Saved::Stored));
+        assert!(matches!(
+            there.regenerate(&mut ann, None).unwrap(),
+            Saved::Stored
+        ));
     });
-    assert_eq!(here.delete_user("ann").unwrap(), 1);
+    assert_eq!(here.delete_user("ann", None).unwrap(), 1);
     assert_eq!(users(&here), ["bob"]);
 }
 
@@ -213,7 +247,7 @@ fn a_session_that_becomes_somebody_elses_after_the_snapshot_is_left_alone() {
         ann.set_user(Some("cleo"));
         assert!(matches!(there.save(&mut ann).unwrap(), Saved::Stored));
     });
-    assert_eq!(here.delete_user("ann").unwrap(), 0);
+    assert_eq!(here.delete_user("ann", None).unwrap(), 0);
     assert_eq!(users(&here), ["bob", "cleo"]);
 }
 
@@ -223,7 +257,7 @@ fn bulk_deletions_count_across_their_chunks() {
     for n in 0..2 * CHUNK + 3 {
         login(&here, if n % 2 == 0 { "ann" } else { "bob" });
     }
-    assert_eq!(here.delete_user("ann").unwrap(), CHUNK + 2);
+    assert_eq!(here.delete_user("ann", None).unwrap(), CHUNK + 2);
     assert_eq!(here.delete_old(Duration::MAX).unwrap(), (0, CHUNK + 1));
     assert_eq!(here.delete_old(Duration::ZERO).unwrap(), (CHUNK + 1, 0));
 }
@@ -238,7 +272,10 @@ fn without_randomness_there_is_no_session() {
     let mut bob = Session::new();
     bob.set_user(Some("bob"));
     assert_eq!(here.save(&mut bob).unwrap_err().kind(), ErrorKind::Io);
-    assert_eq!(here.regenerate(&mut ann).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(
+        here.regenerate(&mut ann, None).unwrap_err().kind(),
+        ErrorKind::Io
+    );
     assert!(bob.id().is_none() && ann.id().cloned() == known);
     assert_eq!(users(&here), ["ann"]);
 }
@@ -259,7 +296,7 @@ fn a_random_source_that_repeats_itself_takes_over_no_session() {
         "the operating system's random source repeats itself; check /dev/urandom"
     );
     assert!(bob.id().is_none());
-    assert!(here.regenerate(&mut ann).is_err());
+    assert!(here.regenerate(&mut ann, None).is_err());
     assert_eq!(users(&here), ["ann"]);
 
     // Every second draw is a new one: that is enough.
@@ -271,7 +308,10 @@ fn a_random_source_that_repeats_itself_takes_over_no_session() {
         Ok(())
     };
     assert!(matches!(here.save(&mut bob).unwrap(), Saved::Stored));
-    assert!(matches!(here.regenerate(&mut bob).unwrap(), Saved::Stored));
+    assert!(matches!(
+        here.regenerate(&mut bob, None).unwrap(),
+        Saved::Stored
+    ));
     assert_eq!(users(&here), ["ann", "bob"]);
 }
 

@@ -270,7 +270,10 @@ fn a_page_of_many_sessions_is_answered_from_memory() {
     let mut session = Session::new();
     session.set_user(Some("ann"));
     let _ = app.save_session(&mut session).unwrap();
-    let entry = store.entries().next().unwrap().unwrap();
+    let mut entries = store.entries().map(|entry| entry.unwrap());
+    let is_session =
+        |entry: &shelflife::Entry| shelflife::SessionHandle::of_key(entry.key()).is_some();
+    let entry = entries.find(is_session).unwrap();
     // The same session under other ids: what is read, not what is in it, is the claim.
     for nth in 0..many {
         let mut key = entry.key().to_vec();

@@ -132,7 +132,7 @@ fn rm_prefix_wants_a_yes_says_what_it_would_do_and_takes_no_session() {
     assert_eq!(shell.run("rm n.shelf --prefix cart: --yes").ok(), "");
     assert_eq!(shell.run("rm n.shelf --prefix= --yes").ok(), "");
     assert!(sessions.has_session(session.id().unwrap()).unwrap());
-    assert_eq!(sessions.store().len().unwrap(), 1);
+    assert_eq!(sessions.iter_sessions().count(), 1);
 }
 
 #[test]

@@ -1,0 +1,432 @@
+//! What looks at many sessions: lists, sweeps, and logouts of a user.
+//!
+//! A record that can't be read stops none of it: it is passed by, and told at the end.
+
+use super::super::lifetime::millis_of;
+use super::super::outcome::{Existing, Sessions};
+use super::super::place::{identity_of, name_of};
+use super::super::{SessionHandle, codec};
+use super::{
+    Clock, Engine, Error, ErrorKind, Head, Lists, Name, Records, Result, Rules, Session, millis_at,
+    session_key,
+};
+use crate::store::iter::Unreadable;
+use std::time::Duration;
+
+/// How many sessions a bulk deletion ends under one lock, and holds in memory.
+pub(super) const CHUNK: usize = 1_000;
+/// So many of those that were passed by are named.
+const NAMED: usize = 5;
+/// How often a list is read again that others change meanwhile.
+const READS: usize = 16;
+
+/// What a walk could not read.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    count: usize,
+    named: Vec<String>,
+    first: Option<Error>,
+}
+
+/// The names of a user's sessions, and what may be one and can't be read.
+pub(super) struct Walked {
+    pub(super) names: Vec<Name>,
+    passed: Passed,
+}
+
+impl Passed {
+    /// Notes what can't be read, unless it is known not to be a session.
+    fn note(&mut self, key: Option<&[u8]>, error: Error) {
+        let identity = key.map(identity_of);
+        let name = match (identity, error.offset()) {
+            (Some(None), _) => return,
+            (Some(Some(identity)), _) => format!("session {}", identity.handle()),
+            (None, Some(offset)) => format!("the record at offset {offset}"),
+            (None, None) => error.to_string(),
+        };
+        self.count += 1;
+        if self.named.len() < NAMED {
+            self.named.push(name);
+        }
+        self.first.get_or_insert(error);
+    }
+
+    pub(super) fn note_unreadable(&mut self, unreadable: Unreadable) {
+        self.note(unreadable.key.as_deref(), unreadable.error);
+    }
+
+    /// The answer of a call that did what it could, or the error that says so.
+    pub(super) fn answer<T>(self, answer: T, done: impl FnOnce(&T) -> String) -> Result<T> {
+        let Some(first) = self.first else {
+            return Ok(answer);
+        };
+        let more = match self.count > self.named.len() {
+            true => ", and others",
+            false => "",
+        };
+        let what = format!(
+            "{}; {} could not be read and {} passed by: {}{more}",
+            done(&answer),
+            self.count,
+            if self.count == 1 { "was" } else { "were" },
+            self.named.join(", ")
+        );
+        let mut error = Error::new(first.kind(), what)
+            .advise("`shelflife verify` lists what is damaged, `session rm` deletes a session");
+        if let Some(path) = first.path() {
+            error = error.at(path);
+        }
+        if let Some(offset) = first.offset() {
+            error = error.offset_at(offset);
+        }
+        Err(error)
+    }
+}
+
+fn deleted(count: &usize) -> String {
+    match count {
+        1 => "1 session was deleted".to_string(),
+        _ => format!("{count} sessions were deleted"),
+    }
+}
+
+impl<R: Records + 'static> Engine<R> {
+    pub(in crate::session) fn iter(&self) -> Sessions {
+        if let Err(error) = self.kind() {
+            return Sessions::new(std::iter::once(Err(error)));
+        }
+        let (rules, clock) = (self.rules, self.clock());
+        let path = self.records.path().map(ToOwned::to_owned);
+        Sessions::new(self.records.walk().filter_map(move |entry| {
+            let mut passed = Passed::default();
+            match entry {
+                Ok(entry) => match listed::<R>(&entry, &rules, clock) {
+                    Ok(session) => return session.map(Ok),
+                    Err(error) => passed.note(Some(R::key(&entry)), error),
+                },
+                Err(unreadable) => passed.note_unreadable(unreadable),
+            }
+            let (first, name) = (passed.first?, passed.named.pop()?);
+            let error = Error::new(first.kind(), format!("{name} can't be read: {first}"));
+            Some(Err(
+                match (first.path().or(path.as_deref()), first.offset()) {
+                    (Some(path), Some(offset)) => error.at(path).offset_at(offset),
+                    (Some(path), None) => error.at(path),
+                    (None, _) => error,
+                },
+            ))
+        }))
+    }
+
+    pub(in crate::session) fn delete_old(&self, idle: Duration) -> Result<(usize, usize)> {
+        self.kind()?;
+        let idle = millis_of(idle);
+        let clock = self.clock();
+        let (mut sessions, mut deleted) = (0, 0);
+        let mut passed = Passed::default();
+        let (mut old, mut listed_old) = (Vec::new(), Vec::new());
+        for entry in self.records.walk() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(unreadable) => {
+                    passed.note_unreadable(unreadable);
+                    continue;
+                }
+            };
+            if name_of(R::key(&entry)).is_none() {
+                continue;
+            }
+            match codec::head(R::value(&entry)) {
+                Ok(Head::Replaced) => continue,
+                Ok(Head::Session { stamp, own }) => {
+                    sessions += 1;
+                    let is_old = stamp.idle(clock.now) >= idle && !clock.is_wrong;
+                    if is_old || self.rules.is_over(stamp, own, clock) || ended::<R>(&entry, clock)
+                    {
+                        match has_user::<R>(&entry) {
+                            true => listed_old.push(entry),
+                            false => old.push(entry),
+                        }
+                    }
+                }
+                Err(error) => passed.note(Some(R::key(&entry)), error),
+            }
+            if old.len() == CHUNK {
+                deleted += self.records.remove_unchanged(&old)?;
+                old.clear();
+            }
+            if listed_old.len() == CHUNK {
+                deleted += self.delete_unchanged(&listed_old)?;
+                listed_old.clear();
+            }
+        }
+        deleted += self.records.remove_unchanged(&old)?;
+        deleted += self.delete_unchanged(&listed_old)?;
+        passed.answer((deleted, sessions - deleted), |(gone, remaining)| {
+            format!("{}, {remaining} remain", self::deleted(gone))
+        })
+    }
+
+    /// Ends those sessions that are still as a snapshot saw them.
+    fn delete_unchanged(&self, entries: &[R::Entry]) -> Result<usize> {
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        self.records.change(|| {
+            let mut lists = Lists::new(&self.records);
+            let mut edits = Vec::new();
+            for entry in entries {
+                let key = R::key(entry);
+                if self.records.peek(key)?.as_deref() == Some(R::value(entry)) {
+                    self.end_at(key, None, &mut lists, &mut edits)?;
+                }
+            }
+            let count = edits.len();
+            edits.extend(lists.into_edits());
+            Ok((edits, count))
+        })
+    }
+
+    pub(in crate::session) fn sessions_of(&self, user: &str) -> Result<Vec<Session>> {
+        self.kind()?;
+        let mut names = self.names_of(user)?;
+        let mut sessions = Vec::new();
+        for _ in 0..READS {
+            sessions.clear();
+            let mut is_missing = false;
+            for name in &names {
+                match self.session_of(user, name) {
+                    Ok(Some(session)) => sessions.push(session),
+                    Ok(None) => is_missing = true,
+                    Err(error) if is_of_one_record(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            // One that is not there any more may have another id by now.
+            if !is_missing {
+                break;
+            }
+            let again = self.names_of(user)?;
+            if again == names {
+                break;
+            }
+            names = again;
+        }
+        sessions.sort_by_key(|session| session.stamp.accessed);
+        Ok(sessions)
+    }
+
+    /// A user's session by its name.
+    fn session_of(&self, user: &str, name: &[u8]) -> Result<Option<Session>> {
+        let key = session_key(name);
+        let Some(stored) = self.records.get(&key)? else {
+            return Ok(None);
+        };
+        if self.live_stamp(&stored, self.clock())?.is_none() {
+            return Ok(None);
+        }
+        let session = self.decode(identity_of(&key), &stored)?;
+        Ok(Some(session).filter(|session| session.user() == Some(user)))
+    }
+
+    /// The names of all sessions of a user, without the lock.
+    fn names_of(&self, user: &str) -> Result<Vec<Name>> {
+        let mut before = None;
+        for _ in 0..READS {
+            let mut lists = Lists::new(&self.records);
+            if !lists.is_whole(user)? {
+                return Ok(self.names_by_walk(user)?.names);
+            }
+            let names = lists.names(user)?;
+            // One part was read at one moment; of several some may have been read before a name went there.
+            if lists.is_one_part(user)? || before.as_ref() == Some(&names) {
+                return Ok(names);
+            }
+            before = Some(names);
+        }
+        Ok(self.names_by_walk(user)?.names)
+    }
+
+    /// The names of all sessions of a user, by reading all records.
+    pub(super) fn names_by_walk(&self, user: &str) -> Result<Walked> {
+        let mut walked = Walked {
+            names: Vec::new(),
+            passed: Passed::default(),
+        };
+        for entry in self.records.walk() {
+            match entry {
+                Ok(entry) => {
+                    let Some(name) = name_of(R::key(&entry)) else {
+                        continue;
+                    };
+                    match codec::decode(R::value(&entry)) {
+                        Ok(session) if session.user() == Some(user) => {
+                            walked.names.push(name.to_vec());
+                        }
+                        Ok(_) => {}
+                        Err(_) if R::value(&entry) == codec::REPLACED => {}
+                        Err(error) => walked.passed.note(Some(R::key(&entry)), error),
+                    }
+                }
+                Err(unreadable) if is_of_one_record(&unreadable.error) => {
+                    walked.passed.note_unreadable(unreadable);
+                }
+                Err(unreadable) => return Err(unreadable.error),
+            }
+        }
+        Ok(walked)
+    }
+
+    /// Ends the sessions of a user but one, until there is none.
+    pub(in crate::session) fn delete_user(
+        &self,
+        user: &str,
+        keep: Option<&SessionHandle>,
+    ) -> Result<usize> {
+        self.kind()?;
+        let is_meant = |name: &Name| {
+            let identity = identity_of(&session_key(name));
+            identity.is_some_and(|identity| keep != Some(&identity.handle()))
+        };
+        let mut deleted = 0;
+        loop {
+            let walked = match Lists::new(&self.records).is_whole(user)? {
+                true => None,
+                false => Some(self.names_by_walk(user)?),
+            };
+            let (ended, is_all, is_whole) = self.records.change(|| {
+                let mut lists = Lists::new(&self.records);
+                let is_whole = lists.is_whole(user)?;
+                let mut names = match &walked {
+                    Some(walked) => walked.names.clone(),
+                    None => Vec::new(),
+                };
+                names.extend(lists.names(user)?);
+                names.retain(is_meant);
+                names.sort();
+                names.dedup();
+                let is_all = names.len() <= CHUNK && (is_whole || walked.is_some());
+                let mut edits = Vec::new();
+                let mut ended = 0;
+                for name in names.iter().take(CHUNK) {
+                    let key = session_key(name);
+                    ended += usize::from(self.end_at(&key, Some(user), &mut lists, &mut edits)?);
+                    lists.remove(user, name)?;
+                }
+                if is_all && ended == 0 && !is_whole && keep.is_none() {
+                    // All records were read and none is his: an empty list is a whole one.
+                    lists.set_whole(user)?;
+                }
+                edits.extend(lists.into_edits());
+                Ok((edits, (ended, is_all, is_whole)))
+            })?;
+            deleted += ended;
+            // A whole list names all of them; else another look at all records has to find none.
+            if is_all && (is_whole || ended == 0) {
+                let passed = walked.map(|walked| walked.passed).unwrap_or_default();
+                return passed.answer(deleted, self::deleted);
+            }
+        }
+    }
+
+    pub(in crate::session) fn delete_user_session(
+        &self,
+        user: &str,
+        handle: &SessionHandle,
+    ) -> Result<bool> {
+        self.kind()?;
+        self.records.change(|| {
+            let mut lists = Lists::new(&self.records);
+            let mut edits = Vec::new();
+            let mut is_deleted = false;
+            for name in self.names_to_change(&mut lists, user)? {
+                let key = session_key(&name);
+                if identity_of(&key).is_some_and(|identity| identity.handle() == *handle) {
+                    is_deleted |= self.end_at(&key, Some(user), &mut lists, &mut edits)?;
+                    lists.remove(user, &name)?;
+                }
+            }
+            edits.extend(lists.into_edits());
+            Ok((edits, is_deleted))
+        })
+    }
+
+    /// Ends all sessions with this handle, until a look at all records finds none.
+    pub(in crate::session) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
+        self.kind()?;
+        let is_meant =
+            |key: &[u8]| identity_of(key).is_some_and(|identity| identity.handle() == handle);
+        let mut deleted = 0;
+        loop {
+            let mut passed = Passed::default();
+            let mut found = Vec::new();
+            for entry in self.records.walk() {
+                match entry {
+                    Ok(entry) if is_meant(R::key(&entry)) => found.push(R::key(&entry).to_vec()),
+                    Ok(_) => {}
+                    Err(Unreadable { key: Some(key), .. }) if is_meant(&key) => found.push(key),
+                    // What is known to be another session hides none.
+                    Err(Unreadable { key: Some(_), .. }) => {}
+                    Err(unreadable) => passed.note_unreadable(unreadable),
+                }
+            }
+            let mut ended = 0;
+            for key in found {
+                ended += usize::from(self.delete_at(&key)?);
+            }
+            deleted += ended;
+            if ended == 0 {
+                return passed.answer(deleted, self::deleted);
+            }
+        }
+    }
+
+    pub(in crate::session) fn setup(&self, existing: Existing) -> Result<()> {
+        match existing {
+            Existing::Keep => Ok(()),
+            Existing::Overwrite => self.records.clear(),
+            Existing::Fail => match self.iter().next().transpose()? {
+                None => Ok(()),
+                Some(_) => Err(self.at_path(
+                    Error::new(ErrorKind::AlreadyExists, "the store already has sessions")
+                        .advise("keep or overwrite them"),
+                )),
+            },
+        }
+    }
+}
+
+/// Whether an error says that one record can't be read, and not that the store fails.
+fn is_of_one_record(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode)
+}
+
+/// Whether a record has ended by what its writer noted.
+fn ended<R: Records>(entry: &R::Entry, clock: Clock) -> bool {
+    let end = R::expires(entry).map(millis_at);
+    !clock.is_wrong && end.is_some_and(|end| end <= clock.now)
+}
+
+fn has_user<R: Records>(entry: &R::Entry) -> bool {
+    codec::decode(R::value(entry)).is_ok_and(|session| session.user().is_some())
+}
+
+/// The session of an entry, unless it is over, or the entry is no session.
+fn listed<R: Records>(entry: &R::Entry, rules: &Rules, clock: Clock) -> Result<Option<Session>> {
+    let Some(identity) = identity_of(R::key(entry)) else {
+        return Ok(None);
+    };
+    let Head::Session { stamp, own } = codec::head(R::value(entry))? else {
+        return Ok(None);
+    };
+    if rules.is_over(stamp, own, clock) || ended::<R>(entry, clock) {
+        return Ok(None);
+    }
+    let mut session = codec::decode(R::value(entry))?;
+    // Another process may have stored it with a shorter life.
+    let recorded = R::expires(entry).map(millis_at);
+    let end = rules.lifetimes_of(own).end(stamp);
+    session.end = end.into_iter().chain(recorded).min();
+    session.identity = Some(identity);
+    Ok(Some(session))
+}

@@ -1,0 +1,98 @@
+//! How a store keeps ids: as they are, or hashed.
+//!
+//! It is noted in the store with its first session. A handle that wants it the other way is refused when it is opened, and
+//! by its next call when a store of the other kind took the place of the one that it was opened on.
+
+use super::super::place::kind_of;
+use super::{Edit, Engine, Error, ErrorKind, KIND, Kind, Records, Result};
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The two low bits of what is known; above them stands which file it is known of.
+fn code(kind: Kind) -> u64 {
+    match kind {
+        Kind::Plain => 1,
+        Kind::Hashed => 2,
+    }
+}
+
+impl<R: Records + 'static> Engine<R> {
+    /// How ids are kept here.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if that is not how they were to be kept.
+    pub(in crate::session) fn kind(&self) -> Result<Kind> {
+        let file = self.records.generation() << 2;
+        let known = self.known_kind.load(Relaxed);
+        for kind in [Kind::Plain, Kind::Hashed] {
+            if known == file | code(kind) {
+                return Ok(kind);
+            }
+        }
+        let Some(kind) = self.noted_kind()? else {
+            return Ok(self.wanted_kind());
+        };
+        // Of a file that was replaced meanwhile it says nothing of the one that took its place.
+        if file == self.records.generation() << 2 {
+            self.known_kind.store(file | code(kind), Relaxed);
+        }
+        Ok(kind)
+    }
+
+    /// As [`kind`](Engine::kind), for who stores a session, which may be the first.
+    pub(super) fn kind_to_store(&self, edits: &mut Vec<(Vec<u8>, Edit)>) -> Result<Kind> {
+        if let Ok(Some(noted)) = self.records.get(KIND)
+            && let Some(kind) = Kind::of_note(&noted)
+        {
+            return self.checked(kind);
+        }
+        let kind = match self.noted_kind()? {
+            Some(kind) => kind,
+            None => self.wanted_kind(),
+        };
+        let note = Edit::Put {
+            value: kind.noted().to_vec(),
+            expires: None,
+            cbor: true,
+        };
+        edits.push((KIND.to_vec(), note));
+        Ok(kind)
+    }
+
+    fn wanted_kind(&self) -> Kind {
+        self.rules.kind.unwrap_or(Kind::Plain)
+    }
+
+    fn noted_kind(&self) -> Result<Option<Kind>> {
+        let noted = match self.records.get(KIND) {
+            Ok(None) => return Ok(None),
+            Ok(Some(noted)) => Kind::of_note(&noted),
+            Err(error) if error.kind() == ErrorKind::Corrupt => None,
+            Err(error) => return Err(error),
+        };
+        // A note that can't be read: the sessions tell as well.
+        let of_session = || {
+            let mut entries = self.records.walk();
+            entries.find_map(|entry| kind_of(R::key(&entry.ok()?)))
+        };
+        noted
+            .or_else(of_session)
+            .map(|kind| self.checked(kind))
+            .transpose()
+    }
+
+    fn checked(&self, kind: Kind) -> Result<Kind> {
+        let (what, advice) = match (self.rules.kind, kind) {
+            (Some(Kind::Plain), Kind::Hashed) => (
+                "the store keeps the hash of each session id, and was opened to keep the ids",
+                "open it with `hash_ids(true)`",
+            ),
+            (Some(Kind::Hashed), Kind::Plain) => (
+                "the store keeps session ids as they are, and was opened to keep their hashes",
+                "open it without `hash_ids`, or convert it with `shelflife session hash`",
+            ),
+            _ => return Ok(kind),
+        };
+        Err(self.at_path(Error::new(ErrorKind::InvalidInput, what).advise(advice)))
+    }
+}

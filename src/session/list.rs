@@ -1,0 +1,385 @@
+//! The list of a user's sessions, so that they are found without reading all others.
+//!
+//! It is kept as records of the same store, and changed in the same batch as the sessions: so it is exact after every
+//! crash. A list is cut into parts, of which a login rewrites one: a session stands in the part that its name falls to,
+//! and parts are split and joined one by one (linear hashing; Litwin, 1980), so that each stays short and none is
+//! looked for in vain. Most lists have one part.
+//!
+//! A part is 9 bytes, of which those about the whole list count in part 0 only, and the sessions:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | 0; 1 in part 0 if a part was found damaged: the list is not whole, and who wants all sessions reads all records |
+//! | 4 | how many parts there are |
+//! | 4 | when the last of these sessions ends, in hours since 1970; all ones: never |
+//! | 4 each | when the session ends, in hours and rounded up |
+//! | 1 + 16 or 35 each | how long its name is; its name, which is its key without the first two bytes |
+//!
+//! Numbers are big-endian. A part expires when the last of its sessions does, so that sessions which end by themselves
+//! take their list along. The end that is noted is never earlier than the session's: a touch that prolongs the session
+//! beyond it notes it anew, about once an hour.
+//!
+//! **A name in a list proves nothing.** Who finds one reads the session, and believes what that says of its user. So a
+//! record that is lost or removed below leaves a name that does no harm; each change of a part looks after two of them.
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::as_conversions
+)]
+
+use super::place::{list_key, session_key};
+use super::records::Records;
+use super::sha256::sha256;
+use crate::error::{ErrorKind, Result};
+use crate::store::change::Edit;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+/// A part with more is split.
+const NAMES_MAX: usize = 32;
+/// A part with fewer takes in the last one.
+const NAMES_MIN: usize = 4;
+/// So many parts are joined at most by one removal.
+const JOINS: usize = 4;
+/// So many names are looked after by each change.
+const LOOKED_AFTER: usize = 2;
+/// As an hour: a session that does not end by itself.
+const NEVER: u32 = u32::MAX;
+const HOUR_MS: u64 = 3_600_000;
+
+/// What tells a session from all others of a store.
+pub(super) type Name = Vec<u8>;
+
+/// The hour by which a session that ends at `end`, in ms, has ended.
+pub(super) fn hour_of(end: Option<u64>) -> u32 {
+    let hour = end.map(|end| end.div_ceil(HOUR_MS));
+    hour.and_then(|hour| u32::try_from(hour).ok())
+        .unwrap_or(NEVER)
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    is_whole: bool,
+    /// How many there are; at least 1. Counts in part 0 only.
+    parts: u32,
+    /// No part ends later. Counts in part 0 only.
+    last_end: u32,
+    names: Vec<(u32, Name)>,
+}
+
+impl Part {
+    fn new() -> Part {
+        Part {
+            is_whole: true,
+            parts: 1,
+            last_end: 0,
+            names: Vec::new(),
+        }
+    }
+
+    fn decode(stored: &[u8]) -> Option<Part> {
+        let (&flags, rest) = stored.split_first()?;
+        let (parts, rest) = rest.split_first_chunk::<4>()?;
+        let (last_end, rest) = rest.split_first_chunk::<4>()?;
+        let mut part = Part {
+            is_whole: flags == 0,
+            parts: u32::from_be_bytes(*parts).max(1),
+            last_end: u32::from_be_bytes(*last_end),
+            names: Vec::new(),
+        };
+        let mut rest = rest;
+        while let Some((end, named)) = rest.split_first_chunk::<4>() {
+            let (&name_len, named) = named.split_first()?;
+            let (name, others) = named.split_at_checked(usize::from(name_len))?;
+            part.names.push((u32::from_be_bytes(*end), name.to_vec()));
+            rest = others;
+        }
+        (flags <= 1 && rest.is_empty()).then_some(part)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![u8::from(!self.is_whole)];
+        bytes.extend(self.parts.to_be_bytes());
+        bytes.extend(self.last_end.to_be_bytes());
+        for (end, name) in &self.names {
+            bytes.extend(end.to_be_bytes());
+            bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
+            bytes.extend(name);
+        }
+        bytes
+    }
+
+    fn end(&self) -> u32 {
+        let ends = self.names.iter().map(|(end, _)| *end);
+        ends.max().unwrap_or(0)
+    }
+}
+
+/// Which of `parts` parts a name falls to.
+fn part_of(name: &[u8], parts: u32) -> u32 {
+    // Names end in random bits.
+    let bits = name
+        .last_chunk::<4>()
+        .map_or(0, |bits| u32::from_be_bytes(*bits));
+    let parts = parts.max(1);
+    let half = half_of(parts);
+    // The smallest power of two that is not below `parts` is twice its half, or 1.
+    let at = bits & half.saturating_mul(2).saturating_sub(1);
+    match at < parts {
+        true => at,
+        false => at.saturating_sub(half),
+    }
+}
+
+/// Half of the smallest power of two that is not below `parts`; 0 of 1.
+fn half_of(parts: u32) -> u32 {
+    match parts {
+        0 | 1 => 0,
+        _ => parts.next_power_of_two() / 2,
+    }
+}
+
+type User = [u8; 16];
+
+fn hash_of(user: &str) -> User {
+    let hash = sha256(user.as_bytes());
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+#[derive(Debug)]
+struct Loaded {
+    part: Part,
+    is_stored: bool,
+    is_changed: bool,
+}
+
+/// Parts of lists as they are to become. Who changes them holds the store's lock.
+pub(super) struct Lists<'a, R> {
+    records: &'a R,
+    loaded: BTreeMap<(User, u32), Loaded>,
+    /// What is named since: it is not stored yet.
+    added: BTreeSet<Name>,
+}
+
+impl<'a, R: Records> Lists<'a, R> {
+    pub(super) fn new(records: &'a R) -> Lists<'a, R> {
+        Lists {
+            records,
+            loaded: BTreeMap::new(),
+            added: BTreeSet::new(),
+        }
+    }
+
+    /// A part as it is by now. What stands in a damaged one is lost, and the list not whole any more.
+    fn part(&mut self, user: User, nth: u32) -> Result<&mut Loaded> {
+        if !self.loaded.contains_key(&(user, nth)) {
+            let stored = match self.records.peek(&list_key(&user, nth)) {
+                Ok(None) => Ok(None),
+                Ok(Some(stored)) => Part::decode(&stored).map(Some).ok_or(()),
+                Err(error) if error.kind() == ErrorKind::Corrupt => Err(()),
+                Err(error) => return Err(error),
+            };
+            if stored.is_err() && nth > 0 {
+                let first = self.part(user, 0)?;
+                first.part.is_whole = false;
+                first.is_changed = true;
+            }
+            let is_whole = stored.is_ok();
+            let part = stored.ok().flatten();
+            let loaded = Loaded {
+                is_stored: part.is_some() || !is_whole,
+                is_changed: !is_whole,
+                part: part.unwrap_or(Part {
+                    is_whole: is_whole || nth > 0,
+                    ..Part::new()
+                }),
+            };
+            self.loaded.insert((user, nth), loaded);
+        }
+        Ok(self.loaded.entry((user, nth)).or_insert_with(|| Loaded {
+            part: Part::new(),
+            is_stored: false,
+            is_changed: false,
+        }))
+    }
+
+    /// A part that is about to be changed.
+    fn change(&mut self, user: User, nth: u32) -> Result<&mut Part> {
+        let loaded = self.part(user, nth)?;
+        loaded.is_changed = true;
+        Ok(&mut loaded.part)
+    }
+
+    fn parts(&mut self, user: User) -> Result<u32> {
+        Ok(self.part(user, 0)?.part.parts)
+    }
+
+    /// Whether the list names every session of the user.
+    pub(super) fn is_whole(&mut self, user: &str) -> Result<bool> {
+        let user = hash_of(user);
+        // A damaged part shows when it is read.
+        for nth in 0..self.parts(user)? {
+            self.part(user, nth)?;
+        }
+        Ok(self.part(user, 0)?.part.is_whole)
+    }
+
+    pub(super) fn is_one_part(&mut self, user: &str) -> Result<bool> {
+        Ok(self.parts(hash_of(user))? == 1)
+    }
+
+    /// From now on the list is whole: it was made sure of.
+    pub(super) fn set_whole(&mut self, user: &str) -> Result<()> {
+        self.change(hash_of(user), 0)?.is_whole = true;
+        Ok(())
+    }
+
+    /// All that the list names.
+    pub(super) fn names(&mut self, user: &str) -> Result<Vec<Name>> {
+        let user = hash_of(user);
+        let mut names = Vec::new();
+        for nth in 0..self.parts(user)? {
+            let part = &self.part(user, nth)?.part;
+            names.extend(part.names.iter().map(|(_, name)| name.clone()));
+        }
+        Ok(names)
+    }
+
+    /// Names a session that ends in this hour, or notes that it ends later than was known.
+    pub(super) fn add(&mut self, user: &str, name: &[u8], end: u32) -> Result<()> {
+        let user = hash_of(user);
+        let parts = self.parts(user)?;
+        let nth = part_of(name, parts);
+        let names = &mut self.change(user, nth)?.names;
+        match names.iter_mut().find(|(_, known)| known == name) {
+            Some((known, _)) => *known = end.max(*known),
+            None => {
+                names.push((end, name.to_vec()));
+                self.added.insert(name.to_vec());
+                self.look_after(user, nth)?;
+            }
+        }
+        if end > self.part(user, 0)?.part.last_end {
+            self.change(user, 0)?.last_end = end;
+        }
+        if self.part(user, nth)?.part.names.len() > NAMES_MAX {
+            self.split(user)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a session.
+    pub(super) fn remove(&mut self, user: &str, name: &[u8]) -> Result<()> {
+        let user = hash_of(user);
+        let nth = part_of(name, self.parts(user)?);
+        let names = &self.part(user, nth)?.part.names;
+        if !names.iter().any(|(_, known)| known == name) {
+            return Ok(());
+        }
+        let part = self.change(user, nth)?;
+        part.names.retain(|(_, known)| known != name);
+        for _ in 0..JOINS {
+            let is_short = self.part(user, nth)?.part.names.len() < NAMES_MIN;
+            if !is_short || self.parts(user)? < 2 {
+                break;
+            }
+            self.join(user)?;
+        }
+        Ok(())
+    }
+
+    /// Drops the two oldest names of a part if nothing stands there any more; else it is the others' turn next.
+    fn look_after(&mut self, user: User, nth: u32) -> Result<()> {
+        for _ in 0..LOOKED_AFTER {
+            let names = &self.part(user, nth)?.part.names;
+            let Some((end, name)) = names
+                .first()
+                .filter(|_| names.len() > LOOKED_AFTER)
+                .cloned()
+            else {
+                return Ok(());
+            };
+            let is_gone = !self.added.contains(&name)
+                && matches!(self.records.peek(&session_key(&name)), Ok(None));
+            let names = &mut self.change(user, nth)?.names;
+            names.remove(0);
+            if !is_gone {
+                names.push((end, name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one part more, of names of the one whose turn it is.
+    fn split(&mut self, user: User) -> Result<()> {
+        let last = self.parts(user)?;
+        let parts = last.saturating_add(1);
+        let from = last.saturating_sub(half_of(parts));
+        self.change(user, 0)?.parts = parts;
+        let names = std::mem::take(&mut self.change(user, from)?.names);
+        let (moving, staying) = names
+            .into_iter()
+            .partition(|(_, name)| part_of(name, parts) == last);
+        self.change(user, from)?.names = staying;
+        self.change(user, last)?.names = moving;
+        Ok(())
+    }
+
+    /// Makes one part less, undoing the last split.
+    fn join(&mut self, user: User) -> Result<()> {
+        let parts = self.parts(user)?;
+        let last = parts.saturating_sub(1);
+        let into = last.saturating_sub(half_of(parts));
+        let names = std::mem::take(&mut self.change(user, last)?.names);
+        self.change(user, into)?.names.extend(names);
+        self.change(user, 0)?.parts = last;
+        Ok(())
+    }
+
+    /// What makes the stored lists these.
+    pub(super) fn into_edits(self) -> Vec<(Vec<u8>, Edit)> {
+        let mut edits = Vec::new();
+        for ((user, nth), loaded) in self.loaded {
+            let Loaded {
+                mut part,
+                is_stored,
+                is_changed,
+            } = loaded;
+            if !is_changed {
+                continue;
+            }
+            let key = list_key(&user, nth);
+            let is_first = nth == 0;
+            if part.names.is_empty() && !(is_first && (part.parts > 1 || !part.is_whole)) {
+                if is_stored {
+                    edits.push((key, Edit::Remove));
+                }
+                continue;
+            }
+            part.last_end = match part {
+                Part {
+                    is_whole: false, ..
+                } => NEVER,
+                Part { parts: 2.., .. } if is_first => part.last_end.max(part.end()),
+                _ => part.end(),
+            };
+            let put = Edit::Put {
+                value: part.encode(),
+                expires: moment_of(part.last_end),
+                cbor: false,
+            };
+            edits.push((key, put));
+        }
+        edits
+    }
+}
+
+/// When an hour begins; `None` is never.
+fn moment_of(hour: u32) -> Option<SystemTime> {
+    if hour == NEVER {
+        return None;
+    }
+    let since = Duration::from_millis(u64::from(hour).saturating_mul(HOUR_MS));
+    SystemTime::UNIX_EPOCH.checked_add(since)
+}

@@ -1,0 +1,256 @@
+//! The lists of users' sessions: exact through every change, every crash, and damage.
+
+use super::*;
+use crate::support::{Random, is_soak, metric};
+use shelflife::SessionHandle;
+
+const USERS: [&str; 3] = ["ann", "bob", "cleo"];
+
+fn on(sim: &SimDisk, options: &SessionOptions) -> ShelveSessionStore {
+    options.with_store(open(sim)).unwrap()
+}
+
+/// What the lists say, and what reading all sessions says.
+fn assert_exact(store: &ShelveSessionStore, context: &dyn Fn() -> String) {
+    let all: Vec<Session> = store
+        .iter_sessions()
+        .map(|session| session.unwrap())
+        .collect();
+    for user in USERS {
+        let is_his = |session: &&Session| session.user() == Some(user);
+        let mut wanted: Vec<_> = all.iter().filter(is_his).map(Session::handle).collect();
+        let found = store.sessions_of(user).unwrap();
+        let mut found: Vec<_> = found.iter().map(Session::handle).collect();
+        wanted.sort();
+        found.sort();
+        assert_eq!(found, wanted, "{user}: {}", context());
+    }
+}
+
+/// Several handles do whatever changes a list, clocks run, step and jump days ahead, files are compacted, and power is
+/// cut: after every step the lists name exactly the sessions that a look at all of them finds.
+#[test]
+fn in_every_walk_the_lists_name_exactly_the_sessions_of_each_user() {
+    let started = std::time::Instant::now();
+    let walks = if is_soak() { 2_000 } else { 60 };
+    let mut most = 0;
+    for seed in 0..walks {
+        most = most.max(walk(seed));
+    }
+    assert!(most > 32, "no list was cut into parts: {most}");
+    let secs = started.elapsed().as_secs_f64();
+    metric("session_list_walks", walks, Some(0), secs);
+}
+
+fn walk(seed: u64) -> usize {
+    let mut random = Random::new(seed);
+    let mut options = SessionOptions::new();
+    options.hash_ids(seed.is_multiple_of(2));
+    if !seed.is_multiple_of(3) {
+        options.idle_lifetime(2 * HOUR);
+    }
+    let mut sim = sim();
+    let mut stores = [on(&sim, &options), on(&sim, &options)];
+    let mut copies: Vec<Session> = Vec::new();
+    let mut most = 0;
+    let steps = 200;
+    for step in 0..steps {
+        let store = &stores[random.place(2)];
+        // In some walks one has them all, so that his list is cut into parts.
+        let user = match seed % 4 {
+            0 => "ann",
+            _ => USERS[random.place(USERS.len())],
+        };
+        let copy = random.place(copies.len().max(1));
+        match random.below(16) {
+            0..6 => copies.push(login(store, user)),
+            6 => {
+                let mut anonymous = Session::new();
+                anonymous.insert("n", &step).unwrap();
+                save(store, &mut anonymous);
+                copies.push(anonymous);
+            }
+            7..10 if !copies.is_empty() => {
+                let session = &mut copies[copy];
+                if random.one_in(2) {
+                    session.set_user(Some(user).filter(|_| !random.one_in(4)));
+                    session.insert("n", &step).unwrap();
+                }
+                let saved = match random.one_in(2) {
+                    true => store.regenerate_id(session),
+                    false => store.save_session(session),
+                };
+                if !matches!(saved.unwrap(), Saved::Stored) {
+                    copies.swap_remove(copy);
+                }
+            }
+            10 if !copies.is_empty() => {
+                let _ = store
+                    .delete_session(&id(&copies.swap_remove(copy)))
+                    .unwrap();
+            }
+            11 if !copies.is_empty() => {
+                let _ = store.touch_session(&id(&copies[copy])).unwrap();
+            }
+            12 => sim.advance(Duration::from_secs(random.below(2 * 3600))),
+            13 if random.one_in(4) => {
+                let keep = copies.get(copy).map(|copy| copy.handle().unwrap());
+                match keep {
+                    Some(keep) => _ = store.delete_user_sessions_except(user, &keep).unwrap(),
+                    None => _ = store.delete_user_sessions(user).unwrap(),
+                }
+            }
+            13 => _ = store.delete_old_sessions(HOUR).unwrap(),
+            14 if random.one_in(3) => {
+                // A clock that jumps ahead, perhaps so far that what has ended is dropped, and is set right again.
+                let now = sim.disk().wall_clock();
+                sim.set_wall_clock(now + Duration::from_secs(random.below(100 * 3600)));
+                copies.push(login(store, user));
+                if random.one_in(2) {
+                    store.store().compact().unwrap();
+                }
+                sim.set_wall_clock(now);
+            }
+            14 => _ = store.store().compact().unwrap(),
+            15 if random.one_in(4) => {
+                let images: Vec<_> = sim.power_cuts().pick(1).collect();
+                if let Some(image) = images.into_iter().next() {
+                    drop(stores);
+                    sim = image.sim().clone();
+                    stores = [on(&sim, &options), on(&sim, &options)];
+                }
+            }
+            _ => {}
+        }
+        let context = || format!("seed {seed}, step {step}");
+        assert_exact(&stores[random.place(2)], &context);
+        most = most.max(stores[0].sessions_of("ann").unwrap().len());
+    }
+    most
+}
+
+/// The keys of the lists, which begin with FF and `u`.
+fn list_keys(store: &ShelveSessionStore) -> Vec<Vec<u8>> {
+    let keys = store.store().iter().map(|entry| entry.unwrap().0);
+    keys.filter(|key| key.starts_with(b"\xFFu")).collect()
+}
+
+#[test]
+fn a_damaged_list_costs_a_look_at_all_sessions_and_no_session() {
+    for parts in [1, 5] {
+        let sim = sim();
+        let store = on(&sim, &SessionOptions::new());
+        let mut sessions: Vec<Session> = (0..parts * 25).map(|_| login(&store, "ann")).collect();
+        login(&store, "bob");
+        let mut keys = list_keys(&store);
+        assert!(keys.len() > parts, "{}", keys.len());
+        keys.retain(|key| {
+            let of_bob = store.store().get(key).unwrap().unwrap().len() < 40;
+            !of_bob || parts == 1
+        });
+        // The first part, the last one, garbage in place of one.
+        for damage in 0..3 {
+            let key = if damage == 0 {
+                &keys[0]
+            } else {
+                keys.last().unwrap()
+            };
+            store.store().insert(key, b"garbage").unwrap();
+            assert_exact(&store, &|| format!("damage {damage}"));
+            sessions.push(login(&store, "ann"));
+            assert!(store.delete_session(&id(&sessions.swap_remove(1))).unwrap());
+            assert!(matches!(
+                store.regenerate_id(&mut sessions[0]).unwrap(),
+                Saved::Stored
+            ));
+            assert_exact(&store, &|| format!("after damage {damage}"));
+            let handle = sessions.swap_remove(2).handle().unwrap();
+            assert!(store.delete_user_session("ann", &handle).unwrap());
+        }
+        assert_eq!(store.delete_user_sessions("ann").unwrap(), sessions.len());
+        assert_exact(&store, &|| "after all".to_string());
+        for _ in 0..3 {
+            login(&store, "ann");
+        }
+        assert_exact(&store, &|| "anew".to_string());
+    }
+}
+
+/// Per user and per visit nothing is left behind: after sixty days of sessions that nobody uses again the file and the
+/// index hold what three days bring, whether somebody sweeps or not.
+#[test]
+fn sixty_days_of_sessions_that_are_used_once_leave_nothing_behind() {
+    for sweeps in [false, true] {
+        let started = std::time::Instant::now();
+        let sim = sim();
+        let mut options = SessionOptions::new();
+        if !sweeps {
+            options.idle_lifetime(MINUTE * 30);
+        }
+        let store = on(&sim, &options);
+        let a_day = 300;
+        let mut keys_max = 0;
+        for day in 0..60 {
+            for nth in 0..a_day {
+                // Some come every day, most never again.
+                let user = match nth % 3 {
+                    0 => format!("regular {nth}"),
+                    _ => format!("visitor {day} {nth}"),
+                };
+                login(&store, &user);
+            }
+            sim.advance(24 * HOUR);
+            if sweeps {
+                let (deleted, remaining) = store.delete_old_sessions(MINUTE * 30).unwrap();
+                assert_eq!((deleted, remaining), (a_day, 0));
+            }
+            let stats = store.store().stats().unwrap();
+            keys_max = keys_max.max(stats.keys);
+            assert!(
+                stats.file_bytes <= 3 * 4 * a_day as u64 * 400 + (1 << 20),
+                "{stats:?}"
+            );
+        }
+        store.store().compact().unwrap();
+        let stats = store.store().stats().unwrap();
+        // Of one day and the next: sessions and lists.
+        let most = if sweeps { 1 } else { 2 * 2 * a_day as u64 + 1 };
+        assert!(stats.keys <= most, "{stats:?}");
+        metric(
+            "session_days_keys_max",
+            keys_max,
+            None,
+            started.elapsed().as_secs_f64(),
+        );
+    }
+}
+
+#[test]
+fn a_users_sessions_are_found_and_ended_without_reading_the_others() {
+    use shelflife::sim::Call;
+    let sim = sim();
+    let store = on(&sim, &SessionOptions::new());
+    for nth in 0..2_000 {
+        login(&store, &format!("user {}", nth % 400));
+    }
+    let reads = |what: &mut dyn FnMut()| {
+        let before = sim.calls(Call::Read);
+        what();
+        sim.calls(Call::Read) - before
+    };
+    let mut handles: Vec<SessionHandle> = Vec::new();
+    let found = reads(&mut || {
+        let sessions = store.sessions_of("user 7").unwrap();
+        handles = sessions
+            .iter()
+            .map(|session| session.handle().unwrap())
+            .collect();
+    });
+    assert_eq!(handles.len(), 5);
+    assert!(found <= 20, "{found} reads");
+    let ended = reads(&mut || {
+        assert!(store.delete_user_session("user 7", &handles[0]).unwrap());
+        assert_eq!(store.delete_user_sessions("user 7").unwrap(), 4);
+    });
+    assert!(ended <= 80, "{ended} reads");
+}
