@@ -118,7 +118,7 @@ impl Error {
             io::ErrorKind::StorageFull => (ErrorKind::Io, "free some space and try again"),
             _ => (ErrorKind::Io, ""),
         };
-        let mut made = Error::new(kind, format!("failed to {verb} `{}`", path.display()))
+        let mut made = Error::new(kind, format!("failed to {verb} {}", Shown(path)))
             .at(path)
             .advise(advice);
         made.0.cause = Some(Cause::Io(cause));
@@ -128,11 +128,83 @@ impl Error {
     pub(crate) fn corrupt(path: &Path, offset: u64, what: &str) -> Error {
         Error::new(
             ErrorKind::Corrupt,
-            format!("`{}` is damaged at offset {offset}: {what}", path.display()),
+            format!("{} is damaged at offset {offset}: {what}", Shown(path)),
         )
         .at(path)
         .offset_at(offset)
         .advise("`shelflife verify` lists what is affected, `shelflife salvage` saves the rest")
+    }
+
+    /// A sentence about a file that begins with its path.
+    fn of_file(kind: ErrorKind, path: &Path, what: impl fmt::Display) -> Error {
+        Error::new(kind, format!("{} {what}", Shown(path))).at(path)
+    }
+
+    pub(crate) fn busy(path: &Path, what: impl fmt::Display, advice: &'static str) -> Error {
+        Error::of_file(ErrorKind::Busy, path, what).advise(advice)
+    }
+
+    pub(crate) fn read_only(path: &Path) -> Error {
+        Error::of_file(ErrorKind::ReadOnly, path, "was opened to be read only")
+            .advise("open it without `read_only`")
+    }
+
+    pub(crate) fn replaced(path: &Path, what: &str) -> Error {
+        Error::of_file(
+            ErrorKind::Replaced,
+            path,
+            format_args!("{what} while it was open"),
+        )
+        .advise("put it back, or reopen() what is there now")
+    }
+
+    pub(crate) fn reentrant(path: &Path) -> Error {
+        Error::of_file(
+            ErrorKind::Reentrant,
+            path,
+            "is written to from inside its own `update`",
+        )
+        .advise("return the change from the closure, or write after it")
+    }
+
+    pub(crate) fn stopped(path: &Path) -> Error {
+        let what = "is closed to writes: an earlier write failed and could not be taken back";
+        Error::of_file(ErrorKind::Stopped, path, what)
+            .advise("reopen() repairs the tail; reading goes on")
+    }
+
+    pub(crate) fn exists(path: &Path, what: &str, advice: &'static str) -> Error {
+        Error::of_file(ErrorKind::AlreadyExists, path, what).advise(advice)
+    }
+
+    pub(crate) fn not_a_store(path: &Path, what: &str, advice: &'static str) -> Error {
+        Error::of_file(ErrorKind::NotAStore, path, what).advise(advice)
+    }
+
+    pub(crate) fn newer_version(path: &Path, offset: u64) -> Error {
+        let what = format_args!("was written to by a newer version, at offset {offset}");
+        Error::of_file(ErrorKind::NewerVersion, path, what)
+            .offset_at(offset)
+            .advise("update shelflife to open it")
+    }
+
+    pub(crate) fn unsupported(path: &Path, what: impl fmt::Display, advice: &'static str) -> Error {
+        Error::of_file(ErrorKind::Unsupported, path, what).advise(advice)
+    }
+
+    pub(crate) fn too_large(what: impl Into<String>, advice: &'static str) -> Error {
+        Error::new(ErrorKind::TooLarge, what).advise(advice)
+    }
+
+    pub(crate) fn invalid_input(what: impl Into<String>, advice: &'static str) -> Error {
+        Error::new(ErrorKind::InvalidInput, what).advise(advice)
+    }
+
+    pub(crate) fn no_randomness(cause: io::Error) -> Error {
+        let mut made = Error::new(ErrorKind::Io, "the operating system has no randomness")
+            .advise("/dev/urandom must be readable");
+        made.0.cause = Some(Cause::Io(cause));
+        made
     }
 
     pub(crate) fn at(mut self, path: &Path) -> Error {
@@ -208,6 +280,29 @@ impl fmt::Display for Error {
     }
 }
 
+/// A path in quotes, as messages name it. Control characters in a name must not reach the terminal of the reader.
+pub(crate) struct Shown<'a>(pub(crate) &'a Path);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`")?;
+        for c in self.0.to_string_lossy().chars() {
+            match c {
+                // Line and paragraph separators, and the marks that turn the direction of writing.
+                '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' => {
+                    write!(f, "{}", c.escape_unicode())?
+                }
+                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    write!(f, "{}", c.escape_unicode())?;
+                }
+                c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                c => write!(f, "{c}")?,
+            }
+        }
+        f.write_str("`")
+    }
+}
+
 /// As `Display`, so that `fn main() -> shelflife::Result<()>` prints a sentence.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -270,5 +365,15 @@ mod tests {
         );
         assert_eq!(error.io_kind(), Some(io::ErrorKind::StorageFull));
         assert!(error.source().is_none(), "the cause is in the text already");
+    }
+
+    #[test]
+    fn a_path_in_a_message_cannot_drive_the_terminal_of_its_reader() {
+        let path = Path::new("a\u{1b}[31m\n\u{202e}\u{2028}b.shelf");
+        let shown = Error::read_only(path).to_string();
+        assert!(
+            shown.starts_with(r"`a\u{1b}[31m\n\u{202e}\u{2028}b.shelf` was opened"),
+            "{shown}"
+        );
     }
 }

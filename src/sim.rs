@@ -208,6 +208,11 @@ impl SimDisk {
         }
     }
 
+    /// Makes a path a mount point, as containers do with a single file: nothing can be renamed over it.
+    pub fn mount(&self, path: impl AsRef<Path>) {
+        self.lock().mounted.push(path.as_ref().to_path_buf());
+    }
+
     /// Says that the disk is on a network file system of this type, or is local.
     pub fn set_network_file_system(&self, kind: Option<&str>) {
         self.lock().network = kind.map(str::to_owned);

@@ -1,9 +1,36 @@
 //! `Store`: a durable map from bytes to bytes in one file, shared by threads and processes.
 //!
-//! The layers below it, lowest first: [`disk`] is the seam to the operating system, [`format`](mod@format) turns bytes
-//! into records, `log` reads them from a file, `index` knows where each key's is, `generation` holds all of that for
-//! one file, `writer` is the right to append to it, `switch` puts another file in its place.
+//! # The rooms
+//!
+//! Each file uses only files above it in this list, by import and by method call, and a type's methods stand in its own
+//! file or a child module of it. What happened goes up as a typed value; the file that decides what to do about it
+//! stands below. `tests/it/tidy.rs` holds the code against this list.
+//!
+//! | room | what it is |
+//! |---|---|
+//! | `poison` | mutexes after a panic |
+//! | `disk`, `disk/mounts`, `disk/os` | the only code that touches an operating system |
+//! | `checksum`, `hash`, `format` | bytes to records and back: pure |
+//! | `log` | one file as a run of records |
+//! | `index`, `spans` | where each key's record is, and how to read many of them |
+//! | `recovery`, `batch`, `change` | what users are told, and what they ask for |
+//! | `commit` | one sync for many threads |
+//! | `generation` | one file as this process knows it; `apply` is the one road into its index |
+//! | `mode`, `lock`, `current` | what a handle may do; who waits for whom; the file that its threads are at |
+//! | `place` | the path: what stands there, and the moves from one file to the next |
+//! | `append` | records behind the tail, and notes that a file is left |
+//! | `durable` | when what was written counts as done |
+//! | `switch`, `copy`, `evidence` | a successor, what is copied to it, and what is kept of the old file |
+//! | `mend` | a file is created, cut, left, healed: with the lock held |
+//! | `writing`, `admission` | the right to write, and the one loop that gives it |
+//! | `entry`, `read`, `iter` | what is read |
+//! | `write`, `seal` | what is written, and the note that it is on disk |
+//! | `anew`, `verify`, `compaction`, `salvage`, `opening`, `worker` | what concerns a whole file |
+//! | `store`, `options` | the public face |
 
+pub(crate) mod admission;
+pub(crate) mod anew;
+mod append;
 pub(crate) mod batch;
 pub(crate) mod change;
 pub(crate) mod checksum;
@@ -11,62 +38,62 @@ pub(crate) mod checksum;
 mod collisions;
 mod commit;
 pub(crate) mod compaction;
+mod copy;
 mod current;
 pub(crate) mod disk;
 mod durable;
+pub(crate) mod entry;
+mod evidence;
 pub(crate) mod format;
 mod generation;
 pub(crate) mod hash;
 #[cfg(test)]
 mod held;
 mod index;
-mod inner;
 pub(crate) mod iter;
 mod lock;
 mod log;
-mod open;
+mod mend;
+pub(crate) mod mode;
+mod opening;
 pub(crate) mod options;
+mod place;
+pub(crate) mod poison;
 mod read;
 pub(crate) mod recovery;
-mod repair;
 pub(crate) mod salvage;
+mod seal;
 mod spans;
 mod switch;
 pub(crate) mod verify;
 mod worker;
-mod writer;
+mod write;
+mod writing;
 
-use crate::error::{Error, Result};
-use batch::{Batch, Op, Put};
-use change::{Change, Edit, Editing};
-use compaction::Compacted;
-use format::{KEY_MAX, Kind};
-use generation::Generation;
-use inner::Inner;
-use iter::Entry;
-use options::{Compaction, Durability, Options};
+use crate::error::Result;
+use admission::Admission;
+use batch::{Batch, Put};
+use change::{Change, Edit};
+use compaction::{Compacted, Compactor, Space};
+use entry::Entry;
+use iter::{Entries, Iter, Walk};
+use mode::{Compaction, Mode, Start};
 use recovery::Recovery;
-use std::collections::HashSet;
-use std::ffi::OsString;
+use salvage::Salvaged;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
-use worker::Worker;
-use writer::{Writing, write_batch};
-
-/// With `Durability::Os`, a writer waits for the disk when so much is not yet there; a sync starts at half of it.
-const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
-/// Entries removed under one lock by [`Store::remove_unchanged`].
-const REMOVED_AT_ONCE: usize = 1_000;
+use std::time::{Duration, SystemTime};
+use verify::Verified;
+use worker::{Work, Worker};
 
 /// A durable map from bytes to bytes in one file.
 ///
 /// `&self` everywhere and `Send + Sync`: share it by reference or in an `Arc`. Any number of processes may have the
 /// same file open; each sees what the others wrote with its next call.
 ///
-/// A write that returned `Ok` survives the death of the process, and with [`Durability::Immediate`], the default, a
+/// A write that returned `Ok` survives the death of the process, and with [`Durability::Immediate`](crate::Durability), the default, a
 /// power cut. A write that returned an error may or may not have happened. A plain read may see what another writer
 /// has not made durable yet.
 ///
@@ -95,6 +122,13 @@ pub struct Store {
     worker: Worker,
 }
 
+/// What a handle shares with the threads that work for it.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) admission: Admission,
+    compactor: Compactor,
+}
+
 /// What a store takes, as of one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -103,8 +137,14 @@ pub struct Stats {
     pub keys: u64,
     /// Bytes of the file that an entry needs.
     pub live_bytes: u64,
-    /// Bytes of the file that compaction would free.
+    /// Bytes of the file that belong to entries which were replaced or removed; a compaction frees them.
     pub dead_bytes: u64,
+    /// Bytes of the file that were written for entries which ended over 24 hours ago, whether they were replaced since
+    /// or not; a compaction frees them as well.
+    pub past_bytes: u64,
+    /// By how many bytes the file is longer than three times what a compaction would leave of it; 0 where it is within
+    /// that bound. [`Recovery::overdue`] tells what keeps it from being compacted.
+    pub overdue_bytes: u64,
     /// All bytes of the file in use.
     pub file_bytes: u64,
     /// Bytes of the file that are not known to be on disk.
@@ -116,17 +156,28 @@ pub struct Stats {
 }
 
 impl Store {
-    /// Opens a store, creating it if it is missing, with the default [`Options`].
+    /// Opens a store, creating it if it is missing, with the default [`Options`](crate::Options).
     ///
     /// # Errors
     ///
-    /// Those of [`Options::open`].
+    /// Those of [`Options::open`](crate::Options::open).
     pub fn open(path: impl AsRef<Path>) -> Result<Store> {
-        Options::new().open(path)
+        Store::open_as(Mode::default(), Start::default(), path.as_ref())
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.inner
+    pub(crate) fn open_as(mode: Mode, start: Start, path: &Path) -> Result<Store> {
+        let inner = Inner {
+            admission: opening::open(mode, start, path)?,
+            compactor: Compactor::new(),
+        };
+        Ok(Store {
+            inner: Arc::new(inner),
+            worker: Worker::default(),
+        })
+    }
+
+    fn place(&self) -> &place::Place {
+        &self.inner.admission.place
     }
 
     /// The value of a key. One read of exactly the record; no lock is taken, so it never waits for a writer.
@@ -136,7 +187,7 @@ impl Store {
     /// `Corrupt` if the record does not verify any more, `Replaced`, `Io`.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         let mut record = Vec::new();
-        let Some(value) = self.inner.read(key.as_ref(), &mut record)? else {
+        let Some(value) = read::value(self.place(), key.as_ref(), &mut record)? else {
             return Ok(None);
         };
         record.copy_within(value.clone(), 0);
@@ -147,7 +198,7 @@ impl Store {
     /// As [`get`](Store::get) into a buffer of the caller's, whose content is replaced: without an allocation once the
     /// buffer is large enough. False, and an empty buffer, if the key is absent.
     pub fn get_into(&self, key: impl AsRef<[u8]>, value: &mut Vec<u8>) -> Result<bool> {
-        let found = self.inner.read(key.as_ref(), value)?;
+        let found = read::value(self.place(), key.as_ref(), value)?;
         let Some(range) = found else {
             value.clear();
             return Ok(false);
@@ -163,73 +214,59 @@ impl Store {
     ///
     /// Those of [`get`](Store::get).
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.inner.contains(key.as_ref())
+        read::contains(self.place(), key.as_ref())
     }
 
-    /// Sets the value of a key. True if the key is new, as for [`std::collections::HashSet::insert`].
+    /// Sets the value of a key. True if the key is new, as for [`std::collections::HashSet::insert`]; a key whose
+    /// present value is damaged is not new.
     ///
     /// # Errors
     ///
     /// `TooLarge` (nothing was written), `ReadOnly`, `Busy`, `Replaced`, `Reentrant`, `Stopped`, `Io`.
     pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool> {
-        self.put(
-            key.as_ref(),
-            Put {
-                value: value.as_ref(),
-                expires: None,
-                cbor: false,
-            },
-        )
+        let put = Put {
+            value: value.as_ref(),
+            expires: None,
+            cbor: false,
+        };
+        self.put(key.as_ref(), put)
     }
 
     /// As [`insert`](Store::insert), until a time from which on the key is absent.
+    ///
+    /// Absent means hidden by the clock of the reader. The entry is dropped from the file by a compaction, when it
+    /// ended over 24 hours ago, so a clock that is less than a day ahead destroys nothing: once it is right again, the
+    /// key is there again. A clock that reads earlier than the creation of the store is wrong, and hides nothing.
     pub fn insert_until(
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
         expires: SystemTime,
     ) -> Result<bool> {
-        self.put(
-            key.as_ref(),
-            Put {
-                value: value.as_ref(),
-                expires: Some(expires),
-                cbor: false,
-            },
-        )
+        let put = Put {
+            value: value.as_ref(),
+            expires: Some(expires),
+            cbor: false,
+        };
+        self.put(key.as_ref(), put)
     }
 
     pub(crate) fn put(&self, key: &[u8], put: Put<'_>) -> Result<bool> {
-        let op = Op::put(key, put);
-        op.check_limits()?;
-        self.write_locked(|writing| {
-            let fingerprint = writing.generation.fingerprint(key);
-            let found = writing.find(key, fingerprint)?;
-            let is_new = !found.as_ref().is_some_and(|found| writing.is_live(found));
-            writing.append_one(op, fingerprint, found.map_or(0, |found| found.at.offset()))?;
-            Ok(is_new)
-        })
+        let is_new = write::insert(&self.inner.admission, key, put)?;
+        self.wrote();
+        Ok(is_new)
     }
 
-    /// Removes a key. True if it was there, also if it had ended and was not dropped yet. An absent key is no error, and
-    /// its absence is as durable as a removal.
+    /// Removes a key. True if it was there, also if its entry had ended or its value is damaged. An absent key is no
+    /// error, and its absence is as durable as a removal.
     ///
     /// # Errors
     ///
     /// Those of [`insert`](Store::insert).
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        let key = key.as_ref();
-        if key.len() > KEY_MAX {
-            return Ok(false);
-        }
-        self.write_locked(|writing| {
-            let fingerprint = writing.generation.fingerprint(key);
-            let Some(found) = writing.find(key, fingerprint)? else {
-                return Ok(false);
-            };
-            writing.append_one(Op::remove(key), fingerprint, found.at.offset())?;
-            Ok(true)
-        })
+        let was_there = write::remove(&self.inner.admission, key.as_ref())?;
+        self.wrote();
+        Ok(was_there)
     }
 
     /// Reads a key and changes it in one step: no other thread or process can write in between.
@@ -277,28 +314,17 @@ impl Store {
         key: &[u8],
         edit: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
     ) -> Result<T> {
-        self.write_locked(|writing| {
-            let editing = Editing::start(&self.inner, writing, key)?;
-            let (edit, answer) = {
-                let _closed = writing.turn.closed_to_this_thread();
-                edit(editing.old(), editing.expires())?
-            };
-            editing.finish(writing, edit)?;
-            Ok(answer)
-        })
+        let answer = write::edit(&self.inner.admission, key, edit)?;
+        self.wrote();
+        Ok(answer)
     }
 
     /// Makes a batch in one step: what the closure reads of this store, under whatever keys, nobody changes until the
     /// batch is written.
     pub(crate) fn edit_batch<T>(&self, edit: impl FnOnce() -> Result<(Batch, T)>) -> Result<T> {
-        self.write_locked(|writing| {
-            let (batch, answer) = {
-                let _closed = writing.turn.closed_to_this_thread();
-                edit()?
-            };
-            write_batch(writing, &batch)?;
-            Ok(answer)
-        })
+        let answer = write::edit_batch(&self.inner.admission, edit)?;
+        self.wrote();
+        Ok(answer)
     }
 
     /// Makes all changes of a batch, or none of them, whatever happens.
@@ -307,7 +333,9 @@ impl Store {
     ///
     /// Those of [`insert`](Store::insert); `TooLarge` if all records together are over 128 MiB.
     pub fn write(&self, batch: &Batch) -> Result<()> {
-        self.write_locked(|writing| write_batch(writing, batch))
+        write::batch(&self.inner.admission, batch)?;
+        self.wrote();
+        Ok(())
     }
 
     /// Removes those entries that are still as a snapshot saw them; one that was written since, even with the same
@@ -319,32 +347,14 @@ impl Store {
     ///
     /// Those of [`insert`](Store::insert).
     pub fn remove_unchanged(&self, entries: &[Entry]) -> Result<usize> {
-        let mut removed = 0;
-        for some in entries.chunks(REMOVED_AT_ONCE) {
-            removed += self.write_locked(|writing| {
-                let mut ops = Vec::with_capacity(some.len());
-                let mut places = Vec::with_capacity(some.len());
-                let mut removed = HashSet::with_capacity(some.len());
-                for entry in some {
-                    let unchanged = self.inner.unchanged(writing, entry)?;
-                    // One that was given twice is one.
-                    if let Some(offset) = unchanged.filter(|offset| removed.insert(*offset)) {
-                        ops.push(Op::remove(&entry.key));
-                        places.push((entry.fingerprint, offset));
-                    }
-                }
-                if !ops.is_empty() {
-                    writing.append_all(&ops, &places)?;
-                }
-                Ok(ops.len())
-            })?;
-        }
+        let removed = write::remove_unchanged(&self.inner.admission, entries)?;
+        self.wrote();
         Ok(removed)
     }
 
-    /// How many entries there are, expired ones not yet dropped included.
+    /// How many entries there are, ended ones not yet dropped included.
     pub fn len(&self) -> Result<usize> {
-        Ok(self.inner.fresh()?.index.len() as usize)
+        Ok(self.place().fresh()?.keys() as usize)
     }
 
     /// Whether there is no entry.
@@ -358,68 +368,52 @@ impl Store {
     ///
     /// Those of [`insert`](Store::insert).
     pub fn clear(&self) -> Result<()> {
-        self.write_locked(|writing| {
-            if writing.generation.index.len() > 0 {
-                let op = Op {
-                    kind: Kind::Clear,
-                    flags: 0,
-                    expires_ms: 0,
-                    key: &[],
-                    value: &[],
-                };
-                writing.append_one(op, 0, 0)?;
-            }
-            Ok(())
-        })
+        write::clear(&self.inner.admission)?;
+        self.wrote();
+        Ok(())
     }
 
-    /// Returns once everything written so far, by whomever, survives a power cut.
+    /// Returns once everything written so far, by any process, survives a power cut.
     ///
     /// # Errors
     ///
-    /// `Replaced`, `Io`. After a failed sync the outcome of everything not acknowledged is unknown.
+    /// `ReadOnly`, `Busy`, `Replaced`, `Io`. After a failed sync the outcome of everything not acknowledged is unknown.
     pub fn sync(&self) -> Result<()> {
-        if self.inner.options.read_only {
-            return Ok(());
-        }
-        let (generation, end) = {
-            let writing = self.inner.begin_to_sync()?;
-            self.inner.rewrite_unsynced(&writing.generation)?;
-            (Arc::clone(&writing.generation), writing.generation.tail())
-        };
-        self.inner.make_durable(&generation, end)?;
-        self.inner.seal()
+        seal::sync(&self.inner.admission)
     }
 
-    /// Rewrites the file without its dead bytes, while everybody goes on, and removes what repairs kept as evidence.
-    /// Takes about as long as reading and writing the live bytes.
+    /// Rewrites the file without its dead bytes, while everybody goes on, and removes what earlier repairs kept as
+    /// evidence. Takes about as long as reading and writing the live bytes.
+    ///
+    /// A store does this by itself, except with [`Compaction::Manual`], when dead bytes exceed half of the log, or dead
+    /// and past bytes together two thirds of it ([`Stats`] tells both), and the file 1 MiB. So the file stays within
+    /// three times what is live or ended less than 24 hours ago, and 1 MiB, but for the time of a copy. A value that
+    /// does not verify goes on reading as an error, and the old file is kept as evidence.
     ///
     /// # Errors
     ///
-    /// `Busy` if another process is at it, `Corrupt` if a record does not verify (the file stays as it was), and those
-    /// of [`insert`](Store::insert).
+    /// `Busy` if another process is at it, `Unsupported` if the file is a mount point, and those of
+    /// [`insert`](Store::insert). The file stays as it was, and so does the evidence.
     pub fn compact(&self) -> Result<Compacted> {
-        let compacted = self.inner.compact()?;
-        for path in self.inner.evidence_files()? {
-            self.inner
-                .options
-                .disk
-                .remove(&path)
-                .map_err(|error| Error::io("remove", &path, error))?;
-        }
-        compacted.ok_or_else(|| compaction::somebody_else_compacts(&self.inner))
+        let Inner {
+            admission,
+            compactor,
+        } = &*self.inner;
+        compactor.compact(admission)
     }
 
-    /// What the store takes in file and memory. No I/O but the look for what others wrote.
+    /// What the store takes in file and memory, as of one moment. No I/O but the look for what others wrote.
     pub fn stats(&self) -> Result<Stats> {
-        let generation = self.inner.fresh()?;
-        let file_bytes = generation.tail();
+        let generation = self.place().fresh()?;
+        let space = Space::of(&generation, self.place().now_ms());
         Ok(Stats {
-            keys: generation.index.len(),
-            live_bytes: generation.index.live_bytes(),
-            dead_bytes: generation.dead_bytes(),
-            file_bytes,
-            unsynced_bytes: file_bytes.saturating_sub(generation.commit.durable()),
+            keys: space.keys,
+            live_bytes: space.live_bytes,
+            dead_bytes: space.dead_bytes(),
+            past_bytes: space.past_bytes,
+            overdue_bytes: space.overdue_bytes(),
+            file_bytes: space.file_bytes,
+            unsynced_bytes: generation.unsynced_bytes(),
             index_bytes: generation.index.size_bytes(),
             generation: generation.header.generation,
         })
@@ -427,107 +421,252 @@ impl Store {
 
     /// What was found wrong with the file since it was opened, and what was done about it.
     pub fn recovery(&self) -> Recovery {
-        self.inner.recovery_so_far()
+        let mut recovery = self.place().recovery();
+        recovery.overdue = self.inner.compactor.overdue(self.place());
+        recovery
     }
 
     /// Reads the file anew, as opening does. Lets a handle write again that a failure has stopped, and heals a file
-    /// whose sync failed by moving what can be read to a new one.
+    /// whose sync failed by moving what can be read to a new one. Creates the file if it is missing, unless the handle
+    /// was opened with `create(false)`.
     ///
     /// # Errors
     ///
-    /// Those of [`Options::open`].
+    /// Those of [`Options::open`](crate::Options::open).
     pub fn reopen(&self) -> Result<()> {
-        self.inner.reopen()
+        opening::reopen(&self.inner.admission)
     }
 
     /// Syncs, marks the log as complete, and closes. `Drop` does the same, without telling whether it worked.
+    ///
+    /// Unless compaction is `Manual`, a file that is longer than its bound allows (see [`compact`](Store::compact)) is
+    /// compacted first, so that processes which open, write and close do not let it grow. That takes as long as a
+    /// compaction does, and an exclusive handle has its lock for as long. Where another writer has the lock, the
+    /// compaction is left to the next one that closes.
     ///
     /// # Errors
     ///
     /// Those of [`sync`](Store::sync).
     pub fn close(self) -> Result<()> {
-        self.worker.stop();
-        self.inner.finish()
+        self.stop_working();
+        seal::finish(&self.inner.admission)
     }
 
     /// The path that the store was opened with.
     pub fn path(&self) -> &Path {
-        &self.inner.path
+        &self.place().path
     }
 
     /// What the wall clock reads, or the store's creation if that is later.
     pub(crate) fn now(&self) -> SystemTime {
-        self.inner.now()
+        self.place().now()
     }
 
     /// Whether the wall clock reads earlier than the store's creation, so that it must be wrong.
     pub(crate) fn is_clock_wrong(&self) -> bool {
-        self.inner.options.disk.wall_clock() < self.inner.created()
+        self.place().is_clock_wrong()
     }
 
     /// How often the file was replaced, as far as this handle has followed.
     pub(crate) fn generation(&self) -> u64 {
-        self.inner.generation().header.generation
+        self.place().generation().header.generation
     }
 
     /// Bytes from the operating system's random source.
     pub(crate) fn random(&self, bytes: &mut [u8]) -> Result<()> {
-        self.inner.random(bytes)
+        self.place().random(bytes)
     }
 
-    /// Runs a change with the right to write, and returns its answer once it is as durable as was asked for.
-    fn write_locked<T>(&self, change: impl FnOnce(&mut Writing<'_>) -> Result<T>) -> Result<T> {
-        let mut writing = self.inner.begin()?;
-        let answer = change(&mut writing)?;
-        self.finish_write(writing)?;
-        Ok(answer)
+    /// All entries as they are now, least recently saved first, while others go on writing. An entry that can't be
+    /// read is an `Err` item, and the others follow it.
+    ///
+    /// Takes 8 bytes of memory a key; writers wait while those are collected (about 10 ms for a million keys), readers
+    /// do not.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+    /// store.insert("a", "1")?;
+    /// let before = store.iter();
+    /// store.insert("b", "2")?;
+    /// assert_eq!(before.collect::<shelflife::Result<Vec<_>>>()?, [(b"a".to_vec(), b"1".to_vec())]);
+    /// # Ok(()) }
+    /// ```
+    pub fn iter(&self) -> Iter {
+        Iter(self.entries())
     }
 
-    /// Gives the right to write back, and returns once all that was written is as durable as was asked for.
-    fn finish_write(&self, writing: Writing<'_>) -> Result<()> {
-        // What changed nothing is as durable as what did.
-        self.inner.rewrite_unsynced(&writing.generation)?;
-        let generation = Arc::clone(&writing.generation);
-        let end = generation.tail();
-        drop(writing);
-        self.acknowledge(&generation, end)?;
-        if self.inner.is_compaction_due(&generation) {
-            match self.inner.options.compaction {
-                Compaction::Thread => self.worker.compact(&self.inner),
-                // The write itself is done; what stopped the compaction shows again when `compact()` is called.
-                Compaction::Inline => _ = self.inner.compact_if_due(&AtomicBool::new(false)),
-                Compaction::Manual => {}
-            }
+    /// One entry, with what the store knows of it.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+    /// store.insert("tea", "green")?;
+    /// let entry = store.entry("tea")?.unwrap();
+    /// assert_eq!(entry.value(), b"green");
+    /// assert!(!entry.is_cbor() && entry.expires().is_none());
+    /// assert_eq!(store.remove_unchanged(&[entry])?, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn entry(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
+        read::entry(self.place(), key.as_ref())
+    }
+
+    /// As [`entry`](Store::entry), also if it has ended and was not dropped yet.
+    pub(crate) fn entry_even_ended(&self, key: &[u8]) -> Result<Option<Entry>> {
+        read::entry_even_ended(self.place(), key)
+    }
+
+    /// All entries as they are now, those included that have ended and were not dropped yet.
+    pub(crate) fn walk(&self) -> Walk {
+        Walk(self.entries())
+    }
+
+    /// As [`iter`](Store::iter), with what the store knows of each entry.
+    pub fn entries(&self) -> Entries {
+        Entries::new(self.place())
+    }
+
+    /// Reads the whole file, both copies of its header included, and lists what does not verify. Changes nothing, and
+    /// others may go on writing meanwhile; what they write after the call began may or may not be covered.
+    ///
+    /// A file that does not open because of damage is verified by a handle opened with
+    /// [`Options::damaged`](crate::Options::damaged). Takes about as long, and as much memory, as opening does. If the
+    /// end of the log looks torn, the lock is taken for a moment, to tell a torn record from one being written.
+    ///
+    /// # Errors
+    ///
+    /// `Replaced`, `NewerVersion`, `Io`. Damage is no error here.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("s.shelf");
+    /// # shelflife::Store::open(&path)?.insert("tea", "green")?;
+    /// let verified = shelflife::Options::new().damaged(true).open(&path)?.verify()?;
+    /// assert!(verified.is_sound());
+    /// assert_eq!(verified.live, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn verify(&self) -> Result<Verified> {
+        verify::verify(&self.inner.admission)
+    }
+
+    /// Copies every entry that can be read, on both sides of every damage, to a new file, and lists what is lost. The
+    /// store stays as it is. Also for a store opened with [`Options::damaged`](crate::Options::damaged).
+    ///
+    /// The new file is a store of its own. It gets the owner and mode of the old one, or if this process may not give
+    /// it those, belongs to its user alone. It appears whole or not at all.
+    ///
+    /// Records behind a torn place, which a store does not count, are saved as well; keys whose records stand before it
+    /// are then uncertain.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if something has that path, `Replaced`, `NewerVersion`, `Io`. Where only the folder could not be
+    /// synced, the new file is there all the same, and whole.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (path, new) = (dir.path().join("s.shelf"), dir.path().join("new.shelf"));
+    /// # shelflife::Store::open(&path)?.insert("tea", "green")?;
+    /// let salvaged = shelflife::Options::new().damaged(true).open(&path)?.salvage(&new)?;
+    /// assert_eq!((salvaged.entries, salvaged.lost.len()), (1, 0));
+    /// assert_eq!(shelflife::Store::open(&new)?.get("tea")?.as_deref(), Some(&b"green"[..]));
+    /// # Ok(()) }
+    /// ```
+    pub fn salvage(&self, to: impl AsRef<Path>) -> Result<Salvaged> {
+        salvage::salvage(&self.inner.admission, to.as_ref())
+    }
+
+    /// As [`salvage`](Store::salvage), and puts the new file in the store's place. The damaged one stays beside it,
+    /// under the name in [`Salvaged::kept`]. Other processes that have the store open go on with the new file.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly` on a handle that was opened with `read_only`, `Busy`, `Replaced`, `NewerVersion`, `AlreadyExists` (four
+    /// originals of earlier salvages are kept already), `Io`.
+    pub fn salvage_in_place(&self) -> Result<Salvaged> {
+        salvage::salvage_in_place(&self.inner.admission)
+    }
+
+    /// Starts what a write made due. The write itself is done; what keeps a compaction from success is told by
+    /// [`recovery`](Store::recovery), and a sync that fails by the next write.
+    fn wrote(&self) {
+        let Inner {
+            admission,
+            compactor,
+        } = &*self.inner;
+        if admission.is_sync_due() {
+            let inner = Arc::clone(&self.inner);
+            self.worker.start(Work::Sync, move |_| {
+                let generation = inner.admission.place.generation();
+                _ = inner.admission.make_durable(&generation, generation.tail());
+            });
         }
-        Ok(())
-    }
-
-    /// Returns once the log up to `end` is as durable as the options ask for.
-    fn acknowledge(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
-        let unsynced_bytes = end.saturating_sub(generation.commit.durable());
-        let Options {
-            durability,
+        let Mode {
             compaction,
+            lock_timeout,
             ..
-        } = self.inner.options;
-        if durability == Durability::Os {
-            if unsynced_bytes < UNSYNCED_BYTES_MAX / 2 {
-                return Ok(());
-            }
-            if compaction == Compaction::Thread && unsynced_bytes < UNSYNCED_BYTES_MAX {
-                self.worker.sync(&self.inner);
-                return Ok(());
-            }
+        } = admission.place.mode;
+        if compaction == Compaction::Manual || !compactor.is_due(&admission.place) {
+            return;
         }
-        self.inner.make_durable(generation, end)
+        if compaction == Compaction::Thread {
+            let inner = Arc::clone(&self.inner);
+            self.worker.start(Work::Compaction, move |stop| {
+                _ = inner
+                    .compactor
+                    .compact_if_due(&inner.admission, lock_timeout, stop);
+            });
+        } else {
+            _ = compactor.compact_if_due(admission, lock_timeout, &AtomicBool::new(false));
+        }
+    }
+
+    /// Ends the threads of this handle, and leaves the file within its bound: a thread that compacts stops only where it
+    /// is, and where it is not, this one compacts.
+    fn stop_working(&self) {
+        let Inner {
+            admission,
+            compactor,
+        } = &*self.inner;
+        let Admission { place, desk, .. } = admission;
+        let owes_a_compaction = || {
+            place.mode.writes()
+                && place.mode.compaction != Compaction::Manual
+                && place.is_ours()
+                && !std::thread::panicking()
+                && !desk.is_stopped()
+                && !place.generation().is_condemned()
+                && compactor.is_over_bound(place)
+        };
+        self.worker.join(!owes_a_compaction());
+        if owes_a_compaction() {
+            // Whoever has the lock now is a writer that closes later.
+            let at_once = Duration::ZERO;
+            _ = compactor.compact_if_due(admission, at_once, &AtomicBool::new(false));
+        }
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.worker.stop();
-        let _ = self.inner.finish();
-        self.inner.give_lock_back();
+        self.stop_working();
+        let _ = seal::finish(&self.inner.admission);
+        self.place().give_lock_back();
+    }
+}
+
+impl IntoIterator for &Store {
+    type Item = Result<(Vec<u8>, Vec<u8>)>;
+    type IntoIter = Iter;
+
+    fn into_iter(self) -> Iter {
+        self.iter()
     }
 }
 
@@ -535,19 +674,7 @@ impl Drop for Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
-            .field("path", &self.inner.path)
+            .field("path", &self.path())
             .finish_non_exhaustive()
     }
-}
-
-/// A path with something behind its name.
-fn sibling(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.file_name().map(OsString::from).unwrap_or_default();
-    name.push(suffix);
-    path.with_file_name(name)
-}
-
-/// Locks a mutex whose holder may have panicked: what it guards is changed in one step, or not at all.
-pub(crate) fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

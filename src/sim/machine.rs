@@ -29,6 +29,8 @@ pub(super) struct Machine {
     /// The time of day when the monotonic clock showed zero.
     pub(super) wall_zero: SystemTime,
     pub(super) network: Option<String>,
+    /// Paths over which nothing can be renamed.
+    pub(super) mounted: Vec<PathBuf>,
     pub(super) capacity_bytes: Option<u64>,
     pub(super) max_file_bytes: u64,
     pub(super) failed_sync: FailedSync,
@@ -118,6 +120,7 @@ impl Machine {
             monotonic: Duration::from_secs(1_000),
             wall_zero: SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600),
             network: None,
+            mounted: Vec::new(),
             capacity_bytes: None,
             max_file_bytes: 1 << 30,
             failed_sync: FailedSync::default(),

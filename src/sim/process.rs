@@ -233,6 +233,9 @@ impl Disk for SimProcess {
         self.call_path(Call::Rename, |machine, caller| {
             let from = machine.fs.locate(from, false)?;
             let to = machine.fs.locate(to, false)?;
+            if machine.mounted.contains(&to) {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
             let (dir, to_name) = machine.writable_dir(caller.pid, &to)?;
             let (from_dir, from_name) = machine.writable_dir(caller.pid, &from)?;
             let node = machine.fs.node(&from).ok_or(io::ErrorKind::NotFound)?;
@@ -308,6 +311,14 @@ impl Disk for SimProcess {
         self.call_path(Call::NetworkFileSystem, |machine, _| {
             Ok(machine.network.clone())
         })
+    }
+
+    fn is_mount_point(&self, path: &Path) -> bool {
+        self.sim
+            .lock()
+            .mounted
+            .iter()
+            .any(|mounted| mounted == path)
     }
 
     fn random(&self, buf: &mut [u8]) -> io::Result<()> {

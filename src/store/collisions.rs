@@ -1,7 +1,8 @@
 //! A fingerprint is never identity: with so few bits of it that every key collides with many others, the store still
 //! does what a map does.
 
-use super::options::{Compaction, Durability, Options};
+use super::mode::{Compaction, Durability};
+use super::options::Options;
 use super::{Batch, Change, Store};
 use crate::error::Result;
 use crate::sim::SimDisk;

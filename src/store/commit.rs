@@ -60,7 +60,7 @@
 //! once: so many threads write that the disk is never idle anyway, or so few that they do not meet. A thread that is left
 //! alone waits in vain once.
 
-use super::lock_of;
+use super::poison::lock_of;
 use crate::error::Result;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

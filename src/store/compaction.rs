@@ -1,16 +1,34 @@
 //! Rewriting the file without the bytes that no key needs any more, while everybody goes on reading and writing.
+//!
+//! Words: *dead* bytes belong to records that were replaced or removed, *past* bytes to records whose entry ended over
+//! 24 hours ago, whether they were replaced since or not. *Garbage* is what a rewrite frees: it lies between the larger
+//! of the two and their sum. A compaction is *due* when dead bytes exceed half of the log, or both together two thirds
+//! of it. Then each rewrite frees at least a third of the log, and as long as none is due the log is at most three times
+//! as long as what is live or ended less than 24 hours ago.
+//!
+//! Who may run it: one thread of a process at a time (`running`), and one process at a time, since it begins by
+//! removing the temporary files whose lock it gets, and finds one that is locked where another process is at it.
+//!
+//! The copy is made without the store's lock: first what the index holds, then, pass by pass, what was appended
+//! meanwhile, until little is left. The rest is copied with the lock, so that nothing can be appended between the last
+//! record copied and the rename.
 
-use super::Inner;
-use super::batch::unix_ms;
-use super::format::{Head, Kind, LOG_START, NewRecord};
-use super::generation::{Generation, past::GRACE_MS};
-use super::lock::Deadline;
-use super::log::{Scanner, Step};
+use super::admission::{Admission, Purpose};
+use super::copy::{Copied, copy_appended, copy_live};
+use super::durable::ensure_directory_synced;
+use super::evidence::{self, EVIDENCE_SUFFIX};
+use super::format::LOG_START;
+use super::generation::Generation;
+use super::lock::{Deadline, Gate};
+use super::place::Place;
+use super::poison::lock_of;
+use super::recovery::Overdue;
 use super::switch::{Successor, next_header, remove_leftovers};
-use crate::error::{Error, ErrorKind, Result};
-use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::*};
+use super::writing::Writing;
+use crate::error::{Error, Result};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Below this a file is not worth rewriting.
 const FILE_BYTES_MIN: u64 = 1 << 20;
@@ -18,8 +36,10 @@ const FILE_BYTES_MIN: u64 = 1 << 20;
 const LAST_BYTES: u64 = 64 << 10;
 /// Less than this is copied under the lock, once it is there.
 const LOCKED_BYTES_MAX: u64 = 256 << 10;
-/// Writers who outrun the copy so many times wait for the rest of it.
+/// Writers that outrun the copy so many times wait for the rest of it.
 const PASSES_MAX: u32 = 16;
+/// A copy begins anew so often at most, where what was appended while it ran is damaged.
+const COPIES_MAX: u32 = 4;
 
 /// What a compaction did, in bytes of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,209 +47,274 @@ const PASSES_MAX: u32 = 16;
 pub struct Compacted {
     /// Before.
     pub before_bytes: u64,
-    /// After. Equal if another process was compacting already, in which case nothing was done here.
+    /// After.
     pub after_bytes: u64,
 }
 
-/// Which part of the log is copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pass {
-    /// What was there at the start: each key at most once.
-    First,
-    /// All there is, so that others can write again: what is damaged is copied as such.
-    Repair,
-    /// What was appended since: each record may replace or remove what was copied before.
-    Later,
+/// The compactions of one handle.
+#[derive(Debug)]
+pub(crate) struct Compactor {
+    /// Entered by the thread that compacts, which then waits for the right to write with that in hand, never the other
+    /// way round.
+    running: Gate,
+    /// What kept the last attempt from success.
+    trouble: Mutex<Option<Trouble>>,
 }
 
-impl Inner {
-    /// Whether the file should be rewritten, and nobody failed at it a short while ago.
-    pub(crate) fn is_compaction_due(&self, generation: &Generation) -> bool {
-        let tail = generation.tail();
-        if tail <= FILE_BYTES_MIN || tail < generation.compaction_backoff.load(Relaxed) {
-            return false;
+#[derive(Debug)]
+struct Trouble {
+    /// Of the file that it happened with.
+    generation: u64,
+    /// The next attempt waits for a tail here: damage or a full disk will not be gone after the next write.
+    retry_at_tail: u64,
+    /// None where another process was at it, which is no trouble.
+    overdue: Option<Overdue>,
+}
+
+/// How the bytes of a file divide, at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Space {
+    pub(crate) keys: u64,
+    pub(crate) file_bytes: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) past_bytes: u64,
+}
+
+impl Space {
+    pub(crate) fn of(generation: &Generation, now_ms: u64) -> Space {
+        // Nothing is applied meanwhile.
+        let mut position = generation.position();
+        Space {
+            keys: generation.index.len(),
+            file_bytes: position.tail,
+            live_bytes: generation.index.live_bytes(),
+            past_bytes: position.past.bytes(now_ms),
         }
-        let log_bytes = tail - LOG_START;
-        let dead_bytes = generation.dead_bytes();
-        // What a copy frees lies between the larger of dead and past and their sum: a third at least, and what is left
-        // of a file that is not copied is a third of it or more.
-        dead_bytes > log_bytes / 2
-            || dead_bytes + generation.past_bytes(unix_ms(self.now())) > log_bytes / 3 * 2
     }
 
-    /// What a write does that made a compaction due.
-    pub(crate) fn compact_if_due(&self, stop: &AtomicBool) -> Result<()> {
-        let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
-        let _compacting = self.compacting.enter(&deadline, &self.path)?;
-        let generation = self.generation();
+    fn log_bytes(&self) -> u64 {
+        self.file_bytes.saturating_sub(LOG_START)
+    }
+
+    /// Bytes of the log that no key needs any more.
+    pub(crate) fn dead_bytes(&self) -> u64 {
+        self.log_bytes().saturating_sub(self.live_bytes)
+    }
+
+    /// Whether a compaction is due.
+    fn is_due(&self) -> bool {
+        self.file_bytes > FILE_BYTES_MIN && self.dead_bytes() > self.log_bytes() / 2
+            || self.is_over_bound()
+    }
+
+    /// Whether the log may be longer than three times what is live or ended less than 24 hours ago.
+    fn is_over_bound(&self) -> bool {
+        self.overdue_bytes() > 0
+    }
+
+    /// By how much the log is longer than three times what a compaction is sure to leave.
+    pub(crate) fn overdue_bytes(&self) -> u64 {
+        if self.file_bytes <= FILE_BYTES_MIN {
+            return 0;
+        }
+        let garbage_bytes_max = self.dead_bytes() + self.past_bytes;
+        let kept_bytes_min = self.log_bytes().saturating_sub(garbage_bytes_max);
+        self.log_bytes().saturating_sub(3 * kept_bytes_min)
+    }
+}
+
+impl Compactor {
+    pub(crate) fn new() -> Compactor {
+        Compactor {
+            running: Gate::new("is being compacted by another thread"),
+            trouble: Mutex::default(),
+        }
+    }
+
+    /// Whether the file should be rewritten, and nobody failed at it a short while ago. Cheap enough for every write.
+    pub(crate) fn is_due(&self, place: &Place) -> bool {
+        let generation = place.generation();
+        generation.tail() > FILE_BYTES_MIN
+            && Space::of(&generation, place.now_ms()).is_due()
+            && self.may_try(&generation)
+    }
+
+    /// Whether the handle must not leave the file as it is.
+    pub(crate) fn is_over_bound(&self, place: &Place) -> bool {
+        let generation = place.generation();
+        Space::of(&generation, place.now_ms()).is_over_bound() && self.may_try(&generation)
+    }
+
+    fn may_try(&self, generation: &Generation) -> bool {
+        let trouble = lock_of(&self.trouble);
+        trouble.as_ref().is_none_or(|trouble| {
+            trouble.generation != generation.header.generation
+                || generation.tail() >= trouble.retry_at_tail
+        })
+    }
+
+    /// What keeps a compaction that is due from success.
+    pub(crate) fn overdue(&self, place: &Place) -> Option<Overdue> {
+        let number = place.generation().header.generation;
+        let trouble = lock_of(&self.trouble);
+        trouble
+            .as_ref()
+            .filter(|trouble| trouble.generation == number)
+            .and_then(|trouble| trouble.overdue.clone())
+    }
+
+    /// Rewrites the file, if that is still due once no other thread is at it.
+    pub(crate) fn compact_if_due(
+        &self,
+        admission: &Admission,
+        wait_max: Duration,
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        let place = &admission.place;
+        let deadline = Deadline::new(&*place.mode.disk, wait_max);
+        let _running = self.running.enter(&deadline, &place.path)?;
+        let generation = place.generation();
         // Another thread may have been faster.
-        if !self.is_compaction_due(&generation) {
+        if !Space::of(&generation, place.now_ms()).is_due() || !self.may_try(&generation) {
             return Ok(());
         }
-        let result = self.compact_alone(stop);
-        if !matches!(result, Ok(Some(_))) {
-            // Damage or a full disk will not be gone after the next write: wait until the file has grown by a quarter.
-            let tail = generation.tail();
-            let backoff = tail + tail / 4 + FILE_BYTES_MIN;
-            generation.compaction_backoff.store(backoff, Relaxed);
-        }
+        let result = compact_alone(admission, &deadline, stop);
+        self.note(place, &generation, &result);
         result.map(|_| ())
     }
 
-    /// Rewrites the file. `None` if another process is at it, or replaced the file meanwhile.
-    pub(crate) fn compact(&self) -> Result<Option<Compacted>> {
+    /// Rewrites the file, and removes the evidence that was there before.
+    pub(crate) fn compact(&self, admission: &Admission) -> Result<Compacted> {
+        let place = &admission.place;
         // Before it waits for a compaction that waits for this very thread.
-        self.gate.refuse_reentry(&self.path)?;
-        let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
-        let _compacting = self.compacting.enter(&deadline, &self.path)?;
-        self.compact_alone(&AtomicBool::new(false))
+        admission.gate.refuse_reentry(&place.path)?;
+        let deadline = admission.deadline();
+        let _running = self.running.enter(&deadline, &place.path)?;
+        let kept_before = evidence::files(place)?;
+        let generation = place.generation();
+        let result = compact_alone(admission, &deadline, &AtomicBool::new(false));
+        self.note(place, &generation, &result);
+        let Some(compacted) = result? else {
+            let what = "is being compacted by another process";
+            return Err(Error::busy(&place.path, what, "nothing needs to be done"));
+        };
+        // The caller is told that the old bytes are gone, so a power cut must not bring them back.
+        ensure_directory_synced(place, &place.generation())?;
+        if !kept_before.is_empty() {
+            let _writing = admission.begin(Purpose::Write)?;
+            evidence::remove(place, &kept_before)?;
+        }
+        Ok(compacted)
     }
 
-    /// One at a time in this process. `None` also if `stop` was set.
-    fn compact_alone(&self, stop: &AtomicBool) -> Result<Option<Compacted>> {
-        let (old, mut successor) = {
-            let writing = self.begin()?;
-            let old = Arc::clone(&writing.generation);
-            if self.follow(&old)? || !remove_leftovers(self)? {
-                return Ok(None);
+    fn note(&self, place: &Place, tried: &Generation, result: &Result<Option<Compacted>>) {
+        let mut trouble = lock_of(&self.trouble);
+        let overdue = match result {
+            Ok(Some(_)) => {
+                *trouble = None;
+                return;
             }
-            let identity = old.log.stat()?;
-            let successor = Successor::create(self, next_header(self, &old.header)?, &identity)?;
-            (old, successor)
-        };
-        let (mut copied, mut passes) = (LOG_START, 0);
-        let _writing = loop {
-            let tail = old.tail();
-            let which = if passes == 0 {
-                Pass::First
-            } else {
-                Pass::Later
-            };
-            copy(self, &old, &mut successor, copied..tail, which, stop)?;
-            (copied, passes) = (tail, passes + 1);
-            if stop.load(Relaxed) {
-                return Ok(None);
-            }
-            // Whatever is appended while this lasts is for the next pass, and not for the time under the lock.
-            successor.sync_ahead()?;
-            if !self.options.exclusive {
-                old.look()?;
-            }
-            if passes < PASSES_MAX && old.tail() - copied >= LAST_BYTES {
-                continue;
-            }
-            let writing = self.begin()?;
-            // Nothing is renamed over that somebody else put there.
-            if !Arc::ptr_eq(&writing.generation, &old) || self.follow(&old)? {
-                return Ok(None);
-            }
-            // The lock may have been long in coming.
-            if passes >= PASSES_MAX || old.tail() - copied < LOCKED_BYTES_MAX {
-                break writing;
+            Ok(None) => None,
+            Err(error) => {
+                // It lasts since the first attempt that failed.
+                let earlier = trouble
+                    .as_ref()
+                    .and_then(|earlier| earlier.overdue.as_ref());
+                let since = earlier.map_or_else(|| place.now(), |earlier| earlier.since);
+                let reason = error.to_string();
+                Some(Overdue { since, reason })
             }
         };
-        let before_bytes = old.tail();
-        copy(
-            self,
-            &old,
-            &mut successor,
-            copied..before_bytes,
-            Pass::Later,
-            &AtomicBool::new(false),
-        )?;
-        let next = successor.install(Some(&old))?;
-        self.hand_over_lock(&old, &next);
-        Ok(Some(Compacted {
-            before_bytes,
-            after_bytes: next.tail(),
-        }))
+        let tail = tried.tail();
+        *trouble = Some(Trouble {
+            generation: tried.header.generation,
+            retry_at_tail: tail + tail / 4 + FILE_BYTES_MIN,
+            overdue,
+        });
     }
 }
 
-/// Copies the records in a part of the log that still count. Each is verified before it is sealed anew: damage must
-/// not get a fresh checksum.
-pub(crate) fn copy(
-    store: &Inner,
-    old: &Generation,
-    successor: &mut Successor<'_>,
-    part: Range<u64>,
-    pass: Pass,
+/// Rewrites the file. `None` if another process is at it or replaced the file meanwhile, or if `stop` was set.
+fn compact_alone<'a>(
+    admission: &'a Admission,
+    deadline: &Deadline<'a>,
     stop: &AtomicBool,
-) -> Result<()> {
-    let expired_before = unix_ms(store.now()).saturating_sub(GRACE_MS);
-    let mut scanner = Scanner::new(&old.log, old.header.seed, part.start);
-    while scanner.offset() < part.end {
-        if stop.load(Relaxed) {
-            return Ok(());
+) -> Result<Option<Compacted>> {
+    for _ in 0..COPIES_MAX {
+        if let Some(done) = copy_and_install(admission, deadline, stop)? {
+            return Ok(done);
         }
-        let mut is_sound = true;
-        let (offset, head, body) = match scanner.step()? {
-            Step::Record { offset, head, body } => (offset, head, body),
-            Step::BadBody { offset, head, .. } if !counts(old, offset, &head, pass) => continue,
-            Step::BadBody { offset, head, body } if pass == Pass::Repair => {
-                is_sound = false;
-                (offset, head, body)
+    }
+    let generation = admission.place.generation();
+    let what = "records are damaged faster than they can be copied";
+    Err(generation.log.corrupt(generation.tail(), what))
+}
+
+/// One copy. The outer `None`: it has to start anew.
+fn copy_and_install<'a>(
+    admission: &'a Admission,
+    deadline: &Deadline<'a>,
+    stop: &AtomicBool,
+) -> Result<Option<Option<Compacted>>> {
+    let place = &admission.place;
+    let (old, mut successor) = {
+        let writing = admission.begin_by(Purpose::Write, deadline)?;
+        let old = Arc::clone(&writing.generation);
+        if place.follow(&old)? || !remove_leftovers(place)? {
+            return Ok(Some(None));
+        }
+        place.refuse_to_be_mounted_over()?;
+        let header = next_header(place, &old.header)?;
+        let successor = Successor::create(place, header, &old.log.stat()?)?;
+        (old, successor)
+    };
+    let now_ms = place.now_ms();
+    let mut copied = match copy_live(&old, &mut successor, now_ms, stop)? {
+        Copied::To { end, new_damage } => (end, new_damage),
+        Copied::Stopped => return Ok(Some(None)),
+        Copied::StartAnew => return Ok(None),
+    };
+    let mut passes = 1;
+    let _writing: Writing<'_> = loop {
+        // Whatever is appended while this lasts is for the next pass, and not for the time under the lock.
+        successor.sync_ahead()?;
+        if stop.load(Relaxed) {
+            return Ok(Some(None));
+        }
+        if !place.mode.is_exclusive() {
+            old.look()?;
+        }
+        if passes < PASSES_MAX && old.tail() - copied.0 >= LAST_BYTES {
+            match copy_appended(&old, &mut successor, copied.0..old.tail(), now_ms)? {
+                Copied::To { end, .. } => copied.0 = end,
+                Copied::StartAnew | Copied::Stopped => return Ok(None),
             }
-            Step::BadBody { offset, .. } | Step::Unverified { offset } => {
-                return Err(old
-                    .log
-                    .corrupt(offset, "a record that would be copied does not verify"));
-            }
-            Step::End => return Err(old.log.corrupt(part.end, "the file ends before its tail")),
-        };
-        if !counts(old, offset, &head, pass) {
+            passes += 1;
             continue;
         }
-        let (key, rest) = body
-            .split_at_checked(usize::from(head.key_len))
-            .unwrap_or_default();
-        let value = rest.get(..head.value_len as usize).unwrap_or_default();
-        let prev = if pass != Pass::Later || head.kind == Kind::Clear {
-            0
-        } else {
-            successor.prev_of(key)?
-        };
-        let expired = head.expires_ms != 0 && head.expires_ms < expired_before;
-        match head.kind {
-            Kind::Put if expired && prev == 0 => continue,
-            Kind::Delete if prev == 0 => continue,
-            _ => {}
+        let writing = admission.begin(Purpose::Write)?;
+        // Nothing is renamed over that somebody else put there.
+        if !Arc::ptr_eq(&writing.generation, &old) || place.follow(&old)? {
+            return Ok(Some(None));
         }
-        let record = NewRecord {
-            kind: head.kind,
-            flags: head.flags & !super::format::MORE,
-            fingerprint: head.fingerprint,
-            epoch: 0,
-            prev: 0,
-            durable: 0,
-            modified_ms: head.modified_ms,
-            expires_ms: head.expires_ms,
-            key,
-            value,
-        };
-        match is_sound {
-            true => successor.append(record, prev)?,
-            false => successor.append_damaged(record)?,
+        // The lock may have been long in coming.
+        if passes >= PASSES_MAX || old.tail() - copied.0 < LOCKED_BYTES_MAX {
+            break writing;
         }
+    };
+    let (end, new_damage) = copied;
+    let before_bytes = old.tail();
+    match copy_appended(&old, &mut successor, end..before_bytes, now_ms)? {
+        Copied::To { .. } => {}
+        Copied::StartAnew | Copied::Stopped => return Ok(None),
     }
-    Ok(())
-}
-
-/// Whether the new file needs a record.
-fn counts(old: &Generation, offset: u64, head: &Head, pass: Pass) -> bool {
-    match head.kind {
-        Kind::Put => old.index.holds(head.fingerprint, offset),
-        Kind::Delete | Kind::Clear => pass == Pass::Later,
-        _ => false,
+    if new_damage {
+        // Where it can't be kept, the damage is told all the same: each time one of these keys is read.
+        evidence::keep_whole_file(place, &old, EVIDENCE_SUFFIX)?;
     }
-}
-
-/// What `compact()` says when another process has the file in work.
-pub(crate) fn somebody_else_compacts(store: &Inner) -> Error {
-    Error::new(
-        ErrorKind::Busy,
-        format!("another process is compacting `{}`", store.path.display()),
-    )
-    .at(&store.path)
-    .advise("nothing needs to be done")
+    let next = successor.install(&old)?;
+    Ok(Some(Some(Compacted {
+        before_bytes,
+        after_bytes: next.tail(),
+    })))
 }

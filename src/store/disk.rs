@@ -40,6 +40,11 @@ pub trait Disk: sealed::Sealed + fmt::Debug + Send + Sync {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// The type of the network file system that a path is on, `None` if it is local or can't be told.
     fn network_file_system(&self, path: &Path) -> io::Result<Option<String>>;
+    /// Whether a file or a folder is mounted at this very path, so that nothing can be renamed over it. False where the
+    /// system does not tell.
+    fn is_mount_point(&self, _path: &Path) -> bool {
+        false
+    }
     /// Fills the buffer from the operating system's random source.
     fn random(&self, buf: &mut [u8]) -> io::Result<()>;
     /// The time of day. May step in both directions.

@@ -370,6 +370,11 @@ impl Head {
         }
     }
 
+    /// Whether the record was sealed as one that does not verify, and is otherwise as it was sealed.
+    pub(crate) fn is_spoilt(&self, body: &[u8], seed: u64, offset: u64) -> bool {
+        !low32(xxh64(body, seed.wrapping_add(offset))) == self.body_check
+    }
+
     #[inline]
     pub(crate) fn more(&self) -> bool {
         self.flags & MORE != 0

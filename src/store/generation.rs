@@ -10,10 +10,10 @@ use super::disk::Stat;
 use super::format::{ALIGN, FileHeader, HEAD_BYTES, Head, Kind, LOG_START};
 use super::hash::siphash13;
 use super::index::{Index, Location};
-use super::lock_of;
 use super::log::{LogFile, Scanner, Step};
-use super::recovery::{Damage, TornTail};
-use crate::error::{Error, ErrorKind, Result};
+use super::poison::lock_of;
+use super::recovery::{Damage, Recovery, TornTail};
+use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
 
@@ -58,11 +58,11 @@ pub(crate) struct Generation {
     pub(crate) reached: AtomicU64,
     /// It was not at its path any more when that was last looked at.
     pub(crate) displaced: AtomicBool,
-    /// No compaction starts by itself before the tail is here.
-    pub(crate) compaction_backoff: AtomicU64,
     position: Mutex<Position>,
     /// Copies of fields of `position`, to be looked at without its mutex.
     tail: AtomicU64,
+    /// How many keys the index had then.
+    keys: AtomicU64,
     condemned: AtomicBool,
     /// Another file may have taken this one's place: it was retired or condemned, or its tail has to be repaired.
     doubtful: AtomicBool,
@@ -83,7 +83,7 @@ pub(crate) struct Position {
     pub(crate) end: End,
     pub(crate) damage: Vec<Damage>,
     /// Bytes of records by the time of their end.
-    past: Past,
+    pub(crate) past: Past,
     /// How many records count, those included of which only the head verifies.
     pub(crate) records: u64,
     /// File size at which the bytes behind the tail were last surveyed, so that a reader does so once.
@@ -177,6 +177,7 @@ impl Generation {
         Generation {
             commit: Commit::new(header.base),
             tail: AtomicU64::new(position.tail),
+            keys: AtomicU64::new(index.len()),
             written: AtomicU64::new(0),
             doubtful: AtomicBool::new(false),
             condemned: AtomicBool::new(false),
@@ -186,7 +187,6 @@ impl Generation {
             rewritten: AtomicBool::new(false),
             reached: AtomicU64::new(0),
             displaced: AtomicBool::new(false),
-            compaction_backoff: AtomicU64::new(0),
             bad_header_copy: None,
             crossing: Crossing::Nothing,
             position: Mutex::new(position),
@@ -244,6 +244,38 @@ impl Generation {
         Ok(())
     }
 
+    /// Stands for a file whose creation was cut short: it holds nothing, and gives way to a real one.
+    pub(crate) fn unborn(log: LogFile) -> Result<Generation> {
+        let header = FileHeader {
+            epoch: 0,
+            seed: 0,
+            hash_key: [0; 16],
+            lineage: [0; 16],
+            generation: 0,
+            base: LOG_START,
+            created_ms: 0,
+        };
+        let identity = log.stat()?;
+        let position = Position::start(&header);
+        let unborn = Generation::new(log, header, identity, Index::new(), position);
+        unborn.doubt();
+        Ok(unborn)
+    }
+
+    pub(crate) fn is_unborn(&self) -> bool {
+        self.header.generation == 0
+    }
+
+    /// Adds what reading the file showed to what is known already.
+    pub(crate) fn add_findings(&self, recovery: &mut Recovery) {
+        recovery.bad_header_copy = recovery.bad_header_copy.or(self.bad_header_copy);
+        for damage in &self.position().damage {
+            if !recovery.damage.contains(damage) {
+                recovery.damage.push(damage.clone());
+            }
+        }
+    }
+
     pub(crate) fn position(&self) -> MutexGuard<'_, Position> {
         lock_of(&self.position)
     }
@@ -288,6 +320,12 @@ impl Generation {
         self.outdated_below.load(Acquire)
     }
 
+    /// The error for reading what damage may have outdated.
+    pub(crate) fn outdated(&self, offset: u64) -> Error {
+        let what = "damage behind this place may have outdated what is read here";
+        self.log.corrupt(offset, what)
+    }
+
     /// What stands behind the tail, if it is not nothing.
     pub(crate) fn torn_tail(&self) -> Result<Option<TornTail>> {
         let position = self.position();
@@ -299,21 +337,19 @@ impl Generation {
             offset: position.tail,
             len_bytes: size_bytes.saturating_sub(position.tail),
             evidence: None,
+            not_kept: None,
         }))
     }
 
-    /// Bytes of the log that no key needs any more.
-    pub(crate) fn dead_bytes(&self) -> u64 {
-        (self.tail() - LOG_START).saturating_sub(self.index.live_bytes())
+    /// Bytes of the log that are not known to be on disk.
+    pub(crate) fn unsynced_bytes(&self) -> u64 {
+        self.tail().saturating_sub(self.commit.durable())
     }
 
-    /// Bytes of records that ended over a day before `now_ms`, known without reading; those count that were replaced
-    /// since. A clock that reads earlier than the file's creation is wrong: by it nothing has ended.
-    pub(crate) fn past_bytes(&self, now_ms: u64) -> u64 {
-        match now_ms < self.header.created_ms {
-            true => 0,
-            false => self.position().past.bytes(now_ms),
-        }
+    /// How many keys the log has up to the tail that was published last, so that half a batch never shows. Waits for
+    /// nobody.
+    pub(crate) fn keys(&self) -> u64 {
+        self.keys.load(Acquire)
     }
 
     pub(crate) fn fingerprint(&self, key: &[u8]) -> u32 {
@@ -333,12 +369,6 @@ impl Generation {
     #[cold]
     fn look_closer(&self) -> Result<()> {
         self.replay(&mut self.position(), Access::Unlocked)
-    }
-
-    /// Whether the file ends where the log does.
-    pub(crate) fn nothing_follows(&self) -> Result<bool> {
-        let tail = self.tail();
-        Ok(self.log.size()? <= tail)
     }
 
     /// Whether there is a log and the file ends where it does. Shows nothing about its content, but that nobody put a

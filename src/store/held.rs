@@ -3,7 +3,8 @@
 use super::disk::os::OsDisk;
 use super::disk::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
 use super::generation::Generation;
-use super::options::{Compaction, Durability, Options};
+use super::mode::{Compaction, Durability};
+use super::options::Options;
 use super::{Change, Store};
 use std::ffi::OsString;
 use std::io;
@@ -315,7 +316,7 @@ impl Bench {
     }
 
     pub(crate) fn generation(&self) -> Arc<Generation> {
-        self.store.inner().generation()
+        self.store.place().generation()
     }
 
     /// Starts a write in a thread of its own, and returns once its record is in the file, and a sync that starts is known
@@ -328,7 +329,7 @@ impl Bench {
         let (store, written) = (&self.store, key.clone());
         let writer = scope.spawn(move || store.insert(key, ""));
         let is_written = || {
-            let tail = self.other.inner().generation().tail();
+            let tail = self.other.place().generation().tail();
             self.generation().written.load(Acquire) >= tail
         };
         while !(self.other.contains_key(&written).unwrap() && is_written()) {

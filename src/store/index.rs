@@ -235,6 +235,16 @@ impl Index {
         all
     }
 
+    /// The fingerprint of the key whose record stands at a place. Looks at every slot: for a record of which nothing
+    /// verifies any more.
+    pub(crate) fn fingerprint_at(&self, at: Location) -> Option<u32> {
+        self.shards.iter().find_map(|shard| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let is_there = |slot: &&Slot| !slot.is_empty() && slot.location() == at;
+            shard.slots.iter().find(is_there).map(|slot| slot.0[0])
+        })
+    }
+
     /// Memory of the table.
     pub(crate) fn size_bytes(&self) -> u64 {
         let slots: usize = self

@@ -1,8 +1,8 @@
 //! Who may write: first one thread of this process, then one process of this machine.
 
 use super::disk::{Disk, DiskFile};
-use super::lock_of;
 use super::log::uninterrupted;
+use super::poison::lock_of;
 use crate::error::{Error, ErrorKind, Result};
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -38,7 +38,7 @@ impl<'a> Deadline<'a> {
     }
 
     /// What is left, or `Busy` with how long it took. `taken` says what is waited for.
-    fn left(&self, path: &Path, taken: &str) -> Result<Duration> {
+    pub(crate) fn left(&self, path: &Path, taken: &str) -> Result<Duration> {
         let waited = self.waited();
         match self.timeout.checked_sub(waited) {
             Some(left) if !left.is_zero() => Ok(left),
@@ -196,15 +196,7 @@ impl Gate {
     /// Fails in the thread that has its turn and runs the caller's code.
     pub(crate) fn refuse_reentry(&self, path: &Path) -> Result<()> {
         if self.owner.load(Relaxed) == this_thread() {
-            return Err(Error::new(
-                ErrorKind::Reentrant,
-                format!(
-                    "a write to `{}` from inside its own `update`",
-                    path.display()
-                ),
-            )
-            .at(path)
-            .advise("return the change from the closure, or write after it"));
+            return Err(Error::reentrant(path));
         }
         Ok(())
     }

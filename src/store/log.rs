@@ -116,11 +116,7 @@ pub(crate) enum Step<'b> {
         body: &'b [u8],
     },
     /// A whole record of which only the fixed part can be believed.
-    BadBody {
-        offset: u64,
-        head: Head,
-        body: &'b [u8],
-    },
+    BadBody { offset: u64, head: Head },
     /// Bytes that are no record, or the beginning of one.
     Unverified { offset: u64 },
     /// The file ends here.
@@ -205,7 +201,7 @@ impl<'f> Scanner<'f> {
         Ok(if head.body_holds(body, seed, offset) {
             Step::Record { offset, head, body }
         } else {
-            Step::BadBody { offset, head, body }
+            Step::BadBody { offset, head }
         })
     }
 

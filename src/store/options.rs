@@ -1,37 +1,25 @@
-//! How a store is opened.
+//! The options of a store, and which of them contradict each other.
 
-use super::disk::{Disk, os::OsDisk};
-use super::generation::Crossing;
-use super::{Store, open};
-use crate::error::Result;
+use super::Store;
+use super::disk::{Create, Disk, os::OsDisk};
+use super::mode::{Access, Compaction, Durability, Mode, Start};
+use crate::error::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// When a write counts as done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// When it would survive a power cut. Concurrent writers share one sync.
-    #[default]
-    Immediate,
-    /// When the operating system has it, so that it survives the death of the process. A sync starts whenever 16 MiB of
-    /// the log are not yet on disk, a writer waits for it at 32 MiB; `sync` and `close` sync as well.
-    Os,
-}
-
-/// Who rewrites the file when dead bytes exceed live ones (and the file 1 MiB).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compaction {
-    /// A short-lived thread, which `close` and `drop` stop and join.
-    #[default]
-    Thread,
-    /// The writer that crossed the line.
-    Inline,
-    /// Nobody but `compact()`.
-    Manual,
-}
-
 /// Options for opening a store, used as [`std::fs::OpenOptions`] are.
+///
+/// A pair of options either works as its parts say, or opening answers `InvalidInput` before it touches anything:
+///
+/// | | with | |
+/// |---|---|---|
+/// | `read_only` | `exclusive`, `truncate`, `create_new` | refused: a handle that only reads takes no lock and changes nothing |
+/// | `damaged` | `exclusive`, `truncate`, `create_new` | refused for the same reason: a damaged store is only read |
+/// | `read_only`, `damaged` | `create` | nothing is created |
+/// | `read_only` | `damaged` | reads across damage; [`salvage_in_place`](Store::salvage_in_place) is refused |
+/// | `create_new` | `create(false)`, `truncate` | the file must be new, so neither has anything to say |
+/// | `truncate` | `create(false)` | the file must exist |
 ///
 /// ```
 /// # fn main() -> shelflife::Result<()> {
@@ -47,31 +35,32 @@ pub enum Compaction {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Options {
-    pub(crate) exclusive: bool,
-    pub(crate) durability: Durability,
-    pub(crate) read_only: bool,
-    pub(crate) create: bool,
-    pub(crate) create_new: bool,
-    pub(crate) truncate: bool,
-    pub(crate) mode: u32,
-    pub(crate) lock_timeout: Duration,
-    pub(crate) compaction: Compaction,
-    pub(crate) damaged: bool,
-    pub(crate) disk: Arc<dyn Disk>,
+    exclusive: bool,
+    durability: Durability,
+    read_only: bool,
+    create: bool,
+    create_new: bool,
+    truncate: bool,
+    mode: u32,
+    lock_timeout: Duration,
+    compaction: Compaction,
+    damaged: bool,
+    disk: Arc<dyn Disk>,
 }
 
 impl Default for Options {
     fn default() -> Options {
+        let mode = Mode::default();
         Options {
             exclusive: false,
-            durability: Durability::default(),
+            durability: mode.durability,
             read_only: false,
-            create: true,
+            create: mode.recreate,
             create_new: false,
             truncate: false,
-            mode: 0o600,
-            lock_timeout: Duration::from_secs(5),
-            compaction: Compaction::default(),
+            mode: mode.permissions,
+            lock_timeout: mode.lock_timeout,
+            compaction: mode.compaction,
             damaged: false,
             disk: Arc::new(OsDisk),
         }
@@ -85,6 +74,8 @@ impl Options {
     }
 
     /// Keeps the write lock for the handle's life: each operation is cheaper, others can only read. Default false.
+    ///
+    /// A closing handle may compact first, see [`Store::close`], and keeps the lock for that long.
     pub fn exclusive(&mut self, exclusive: bool) -> &mut Options {
         self.exclusive = exclusive;
         self
@@ -96,19 +87,20 @@ impl Options {
         self
     }
 
-    /// Only reads: takes no lock, creates and changes nothing. Default false.
+    /// Only reads: takes no lock, creates and changes nothing; [`sync`](Store::sync) is refused as a write is. Default
+    /// false.
     pub fn read_only(&mut self, read_only: bool) -> &mut Options {
         self.read_only = read_only;
         self
     }
 
-    /// Creates the file if it is missing. Default true.
+    /// Creates the file if it is missing, when it is opened and at [`reopen`](Store::reopen). Default true.
     pub fn create(&mut self, create: bool) -> &mut Options {
         self.create = create;
         self
     }
 
-    /// Fails if the file exists. Default false.
+    /// Fails if the file exists when it is opened. Default false.
     pub fn create_new(&mut self, create_new: bool) -> &mut Options {
         self.create_new = create_new;
         self
@@ -123,6 +115,10 @@ impl Options {
     }
 
     /// Permission bits of a file that is created. Default `0o600`: session ids are secrets.
+    ///
+    /// A rewrite of the file keeps owner, group and these bits. Access control lists and extended attributes are out of
+    /// the reach of std, so a rewrite drops them; the group bits of a file with such a list are the list's mask, and
+    /// stay what they showed, so that nobody is given more than `ls -l` said before.
     pub fn mode(&mut self, mode: u32) -> &mut Options {
         self.mode = mode;
         self
@@ -155,14 +151,6 @@ impl Options {
         self
     }
 
-    pub(crate) fn crossing(&self) -> Crossing {
-        if self.damaged {
-            Crossing::Damage
-        } else {
-            Crossing::Nothing
-        }
-    }
-
     /// Opens the store: reads the whole log once, at about the speed of memory, and takes no lock but to look whether
     /// somebody has the file exclusively.
     ///
@@ -171,8 +159,58 @@ impl Options {
     /// `NotFound` (missing, and not to be created; or its folder is), `AlreadyExists` (with `create_new`), `NotAStore`,
     /// `NewerVersion`, `Corrupt` (acknowledged records are damaged beyond what can be told key by key), `Busy`
     /// (another handle is exclusive), `Unsupported` (a network file system without `exclusive`, or not a Unix),
-    /// `InvalidInput` (options that contradict each other), `Io`.
+    /// `InvalidInput` (options that contradict each other), `Io`. An opening that failed leaves no file behind.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
-        open::open(self, path.as_ref())
+        let (mode, start) = self.resolve()?;
+        Store::open_as(mode, start, path.as_ref())
+    }
+
+    /// The one place where options meet each other.
+    fn resolve(&self) -> Result<(Mode, Start)> {
+        let only_reads = match (self.damaged, self.read_only) {
+            (true, _) => Some("a store that is opened with `damaged` is only read"),
+            (false, true) => Some("a store that is opened with `read_only` is only read"),
+            (false, false) => None,
+        };
+        let asks_to_write = [
+            (self.exclusive, "never exclusive", "leave out `exclusive`"),
+            (self.truncate, "never truncated", "leave out `truncate`"),
+            (self.create_new, "never created", "leave out `create_new`"),
+        ];
+        if let Some(only_reads) = only_reads
+            && let Some((_, never, advice)) = asks_to_write.iter().find(|(asks, ..)| *asks)
+        {
+            return Err(Error::invalid_input(
+                format!("{only_reads}, {never}"),
+                advice,
+            ));
+        }
+        let access = match (self.damaged, self.read_only, self.exclusive) {
+            (true, read_only, _) => Access::ReadDamaged {
+                may_replace: !read_only,
+            },
+            (false, true, _) => Access::Read,
+            (false, false, true) => Access::Exclusive,
+            (false, false, false) => Access::Shared,
+        };
+        let create = match (only_reads, self.create_new, self.create) {
+            (Some(_), ..) | (None, false, false) => Create::Never,
+            (None, true, _) => Create::New,
+            (None, false, true) => Create::IfMissing,
+        };
+        let mode = Mode {
+            access,
+            durability: self.durability,
+            compaction: self.compaction,
+            lock_timeout: self.lock_timeout,
+            recreate: create != Create::Never,
+            permissions: self.mode,
+            disk: Arc::clone(&self.disk),
+        };
+        let start = Start {
+            create,
+            truncate: self.truncate && !self.create_new,
+        };
+        Ok((mode, start))
     }
 }

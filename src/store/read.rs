@@ -1,116 +1,141 @@
 //! Looking a key up: which record is the key's, and whether it can be believed.
 
-use super::Inner;
 use super::current::Pinned;
+use super::entry::Entry;
 use super::format::{FileHeader, HEAD_BYTES, Head, KEY_MAX};
 use super::generation::Generation;
-use super::iter::Entry;
-use super::writer::Writing;
-use crate::error::{Error, Result};
+use super::place::Place;
+use crate::error::Result;
 use std::ops::Range;
 
-impl Inner {
-    /// Reads the record of a key into `record`; returns where in it the value is.
-    pub(crate) fn read(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Range<usize>>> {
-        Ok(self.read_live(key, record)?.map(|live| live.value))
-    }
+/// Reads the record of a key into `record`; returns where in it the value is.
+pub(crate) fn value(
+    place: &Place,
+    key: &[u8],
+    record: &mut Vec<u8>,
+) -> Result<Option<Range<usize>>> {
+    Ok(live(place, key, record)?.map(|live| live.value))
+}
 
-    /// As [`read`](Inner::read), and tells which record that was.
-    pub(crate) fn read_live(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
-        let found = self.read_even_ended(key, record)?;
-        Ok(found.filter(|found| !self.is_expired(found.head.expires_ms)))
-    }
+/// As [`value`], and tells which record that was.
+pub(crate) fn live(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
+    let found = even_ended(place, key, record)?;
+    Ok(found.filter(|found| !has_ended(place, &found.head)))
+}
 
-    /// As [`read_live`](Inner::read_live), also if it has ended and was not dropped yet.
-    pub(crate) fn read_even_ended(&self, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
-        if key.len() > KEY_MAX {
-            return Ok(None);
-        }
-        let mut reread = false;
-        loop {
-            let generation = self.fresh()?;
-            let damaged = match read_from(&generation, key, record)? {
-                Lookup::Found { offset, .. } if offset < generation.outdated_below() => {
-                    return Err(outdated(&generation, offset));
-                }
-                Lookup::Found {
+/// As [`live`], also if it has ended and was not dropped yet.
+pub(crate) fn even_ended(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
+    if key.len() > KEY_MAX {
+        return Ok(None);
+    }
+    let mut reread = false;
+    loop {
+        let generation = place.fresh()?;
+        let damaged = match read_from(&generation, key, record)? {
+            Lookup::Found { offset, .. } if offset < generation.outdated_below() => {
+                return Err(generation.outdated(offset));
+            }
+            Lookup::Found {
+                head,
+                offset,
+                value,
+            } => {
+                return Ok(Some(Live {
+                    generation,
                     head,
                     offset,
                     value,
-                } => {
-                    return Ok(Some(Live {
-                        generation,
-                        head,
-                        offset,
-                        value,
-                    }));
-                }
-                Lookup::Absent if generation.outdated_below() > 0 => {
-                    return Err(outdated(&generation, generation.outdated_below()));
-                }
-                Lookup::Absent => return Ok(None),
-                Lookup::Damaged { offset } => offset,
-            };
-            if reread {
-                return Err(generation.log.corrupt(damaged, "a record does not verify"));
+                }));
             }
-            // Unless another file was put over this one, what is read again is the same.
-            reread = true;
-            if !generation.is_still_there()? {
-                self.replace_by_what_is_there(&generation)?;
+            Lookup::Absent if generation.outdated_below() > 0 => {
+                return Err(generation.outdated(generation.outdated_below()));
             }
-        }
-    }
-
-    pub(crate) fn contains(&self, key: &[u8]) -> Result<bool> {
-        if key.len() > KEY_MAX {
-            return Ok(false);
-        }
-        let generation = self.fresh()?;
-        if generation.outdated_below() == 0 {
-            let fingerprint = generation.fingerprint(key);
-            let candidates = generation.index.candidates(fingerprint);
-            match generation.find_among(&candidates, fingerprint, key)? {
-                None => return Ok(false),
-                Some(found) => {
-                    // A head that verifies, and the very key behind it.
-                    if let Some(head) = found.head
-                        && found.is_exact
-                    {
-                        return Ok(!self.is_expired(head.expires_ms));
-                    }
-                }
-            }
-        }
-        self.read(key, &mut Vec::new()).map(|value| value.is_some())
-    }
-
-    /// Where an entry of a snapshot stands now, if it was not written since.
-    pub(crate) fn unchanged(&self, writing: &Writing<'_>, entry: &Entry) -> Result<Option<u64>> {
-        let generation = &writing.generation;
-        if entry.generation == generation.header.generation {
-            return Ok(generation
-                .index
-                .holds(entry.fingerprint, entry.offset)
-                .then_some(entry.offset));
-        }
-        // The file was replaced: offsets mean nothing any more.
-        let Some(found) = writing.find(&entry.key, entry.fingerprint)? else {
-            return Ok(None);
+            Lookup::Absent => return Ok(None),
+            Lookup::Damaged { offset } => offset,
         };
-        // What was appended since that was put in place is no copy, however alike.
-        if found.at.offset() >= generation.header.base {
-            return Ok(None);
+        if reread {
+            return Err(generation.log.corrupt(damaged, "a record does not verify"));
         }
-        let mut record = Vec::new();
-        Ok(match read_from(generation, &entry.key, &mut record)? {
-            Lookup::Found { head, value, .. } => {
-                let same = entry.is_same(&head) && record.get(value) == Some(&*entry.value);
-                same.then_some(found.at.offset())
-            }
-            Lookup::Absent | Lookup::Damaged { .. } => None,
-        })
+        // Unless another file was put over this one, what is read again is the same.
+        reread = true;
+        if !generation.is_still_there()? {
+            place.read_anew(&generation)?;
+        }
     }
+}
+
+/// One entry, with what the store knows of it.
+pub(crate) fn entry(place: &Place, key: &[u8]) -> Result<Option<Entry>> {
+    let mut record = Vec::new();
+    let found = live(place, key, &mut record)?;
+    Ok(found.and_then(|found| entry_of(&found, &record)))
+}
+
+/// As [`entry`], also if it has ended and was not dropped yet.
+pub(crate) fn entry_even_ended(place: &Place, key: &[u8]) -> Result<Option<Entry>> {
+    let mut record = Vec::new();
+    let found = even_ended(place, key, &mut record)?;
+    Ok(found.and_then(|found| entry_of(&found, &record)))
+}
+
+fn entry_of(found: &Live, record: &[u8]) -> Option<Entry> {
+    let body = record.get(HEAD_BYTES..)?;
+    Entry::new(&found.generation, found.offset, &found.head, body)
+}
+
+pub(crate) fn contains(place: &Place, key: &[u8]) -> Result<bool> {
+    if key.len() > KEY_MAX {
+        return Ok(false);
+    }
+    let generation = place.fresh()?;
+    if generation.outdated_below() == 0 {
+        let fingerprint = generation.fingerprint(key);
+        let candidates = generation.index.candidates(fingerprint);
+        match generation.find_among(&candidates, fingerprint, key)? {
+            None => return Ok(false),
+            Some(found) => {
+                // A head that verifies, and the very key behind it.
+                if let Some(head) = found.head
+                    && found.is_exact
+                {
+                    return Ok(!has_ended(place, &head));
+                }
+            }
+        }
+    }
+    value(place, key, &mut Vec::new()).map(|value| value.is_some())
+}
+
+/// Asks for the time only where there is an end.
+fn has_ended(place: &Place, head: &Head) -> bool {
+    head.expires_ms != 0 && head.expires_ms <= place.now_ms()
+}
+
+/// Where an entry of a snapshot stands now, if it was not written since.
+pub(crate) fn unchanged(generation: &Generation, entry: &Entry) -> Result<Option<u64>> {
+    if entry.generation == generation.header.generation {
+        return Ok(generation
+            .index
+            .holds(entry.fingerprint, entry.offset)
+            .then_some(entry.offset));
+    }
+    // The file was replaced: offsets mean nothing any more.
+    let candidates = generation.index.candidates(entry.fingerprint);
+    let Some(found) = generation.find_among(&candidates, entry.fingerprint, &entry.key)? else {
+        return Ok(None);
+    };
+    // What was appended since that was put in place is no copy, however alike.
+    if found.at.offset() >= generation.header.base {
+        return Ok(None);
+    }
+    let mut record = Vec::new();
+    Ok(match read_from(generation, &entry.key, &mut record)? {
+        Lookup::Found { head, value, .. } => {
+            let same = entry.is_same(&head) && record.get(value) == Some(&*entry.value);
+            same.then_some(found.at.offset())
+        }
+        Lookup::Absent | Lookup::Damaged { .. } => None,
+    })
 }
 
 /// A record that counts, and the file that it is in.
@@ -173,12 +198,4 @@ fn read_from(generation: &Generation, key: &[u8], record: &mut Vec<u8>) -> Resul
         }
     }
     Ok(damaged.map_or(Lookup::Absent, |offset| Lookup::Damaged { offset }))
-}
-
-/// The error for reading what damage may have outdated.
-pub(crate) fn outdated(generation: &Generation, offset: u64) -> Error {
-    generation.log.corrupt(
-        offset,
-        "damage behind this place may have outdated what is read here",
-    )
 }

@@ -1,6 +1,7 @@
 //! What opening found, and what was done about it.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 /// What a handle found wrong with its file since it was opened, and did about it. Empty for a sound file.
 ///
@@ -23,6 +24,18 @@ pub struct Recovery {
     pub bad_header_copy: Option<u64>,
     /// Each time that the file was found without what this handle had read from it or written to it.
     pub reverted: Vec<Reverted>,
+    /// A compaction that is due and that this handle tried in vain.
+    pub overdue: Option<Overdue>,
+}
+
+/// A compaction that does not succeed: the file grows until its cause is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Overdue {
+    /// When this handle first tried it in vain, by its clock.
+    pub since: SystemTime,
+    /// What kept it from success at the last attempt, and what to do about it.
+    pub reason: String,
 }
 
 impl Recovery {
@@ -42,6 +55,8 @@ pub struct TornTail {
     pub len_bytes: u64,
     /// Where they were kept when the tail was cut; `None` while nothing was cut, because nothing was written yet.
     pub evidence: Option<PathBuf>,
+    /// Why the bytes could not be kept when the tail was cut, which went on without.
+    pub not_kept: Option<String>,
 }
 
 /// Records that a handle had read or written are not in the file any more: somebody put a backup over it, its end was

@@ -4,22 +4,23 @@
 //! the head verifies. What verifies as a whole is copied. The key of a record whose body does not is lost, even where
 //! an older record of it survives: handing that out as the key's value would be a silent change.
 
-use super::disk::{Create, OpenFile};
+use super::admission::Admission;
+use super::anew::{read_anew, sound_key};
+use super::entry::Entry;
+use super::evidence::{self, Kept, ORIGINAL_SUFFIX};
 use super::format::{CBOR, HEAD_BYTES, Head, Kind, LOG_START, NewRecord};
 use super::generation::{Crossing, Generation};
-use super::iter::Entry;
-use super::lock::{Deadline, OsLock};
-use super::log::{LogFile, Scanner, Step};
+use super::lock::OsLock;
+use super::log::{Scanner, Step};
+use super::mode::Access;
+use super::place::Place;
 use super::recovery::Damage;
-use super::switch::{Successor, first_header, next_header};
-use super::verify::sound_key;
-use super::{Inner, Store};
-use crate::error::{Error, ErrorKind, Result};
+use super::switch::{Successor, first_header, next_header, remove_leftovers};
+use crate::error::{Error, Result, Shown};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-/// What [`Store::salvage`] saved, and what it could not.
+/// What [`Store::salvage`](crate::Store::salvage) saved, and what it could not.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Salvaged {
@@ -84,147 +85,89 @@ impl fmt::Debug for Lost {
     }
 }
 
-impl Store {
-    /// Copies every entry that can be read, on both sides of every damage, to a new file, and lists what is lost. The
-    /// store stays as it is. Also for a store opened with [`Options::damaged`](crate::Options::damaged).
-    ///
-    /// The new file is a store of its own. It gets the owner and mode of the old one, or if this process may not give
-    /// it those, belongs to its user alone. It appears whole or not at all.
-    ///
-    /// Records behind a torn place, which a store does not count, are saved as well; keys whose records stand before it
-    /// are then uncertain.
-    ///
-    /// # Errors
-    ///
-    /// `AlreadyExists` if something has that path, `Replaced`, `NewerVersion`, `Io`. Where only the folder could not be
-    /// synced, the new file is there all the same, and whole.
-    ///
-    /// ```
-    /// # fn main() -> shelflife::Result<()> {
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let (path, new) = (dir.path().join("s.shelf"), dir.path().join("new.shelf"));
-    /// # shelflife::Store::open(&path)?.insert("tea", "green")?;
-    /// let salvaged = shelflife::Options::new().damaged(true).open(&path)?.salvage(&new)?;
-    /// assert_eq!((salvaged.entries, salvaged.lost.len()), (1, 0));
-    /// assert_eq!(shelflife::Store::open(&new)?.get("tea")?.as_deref(), Some(&b"green"[..]));
-    /// # Ok(()) }
-    /// ```
-    pub fn salvage(&self, to: impl AsRef<Path>) -> Result<Salvaged> {
-        self.inner().salvage(to.as_ref())
-    }
-
-    /// As [`salvage`](Store::salvage), and puts the new file in the store's place. The damaged one stays beside it,
-    /// under the name in [`Salvaged::kept`]. Other processes that have the store open go on with the new file.
-    ///
-    /// # Errors
-    ///
-    /// `Busy`, `Replaced`, `NewerVersion`, `AlreadyExists` (four damaged files are kept already), `Io`.
-    pub fn salvage_in_place(&self) -> Result<Salvaged> {
-        self.inner().salvage_in_place()
-    }
+/// Copies what can be read to a new file; the store stays as it is.
+pub(crate) fn salvage(admission: &Admission, to: &Path) -> Result<Salvaged> {
+    let place = &admission.place;
+    let to = new_path(place, to)?;
+    let anew = read_anew(place, Crossing::Everything)?;
+    let mut successor = Successor::beside(place, &to, first_header(place)?)?;
+    // Nobody is locked out of a file that is new.
+    let _ = successor.belong_to(&place.generation().identity);
+    let salvaged = match &anew {
+        Some(anew) => rescue(&anew.read, &mut successor, &to)?,
+        None => Salvaged::new(&to),
+    };
+    successor.place(&to)?;
+    Ok(salvaged)
 }
 
-impl Inner {
-    fn salvage(&self, to: &Path) -> Result<Salvaged> {
-        let to = self.new_path(to)?;
-        let anew = self.read_anew(Crossing::Everything)?;
-        let mut successor = Successor::beside(self, &to, first_header(self)?)?;
-        // Nobody is locked out of a file that is new.
-        let _ = successor.belong_to(&self.generation().identity);
-        let salvaged = match &anew {
-            Some(anew) => rescue(&anew.read, &mut successor, &to)?,
-            None => Salvaged::new(&to),
-        };
-        successor.place(&to)?;
-        Ok(salvaged)
+/// As [`salvage`], and puts the new file in the store's place.
+pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
+    let Admission { place, gate, .. } = admission;
+    let may_replace = match place.mode.access {
+        Access::Read => false,
+        Access::ReadDamaged { may_replace } => may_replace,
+        Access::Shared | Access::Exclusive => true,
+    };
+    if !may_replace {
+        return Err(Error::read_only(&place.path));
     }
+    let deadline = admission.deadline();
+    let _turn = gate.enter(&deadline, &place.path)?;
+    let known = place.fresh_or_known()?;
+    // A handle that only reads has no lock and no right to write by its own open file.
+    let log = match place.mode.writes() {
+        true => known.log.clone(),
+        false => place.open_again(true)?,
+    };
+    let _lock = match place.mode.is_exclusive() {
+        true => OsLock::held_elsewhere(),
+        false => OsLock::take(&log.file, &deadline, &place.path)?,
+    };
+    if place.follow(&known)? {
+        return Err(Error::replaced(&place.path, "was replaced by a successor").advise("try again"));
+    }
+    let Some(old) = Generation::open(log, Crossing::Everything)? else {
+        return Ok(Salvaged::new(&place.real));
+    };
+    remove_leftovers(place)?;
+    let mut successor = Successor::create(place, next_header(place, &old.header)?, &old.identity)?;
+    let mut salvaged = rescue(&old, &mut successor, &place.real)?;
+    salvaged.kept = match evidence::keep_whole_file(place, &old, ORIGINAL_SUFFIX)? {
+        Kept::At(path) => Some(path),
+        Kept::Not(error) => return Err(error),
+        Kept::Enough => {
+            let what = "has too many originals of earlier salvages beside it";
+            let advice = "move the `.original-` files away";
+            return Err(Error::exists(&place.path, what, advice));
+        }
+    };
+    successor.install(&old)?;
+    place.sync_directory()?;
+    Ok(salvaged)
+}
 
-    fn salvage_in_place(&self) -> Result<Salvaged> {
-        let deadline = Deadline::new(&*self.options.disk, self.options.lock_timeout);
-        let _turn = self.gate.enter(&deadline, &self.path)?;
-        let known = self.fresh_or_known()?;
-        let log = self.writable_log(&known)?;
-        let _lock = if self.options.exclusive {
-            OsLock::held_elsewhere()
-        } else {
-            OsLock::take(&log.file, &deadline, &self.path)?
-        };
-        if self.follow(&known)? {
-            return Err(Error::new(
-                ErrorKind::Replaced,
-                format!("`{}` was just replaced", self.path.display()),
-            )
-            .at(&self.path)
-            .advise("try again"));
-        }
-        let Some(old) = Generation::open(log, Crossing::Everything)? else {
-            return Ok(Salvaged::new(&self.real));
-        };
-        super::switch::remove_leftovers(self)?;
-        let mut successor =
-            Successor::create(self, next_header(self, &old.header)?, &old.identity)?;
-        let mut salvaged = rescue(&old, &mut successor, &self.real)?;
-        salvaged.kept = self.keep_whole_file()?;
-        if salvaged.kept.is_none() {
-            return Err(Error::new(
-                ErrorKind::AlreadyExists,
-                format!(
-                    "too many damaged files are kept beside `{}`",
-                    self.path.display()
-                ),
-            )
-            .at(&self.path)
-            .advise("move the `.damaged-` files away"));
-        }
-        let next = successor.install(Some(&old))?;
-        self.hand_over_lock(&old, &next);
-        self.sync_directory()?;
-        Ok(salvaged)
+/// The path of a file to be made, in a folder without symbolic links.
+fn new_path(place: &Place, to: &Path) -> Result<PathBuf> {
+    let disk = &*place.mode.disk;
+    let Some(name) = to.file_name() else {
+        let what = format!("{} is not the path of a file", Shown(to));
+        return Err(Error::invalid_input(what, "name the file to make").at(to));
+    };
+    let dir = match to.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let path = disk
+        .resolve(dir)
+        .map_err(|error| Error::io("look up the folder of", to, error))?
+        .join(name);
+    // Asked before the work is done; what counts is that the name is given only if it is new.
+    if disk.stat(&path).is_ok() {
+        let taken = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+        return Err(Error::io("create", to, taken));
     }
-
-    /// The store's file, open for writing even if this handle only reads.
-    fn writable_log(&self, known: &Generation) -> Result<LogFile> {
-        if !self.options.read_only {
-            return Ok(known.log.clone());
-        }
-        let how = OpenFile {
-            write: true,
-            create: Create::Never,
-            mode: 0,
-        };
-        let file = super::log::uninterrupted(|| self.options.disk.open(&self.real, how))
-            .map_err(|error| Error::io("open", &self.path, error))?;
-        Ok(LogFile {
-            file,
-            path: Arc::clone(&self.path),
-        })
-    }
-
-    /// The path of a file to be made, in a folder without symbolic links.
-    fn new_path(&self, to: &Path) -> Result<PathBuf> {
-        let disk = &*self.options.disk;
-        let Some(name) = to.file_name() else {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                format!("`{}` is not the path of a file", to.display()),
-            )
-            .at(to));
-        };
-        let dir = match to.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
-        let path = disk
-            .resolve(dir)
-            .map_err(|error| Error::io("look up the folder of", to, error))?
-            .join(name);
-        // Asked before the work is done; what counts is that the name is given only if it is new.
-        if disk.stat(&path).is_ok() {
-            let taken = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-            return Err(Error::io("create", to, taken));
-        }
-        Ok(path)
-    }
+    Ok(path)
 }
 
 impl Salvaged {

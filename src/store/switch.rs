@@ -1,26 +1,39 @@
-//! Putting a new file in place of the old one.
+//! A successor: a new file that takes the store's place.
 //!
 //! The new file is made beside the old one under a random name, is locked from its first moment, gets its records, is
 //! synced, and only then gets the store's name. Creation, compaction, truncation and the repairs that must not touch
 //! the old file all go this way, so a file that has the store's name is always whole.
 //!
-//! Why no writer can slip in between: the caller holds the lock of the old file until the new one has the name, and
-//! that of the new one until its own process knows the new one. Who waited for the old lock finds a retired record, or
-//! another file at the path, before it writes.
+//! Before [`Successor::install`] the maker holds the lock of the new file, and nobody else knows its name. During
+//! `install` it holds the lock of the old file as well. Afterwards the path leads to the new file, every thread of this
+//! process works on it, and the locks are those that the mode asks for.
+//!
+//! Why no writer slips in between: a process that waits for the lock of the old file finds, once it has that, a retired
+//! record behind its tail or another file at the path, before it writes. The retired record comes before the rename. In
+//! the other order a process that took the old lock right after the rename, and whose look at the path was still to
+//! come, would append to a file that no name leads to. A compactor that dies between the two leaves a retired record in
+//! a file that is still the store's: the next writer looks at the path, finds the same file there, and appends past it;
+//! a retired record that is not the last one counts for nothing.
+//!
+//! Why the sync comes before the rename: the new name may reach the disk before the content does.
 
+use super::append::{append_marker, mark_behind};
 use super::disk::{Create, OpenFile, Stat};
 use super::format::{FileHeader, Head, Kind, LOG_START, NewRecord};
 use super::generation::{Generation, Position};
 use super::index::Index;
 use super::lock::try_lock;
-use super::log::{LogFile, uninterrupted};
+use super::log::LogFile;
+use super::place::Place;
+use super::place::sibling;
 use super::recovery::Damage;
-use super::{Inner, batch::unix_ms, lock_of, sibling};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 
+/// What follows the store's name in that of a file which may take its place.
+pub(crate) const TEMP_SUFFIX: &str = ".tmp-";
 /// Written at once while copying.
 const FLUSH_BYTES: usize = 256 << 10;
 /// Synced this often while copying, so that the last sync, which others wait for, has little left to do.
@@ -29,7 +42,7 @@ const SYNC_BYTES: u64 = 8 << 20;
 /// A file that is about to take the store's place. Dropped before that, it is removed again.
 #[derive(Debug)]
 pub(crate) struct Successor<'a> {
-    store: &'a Inner,
+    place: &'a Place,
     temp: PathBuf,
     /// Taken out when it is installed.
     next: Option<Generation>,
@@ -38,26 +51,10 @@ pub(crate) struct Successor<'a> {
     synced: u64,
 }
 
-/// Lets this process's readers stay with the old file until it knows the new one.
-struct Switching<'a>(&'a Inner);
-
-impl<'a> Switching<'a> {
-    fn begin(store: &'a Inner) -> Switching<'a> {
-        store.switching.store(true, Release);
-        Switching(store)
-    }
-}
-
-impl Drop for Switching<'_> {
-    fn drop(&mut self) {
-        self.0.switching.store(false, Release);
-    }
-}
-
 /// The header of the first file of a store.
-pub(crate) fn first_header(store: &Inner) -> Result<FileHeader> {
+pub(crate) fn first_header(place: &Place) -> Result<FileHeader> {
     let mut random = [0; 40];
-    store.random(&mut random)?;
+    place.random(&mut random)?;
     let [seed, key1, key2, lineage1, lineage2] = [0, 8, 16, 24, 32].map(|at| word(&random, at));
     Ok(FileHeader {
         epoch: 1,
@@ -66,20 +63,18 @@ pub(crate) fn first_header(store: &Inner) -> Result<FileHeader> {
         lineage: join(lineage1, lineage2),
         generation: 1,
         base: LOG_START,
-        created_ms: unix_ms(store.options.disk.wall_clock()),
+        created_ms: place.now_ms(),
     })
 }
 
-/// The header of the file after this one.
-pub(crate) fn next_header(store: &Inner, old: &FileHeader) -> Result<FileHeader> {
-    let mut seed = [0; 8];
-    store.random(&mut seed)?;
+/// The header of the file after this one. The store is as old as it was: the clock of the process that copies it may be
+/// ahead, and no proof against later ones.
+pub(crate) fn next_header(place: &Place, old: &FileHeader) -> Result<FileHeader> {
     Ok(FileHeader {
         epoch: 1,
-        seed: u64::from_le_bytes(seed),
+        seed: place.random_word()?,
         generation: old.generation.saturating_add(1),
         base: LOG_START,
-        // The store is as old as it was: the clock of who copies it may be ahead, and no proof against later ones.
         ..*old
     })
 }
@@ -104,25 +99,26 @@ impl<'a> Successor<'a> {
     ///
     /// Fails if this process can't give it those: a cron job of root's must not lock the app's user out.
     pub(crate) fn create(
-        store: &'a Inner,
+        place: &'a Place,
         header: FileHeader,
         like: &Stat,
     ) -> Result<Successor<'a>> {
-        let mut successor = Successor::beside(store, &store.real, header)?;
+        let mut successor = Successor::beside(place, &place.real, header)?;
         successor.belong_to(like)?;
         Ok(successor)
     }
 
     /// A new locked file of this process's own user beside `target`.
     pub(crate) fn beside(
-        store: &'a Inner,
+        place: &'a Place,
         target: &Path,
         header: FileHeader,
     ) -> Result<Successor<'a>> {
-        let disk = &*store.options.disk;
-        let mut random = [0; 8];
-        store.random(&mut random)?;
-        let temp = sibling(target, &format!(".tmp-{:016x}", u64::from_le_bytes(random)));
+        let disk = &*place.mode.disk;
+        let temp = sibling(
+            target,
+            &format!("{TEMP_SUFFIX}{:016x}", place.random_word()?),
+        );
         let how = OpenFile {
             write: true,
             create: Create::New,
@@ -137,7 +133,7 @@ impl<'a> Successor<'a> {
         };
         // From here on a failure removes the file.
         let mut successor = Successor {
-            store,
+            place,
             temp,
             next: None,
             installed: false,
@@ -145,9 +141,10 @@ impl<'a> Successor<'a> {
             synced: LOG_START,
         };
         if !try_lock(&log.file, &log.path)? {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                format!("`{}` is locked by somebody else", log.path.display()),
+            return Err(Error::busy(
+                &log.path,
+                "is locked by somebody else",
+                "try again",
             ));
         }
         let identity = log.stat()?;
@@ -294,50 +291,39 @@ impl<'a> Successor<'a> {
     /// Gives the file a name that nothing has; the store stays with its own file.
     pub(crate) fn place(mut self, to: &Path) -> Result<()> {
         self.finish()?;
-        let disk = &*self.store.options.disk;
+        let disk = &*self.place.mode.disk;
         disk.link(&self.temp, to)
             .map_err(|error| Error::io("create", to, error))?;
         let _ = disk.remove(&self.temp);
         self.installed = true;
-        self.store.sync_directory_of(to)
+        self.place.sync_directory_of(to)
     }
 
     /// Gives the file the store's name. The caller holds the store's lock. `old` is retired first, so that its users
     /// look for the new one; those of a condemned file do already.
-    pub(crate) fn install(mut self, old: Option<&Generation>) -> Result<Arc<Generation>> {
-        let store = self.store;
-        let disk = &*store.options.disk;
+    pub(crate) fn install(mut self, old: &Generation) -> Result<Arc<Generation>> {
+        let place = self.place;
         let header = self.finish()?;
-        let _switching = Switching::begin(store);
-        if let Some(old) = old.filter(|old| old.header.generation > 0) {
-            let is_condemned = old.position().condemned;
-            if !is_condemned && old.nothing_follows()? {
-                store.append_marker(old, Kind::Retired)?;
-            } else if !is_condemned {
-                // Who had applied what is damaged by now has his tail at the end of the file. The damage may be the
-                // disk's, which need not keep us from leaving it.
-                let _ = store.mark_behind(old);
+        let _switching = place.begin_switch();
+        if !old.is_unborn() && !old.position().condemned {
+            if old.log.size()? <= old.tail() {
+                append_marker(old, Kind::Retired, place.now_ms())?;
+            } else {
+                // A process that had applied what is damaged by now has its tail at the end of the file, so the note
+                // goes there. If it fails, the disk may be at fault, which need not keep this one from leaving the file.
+                let _ = mark_behind(old, place.now_ms());
             }
         }
-        // Until this process has moved to the new file, no thread of it may take that for somebody else's.
-        let _following = lock_of(&store.following);
-        disk.rename(&self.temp, &store.real)
-            .map_err(|error| Error::io("rename", &self.temp, error))?;
-        self.installed = true;
         let Some(mut next) = self.next.take() else {
             unreachable!("a successor is installed once")
         };
-        next.log.path = Arc::clone(&store.path);
+        next.log.path = Arc::clone(&place.path);
         next.header = header;
         next.commit.credit(header.base);
         next.written.store(header.base, Relaxed);
         next.rewritten.store(true, Relaxed);
-        let next = Arc::new(next);
-        store.adopt(Arc::clone(&next));
-        // If this fails the switch has happened all the same; it is tried again before anything is acknowledged.
-        if store.sync_directory().is_ok() {
-            next.directory_synced.store(true, Relaxed);
-        }
+        let next = place.install(&self.temp, next, old)?;
+        self.installed = true;
         Ok(next)
     }
 }
@@ -345,31 +331,23 @@ impl<'a> Successor<'a> {
 impl Drop for Successor<'_> {
     fn drop(&mut self) {
         if !self.installed {
-            let _ = self.store.options.disk.remove(&self.temp);
+            let _ = self.place.mode.disk.remove(&self.temp);
         }
     }
 }
 
 /// Removes what compactors left behind that died. False if one is at work. The caller holds the store's lock.
-pub(crate) fn remove_leftovers(store: &Inner) -> Result<bool> {
-    let disk = &*store.options.disk;
-    let Some(dir) = store.real.parent() else {
-        return Ok(true);
-    };
-    let names = uninterrupted(|| disk.list(dir)).map_err(|error| Error::io("list", dir, error))?;
-    let own = disk.stat(&store.real).ok();
+pub(crate) fn remove_leftovers(place: &Place) -> Result<bool> {
+    let disk = &*place.mode.disk;
+    let own = disk.stat(&place.real).ok();
     let mut nobody_at_work = true;
-    for name in names {
-        let path = dir.join(&name);
-        if !is_temp_of(&store.real, &path) {
-            continue;
-        }
+    for path in place.siblings(TEMP_SUFFIX)? {
         // A link or a FIFO that somebody planted under such a name is neither opened nor removed.
         let Ok(stat) = disk.stat(&path) else { continue };
         if disk.resolve(&path).ok().as_ref() != Some(&path) || !stat.is_file {
             continue;
         }
-        // Another name of the store itself: it was given its own, and whoever did it died before he took this one away.
+        // Another name of the store itself: a process gave it its own name, and died before it took this one away.
         if own.is_some_and(|own| own.same_file(&stat)) {
             let _ = disk.remove(&path);
             continue;
@@ -389,18 +367,4 @@ pub(crate) fn remove_leftovers(store: &Inner) -> Result<bool> {
         }
     }
     Ok(nobody_at_work)
-}
-
-/// Whether a path is the store's with `.tmp-` and 16 hexadecimal digits behind.
-fn is_temp_of(store: &Path, path: &Path) -> bool {
-    let name = |path: &Path| {
-        path.file_name()
-            .map(|name| name.as_encoded_bytes().to_vec())
-            .unwrap_or_default()
-    };
-    let (store, temp) = (name(store), name(path));
-    let digits = temp
-        .strip_prefix(&*store)
-        .and_then(|rest| rest.strip_prefix(b".tmp-"));
-    digits.is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
 }

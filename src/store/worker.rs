@@ -1,6 +1,6 @@
 //! Short-lived threads for what no request should pay for: compaction, and the syncs of `Durability::Os`.
 
-use super::{Inner, lock_of};
+use super::poison::lock_of;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -13,49 +13,42 @@ pub(crate) struct Worker {
     stop: Arc<AtomicBool>,
 }
 
+/// The kinds of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Compaction,
+    Sync,
+}
+
 impl Worker {
-    /// Starts a compaction unless one is running. The writer who made it due has its answer already; an error shows
-    /// again when `compact()` is called.
-    pub(crate) fn compact(&self, store: &Arc<Inner>) {
-        self.start(&self.compaction, store, |store, stop| {
-            _ = store.compact_if_due(stop)
+    /// Runs something on a thread of its own, unless a thread is at that kind of work already. Nobody waits for it, so
+    /// what it meets has to show elsewhere. Without a thread the work stays due, and the next write tries again.
+    pub(crate) fn start(&self, work: Work, run: impl FnOnce(&AtomicBool) + Send + 'static) {
+        let mut slot = lock_of(match work {
+            Work::Compaction => &self.compaction,
+            Work::Sync => &self.sync,
         });
-    }
-
-    /// Starts a sync unless one is running. Nobody waits for it; if it fails, the next write says so.
-    pub(crate) fn sync(&self, store: &Arc<Inner>) {
-        self.start(&self.sync, store, |store, _| {
-            let generation = store.generation();
-            _ = store.make_durable(&generation, generation.tail());
-        });
-    }
-
-    fn start(
-        &self,
-        slot: &Mutex<Option<JoinHandle<()>>>,
-        store: &Arc<Inner>,
-        work: fn(&Inner, &AtomicBool),
-    ) {
-        let mut slot = lock_of(slot);
         if slot.as_ref().is_some_and(|thread| !thread.is_finished()) || self.stop.load(Relaxed) {
             return;
         }
-        let (store, stop) = (Arc::clone(store), Arc::clone(&self.stop));
+        let stop = Arc::clone(&self.stop);
         let thread = std::thread::Builder::new()
             .name("shelflife".into())
-            .spawn(move || work(&store, &stop));
-        // Without a thread the work stays due, and the next write tries again.
+            .spawn(move || run(&stop));
         *slot = thread.ok();
     }
 
-    /// Stops the threads and waits for them.
-    pub(crate) fn stop(&self) {
-        self.stop.store(true, Relaxed);
+    /// Waits for the threads. A compaction that may stop does so first.
+    pub(crate) fn join(&self, may_stop: bool) {
+        if may_stop {
+            self.stop.store(true, Relaxed);
+        }
         for slot in [&self.compaction, &self.sync] {
             let thread = lock_of(slot).take();
             if let Some(thread) = thread {
                 let _ = thread.join();
             }
         }
+        self.stop.store(true, Relaxed);
     }
 }

@@ -44,6 +44,7 @@ mod demo;
 mod ends;
 mod faults;
 mod format;
+mod life;
 mod model;
 mod processes;
 mod proof;

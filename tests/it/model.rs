@@ -139,6 +139,7 @@ impl Model {
         !old.is_some_and(|old| old.is_live())
     }
 
+    /// Also of what has ended and is not dropped yet.
     fn remove(&mut self, key: Key) -> bool {
         self.entries.remove(&key_bytes(key)).is_some()
     }

@@ -127,7 +127,7 @@ impl Model {
         for held in &mut self.held {
             *held = held.filter(|held| {
                 held.expires
-                    .is_none_or(|expires| expires >= now - DAY as i64)
+                    .is_none_or(|expires| expires >= now.saturating_sub(DAY as i64))
             });
         }
     }

@@ -126,7 +126,7 @@ fn a_sync_of_the_old_file_earns_the_new_one_nothing() {
 #[test]
 fn who_comes_late_to_a_retired_file_syncs_that_one_and_is_acknowledged() {
     let bench = Bench::new();
-    let old = bench.other.inner().generation();
+    let old = bench.other.place().generation();
     assert!(bench.other.insert("late", "").unwrap());
     let end = old.tail();
     thread::scope(|scope| {
@@ -136,10 +136,10 @@ fn who_comes_late_to_a_retired_file_syncs_that_one_and_is_acknowledged() {
         let durable = new.commit.durable();
         // By then it has moved over, as another thread makes it.
         assert!(bench.other.contains_key("late").unwrap());
-        let moved = bench.other.inner().generation();
+        let moved = bench.other.place().generation();
         assert_eq!(moved.identity.inode, new.identity.inode);
-        let (acknowledged, synced) =
-            bench.end_all_until(scope.spawn(|| bench.other.inner().make_durable(&old, end)));
+        let (acknowledged, synced) = bench
+            .end_all_until(scope.spawn(|| bench.other.inner.admission.make_durable(&old, end)));
         acknowledged.unwrap();
         assert_eq!(synced, [old.identity.inode]);
         assert_eq!(moved.commit.durable(), durable, "earned by another file");
@@ -176,7 +176,7 @@ fn a_file_that_this_process_puts_in_place_is_not_taken_for_somebody_elses() {
             }
         };
         // The path leads to the new file, and this process has not moved there yet.
-        let following = bench.store.inner().following.try_lock();
+        let following = bench.store.place().following.try_lock();
         assert!(following.is_err(), "a writer could look at the path now");
         of_old.end();
         renamed.end();

@@ -48,6 +48,14 @@ pub(crate) fn network_type(table: &str, path: &Path) -> Option<String> {
         .map(|(_, kind)| kind.to_string())
 }
 
+/// Whether something is mounted at this very path.
+pub(crate) fn is_mount_point(table: &str, path: &Path) -> bool {
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    points
+        .into_iter()
+        .any(|point| Path::new(&unescape(point)) == path)
+}
+
 /// The kernel writes space, tab, newline and backslash as three octal digits.
 fn unescape(field: &str) -> String {
     let mut plain = field.to_string();

@@ -86,6 +86,11 @@ mod unix {
             }
         }
 
+        fn is_mount_point(&self, path: &Path) -> bool {
+            fs::read_to_string("/proc/self/mountinfo")
+                .is_ok_and(|table| super::super::mounts::is_mount_point(&table, path))
+        }
+
         fn random(&self, buf: &mut [u8]) -> io::Result<()> {
             io::Read::read_exact(&mut File::open("/dev/urandom")?, buf)
         }

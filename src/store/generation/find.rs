@@ -17,6 +17,12 @@ pub(crate) struct Found {
 }
 
 impl Generation {
+    /// Whether a record stands for one of which nothing verified when it was copied: it has the fingerprint of that, and
+    /// no key. It may be any key's that has this fingerprint.
+    pub(crate) fn is_keyless(&self, head: &Head) -> bool {
+        head.key_len == 0 && head.fingerprint != self.fingerprint(&[])
+    }
+
     /// The candidate whose key this is. Reads header and key only.
     ///
     /// A record that does not verify any more is taken for the key's when no other is: what follows replaces it, which
@@ -52,6 +58,13 @@ impl Generation {
             };
             let head = Head::decode(fixed, self.header.seed, at.offset());
             match head {
+                Some(head) if self.is_keyless(&head) => {
+                    damaged = Some(Found {
+                        at,
+                        head: None,
+                        is_exact: false,
+                    })
+                }
                 Some(head) if usize::from(head.key_len) != key.len() => {}
                 Some(_) if stored == key => {
                     return Ok(Some(Found {

@@ -4,8 +4,8 @@
 //! the reason.
 
 use crate::store::format::Head;
-use crate::store::lock_of;
 use crate::store::log::{LogFile, Scanner, Step};
+use crate::store::poison::lock_of;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};

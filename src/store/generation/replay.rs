@@ -141,10 +141,11 @@ impl Generation {
 
     /// Lets others see how far the position is.
     fn publish(&self, position: &Position) {
+        self.keys.store(self.index.len(), Release);
         debug_assert!(position.tail >= self.tail(), "the tail only grows");
         self.tail.store(position.tail, Release);
         self.condemned.fetch_or(position.condemned, AcqRel);
-        let doubtful = self.header.generation == 0
+        let doubtful = self.is_unborn()
             || position.is_retired()
             || position.end != End::Clean
             || self.is_condemned();
@@ -294,15 +295,7 @@ impl Replay<'_> {
 
     #[cold]
     fn newer(&self, offset: u64) -> Error {
-        let path = &self.generation.log.path;
-        let what = format!(
-            "`{}` was written to by a newer version, at offset {offset}",
-            path.display()
-        );
-        Error::new(ErrorKind::NewerVersion, what)
-            .at(path)
-            .offset_at(offset)
-            .advise("update shelflife to open it")
+        Error::newer_version(&self.generation.log.path, offset)
     }
 
     /// Takes in what was read of a batch so far.

@@ -48,9 +48,15 @@ fn only_b_is_lost(sim: &SimDisk, store: &Store) {
     }
     let (salvaged, found) = salvage(sim, store);
     assert!(salvaged.lost.len() == 1 && !found.contains_key(&b"b"[..]));
+    let before = names(sim);
+    store.compact().unwrap();
     assert!(
-        store.compact().unwrap_err().is_corrupt(),
+        store.get("b").unwrap_err().is_corrupt(),
         "damage gets no fresh check"
+    );
+    assert!(
+        before.len() > names(sim).len(),
+        "nor does it earn evidence twice"
     );
     store.insert("b", "new").unwrap();
     store.compact().unwrap();

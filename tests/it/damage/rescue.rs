@@ -355,7 +355,7 @@ fn salvage_in_place_keeps_the_old_file_and_takes_everybody_along() {
     assert_eq!(salvaged.entries, 4);
     assert_eq!(salvaged.path, Path::new(PATH));
     let kept = salvaged.kept.unwrap();
-    assert!(kept.to_str().unwrap().starts_with("/s.shelf.damaged-"));
+    assert!(kept.to_str().unwrap().starts_with("/s.shelf.original-"));
     assert!(sim.read(&kept).unwrap().starts_with(&damaged));
 
     assert_eq!(
@@ -396,7 +396,7 @@ fn salvage_in_place_waits_for_a_writer_and_never_throws_the_old_file_away() {
     assert!(open_damaged(&sim).salvage_in_place().unwrap_err().is_busy());
     drop(owner);
     for nth in 0..4 {
-        sim.write(format!("/s.shelf.damaged-{nth:016x}"), "kept")
+        sim.write(format!("/s.shelf.original-{nth:016x}"), "kept")
             .unwrap();
     }
     let before = sim.read(PATH).unwrap();
@@ -440,7 +440,7 @@ fn made(sim: &SimDisk) -> Option<Model> {
 /// Whether a file that was kept beside the store begins with these bytes.
 fn is_kept(sim: &SimDisk, old: &[u8]) -> bool {
     let mut kept = names(sim);
-    kept.retain(|name| name.contains(".damaged-"));
+    kept.retain(|name| name.contains(".original-"));
     kept.iter()
         .any(|name| sim.read(name).unwrap().starts_with(old))
 }

@@ -5,7 +5,7 @@ use super::oracle::{Cause, Moment};
 use super::power::{Case, evidence_is_kept, moment_of};
 use super::workload::{Do, Play, keys, read_all};
 use shelflife::Disk;
-use shelflife::sim::{Call, Fault, FaultKind};
+use shelflife::sim::{Call, Event, Fault, FaultKind};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -124,7 +124,12 @@ fn run(case: &Case, fault: Fault, dies: bool, seed: u64) -> Result<Option<(Call,
     })?;
     play.ledger.judge(&found, play.moment(), Cause::Crash)?;
     found.is_clean()?;
-    evidence_is_kept(&play.sim, case.torn(seed)?.as_deref())?;
+    // Where a repair could not keep evidence and would not be able to at the next try, it went on without, and said so.
+    let went_on =
+        |event: &Event| matches!(event.fault, Some(FaultKind::Enospc | FaultKind::Eacces));
+    if !struck.iter().any(went_on) {
+        evidence_is_kept(&play.sim, case.torn(seed)?.as_deref())?;
+    }
     drop(store);
     let mut cuts = play.sim.power_cuts().samples(20);
     if untold {

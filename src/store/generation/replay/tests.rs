@@ -162,7 +162,7 @@ fn a_read_that_fails_in_either_thread_is_an_error_and_the_next_replay_goes_on() 
     let mut position = generation.position();
     sim.inject(Fault::new(FaultKind::Eio).on(Call::Read).nth(2).forever());
     let failed = generation.replay_how(&mut position, Access::Locked, How::Ahead);
-    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(failed.unwrap_err().kind(), crate::ErrorKind::Io);
     sim.clear_faults();
     let whole = generation.replay_how(&mut position, Access::Locked, How::Ahead);
     assert_eq!((whole.is_ok(), position.tail), (true, bytes.len() as u64));

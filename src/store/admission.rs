@@ -1,0 +1,442 @@
+//! Who may write: the one loop that leads a thread to the right to do so.
+//!
+//! Words: the *applicant* is the thread that wants to write. It first waits for its *turn* among the threads of its
+//! handle. With its turn it goes through *rounds*; each round takes the lock of the file that the process knows, looks
+//! at what is there ([`Seen`]), and ends in one *step* ([`Step`]), which a table decides ([`ROWS`]). Every step but
+//! `Admit` changes what is there, and the next round looks again.
+//!
+//! What holds when the applicant is admitted:
+//! 1. Its process has the lock of the file, and no other thread of the process has the turn.
+//! 2. Every record that any process appended is applied.
+//! 3. The last record that was applied is still in the file: nobody put a backup over it.
+//! 4. The file was not condemned, its tail is clean, and it is not a file whose creation was cut short.
+//! 5. If the path was due to be looked at, it leads to the file.
+//!
+//! Why the lock comes before the look: what an applicant sees without the lock may be a write under way. Why the lock is
+//! given back between rounds: a step may have put another file in place, which has a lock of its own; two waiting
+//! processes must not hold one lock each and wait for the other.
+//!
+//! Which interleaving decided the order of the look: a process that waits for the lock of the old file through a
+//! compaction gets it when the file has a retired record behind its tail and the new file has the path. It must apply
+//! the retired record (the proof does), see by it that the file is doubtful, and look at the path before it appends.
+//! If `condemned` were read after `doubtful`, a sync that fails between the two reads would send the applicant to heal
+//! a file whose path it had not looked at: [`Generation::condemn`] sets `doubtful` first, so it is read last.
+
+use super::append::rewrite_unsynced;
+use super::durable::{NotDurable, make_durable};
+use super::evidence::CUT_BYTES_MAX;
+use super::generation::{End, Generation, Proof};
+use super::lock::{Deadline, Gate, LOCKED};
+use super::mend;
+use super::mode::{Compaction, Durability};
+use super::place::Place;
+use super::writing::{Desk, Writing};
+use crate::error::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::*};
+
+/// Locks between two looks at the path. A sync looks as well.
+const LOCKS_PER_LOOK: u64 = 64;
+/// More rounds than any series of switches by others explains.
+const ROUNDS_MAX: u32 = 100;
+/// With `Durability::Os`, a writer waits for the disk when so much is not yet there; a sync starts at half of it.
+const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
+
+/// What an applicant wants the right for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To append. What it writes is proven by the sync that follows, or is not durable.
+    Write,
+    /// To call what stands there durable.
+    Sync,
+}
+
+/// Everything that a handle's threads share to read and write one place.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) place: Place,
+    pub(crate) desk: Desk,
+    pub(crate) gate: Gate,
+    /// Counted by the applicant, with its turn.
+    locks_taken: AtomicU64,
+}
+
+/// What an applicant sees in one round, with the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    proof: Proof,
+    /// Whether this process is at another file by now than the one it has the lock of.
+    moved: bool,
+    unborn: bool,
+    condemned: bool,
+    tail: Tail,
+}
+
+/// What stands behind the tail, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    Clean,
+    /// Bytes that may be cut: no record verifies behind them, their evidence holds them all, an epoch is left.
+    Torn,
+    /// Bytes that must not be touched.
+    Buried,
+}
+
+/// What an applicant does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Looks again: the file was read anew, or another one is there.
+    LookAgain,
+    Create,
+    Heal,
+    CutTail,
+    LeaveFile,
+    Admit,
+}
+
+/// A row of the table: the conditions that it names must hold, the others may be anything.
+struct Row {
+    proof: Option<Proof>,
+    moved: Option<bool>,
+    unborn: Option<bool>,
+    condemned: Option<bool>,
+    tail: Option<Tail>,
+    step: Step,
+}
+
+const ANY: Row = Row {
+    proof: None,
+    moved: None,
+    unborn: None,
+    condemned: None,
+    tail: None,
+    step: Step::LookAgain,
+};
+const SAME: Row = Row {
+    proof: Some(Proof::Same),
+    moved: Some(false),
+    ..ANY
+};
+
+/// Exactly one row matches whatever an applicant sees.
+const ROWS: &[Row] = &[
+    // The last record that was applied is not there any more. Somebody copied a backup over the file, a repair by
+    // another process cut it, or a failed sync let the cache fall back. The proof has read the file anew.
+    Row {
+        proof: Some(Proof::Different),
+        step: Step::LookAgain,
+        ..ANY
+    },
+    // The path leads to a successor: another process compacted, repaired, truncated or salvaged the store. The place
+    // has moved there, and the lock in hand is that of a file without a name.
+    Row {
+        proof: Some(Proof::Same),
+        moved: Some(true),
+        step: Step::LookAgain,
+        ..ANY
+    },
+    // An empty file, or one of zeros: the process that made it died before the first header was on disk, or a caller
+    // gave us a file of `touch`. Nothing was ever acknowledged in it.
+    Row {
+        unborn: Some(true),
+        step: Step::Create,
+        ..SAME
+    },
+    // A sync of it failed, here or in another process. What the cache shows may not be on disk, and no later sync tells.
+    Row {
+        unborn: Some(false),
+        condemned: Some(true),
+        step: Step::Heal,
+        ..SAME
+    },
+    // A writer died within its append, or the power did; or the last acknowledged group was damaged, which nothing
+    // tells apart. No record behind it can come to count once it is cut.
+    Row {
+        unborn: Some(false),
+        condemned: Some(false),
+        tail: Some(Tail::Torn),
+        step: Step::CutTail,
+        ..SAME
+    },
+    // Records verify behind the torn place: pages reached the disk out of order, or a page in the middle was damaged.
+    // Or the torn part is longer than evidence may be, or the file was cut 65,535 times.
+    Row {
+        unborn: Some(false),
+        condemned: Some(false),
+        tail: Some(Tail::Buried),
+        step: Step::LeaveFile,
+        ..SAME
+    },
+    // Nothing is wrong. A file that a compactor retired before it died belongs here too: the path still leads to it.
+    Row {
+        unborn: Some(false),
+        condemned: Some(false),
+        tail: Some(Tail::Clean),
+        step: Step::Admit,
+        ..SAME
+    },
+];
+
+impl Row {
+    fn matches(&self, seen: &Seen) -> bool {
+        self.proof.is_none_or(|proof| proof == seen.proof)
+            && self.moved.is_none_or(|moved| moved == seen.moved)
+            && self.unborn.is_none_or(|unborn| unborn == seen.unborn)
+            && self
+                .condemned
+                .is_none_or(|condemned| condemned == seen.condemned)
+            && self.tail.is_none_or(|tail| tail == seen.tail)
+    }
+}
+
+impl Seen {
+    fn step(&self) -> Step {
+        let row = ROWS.iter().find(|row| row.matches(self));
+        row.map_or(Step::LookAgain, |row| row.step)
+    }
+}
+
+impl Admission {
+    pub(crate) fn new(place: Place) -> Admission {
+        Admission {
+            place,
+            desk: Desk::default(),
+            gate: Gate::new(LOCKED),
+            locks_taken: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline<'_> {
+        Deadline::new(&*self.place.mode.disk, self.place.mode.lock_timeout)
+    }
+
+    /// Waits for the right to write.
+    pub(crate) fn begin(&self, purpose: Purpose) -> Result<Writing<'_>> {
+        self.begin_by(purpose, &self.deadline())
+    }
+
+    /// As [`begin`](Admission::begin), until a deadline that the caller shares with other waits.
+    pub(crate) fn begin_by<'a>(
+        &'a self,
+        purpose: Purpose,
+        deadline: &Deadline<'a>,
+    ) -> Result<Writing<'a>> {
+        let place = &self.place;
+        if !place.mode.writes() {
+            return Err(Error::read_only(&place.path));
+        }
+        let turn = self.gate.enter(deadline, &place.path)?;
+        if self.desk.is_stopped() {
+            return Err(Error::stopped(&place.path));
+        }
+        // Once due, a look at the path stays due: it may be another file that is known in the next round.
+        let mut is_look_due = false;
+        for _ in 0..ROUNDS_MAX {
+            place.notice_fork()?;
+            let generation = place.generation();
+            let os_lock = place.lock(&generation, deadline)?;
+            let nth = self.locks_taken.fetch_add(1, Relaxed);
+            is_look_due |= nth.is_multiple_of(LOCKS_PER_LOOK) || generation.displaced.load(Relaxed);
+            if self.is_proof_short(&generation, purpose, is_look_due)?
+                || self.look(&generation, is_look_due)?
+            {
+                return Ok(Writing {
+                    place,
+                    desk: &self.desk,
+                    generation,
+                    _os_lock: os_lock,
+                    turn,
+                });
+            }
+        }
+        let what = "is replaced faster than it can be followed";
+        Err(Error::busy(&place.path, what, "try again"))
+    }
+
+    /// Whether the length of the file is proof enough that nothing happened to it. Also under an exclusive lock a
+    /// backup may be copied over the file, which asks for no lock. But no other process appends there, so between two
+    /// looks at the path the length does for a write that no sync follows.
+    fn is_proof_short(
+        &self,
+        generation: &Generation,
+        purpose: Purpose,
+        is_look_due: bool,
+    ) -> Result<bool> {
+        let mode = &self.place.mode;
+        Ok(mode.is_exclusive()
+            && mode.durability == Durability::Os
+            && purpose == Purpose::Write
+            && !is_look_due
+            && !generation.is_doubtful()
+            && generation.ends_at_its_tail()?)
+    }
+
+    /// One round: sees what is there and makes the step that follows from it. True if that is to be admitted.
+    fn look(&self, generation: &Generation, is_look_due: bool) -> Result<bool> {
+        let place = &self.place;
+        let proof = place.prove(generation)?;
+        let condemned = generation.is_condemned();
+        let is_doubtful = generation.is_doubtful();
+        if proof == Proof::Same && !is_doubtful && !is_look_due {
+            return Ok(true);
+        }
+        let seen = Seen {
+            proof,
+            moved: proof == Proof::Same && place.follow(generation)?,
+            unborn: generation.is_unborn(),
+            condemned,
+            tail: tail_of(generation)?,
+        };
+        let step = seen.step();
+        match step {
+            Step::LookAgain | Step::Admit => {}
+            Step::Create => mend::start_anew(place, generation)?,
+            Step::Heal => mend::heal(place, generation)?,
+            Step::CutTail => place.note_torn_tail(mend::cut_torn_tail(place, generation)?),
+            Step::LeaveFile => place.note_torn_tail(mend::leave_torn_file(place, generation)?),
+        }
+        Ok(step == Step::Admit)
+    }
+
+    /// Runs a change with the right to write, and returns its answer once it is as durable as was asked for. A change
+    /// that wrote nothing is acknowledged in the same way: its answer rests on what others wrote.
+    pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Writing<'_>) -> Result<T>) -> Result<T> {
+        let mut writing = self.begin(Purpose::Write)?;
+        let answer = change(&mut writing)?;
+        self.finish(writing)?;
+        Ok(answer)
+    }
+
+    /// Gives the right to write back, and returns once all that was written is as durable as was asked for.
+    fn finish(&self, writing: Writing<'_>) -> Result<()> {
+        rewrite_unsynced(&writing.generation)?;
+        let generation = Arc::clone(&writing.generation);
+        let end = generation.tail();
+        drop(writing);
+        self.acknowledge(&generation, end)
+    }
+
+    /// Returns once the log up to `end` is as durable as the mode asks for.
+    pub(crate) fn acknowledge(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
+        let mode = &self.place.mode;
+        if mode.durability == Durability::Os {
+            let has_thread = mode.compaction == Compaction::Thread;
+            let unsynced_bytes = end.saturating_sub(generation.commit.durable());
+            let may_wait_for_thread = has_thread && unsynced_bytes < UNSYNCED_BYTES_MAX;
+            if unsynced_bytes < UNSYNCED_BYTES_MAX / 2 || may_wait_for_thread {
+                return Ok(());
+            }
+        }
+        self.make_durable(generation, end)
+    }
+
+    /// Whether so much is not yet on disk that a thread should bring it there.
+    pub(crate) fn is_sync_due(&self) -> bool {
+        let mode = &self.place.mode;
+        mode.durability == Durability::Os
+            && mode.compaction == Compaction::Thread
+            && self.place.generation().unsynced_bytes() >= UNSYNCED_BYTES_MAX / 2
+    }
+
+    /// Returns once the log is on disk up to `end`, and tells the other processes if it can't be.
+    pub(crate) fn make_durable(&self, generation: &Generation, end: u64) -> Result<()> {
+        make_durable(&self.place, generation, end).map_err(|NotDurable { is_news, error }| {
+            if is_news {
+                self.condemn(generation);
+            }
+            error
+        })
+    }
+
+    /// Tells every process that a sync of this file failed. Best effort: this process knows already, and the data was
+    /// not acknowledged.
+    fn condemn(&self, failed: &Generation) {
+        let deadline = self.deadline();
+        let Ok(_turn) = self.gate.enter(&deadline, &self.place.path) else {
+            return;
+        };
+        if let Ok(_os_lock) = self.place.lock(failed, &deadline) {
+            let _ = mend::condemn(&self.place, failed);
+        }
+    }
+
+    /// With the lock, notes the torn tail of a file that was opened without it: what looked torn may have been a write
+    /// under way.
+    pub(crate) fn note_torn_tail(&self) -> Result<()> {
+        let place = &self.place;
+        let mut generation = place.generation();
+        if generation.end() == End::Clean {
+            return Ok(());
+        }
+        let deadline = self.deadline();
+        let _turn = self.gate.enter(&deadline, &place.path)?;
+        let _os_lock = place.lock(&generation, &deadline)?;
+        if place.prove(&generation)? == Proof::Different {
+            generation = place.generation();
+        }
+        if let Some(torn) = generation.torn_tail()? {
+            place.note_torn_tail(torn);
+        }
+        Ok(())
+    }
+}
+
+fn tail_of(generation: &Generation) -> Result<Tail> {
+    let (end, tail, epoch) = {
+        let position = generation.position();
+        (position.end, position.tail, position.epoch)
+    };
+    let End::Torn { records_behind } = end else {
+        return Ok(Tail::Clean);
+    };
+    let torn_bytes = generation.log.size()?.saturating_sub(tail);
+    Ok(
+        match records_behind || torn_bytes > CUT_BYTES_MAX || epoch == u16::MAX {
+            true => Tail::Buried,
+            false => Tail::Torn,
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_an_applicant_sees_exactly_one_row_decides() {
+        let mut combinations = 0;
+        let proofs = [Proof::Same, Proof::Different];
+        let tails = [Tail::Clean, Tail::Torn, Tail::Buried];
+        let yes_no = [false, true];
+        for (proof, tail) in proofs
+            .iter()
+            .flat_map(|proof| tails.iter().map(move |tail| (proof, tail)))
+        {
+            for (moved, unborn) in yes_no
+                .iter()
+                .flat_map(|moved| yes_no.iter().map(move |unborn| (moved, unborn)))
+            {
+                for condemned in yes_no {
+                    let seen = Seen {
+                        proof: *proof,
+                        moved: *moved,
+                        unborn: *unborn,
+                        condemned,
+                        tail: *tail,
+                    };
+                    let rows = ROWS.iter().filter(|row| row.matches(&seen)).count();
+                    assert_eq!(rows, 1, "{seen:?}");
+                    combinations += 1;
+                    let may_write = seen.step() == Step::Admit;
+                    let is_well = *proof == Proof::Same && *tail == Tail::Clean;
+                    assert_eq!(
+                        may_write,
+                        is_well && !moved && !unborn && !condemned,
+                        "{seen:?}"
+                    );
+                }
+            }
+        }
+        assert_eq!(combinations, 48);
+    }
+}

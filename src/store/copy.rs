@@ -1,0 +1,182 @@
+//! Copying the live records of one file to its successor, which compaction and repair share.
+//!
+//! Each record is verified before it is sealed anew: damage must not get a fresh check. A live record that does not
+//! verify is *carried*: the new file has a record of the same fingerprint in its place whose body check is wrong on
+//! purpose, so that its key goes on reading as an error until it is written again, and no older value comes up. Damage
+//! that no key needs is left behind.
+
+use super::format::{CBOR, FileHeader, HEAD_BYTES, Head, Kind, NewRecord};
+use super::generation::{Generation, past::GRACE_MS};
+use super::index::Location;
+use super::log::{Scanner, Step};
+use super::spans::Spans;
+use super::switch::Successor;
+use crate::error::Result;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// How far a copy came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copied {
+    /// The successor has all that counts of the log up to `end`. `new_damage`: it carries records that no earlier copy
+    /// had carried, so the old file is the only evidence of what was in them.
+    To { end: u64, new_damage: bool },
+    /// What was appended while the copy ran is damaged: copying by the index, from the start, tells whose it is.
+    StartAnew,
+    /// The caller asked it to stop.
+    Stopped,
+}
+
+/// Copies the record of every key as of now. Reads by the places that the index has, so that whatever no key needs,
+/// damaged or not, is not even looked at.
+pub(crate) fn copy_live(
+    old: &Generation,
+    successor: &mut Successor<'_>,
+    now_ms: u64,
+    stop: &AtomicBool,
+) -> Result<Copied> {
+    let (locations, end) = {
+        // Nothing is applied meanwhile, so this is one moment.
+        let position = old.position();
+        (old.index.locations(), position.tail)
+    };
+    let mut spans = Spans::default();
+    let mut new_damage = false;
+    let mut rest = locations.as_slice();
+    while let Some((&at, upcoming)) = rest.split_first() {
+        rest = upcoming;
+        if stop.load(Relaxed) {
+            return Ok(Copied::Stopped);
+        }
+        let bytes = spans.read(&old.log, at, upcoming.iter().copied())?;
+        match Stored::of(bytes, &old.header, at) {
+            // Replaced or removed meanwhile: the next pass has what became of it.
+            Stored::Sound { head, .. } | Stored::Damaged { head, .. }
+                if !old.index.holds(head.fingerprint, at.offset()) => {}
+            Stored::Sound { head, body } => {
+                if !is_past(head.expires_ms, now_ms) {
+                    successor.append(copy_of(&head, body), 0)?;
+                }
+            }
+            Stored::Damaged { head, body } => {
+                new_damage |= !head.is_spoilt(body, old.header.seed, at.offset());
+                successor.append_damaged(copy_of(&head, body))?;
+            }
+            Stored::Unknown { rest } => {
+                let Some(fingerprint) = old.index.fingerprint_at(at) else {
+                    continue;
+                };
+                new_damage = true;
+                successor.append_damaged(NewRecord {
+                    fingerprint,
+                    value: rest,
+                    ..NewRecord::marker(Kind::Put, 0, now_ms)
+                })?;
+            }
+        }
+    }
+    Ok(Copied::To { end, new_damage })
+}
+
+/// Copies what was appended since: each record may replace or remove what was copied before.
+pub(crate) fn copy_appended(
+    old: &Generation,
+    successor: &mut Successor<'_>,
+    part: Range<u64>,
+    now_ms: u64,
+) -> Result<Copied> {
+    let mut scanner = Scanner::new(&old.log, old.header.seed, part.start);
+    while scanner.offset() < part.end {
+        let (offset, head, body) = match scanner.step()? {
+            Step::Record { offset, head, body } => (offset, head, body),
+            Step::BadBody { .. } | Step::Unverified { .. } => return Ok(Copied::StartAnew),
+            Step::End => return Err(old.log.corrupt(part.end, "the file ends before its tail")),
+        };
+        let counts = match head.kind {
+            Kind::Put => old.index.holds(head.fingerprint, offset),
+            Kind::Delete | Kind::Clear => true,
+            _ => false,
+        };
+        if !counts {
+            continue;
+        }
+        let record = copy_of(&head, body);
+        let prev = match head.kind {
+            Kind::Clear => 0,
+            _ => successor.prev_of(record.key)?,
+        };
+        // Where the new file has nothing of this key, nothing is to be replaced by what has ended, or is removed.
+        let says_nothing = prev == 0
+            && match head.kind {
+                Kind::Put => is_past(head.expires_ms, now_ms),
+                Kind::Delete => true,
+                _ => false,
+            };
+        if !says_nothing {
+            successor.append(record, prev)?;
+        }
+    }
+    let end = part.end;
+    let new_damage = false;
+    Ok(Copied::To { end, new_damage })
+}
+
+/// Whether an entry ended so long ago that a rewrite drops it.
+fn is_past(expires_ms: u64, now_ms: u64) -> bool {
+    let ended_before = now_ms.saturating_sub(GRACE_MS);
+    expires_ms != 0 && expires_ms < ended_before
+}
+
+/// What stands at the place of a live record.
+enum Stored<'a> {
+    Sound {
+        head: Head,
+        body: &'a [u8],
+    },
+    /// Its head verifies, its key and value do not.
+    Damaged {
+        head: Head,
+        body: &'a [u8],
+    },
+    /// Nothing of it verifies, or the file ends within it.
+    Unknown {
+        rest: &'a [u8],
+    },
+}
+
+impl Stored<'_> {
+    fn of<'a>(bytes: &'a [u8], header: &FileHeader, at: Location) -> Stored<'a> {
+        let head = bytes.split_first_chunk().and_then(|(fixed, body)| {
+            let head = Head::decode(fixed, header.seed, at.offset())?;
+            (head.record_bytes() == bytes.len() as u64).then_some((head, body))
+        });
+        match head {
+            Some((head, body)) if head.body_holds(body, header.seed, at.offset()) => {
+                Stored::Sound { head, body }
+            }
+            Some((head, body)) => Stored::Damaged { head, body },
+            None => Stored::Unknown {
+                rest: bytes.get(HEAD_BYTES..).unwrap_or_default(),
+            },
+        }
+    }
+}
+
+/// The same record, whose epoch, prev and durable are the successor's to say.
+fn copy_of<'a>(head: &Head, body: &'a [u8]) -> NewRecord<'a> {
+    let (key, rest) = body
+        .split_at_checked(usize::from(head.key_len))
+        .unwrap_or_default();
+    NewRecord {
+        kind: head.kind,
+        flags: head.flags & CBOR,
+        fingerprint: head.fingerprint,
+        epoch: 0,
+        prev: 0,
+        durable: 0,
+        modified_ms: head.modified_ms,
+        expires_ms: head.expires_ms,
+        key,
+        value: rest.get(..head.value_len as usize).unwrap_or_default(),
+    }
+}

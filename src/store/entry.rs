@@ -1,0 +1,93 @@
+//! A key with its value, as it was read from one record.
+
+use super::format::{CBOR, Head};
+use super::generation::Generation;
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A key, its value, and what the store knows of it.
+#[derive(Clone)]
+pub struct Entry {
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Vec<u8>,
+    head: Head,
+    /// Which record of which file this was read from.
+    pub(crate) generation: u64,
+    pub(crate) offset: u64,
+    pub(crate) fingerprint: u32,
+}
+
+impl Entry {
+    /// From a record that verifies.
+    pub(crate) fn new(
+        generation: &Generation,
+        offset: u64,
+        head: &Head,
+        body: &[u8],
+    ) -> Option<Entry> {
+        let (key, rest) = body.split_at_checked(usize::from(head.key_len))?;
+        Some(Entry {
+            key: key.to_vec(),
+            value: rest.get(..head.value_len as usize)?.to_vec(),
+            head: *head,
+            generation: generation.header.generation,
+            offset,
+            fingerprint: head.fingerprint,
+        })
+    }
+
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The value.
+    pub fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// Key and value.
+    pub fn into_pair(self) -> (Vec<u8>, Vec<u8>) {
+        (self.key, self.value)
+    }
+
+    /// When it was written, by the writer's clock, to the millisecond.
+    pub fn modified(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.head.modified_ms)
+    }
+
+    /// From when on it is absent.
+    pub fn expires(&self) -> Option<SystemTime> {
+        (self.head.expires_ms != 0)
+            .then(|| UNIX_EPOCH + Duration::from_millis(self.head.expires_ms))
+    }
+
+    pub(crate) fn has_ended(&self, now_ms: u64) -> bool {
+        self.head.expires_ms != 0 && self.head.expires_ms <= now_ms
+    }
+
+    /// Whether the value is CBOR, by its writer's word.
+    pub fn is_cbor(&self) -> bool {
+        self.head.flags & CBOR != 0
+    }
+
+    /// Whether a record of the same key is a copy of the one this was read from.
+    pub(crate) fn is_same(&self, head: &Head) -> bool {
+        let told = |head: &Head| (head.modified_ms, head.expires_ms, head.flags & CBOR);
+        told(&self.head) == told(head)
+    }
+
+    /// What it takes in the file.
+    pub fn size_bytes(&self) -> u64 {
+        self.head.record_bytes()
+    }
+}
+
+/// Tells sizes, not content: keys and values may be secrets.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("size_bytes", &self.size_bytes())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+//! Making a file fit to be written to: it is created, its torn tail is cut, a file that must not be touched is left.
+//!
+//! Every function here takes the lock of the file as given, and a file whose path the caller has just looked at.
+
+use super::append::{append_marker, cut_at_tail, mark_as_left, mark_behind};
+use super::copy::{Copied, copy_live};
+use super::durable::sync_log;
+use super::evidence::{self, EVIDENCE_SUFFIX, Kept};
+use super::format::Kind;
+use super::generation::{Generation, Proof};
+use super::place::Place;
+use super::recovery::TornTail;
+use super::switch::{Successor, first_header, next_header, remove_leftovers};
+use crate::error::Result;
+use std::sync::atomic::AtomicBool;
+
+/// Puts an empty file in place of one that holds nothing, or of all that is there.
+pub(crate) fn start_anew(place: &Place, old: &Generation) -> Result<()> {
+    remove_leftovers(place)?;
+    let header = match old.is_unborn() {
+        true => first_header(place)?,
+        false => next_header(place, &old.header)?,
+    };
+    Successor::create(place, header, &old.log.stat()?)?.install(old)?;
+    Ok(())
+}
+
+/// Cuts the log at its tail and marks the place, for good: until that is synced, a power cut may bring back what was
+/// cut off, made whole by what was written behind it.
+pub(crate) fn cut(place: &Place, generation: &Generation) -> Result<()> {
+    cut_at_tail(generation, place.now_ms())?;
+    sync_log(place, generation, generation.tail()).or_else(|failure| {
+        if failure.is_news {
+            append_marker(generation, Kind::Condemned, place.now_ms())?;
+        }
+        Err(failure.error)
+    })
+}
+
+/// Undoes what a failed append may have left behind the tail, so that no later record ever joins up with it.
+pub(crate) fn take_back(place: &Place, generation: &Generation, tail: u64) -> Result<()> {
+    let nothing_there = generation.log.size().is_ok_and(|size| size <= tail);
+    match nothing_there {
+        true => Ok(()),
+        false => cut(place, generation),
+    }
+}
+
+/// Cuts a torn tail in place, behind which no record verifies. What it holds is kept as evidence first.
+pub(crate) fn cut_torn_tail(place: &Place, generation: &Generation) -> Result<TornTail> {
+    let (tail, size_bytes) = (generation.tail(), generation.log.size()?);
+    let kept = match size_bytes > tail {
+        true => evidence::keep_cut_bytes(place, generation)?,
+        false => Kept::Enough,
+    };
+    cut(place, generation)?;
+    Ok(torn(tail, size_bytes, kept))
+}
+
+/// Leaves a file whose torn tail must not be cut in place: records behind the torn place could count again if it were
+/// overwritten in a way that joins up with them, and they are the only trace of what went wrong. The file stays as it
+/// is, but for the note that it was left, under another name.
+pub(crate) fn leave_torn_file(place: &Place, generation: &Generation) -> Result<TornTail> {
+    let (tail, size_bytes) = (generation.tail(), generation.log.size()?);
+    let (kept, successor) = copy_to_successor(place, generation, true)?;
+    successor.install(generation)?;
+    Ok(torn(tail, size_bytes, kept))
+}
+
+/// Moves what can be read of a file whose sync failed to a new one.
+///
+/// The file is read anew first. The kernel may have dropped what it could not write, and this process has in its index
+/// what it wrote: copied by that index, a record that fell back would be carried as damaged, in place of the older one
+/// that was acknowledged and still counts.
+pub(crate) fn heal(place: &Place, generation: &Generation) -> Result<()> {
+    // A process that does not know that the file was left would acknowledge what it appends there.
+    if !generation.position().condemned {
+        mark_as_left(generation, place.now_ms())?;
+    }
+    let Some(there) = Generation::open(generation.log.clone(), place.mode.crossing())? else {
+        return Err(place.replaced("was emptied"));
+    };
+    copy_to_successor(place, &there, false)?
+        .1
+        .install(generation)?;
+    Ok(())
+}
+
+/// Tells every process that a sync of this file failed.
+pub(crate) fn condemn(place: &Place, failed: &Generation) -> Result<()> {
+    match failed.prove()? {
+        Proof::Same => mark_as_left(failed, place.now_ms()),
+        Proof::Different => mark_behind(failed, place.now_ms()),
+    }
+}
+
+/// Copies the valid log to a new file that is not in place yet. The old file is kept if it is evidence, or if it holds
+/// damaged records that no other file shows.
+fn copy_to_successor<'a>(
+    place: &'a Place,
+    generation: &Generation,
+    is_evidence: bool,
+) -> Result<(Kept, Successor<'a>)> {
+    remove_leftovers(place)?;
+    let header = next_header(place, &generation.header)?;
+    let mut successor = Successor::create(place, header, &generation.identity)?;
+    let never = AtomicBool::new(false);
+    let copied = copy_live(generation, &mut successor, place.now_ms(), &never)?;
+    let new_damage = matches!(
+        copied,
+        Copied::To {
+            new_damage: true,
+            ..
+        }
+    );
+    let kept = match is_evidence || new_damage {
+        true => evidence::keep_whole_file(place, generation, EVIDENCE_SUFFIX)?,
+        false => Kept::Enough,
+    };
+    Ok((kept, successor))
+}
+
+fn torn(offset: u64, size_bytes: u64, kept: Kept) -> TornTail {
+    let (evidence, not_kept) = match kept {
+        Kept::At(path) => (Some(path), None),
+        Kept::Enough => (None, None),
+        Kept::Not(error) => (None, Some(error.to_string())),
+    };
+    TornTail {
+        offset,
+        len_bytes: size_bytes.saturating_sub(offset),
+        evidence,
+        not_kept,
+    }
+}

@@ -1,0 +1,600 @@
+//! The place of a store: its path, the file that stands there as this process knows it, and the moves from one file to
+//! the next.
+//!
+//! Words: a file is *at its path* while the path leads to its inode. A *successor* is a file of the same lineage and a
+//! higher generation: a switch put it there. The place *adopts* a file when it makes it the one that every thread of
+//! this process works on from then on.
+//!
+//! Three things may happen to a path under a running store, and each has one answer. A successor stands there: the
+//! place follows. The bytes of the file itself changed, most likely because somebody copied a backup over it: the place
+//! reads the file anew. Anything else (deleted, moved, another store) is refused with `Replaced`, since what is written
+//! to a file without a path is lost.
+//!
+//! Invariants:
+//! 1. Only one thread at a time looks at the path to move, or puts a file there (`following`): two threads never read
+//!    one successor both, and no thread takes the file that another one is just renaming for somebody else's.
+//! 2. While `switching` is set, readers stay with the old file, which is complete: nobody can write to the new one yet.
+//! 3. After a fork the child never uses the open file of its parent for a lock: it would share the parent's.
+
+use super::batch::unix_ms;
+use super::current::{Current, Pinned};
+use super::disk::{Create, OpenFile};
+use super::generation::{Generation, Proof};
+use super::lock::{Deadline, OsLock};
+use super::log::{LogFile, uninterrupted};
+use super::mode::{Mode, Start};
+use super::poison::lock_of;
+use super::recovery::{Recovery, Reverted, TornTail};
+use crate::error::{Error, ErrorKind, Result};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Between two looks at a path that does not come to rest.
+const LOOK_PAUSE: Duration = Duration::from_millis(1);
+
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) mode: Mode,
+    /// As the caller gave it, for messages.
+    pub(crate) path: Arc<Path>,
+    /// Without symbolic links: switches rename over it, and every look at the path is a look at this one.
+    pub(crate) real: PathBuf,
+    current: Current,
+    /// Guards invariant 1. Taken after the lock of the file, where a thread has both.
+    pub(super) following: Mutex<()>,
+    /// Written by the thread that installs a successor, with the lock of the file; readers may see it late, and wait
+    /// for `following` then.
+    switching: AtomicBool,
+    /// The process that the open file belongs to. Written by the thread that notices a fork, with its turn.
+    process: AtomicU32,
+    /// What was found wrong so far. Anybody adds to it.
+    notes: Mutex<Recovery>,
+}
+
+/// What opening found at a path, or made there.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) log: LogFile,
+    pub(crate) real: PathBuf,
+    /// Nothing had that name before.
+    pub(crate) is_new: bool,
+}
+
+/// Opens the file at a path. To write, it takes the lock for a moment, which an exclusive handle keeps: so a second
+/// exclusive handle is told `Busy` here.
+pub(crate) fn open_at(mode: &Mode, start: Start, path: &Path) -> Result<Opened> {
+    let disk = &*mode.disk;
+    let deadline = Deadline::new(disk, mode.lock_timeout);
+    let mut create = start.create;
+    let mut is_new = false;
+    loop {
+        let (log, made) = open_file(mode, create, path)?;
+        is_new |= made;
+        let real = disk
+            .resolve(path)
+            .map_err(|error| Error::io("resolve", path, error))?;
+        refuse_network(mode, path, &real)?;
+        if !mode.writes() {
+            return Ok(Opened { log, real, is_new });
+        }
+        let lock = OsLock::take(&log.file, &deadline, path)?;
+        // While this call waited for the lock, another file may have taken the place of the one that was opened.
+        let identity = log.stat()?;
+        match uninterrupted(|| disk.stat(&real)) {
+            Ok(there) if there.same_file(&identity) => {
+                if mode.is_exclusive() {
+                    lock.keep();
+                }
+                return Ok(Opened { log, real, is_new });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("look at", path, error)),
+        }
+        drop(lock);
+        // It was new, and is no more.
+        if create == Create::New {
+            create = Create::IfMissing;
+        }
+        deadline.left(path, "is moved about faster than it can be opened")?;
+        disk.sleep(LOOK_PAUSE);
+    }
+}
+
+/// Opens a file, and tells whether this call may have made it.
+fn open_file(mode: &Mode, create: Create, path: &Path) -> Result<(LogFile, bool)> {
+    let disk = &*mode.disk;
+    let is_missing = match disk.stat(path) {
+        // Opening a FIFO would wait for its other end.
+        Ok(stat) if !stat.is_file => {
+            let what = "is not a regular file";
+            return Err(Error::not_a_store(
+                path,
+                what,
+                "check the path; nothing was changed",
+            ));
+        }
+        Ok(_) => false,
+        // Looked up before a file is created there, which would be left behind.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && create != Create::Never => {
+            let dir = match path.parent() {
+                Some(dir) if !dir.as_os_str().is_empty() => dir,
+                _ => Path::new("."),
+            };
+            let real = disk
+                .resolve(dir)
+                .map_err(|error| Error::io("open", path, error))?;
+            refuse_network(mode, path, &real)?;
+            true
+        }
+        Err(error) => return Err(Error::io("open", path, error)),
+    };
+    let how = OpenFile {
+        write: mode.writes(),
+        create,
+        mode: mode.permissions,
+    };
+    let file =
+        uninterrupted(|| disk.open(path, how)).map_err(|error| Error::io("open", path, error))?;
+    let log = LogFile {
+        file,
+        path: Arc::from(path),
+    };
+    Ok((log, is_missing))
+}
+
+/// Locks of a network file system reach other machines, what was written there does so only later.
+fn refuse_network(mode: &Mode, path: &Path, real: &Path) -> Result<()> {
+    let kind = mode
+        .disk
+        .network_file_system(real)
+        .map_err(|error| Error::io("look up the mount of", real, error))?;
+    match kind {
+        Some(kind) if !mode.is_exclusive() => Err(Error::unsupported(
+            path,
+            format_args!(
+                "is on a network file system ({kind}), where other machines see writes late"
+            ),
+            "use a local disk, or `exclusive` if only one process ever opens it",
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl Place {
+    pub(crate) fn new(mode: Mode, path: &Path, real: PathBuf, generation: Generation) -> Place {
+        Place {
+            process: AtomicU32::new(mode.disk.process()),
+            path: Arc::from(path),
+            real,
+            current: Current::new(generation),
+            following: Mutex::default(),
+            switching: AtomicBool::new(false),
+            notes: Mutex::default(),
+            mode,
+        }
+    }
+
+    /// The file as this process knows it.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.current.get())
+    }
+
+    /// Whether this process still works on that file.
+    fn is_current(&self, known: &Generation) -> bool {
+        std::ptr::eq(&**self.current.get(), known)
+    }
+
+    /// The file with all that others wrote to it before this call. Takes no lock of the operating system's.
+    pub(crate) fn fresh(&self) -> Result<Pinned> {
+        if self.mode.is_exclusive() {
+            let generation = self.current.get();
+            generation.wait_for_apply();
+            return Ok(generation);
+        }
+        loop {
+            let generation = self.current.get();
+            let looked = generation.look();
+            let is_plain = looked.is_ok() && !generation.is_doubtful();
+            if is_plain || self.switching.load(Acquire) {
+                return looked.map(|()| generation);
+            }
+            if !generation.is_still_there()? {
+                // What stands behind the tail says nothing: something was put over the file.
+                self.read_anew(&generation)?;
+                continue;
+            }
+            looked?;
+            if !self.follow(&generation)? {
+                return Ok(generation);
+            }
+        }
+    }
+
+    /// As [`fresh`](Place::fresh), as far as damage lets this handle follow.
+    pub(crate) fn fresh_or_known(&self) -> Result<Arc<Generation>> {
+        match self.fresh() {
+            Err(error) if error.is_corrupt() => Ok(self.generation()),
+            fresh => fresh.map(|fresh| Arc::clone(&*fresh)),
+        }
+    }
+
+    /// Looks whether another file stands at the path, and moves there if it is a successor. True if this process now
+    /// has another generation than `known`.
+    ///
+    /// # Errors
+    ///
+    /// `Replaced` if the file was deleted or moved, or something else stands there.
+    pub(crate) fn follow(&self, known: &Generation) -> Result<bool> {
+        let followed = self.follow_path(known);
+        let displaced = matches!(&followed, Err(error) if error.kind() == ErrorKind::Replaced);
+        known.displaced.store(displaced, Relaxed);
+        followed
+    }
+
+    fn follow_path(&self, known: &Generation) -> Result<bool> {
+        let _following = lock_of(&self.following);
+        if !self.is_current(known) {
+            return Ok(true);
+        }
+        let disk = &*self.mode.disk;
+        let stat = match uninterrupted(|| disk.stat(&self.real)) {
+            Ok(stat) => stat,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(self.replaced("was deleted or moved"));
+            }
+            Err(error) => return Err(Error::io("look at", &self.path, error)),
+        };
+        if stat.same_file(&known.identity) {
+            return Ok(false);
+        }
+        let log = self.open_again(self.mode.writes())?;
+        let there = Generation::read_header(&log)?.map(|(header, _)| header);
+        let ours = &known.header;
+        let succeeds = there.is_some_and(|there| {
+            known.is_unborn()
+                || (there.lineage == ours.lineage && there.generation > ours.generation)
+        });
+        if !succeeds || self.mode.is_exclusive() {
+            return Err(self.replaced("was replaced by another file"));
+        }
+        match Generation::open(log, self.mode.crossing())? {
+            Some(next) => self.current.set(&Arc::new(next)),
+            None => return Err(self.replaced("was replaced by an empty file")),
+        }
+        Ok(true)
+    }
+
+    /// Whether the path leads to this file. An error is no answer, so it is no.
+    pub(crate) fn is_at_its_path(&self, known: &Generation) -> bool {
+        let stat = || self.mode.disk.stat(&self.real);
+        known.log.file.is_named(&self.real)
+            || stat().is_ok_and(|stat| stat.same_file(&known.identity))
+    }
+
+    /// Looks at the path of a file that was written to and synced up to `end`, and moves to its successor if there is
+    /// one. A successor has all that stood before the note which sent this process there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`follow`](Place::follow), and `Replaced` if what was written came too late for the successor.
+    pub(crate) fn check_path(&self, known: &Generation, end: u64) -> Result<()> {
+        if self.is_at_its_path(known) || !self.follow(known)? {
+            return Ok(());
+        }
+        known.look()?;
+        let position = known.position();
+        if (position.is_retired() || position.condemned) && position.tail > end {
+            return Ok(());
+        }
+        Err(self.replaced("was replaced by a file without what was just written"))
+    }
+
+    pub(crate) fn replaced(&self, what: &str) -> Error {
+        Error::replaced(&self.path, what)
+    }
+
+    /// Reads the file anew because something was put over it, most likely a backup.
+    pub(crate) fn read_anew(&self, known: &Generation) -> Result<()> {
+        let _following = lock_of(&self.following);
+        if !self.is_current(known) {
+            return Ok(());
+        }
+        let Some(next) = Generation::open(known.log.clone(), self.mode.crossing())? else {
+            return Err(self.replaced("was emptied"));
+        };
+        if next.header.lineage != known.header.lineage {
+            return Err(self.replaced("was overwritten with another store"));
+        }
+        let (from, to) = (known.tail(), next.tail());
+        self.adopt_same_file(known, next);
+        self.note_reverted(Reverted { from, to });
+        Ok(())
+    }
+
+    fn adopt_same_file(&self, known: &Generation, next: Generation) {
+        next.directory_synced
+            .store(known.directory_synced.load(Acquire), Release);
+        // This process still owes a sync for what it wrote.
+        let written = known.written.load(Acquire).min(next.tail());
+        next.written.store(written, Release);
+        let reached = known.reached.load(Acquire).max(known.tail());
+        next.reached.store(reached, Release);
+        if known.commit.has_failed() {
+            // The file's fault, not the handle's: reading it anew does not bring back what the kernel dropped.
+            next.commit.fail();
+            next.condemn();
+        }
+        self.current.set(&Arc::new(next));
+    }
+
+    /// Proves that the file is the one that this process knows, and reads it anew where it is not. The caller holds the
+    /// lock of the file.
+    pub(crate) fn prove(&self, known: &Generation) -> Result<Proof> {
+        let proof = known.prove()?;
+        if proof == Proof::Different {
+            self.read_anew(known)?;
+        }
+        Ok(proof)
+    }
+
+    /// Reads what stands at the path, whatever it is: the caller asked for that. The caller has its turn.
+    pub(crate) fn reopen(&self, deadline: &Deadline<'_>) -> Result<()> {
+        let _following = lock_of(&self.following);
+        let known = self.generation();
+        let there = self.mode.disk.stat(&self.real);
+        let is_same = there.is_ok_and(|stat| stat.same_file(&known.identity));
+        if is_same && !known.is_unborn() {
+            return match Generation::open(known.log.clone(), self.mode.crossing())? {
+                Some(next) => {
+                    self.adopt_same_file(&known, next);
+                    Ok(())
+                }
+                None => Err(self.replaced("was emptied")),
+            };
+        }
+        let create = match self.mode.recreate {
+            true => Create::IfMissing,
+            false => Create::Never,
+        };
+        // A link that leads elsewhere by now is not followed: a handle stays with its place.
+        let (mut log, _) = open_file(&self.mode, create, &self.real)?;
+        log.path = Arc::clone(&self.path);
+        if self.mode.is_exclusive() {
+            OsLock::take(&log.file, deadline, &self.path)?.keep();
+        }
+        let next = match Generation::open(log.clone(), self.mode.crossing())? {
+            Some(next) => next,
+            None => Generation::unborn(log)?,
+        };
+        self.current.set(&Arc::new(next));
+        Ok(())
+    }
+
+    /// Whether the open file belongs to this very process, and not to the one that it was forked from.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.process.load(Relaxed) == self.mode.disk.process()
+    }
+
+    /// Gives a forked child a file of its own: it shares the parent's open file, and with that the parent's lock.
+    pub(crate) fn notice_fork(&self) -> Result<()> {
+        let process = self.mode.disk.process();
+        if self.process.load(Relaxed) == process {
+            return Ok(());
+        }
+        let known = self.generation();
+        let log = self.open_again(true)?;
+        if self.mode.is_exclusive() {
+            let deadline = Deadline::new(&*self.mode.disk, self.mode.lock_timeout);
+            OsLock::take(&log.file, &deadline, &self.path)?.keep();
+        }
+        match Generation::open(log, self.mode.crossing())? {
+            Some(next) if known.is_unborn() || next.header.lineage == known.header.lineage => {
+                self.current.set(&Arc::new(next));
+            }
+            _ => return Err(self.replaced("was replaced by another file")),
+        }
+        self.process.store(process, Relaxed);
+        Ok(())
+    }
+
+    /// Opens what stands at the path now.
+    pub(crate) fn open_again(&self, write: bool) -> Result<LogFile> {
+        let how = OpenFile {
+            write,
+            create: Create::Never,
+            mode: 0,
+        };
+        let file = uninterrupted(|| self.mode.disk.open(&self.real, how))
+            .map_err(|error| Error::io("open", &self.path, error))?;
+        Ok(LogFile {
+            file,
+            path: Arc::clone(&self.path),
+        })
+    }
+
+    /// The lock for one operation on a file; an exclusive handle has it already.
+    pub(crate) fn lock(&self, generation: &Generation, deadline: &Deadline<'_>) -> Result<OsLock> {
+        if self.mode.is_exclusive() {
+            return Ok(OsLock::held_elsewhere());
+        }
+        OsLock::take(&generation.log.file, deadline, &self.path)
+    }
+
+    /// Lets the readers of this process stay with the old file until [`install`](Place::install) is done or given up.
+    pub(crate) fn begin_switch(&self) -> impl Drop + '_ {
+        struct Switching<'a>(&'a AtomicBool);
+        impl Drop for Switching<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, Release);
+            }
+        }
+        self.switching.store(true, Release);
+        Switching(&self.switching)
+    }
+
+    /// Renames a finished file to the store's name and adopts it. The caller holds the locks of the old file and of the
+    /// new one; afterwards an exclusive handle has that of the new file, a shared one that of neither.
+    pub(crate) fn install(
+        &self,
+        temp: &Path,
+        next: Generation,
+        old: &Generation,
+    ) -> Result<Arc<Generation>> {
+        let next = Arc::new(next);
+        {
+            let _following = lock_of(&self.following);
+            self.mode
+                .disk
+                .rename(temp, &self.real)
+                .map_err(|error| Error::io("rename", temp, error))?;
+            self.current.set(&next);
+        }
+        // If this fails the switch has happened all the same; it is tried again before anything is acknowledged.
+        if self.sync_directory().is_ok() {
+            next.directory_synced.store(true, Release);
+        }
+        let freed = match self.mode.is_exclusive() {
+            true => old,
+            false => &next,
+        };
+        // A lock that can't be given back goes when the file is closed.
+        let _ = uninterrupted(|| freed.log.file.unlock());
+        Ok(next)
+    }
+
+    /// Fails where no file can be renamed over the store's: a container mounts a single file so.
+    pub(crate) fn refuse_to_be_mounted_over(&self) -> Result<()> {
+        match self.mode.disk.is_mount_point(&self.real) {
+            false => Ok(()),
+            true => Err(Error::unsupported(
+                &self.path,
+                "is a mount point, over which no new file can be renamed",
+                "mount its folder instead of the file",
+            )),
+        }
+    }
+
+    /// Ends what an exclusive handle had the lock for. Closing the file is not enough: an iterator may have it open for
+    /// longer, and so may a child that another thread is just starting. A forked child has no lock of its own to give.
+    pub(crate) fn give_lock_back(&self) {
+        if self.mode.is_exclusive() && self.is_ours() {
+            let file = &self.generation().log.file;
+            // A lock that can't be given back goes when the file is closed.
+            let _ = uninterrupted(|| file.unlock());
+        }
+    }
+
+    pub(crate) fn sync_directory(&self) -> Result<()> {
+        self.sync_directory_of(&self.real)
+    }
+
+    /// Makes the name of a file survive a power cut.
+    pub(crate) fn sync_directory_of(&self, path: &Path) -> Result<()> {
+        let Some(dir) = path.parent() else {
+            return Ok(());
+        };
+        uninterrupted(|| self.mode.disk.sync_dir(dir))
+            .map_err(|error| Error::io("sync", dir, error))
+    }
+
+    /// The files beside the store that are named after it, with `suffix` and 16 hexadecimal digits behind.
+    pub(crate) fn siblings(&self, suffix: &str) -> Result<Vec<PathBuf>> {
+        let Some(dir) = self.real.parent() else {
+            return Ok(Vec::new());
+        };
+        let names = uninterrupted(|| self.mode.disk.list(dir))
+            .map_err(|error| Error::io("list", dir, error))?;
+        let begins = sibling(&self.real, suffix);
+        let begins = begins.file_name().unwrap_or_default().as_encoded_bytes();
+        let is_ours = |name: &OsString| {
+            let digits = name.as_encoded_bytes().strip_prefix(begins);
+            digits.is_some_and(|digits| {
+                digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit)
+            })
+        };
+        let ours = names.into_iter().filter(is_ours);
+        Ok(ours.map(|name| dir.join(name)).collect())
+    }
+
+    /// What the wall clock reads, which may step in both directions. A clock that reads earlier than the creation of
+    /// the store is wrong (a device that boots in 1970), and the creation counts in its place: by such a clock nothing
+    /// has ended that was there.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.mode.disk.wall_clock().max(self.created())
+    }
+
+    /// Whether the wall clock reads earlier than the creation of the store.
+    pub(crate) fn is_clock_wrong(&self) -> bool {
+        self.mode.disk.wall_clock() < self.created()
+    }
+
+    /// When the store was created, by the clock of its creator.
+    fn created(&self) -> SystemTime {
+        let created_ms = self.current.get().header.created_ms;
+        UNIX_EPOCH
+            .checked_add(Duration::from_millis(created_ms))
+            .unwrap_or(UNIX_EPOCH)
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        unix_ms(self.now())
+    }
+
+    pub(crate) fn random(&self, bytes: &mut [u8]) -> Result<()> {
+        uninterrupted(|| self.mode.disk.random(bytes)).map_err(Error::no_randomness)
+    }
+
+    /// Eight random bytes, for a name or a seed.
+    pub(crate) fn random_word(&self) -> Result<u64> {
+        let mut bytes = [0; 8];
+        self.random(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    pub(crate) fn note_torn_tail(&self, torn: TornTail) {
+        let mut notes = lock_of(&self.notes);
+        notes
+            .torn_tails
+            .retain(|known| known.offset != torn.offset || known.evidence.is_some());
+        notes.torn_tails.push(torn);
+    }
+
+    fn note_reverted(&self, reverted: Reverted) {
+        let mut notes = lock_of(&self.notes);
+        if !notes.reverted.contains(&reverted) {
+            notes.reverted.push(reverted);
+        }
+    }
+
+    /// Notes what reading the file showed, before a repair changes it.
+    pub(crate) fn note_findings(&self) {
+        self.generation().add_findings(&mut lock_of(&self.notes));
+    }
+
+    /// What was found wrong so far.
+    pub(crate) fn recovery(&self) -> Recovery {
+        let generation = self.generation();
+        let mut recovery = lock_of(&self.notes).clone();
+        if !self.mode.writes() {
+            // Without the lock a torn tail looks like a write under way: it is told only while it is there.
+            _ = generation.look();
+            recovery
+                .torn_tails
+                .extend(generation.torn_tail().ok().flatten());
+        }
+        generation.add_findings(&mut recovery);
+        recovery
+    }
+}
+
+/// A path with something behind its name.
+pub(crate) fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().map(OsString::from).unwrap_or_default();
+    name.push(suffix);
+    path.with_file_name(name)
+}

@@ -1,0 +1,9 @@
+//! Mutexes whose holder may have panicked.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks a mutex. A panic of an earlier holder is no reason to stop: what these mutexes guard is changed in one step, or
+/// not at all.
+pub(crate) fn lock_of<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

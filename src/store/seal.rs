@@ -1,0 +1,62 @@
+//! Telling the log that it is on disk.
+//!
+//! A seal is an empty record whose `durable` covers all before it. It is appended after a sync and is not synced
+//! itself: losing it costs certainty, not data. Behind a seal nothing that stands before it is ever taken for a crash's
+//! doing.
+
+use super::admission::{Admission, Purpose};
+use super::append::{append_marker, rewrite_unsynced};
+use super::format::Kind;
+use crate::error::Result;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+
+/// Returns once everything written so far, by any process, survives a power cut.
+pub(crate) fn sync(admission: &Admission) -> Result<()> {
+    let (generation, end) = {
+        let writing = admission.begin(Purpose::Sync)?;
+        rewrite_unsynced(&writing.generation)?;
+        (Arc::clone(&writing.generation), writing.generation.tail())
+    };
+    admission.make_durable(&generation, end)?;
+    seal(admission)
+}
+
+/// Seals the log, if this handle wrote and nobody sealed it since.
+fn seal(admission: &Admission) -> Result<()> {
+    let wrote = &admission.desk.wrote;
+    if !wrote.load(Acquire) {
+        return Ok(());
+    }
+    let writing = admission.begin(Purpose::Sync)?;
+    let generation = &writing.generation;
+    let (tail, is_sealed) = {
+        let position = generation.position();
+        (position.tail, position.is_sealed())
+    };
+    if generation.commit.durable() < tail {
+        // Another thread or process wrote meanwhile.
+        return Ok(());
+    }
+    if !is_sealed {
+        append_marker(generation, Kind::Seal, admission.place.now_ms())?;
+    }
+    // With the lock held, so that no write of another thread is forgotten.
+    wrote.store(false, Release);
+    Ok(())
+}
+
+/// What closing does: once, for the first thread that asks.
+pub(crate) fn finish(admission: &Admission) -> Result<()> {
+    let Admission { place, desk, .. } = admission;
+    if !desk.wrote.load(Acquire) {
+        return Ok(());
+    }
+    let generation = place.generation();
+    let mut finished = admission.make_durable(&generation, generation.written.load(Acquire));
+    if finished.is_ok() && !desk.is_stopped() {
+        finished = seal(admission);
+    }
+    desk.wrote.store(false, Release);
+    finished
+}

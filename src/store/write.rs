@@ -1,0 +1,235 @@
+//! What is written: one key, several keys, or what a closure decides.
+
+use super::admission::Admission;
+use super::batch::{Batch, Op, Put};
+use super::change::Edit;
+use super::entry::Entry;
+use super::format::{KEY_MAX, Kind};
+use super::read;
+use super::writing::Writing;
+use crate::error::Result;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Entries removed under one lock by [`remove_unchanged`].
+const REMOVED_AT_ONCE: usize = 1_000;
+
+/// Sets the value of a key. True if readers did not see the key before.
+pub(crate) fn insert(admission: &Admission, key: &[u8], put: Put<'_>) -> Result<bool> {
+    let op = Op::put(key, put);
+    op.check_limits()?;
+    admission.write(|writing| {
+        let fingerprint = writing.generation.fingerprint(key);
+        let found = writing.find(key, fingerprint)?;
+        let is_new = !found.as_ref().is_some_and(|found| writing.is_live(found));
+        writing.append_one(op, fingerprint, found.map_or(0, |found| found.at.offset()))?;
+        Ok(is_new)
+    })
+}
+
+/// Removes a key. True if it was there, hidden as ended or not.
+pub(crate) fn remove(admission: &Admission, key: &[u8]) -> Result<bool> {
+    if key.len() > KEY_MAX {
+        return Ok(false);
+    }
+    admission.write(|writing| {
+        let fingerprint = writing.generation.fingerprint(key);
+        let Some(found) = writing.find(key, fingerprint)? else {
+            return Ok(false);
+        };
+        writing.append_one(Op::remove(key), fingerprint, found.at.offset())?;
+        Ok(true)
+    })
+}
+
+/// Removes every entry.
+pub(crate) fn clear(admission: &Admission) -> Result<()> {
+    admission.write(|writing| {
+        if writing.generation.index.len() > 0 {
+            let op = Op {
+                kind: Kind::Clear,
+                flags: 0,
+                expires_ms: 0,
+                key: &[],
+                value: &[],
+            };
+            writing.append_one(op, 0, 0)?;
+        }
+        Ok(())
+    })
+}
+
+/// A key between the look at it and what becomes of it.
+struct Editing<'a> {
+    key: &'a [u8],
+    fingerprint: u32,
+    prev: u64,
+    expires_ms: u64,
+    record: Vec<u8>,
+    /// Where in the record the value is.
+    value: Option<Range<usize>>,
+}
+
+impl<'a> Editing<'a> {
+    fn start(writing: &Writing<'_>, key: &'a [u8]) -> Result<Editing<'a>> {
+        let fingerprint = writing.generation.fingerprint(key);
+        let found = writing.find(key, fingerprint)?;
+        let mut record = Vec::new();
+        let value = match found.as_ref().is_some_and(|found| writing.is_live(found)) {
+            true => read::value(writing.place, key, &mut record)?,
+            false => None,
+        };
+        Ok(Editing {
+            key,
+            fingerprint,
+            expires_ms: found
+                .as_ref()
+                .and_then(|found| found.head)
+                .map_or(0, |head| head.expires_ms),
+            prev: found.map_or(0, |found| found.at.offset()),
+            record,
+            value,
+        })
+    }
+
+    /// The value that the key has.
+    fn old(&self) -> Option<&[u8]> {
+        self.value.clone().and_then(|value| self.record.get(value))
+    }
+
+    /// From when on readers do not see it.
+    fn expires(&self) -> Option<SystemTime> {
+        (self.expires_ms != 0).then(|| UNIX_EPOCH + Duration::from_millis(self.expires_ms))
+    }
+
+    fn finish(self, writing: &mut Writing<'_>, edit: Edit) -> Result<()> {
+        let op = match &edit {
+            Edit::Put {
+                value,
+                expires,
+                cbor,
+            } => Op::put(
+                self.key,
+                Put {
+                    value,
+                    expires: *expires,
+                    cbor: *cbor,
+                },
+            ),
+            Edit::Keep => return Ok(()),
+            Edit::Remove if self.prev == 0 => return Ok(()),
+            Edit::Remove => Op::remove(self.key),
+        };
+        op.check_limits()?;
+        writing.append_one(op, self.fingerprint, self.prev)
+    }
+}
+
+/// Reads a key and changes it in one step. The closure runs with the lock held, and is told the old value and its end.
+pub(crate) fn edit<T>(
+    admission: &Admission,
+    key: &[u8],
+    edit: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
+) -> Result<T> {
+    admission.write(|writing| {
+        let editing = Editing::start(writing, key)?;
+        let (edit, answer) = {
+            let _closed = writing.turn.closed_to_this_thread();
+            edit(editing.old(), editing.expires())?
+        };
+        editing.finish(writing, edit)?;
+        Ok(answer)
+    })
+}
+
+/// Makes a batch in one step with the reads that it rests on: what the closure reads of the store, no other thread or
+/// process changes before the batch is written.
+pub(crate) fn edit_batch<T>(
+    admission: &Admission,
+    edit: impl FnOnce() -> Result<(Batch, T)>,
+) -> Result<T> {
+    admission.write(|writing| {
+        let (batch, answer) = {
+            let _closed = writing.turn.closed_to_this_thread();
+            edit()?
+        };
+        write_batch(writing, &batch)?;
+        Ok(answer)
+    })
+}
+
+/// Makes all changes of a batch, or none of them.
+pub(crate) fn batch(admission: &Admission, batch: &Batch) -> Result<()> {
+    admission.write(|writing| write_batch(writing, batch))
+}
+
+fn write_batch(writing: &mut Writing<'_>, batch: &Batch) -> Result<()> {
+    let ops: Vec<Op<'_>> = batch.ops().collect();
+    for op in &ops {
+        op.check_limits()?;
+    }
+    let fingerprints = ops.iter().map(|op| writing.generation.fingerprint(op.key));
+    let fingerprints: Vec<u32> = fingerprints.collect();
+    let counting = last_of_each_key(&ops, &fingerprints);
+    let counting = || {
+        let all = ops.iter().zip(&fingerprints);
+        all.zip(&counting).filter(|(_, counts)| **counts)
+    };
+    let keys: Vec<_> = counting()
+        .map(|((op, &fingerprint), _)| (fingerprint, op.key))
+        .collect();
+    let prevs = writing.generation.find_all(&keys)?;
+    // What is not there needs no removal.
+    let (counting, places): (Vec<_>, Vec<_>) = counting()
+        .zip(prevs)
+        .filter(|(((op, _), _), prev)| op.kind != Kind::Delete || *prev != 0)
+        .map(|(((op, &fingerprint), _), prev)| (*op, (fingerprint, prev)))
+        .unzip();
+    match counting.is_empty() {
+        true => Ok(()),
+        false => writing.append_all(&counting, &places),
+    }
+}
+
+/// Which operations count: of several for one key the last one does.
+fn last_of_each_key(ops: &[Op<'_>], fingerprints: &[u32]) -> Vec<bool> {
+    // Sorted by fingerprint, then by turn, those of one key stand together.
+    let mut order: Vec<(u32, usize)> = fingerprints.iter().copied().zip(0..).collect();
+    order.sort_unstable();
+    let mut last = vec![true; ops.len()];
+    for (nth, &(fingerprint, this)) in order.iter().enumerate() {
+        let later = order.get(nth + 1..).unwrap_or_default();
+        let mut later = later.iter().take_while(|(other, _)| *other == fingerprint);
+        if later.any(|&(_, that)| ops[that].key == ops[this].key) {
+            last[this] = false;
+        }
+    }
+    last
+}
+
+/// Removes those entries that are still as a snapshot saw them. Returns how many.
+pub(crate) fn remove_unchanged(admission: &Admission, entries: &[Entry]) -> Result<usize> {
+    let mut removed = 0;
+    for some in entries.chunks(REMOVED_AT_ONCE) {
+        removed += admission.write(|writing| {
+            let mut ops = Vec::with_capacity(some.len());
+            let mut places = Vec::with_capacity(some.len());
+            // One entry may have been given twice.
+            let mut seen = BTreeSet::new();
+            for entry in some {
+                if let Some(offset) = read::unchanged(&writing.generation, entry)?
+                    && seen.insert(offset)
+                {
+                    ops.push(Op::remove(&entry.key));
+                    places.push((entry.fingerprint, offset));
+                }
+            }
+            if !ops.is_empty() {
+                writing.append_all(&ops, &places)?;
+            }
+            Ok(ops.len())
+        })?;
+    }
+    Ok(removed)
+}

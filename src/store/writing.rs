@@ -1,0 +1,90 @@
+//! The right to write, as a value.
+//!
+//! A thread that has a [`Writing`] has queued with the other threads of its process, holds the operating system's lock
+//! on the file, has applied all that other processes wrote, has proven that the file is still the one it was, and
+//! stands at a clean tail. Only the admission makes one, and everything that a store writes goes through one.
+
+use super::append::{Failed, Left, Pen};
+use super::batch::Op;
+use super::generation::{Found, Generation};
+use super::lock::{OsLock, Turn};
+use super::mend;
+use super::place::Place;
+use super::poison::lock_of;
+use crate::error::Result;
+use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::sync::{Arc, Mutex};
+
+/// What the writers of a handle hand on from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    /// Locked by the thread that has its turn.
+    pub(crate) pen: Mutex<Pen>,
+    /// Whether a failed append could not be taken back: this handle writes no more until it is reopened. Set by the
+    /// thread that has its turn, cleared by `reopen` with its turn.
+    pub(crate) is_stopped: AtomicBool,
+    /// Whether there is something that a seal would say. Set by a writer, cleared by the thread that sealed, both with
+    /// their turn; a closing thread may read it late, and seals once too often then.
+    pub(crate) wrote: AtomicBool,
+}
+
+impl Desk {
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Acquire)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Writing<'a> {
+    pub(crate) place: &'a Place,
+    pub(crate) desk: &'a Desk,
+    pub(crate) generation: Arc<Generation>,
+    // The order of fields is the order in which they are given back: the file's lock first.
+    pub(crate) _os_lock: OsLock,
+    pub(crate) turn: Turn<'a>,
+}
+
+impl Writing<'_> {
+    /// Where a key's record stands. Reads header and key only.
+    pub(crate) fn find(&self, key: &[u8], fingerprint: u32) -> Result<Option<Found>> {
+        let candidates = self.generation.index.candidates(fingerprint);
+        self.generation.find_among(&candidates, fingerprint, key)
+    }
+
+    /// Whether readers see a record that was found. A damaged one they do: as an error.
+    pub(crate) fn is_live(&self, found: &Found) -> bool {
+        match found.head {
+            Some(head) if found.is_exact && head.expires_ms != 0 => {
+                head.expires_ms > self.place.now_ms()
+            }
+            _ => true,
+        }
+    }
+
+    /// Makes one change, of which it is known where the key stands.
+    pub(crate) fn append_one(&mut self, op: Op<'_>, fingerprint: u32, prev: u64) -> Result<()> {
+        self.append_all(&[op], &[(fingerprint, prev)])
+    }
+
+    /// Makes all changes or none. What a failed append leaves behind the tail is cut back at once; if that fails as
+    /// well, this handle stops writing, and the next writer finds a torn tail and repairs it.
+    pub(crate) fn append_all(&mut self, ops: &[Op<'_>], places: &[(u32, u64)]) -> Result<()> {
+        let tail = self.generation.tail();
+        let now_ms = self.place.now_ms();
+        let appended = lock_of(&self.desk.pen).append(&self.generation, ops, places, now_ms);
+        match appended {
+            Ok(_) => {
+                self.desk.wrote.store(true, Release);
+                Ok(())
+            }
+            Err(Failed { error, left }) => {
+                if left == Left::Bytes
+                    && mend::take_back(self.place, &self.generation, tail).is_err()
+                {
+                    self.desk.is_stopped.store(true, Release);
+                }
+                Err(error)
+            }
+        }
+    }
+}
