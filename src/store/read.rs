@@ -9,6 +9,7 @@ use crate::error::Result;
 use std::ops::Range;
 
 /// Reads the record of a key into `record`; returns where in it the value is.
+#[inline]
 pub(crate) fn value(
     place: &Place,
     key: &[u8],
@@ -18,12 +19,14 @@ pub(crate) fn value(
 }
 
 /// As [`value`], and tells which record that was.
+#[inline]
 pub(crate) fn live(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
     let found = even_ended(place, key, record)?;
     Ok(found.filter(|found| !has_ended(place, &found.head)))
 }
 
 /// As [`live`], also if it has ended and was not dropped yet.
+#[inline]
 pub(crate) fn even_ended(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
     if key.len() > KEY_MAX {
         return Ok(None);
