@@ -68,6 +68,11 @@ pub mod format {
     #![doc = include_str!("store/FORMAT.md")]
 }
 
+/// How the crate is built, and how to carry it on.
+pub mod hacking {
+    #![doc = include_str!("HACKING.md")]
+}
+
 pub use error::{Error, ErrorKind, Result};
 pub use session::{
     AsKey, Existing, Key, Lifetime, MemorySessionStore, Saved, Session, SessionCap, SessionHandle,

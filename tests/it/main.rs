@@ -10,6 +10,7 @@
 //! | `storm` | the same, whatever happens meanwhile | seeded runs with power cuts, kills, failing calls, stepping clocks |
 //! | `crash` | what was acknowledged survives | every image that a power cut can leave, at every step, twice over |
 //! | `faults` | a call that fails loses nothing | every call of a workload fails, in every way |
+//! | `life` | weeks of use leave the file within its bound, options never contradict | a simulated clock; every combination of options over every state of a file |
 //! | `damage`, `ends` | damage is told, and takes itself only | every bit, sector and length; hostile files; salvage |
 //! | `sim`, `threads`, `processes` | threads and processes lose nothing to each other | every interleaving, or drawn ones; real threads; real processes, killed |
 //! | `real` | the same on a real kernel | `strace` injects, a small tmpfs fills, limits are reached |

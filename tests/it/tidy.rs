@@ -662,3 +662,17 @@ fn the_check_of_the_rooms_sees_an_import_an_impl_and_a_call() {
         assert_eq!(upward(&files, &order), [told]);
     }
 }
+
+#[test]
+fn the_page_for_maintainers_names_files_that_exist() {
+    let page = read("src/HACKING.md");
+    let words = page.split('`').skip(1).step_by(2);
+    let is_path = |word: &&str| word.contains('/') && !word.contains(' ') && !word.contains("::");
+    let mut checked = 0;
+    for path in words.filter(is_path) {
+        let path = path.trim_end_matches('/');
+        assert!(root().join(path).exists(), "src/HACKING.md names `{path}`");
+        checked += 1;
+    }
+    assert!(checked > 20, "only {checked} paths were found");
+}
