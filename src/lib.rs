@@ -74,6 +74,7 @@ pub mod hacking {
 }
 
 pub use error::{Error, ErrorKind, Result};
+pub use session::manager::{self, ManagerOptions, SessionManager};
 pub use session::{
     AsKey, Existing, Key, Lifetime, MemorySessionStore, Saved, Session, SessionCap, SessionHandle,
     SessionId, SessionOptions, SessionStore, SessionStoreExt, Sessions, ShelveSessionStore,

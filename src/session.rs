@@ -24,6 +24,7 @@ mod id;
 mod key;
 mod lifetime;
 mod list;
+pub mod manager;
 mod memory;
 mod outcome;
 mod place;
@@ -453,6 +454,11 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     fn setup(&self, existing: Existing) -> Result<()>;
+
+    /// What sessions live by that have no [lifetime of their own](Session::set_lifetime). Provided: they do not end.
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::default()
+    }
 
     /// What the store's clock reads, by which sessions end.
     ///

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +13,7 @@ mod app;
 mod http;
 mod pages;
 
-use shelflife::ShelveSessionStore;
+use shelflife::{ManagerOptions, SessionOptions};
 
 use crate::cli::args::{Args, Command, Opt};
 use crate::cli::failure::{Failure, Result};
@@ -28,17 +29,26 @@ const WAITING_MAX: usize = 64;
 const IDLE_MAX: Duration = Duration::from_secs(10);
 /// and, so that it gets to say something at all, this long even if others wait.
 const IDLE_MIN: Duration = Duration::from_millis(100);
+/// As [`shelflife::SessionManager::open`] has it.
+const IDLE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 100;
 
 pub(crate) const DEMO: Command = Command {
     name: "demo",
     operands: "[F]",
-    options: &[Opt {
-        name: "--port",
-        value: "N",
-        about: "the port, instead of 8080 or the next free one; 0 for any",
-    }],
+    options: &[
+        Opt {
+            name: "--port",
+            value: "N",
+            about: "the port, instead of 8080 or the next free one; 0 for any",
+        },
+        Opt {
+            name: "--like-session3",
+            value: "",
+            about: "pages that change something by GET, as session3's demo has",
+        },
+    ],
     about: "serve a small web app with a login, on 127.0.0.1",
     examples: [
         "shelflife demo",
@@ -57,13 +67,37 @@ fn demo(args: &mut Args, output: &mut Output) -> Result<()> {
     let port = listener.local_addr().map_err(no_port)?.port();
     let file = args.operand().unwrap_or_else(|| "demo.shelf".into());
     let name = file.to_string_lossy().into_owned();
-    let app = App::new(ShelveSessionStore::from(open::to_fill(args, file)?));
+    let store = open::to_fill(args, file)?;
+    let cookie = cookie_name(store.path());
+    let store = SessionOptions::new()
+        .hash_ids(true)
+        .idle_lifetime(IDLE_LIFETIME)
+        .with_store(store)?;
+    let sessions = ManagerOptions::new()
+        .cookie_name(&cookie)
+        .secure(false) // plain HTTP, and not every browser makes an exception for this machine
+        .manage(store)?;
+    let app = App::new(sessions, args.has("--like-session3"));
     output.line(&format!(
         "http://127.0.0.1:{port}/  (sessions in {name}; stop it with Ctrl-C)"
     ))?;
     output.flush()?;
     serve(&listener, &app);
     Ok(())
+}
+
+/// A name of its own for each file: browsers keep cookies by host and not by port, so that two demos side by side would
+/// take each other's. Two on one file share it, as they share the sessions. FNV-1a of the path.
+fn cookie_name(file: &Path) -> String {
+    let path = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
+    let hash = path
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+        });
+    format!("demo-{hash:08x}")
 }
 
 fn bind(port: u16) -> Result<TcpListener> {

@@ -46,10 +46,6 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// The HMAC-SHA-256 of `message` under `key`.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for tokens against forged requests")
-)]
 pub(crate) fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let mut block = [0; 64];
     if key.len() > block.len() {

@@ -416,6 +416,10 @@ macro_rules! session_store {
                 self.engine.delete_handle(handle)
             }
 
+            fn lifetime(&self) -> $crate::Lifetime {
+                self.engine.rules.lifetimes.into()
+            }
+
             fn now(&self) -> SystemTime {
                 self.engine.records.now()
             }

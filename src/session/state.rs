@@ -282,6 +282,11 @@ impl Session {
         self.contents.first_address.as_deref()
     }
 
+    /// Whether somebody logged in or out since the session was loaded or saved.
+    pub(super) fn has_other_user(&self) -> bool {
+        self.contents.user != self.base.user
+    }
+
     /// Notes where the visitor comes from. That alone does not make a session worth keeping.
     pub fn set_remote_address(&mut self, address: Option<&str>) {
         if self.remote_address() == address {

@@ -2,8 +2,9 @@
 //!
 //! `cargo bench --bench figures` measures 10,000 and 100,000 keys; with `-- 1000000 100,1024` one million keys with values
 //! of 100 and 1,024 bytes; with `-- sessions` half a million sessions, saved and deleted as old; with `-- users` a
-//! million sessions, of which those of one user are found and ended; with `-- growth` how long a new key waits for the
-//! table to grow at ten million. Times are of one run on a machine that does other things as well: compare within a line.
+//! million sessions, of which those of one user are found and ended; with `-- visits` what the manager of sessions adds
+//! to a request; with `-- growth` how long a new key waits for the table to grow at ten million. Times are of one run on a
+//! machine that does other things as well: compare within a line.
 //!
 //! What a call does, by `strace -c` (system calls) in the order in which it makes them, and by callgrind (instructions in
 //! user space for a value of 320 bytes, `cargo bench --bench instructions`):
@@ -26,12 +27,14 @@
 //! no memory and believes no value unchecked; 1,750 instructions are some 0.3 us of a hit's 1.1 to 1.9.
 
 use shelflife::{
-    Batch, Compaction, Durability, Options, Saved, Session, SessionStore, ShelveSessionStore, Store,
+    Batch, Compaction, Durability, ManagerOptions, Options, Saved, Session, SessionId,
+    SessionOptions, SessionStore, SessionStoreExt, ShelveSessionStore, Store,
 };
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 type Key = [u8; 32];
@@ -325,6 +328,75 @@ fn users(count: u64) {
     );
 }
 
+/// What the manager adds to its store: a page that reads its session, beside a read of a value of the same length, and a
+/// page that changes it, beside an update of the same session.
+fn visits(count: u64, exclusive: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("bench.shelf"), exclusive, Durability::Os);
+    let store = SessionOptions::new()
+        .idle_lifetime(Duration::from_secs(3600))
+        .with_store(store)
+        .unwrap();
+    let store = Arc::new(store);
+    let manager = ManagerOptions::new().manage_shared(store.clone()).unwrap();
+    println!(
+        "{count} sessions under a manager, {}",
+        if exclusive { "exclusive" } else { "shared" }
+    );
+    let mut ids: Vec<SessionId> = Vec::new();
+    for nth in 0..count {
+        let mut visit = manager.begin::<&str>([]);
+        visit.login(&format!("user {nth}")).unwrap();
+        visit.session().unwrap().insert("cart", "tea").unwrap();
+        let _ = visit.save().unwrap();
+        ids.extend(visit.session().unwrap().id().cloned());
+    }
+    let calls = count.min(100_000);
+    let cookies: Vec<String> = (0..calls)
+        .map(|nth| &ids[usize::try_from(nth * 7919 % count).unwrap()])
+        .map(|id| format!("theme=dark; __Host-id={}", id.as_str()))
+        .collect();
+    let cookie = |nth: u64| [cookies[usize::try_from(nth).unwrap()].as_bytes()];
+    let id = |nth: u64| &ids[usize::try_from(nth * 7919 % count).unwrap()];
+
+    let entries = store.store().iter().map(Result::unwrap);
+    let sessions = entries.filter(|(_, value)| value.windows(4).any(|word| word == b"cart"));
+    let keys: Vec<Vec<u8>> = sessions.map(|(key, _)| key).collect();
+    let get = time(calls, |nth| {
+        let key = &keys[usize::try_from(nth * 7919 % count).unwrap()];
+        assert!(black_box(store.store().get(key).unwrap()).is_some());
+    });
+    let read = time(calls, |nth| {
+        let mut visit = manager.begin(cookie(nth));
+        assert!(black_box(visit.user().unwrap()).is_some());
+        let _ = black_box(visit.finish().unwrap());
+    });
+    let blind = time(calls, |nth| {
+        let _ = black_box(manager.begin(cookie(nth)).finish().unwrap());
+    });
+    let update = time(calls, |nth| {
+        let updated = store.update_session(id(nth), |session| session.insert("n", &nth));
+        assert!(updated.unwrap().is_some());
+    });
+    let page = time(calls, |nth| {
+        let mut visit = manager.begin(cookie(nth));
+        visit.session().unwrap().insert("m", &nth).unwrap();
+        let _ = black_box(visit.finish().unwrap());
+    });
+    let more = |name: &str, ours: Duration, than: Duration, what: &str, most_us: u64| {
+        let more = ours.as_secs_f64() - than.as_secs_f64();
+        println!(
+            "  {name:<28}{:>10} ns   {what} {:>6} ns   {:>+6.2} us, at most {most_us} us more",
+            ours.as_nanos(),
+            than.as_nanos(),
+            more * 1e6
+        );
+    };
+    more("a page that reads", read, get, "Store::get    ", 4);
+    more("a page that does not look", blind, get, "Store::get    ", 4);
+    more("a page that changes", page, update, "update_session", 2);
+}
+
 /// How long new keys wait for the table to grow: a shard at a time does, so the longest waits of all are one each.
 fn growth(keys: u64) {
     let dir = tempfile::tempdir().unwrap();
@@ -362,8 +434,12 @@ fn main() {
     match chosen.first().map(String::as_str) {
         Some("sessions") => return sessions(500_000),
         Some("users") => return users(1_000_000),
+        Some("visits") => return [true, false].into_iter().for_each(|it| visits(100_000, it)),
         Some("growth") => return growth(10_000_000),
         _ => {}
+    }
+    if chosen.is_empty() {
+        [true, false].into_iter().for_each(|it| visits(10_000, it));
     }
     let list = |nth: usize, default: &str| -> Vec<u64> {
         let text = chosen.get(nth).map_or(default, String::as_str);

@@ -24,6 +24,16 @@ impl Demo {
         )
     }
 
+    /// With pages that change something by GET, as those of session3's demo do.
+    fn like_session3(file: &Path) -> Demo {
+        Demo::start_with(
+            Command::new(env!("CARGO_BIN_EXE_shelflife"))
+                .arg("demo")
+                .arg(file)
+                .args(["--port", "0", "--like-session3"]),
+        )
+    }
+
     fn start_with(command: &mut Command) -> Demo {
         let mut child = command
             .stdout(Stdio::piped())
@@ -75,7 +85,10 @@ struct Browser {
     cookies: BTreeMap<String, String>,
     /// The last `Set-Cookie`, whole.
     set_cookie: Option<String>,
+    location: Option<String>,
     status: u16,
+    /// What it says of itself.
+    agent: &'static str,
 }
 
 impl Browser {
@@ -84,7 +97,28 @@ impl Browser {
     }
 
     fn login(&mut self, demo: &Demo, name: &str) -> String {
-        self.visit(demo, "POST", "/login", &format!("name={name}"))
+        self.post(demo, "/login", &format!("name={name}"))
+    }
+
+    /// Sends a form, and goes on to where it leads.
+    fn post(&mut self, demo: &Demo, path: &str, form: &str) -> String {
+        let page = self.visit(demo, "POST", path, form);
+        let Some(location) = self.location.take() else {
+            return page;
+        };
+        let (status, set_cookie) = (self.status, self.set_cookie.take());
+        assert_eq!(status, 303, "{page}");
+        let page = self.visit(demo, "GET", &location, "");
+        self.set_cookie = self.set_cookie.take().or(set_cookie);
+        page
+    }
+
+    fn count(&mut self, demo: &Demo) -> String {
+        self.post(demo, "/counter", "")
+    }
+
+    fn logout(&mut self, demo: &Demo) -> String {
+        self.post(demo, "/logout", "")
     }
 
     fn visit(&mut self, demo: &Demo, method: &str, path: &str, body: &str) -> String {
@@ -99,7 +133,9 @@ impl Browser {
             format!("Cookie: {}\r\n", jar.join("; "))
         };
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookie}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: {}\r\n{cookie}Content-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            self.agent,
             body.len()
         );
         let answer = demo.raw(request.as_bytes());
@@ -110,6 +146,10 @@ impl Browser {
         self.set_cookie = head
             .lines()
             .find_map(|line| line.strip_prefix("Set-Cookie: "))
+            .map(str::to_string);
+        self.location = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Location: "))
             .map(str::to_string);
         if let Some(set) = &self.set_cookie {
             let (pair, attributes) = set.split_once(';').unwrap();
@@ -166,11 +206,11 @@ fn a_login_survives_kill_9() {
     let mut browser = Browser::default();
     let demo = Demo::start(&file);
     says!(browser.login(&demo, "Ann"), "Welcome! Ann");
-    says!(browser.get(&demo, "/counter"), "Counter: 1");
+    says!(browser.count(&demo), "Counter: 1");
     drop(demo);
     let demo = Demo::start(&file);
     says!(browser.get(&demo, "/"), "Ann");
-    says!(browser.get(&demo, "/counter"), "Counter: 2");
+    says!(browser.count(&demo), "Counter: 2");
     assert_eq!(
         browser.set_cookie, None,
         "the visitor has its cookie already"
@@ -191,17 +231,21 @@ fn a_visitor_without_anything_worth_keeping_gets_no_cookie_and_writes_nothing() 
         "/login",
         "/check",
         "/check_token",
-        "/logout",
+        "/devices",
+        "/order",
+        "/style.css",
         "/nowhere",
     ] {
         browser.get(&demo, path);
         assert_eq!(browser.set_cookie, None, "{path}");
     }
+    says!(browser.logout(&demo), "Goodbye!");
+    assert_eq!(browser.set_cookie, None);
     assert_eq!(size_bytes(), before);
     let check = browser.get(&demo, "/check");
     let lines: Vec<&str> = check.lines().take(6).collect();
     let none = [
-        "session_id: None",
+        "session: None",
         "user: None",
         "counter: N/A",
         "has_info: False",
@@ -217,23 +261,33 @@ fn the_cookie_is_out_of_reach_of_scripts_and_of_other_sites() {
     let demo = Demo::start(&dir.path().join("sessions.shelf"));
     let mut browser = Browser::default();
     browser.login(&demo, "Ann");
-    let id = browser.checked(&demo, "session_id");
-    assert_eq!(id.len(), 22);
-    browser.login(&demo, "Ann");
     let set = browser.set_cookie.clone().unwrap();
     let (pair, attributes) = set.split_once("; ").unwrap();
     assert_eq!(attributes, "Path=/; HttpOnly; SameSite=Lax");
-    assert_eq!(
-        pair.split_once('=').unwrap().1,
-        browser.checked(&demo, "session_id")
-    );
+    let id = pair.split_once('=').unwrap().1;
+    assert_eq!(id.len(), 22);
+    // Pages show the handle, which gives nobody the session.
+    let handle = browser.checked(&demo, "session");
+    assert_eq!(handle.len(), 12);
+    for path in ["/", "/check", "/check_token", "/devices", "/order"] {
+        assert!(!browser.get(&demo, path).contains(id), "{path}");
+    }
+}
+
+#[test]
+fn remember_me_outlives_the_browser() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let mut browser = Browser::default();
+    browser.post(&demo, "/login", "name=Ann&remember=1");
+    assert!(browser.set_cookie.unwrap().contains("; Max-Age=2592000; "));
 }
 
 #[test]
 fn session3s_own_checks_hold() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("sessions.shelf");
-    let demo = Demo::start(&file);
+    let demo = Demo::like_session3(&file);
     let mut browser = Browser::default();
     says!(browser.get(&demo, "/"), "Not logged in");
     says!(browser.login(&demo, "TestUser"), "TestUser");
@@ -283,6 +337,147 @@ fn session3s_own_checks_hold() {
 }
 
 #[test]
+fn a_get_or_a_head_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sessions.shelf");
+    let (demo, like_session3) = (Demo::start(&file), Demo::like_session3(&file));
+    let mut browser = Browser::default();
+    browser.login(&demo, "Ann");
+    browser.count(&demo);
+    for path in ["/counter", "/create_token", "/delete_old", "/logout"] {
+        for (demo, method) in [(&demo, "GET"), (&demo, "HEAD"), (&like_session3, "HEAD")] {
+            browser.visit(demo, method, path, "");
+            assert_eq!(browser.status, 405, "{method} {path}");
+        }
+    }
+    browser.visit(&demo, "HEAD", "/order", "");
+    assert_eq!(browser.checked(&demo, "counter"), "1");
+    assert_eq!(browser.checked(&demo, "form_tokens_count"), "0");
+    // A message waits for the page that shows it.
+    browser.visit(&demo, "POST", "/counter", "");
+    browser.visit(&demo, "HEAD", "/", "");
+    says!(browser.get(&demo, "/"), "role=\"status\">Counter: 2");
+}
+
+#[test]
+fn a_page_of_another_site_can_send_no_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let mut browser = Browser::default();
+    browser.login(&demo, "Ann");
+    let (name, id) = browser.cookies.first_key_value().unwrap();
+    for (field, status) in [
+        ("Sec-Fetch-Site: cross-site", "403"),
+        ("Sec-Fetch-Site: same-site", "403"),
+        ("Origin: http://evil.example", "403"),
+        ("Origin: null", "403"),
+        ("Sec-Fetch-Site: same-origin", "303"),
+        ("Origin: http://127.0.0.1", "303"),
+    ] {
+        let request = format!(
+            "POST /counter HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {name}={id}\r\n{field}\r\nConnection: close\r\n\r\n"
+        );
+        let answer = demo.raw(request.as_bytes());
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{field}: {answer}"
+        );
+    }
+    assert_eq!(browser.checked(&demo, "counter"), "2");
+}
+
+/// What stands in a hidden field of a form.
+fn hidden(page: &str, name: &str) -> String {
+    let field = format!("name=\"{name}\" value=\"");
+    let value = page
+        .split(&field)
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    value
+        .unwrap_or_else(|| panic!("no {name} in {page}"))
+        .to_string()
+}
+
+#[test]
+fn a_form_counts_once_and_only_with_its_tokens() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let mut browser = Browser::default();
+    browser.login(&demo, "Ann");
+    let page = browser.get(&demo, "/order");
+    let form = format!(
+        "csrf={}&once={}",
+        hidden(&page, "csrf"),
+        hidden(&page, "once")
+    );
+    says!(
+        browser.post(&demo, "/order", &form),
+        "Ordered: tea number 1."
+    );
+    says!(
+        browser.post(&demo, "/order", &form),
+        "Nothing was ordered again."
+    );
+    says!(browser.get(&demo, "/"), "<dt>Orders</dt><dd>1</dd>");
+    let mut other = Browser::default();
+    other.login(&demo, "Bob");
+    for forged in [form.as_str(), "", "csrf=x&once=y"] {
+        other.post(&demo, "/order", forged);
+        assert_eq!(other.status, 403);
+    }
+}
+
+#[test]
+fn a_device_is_listed_and_logged_out_from_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let browser = |agent| Browser {
+        agent,
+        ..Browser::default()
+    };
+    let mut desk = browser("Mozilla/5.0 (X11; Linux x86_64) Chrome/150.0 Safari/537.36");
+    let mut phone = browser("Mozilla/5.0 (iPhone) Version/19.0 Safari/604.1");
+    let mut tablet = browser("Mozilla/5.0 (iPad) <script>");
+    let mut bob = browser("Bob");
+    for browser in [&mut desk, &mut phone, &mut tablet] {
+        browser.login(&demo, "Ann");
+    }
+    bob.login(&demo, "Bob");
+    let page = desk.get(&demo, "/devices");
+    for text in [
+        "Chrome on Linux",
+        "Safari on iPhone",
+        "A browser on iPad",
+        "127.0.0.1",
+        "this device",
+    ] {
+        assert!(page.contains(text), "{text} is not in {page}");
+    }
+    assert!(!page.contains("<script>") && !page.contains("Bob"));
+    let csrf = hidden(&page, "csrf");
+    let handle = phone.checked(&demo, "session");
+    desk.post(&demo, "/devices", &format!("session={handle}"));
+    assert_eq!(desk.status, 403, "without the token");
+    let bobs = bob.checked(&demo, "session");
+    says!(
+        desk.post(&demo, "/devices", &format!("csrf={csrf}&session={bobs}")),
+        "had ended already"
+    );
+    says!(bob.get(&demo, "/"), "Hello, Bob!");
+    says!(
+        desk.post(&demo, "/devices", &format!("csrf={csrf}&session={handle}")),
+        "Logged out there."
+    );
+    says!(phone.get(&demo, "/"), "Not logged in");
+    says!(
+        desk.post(&demo, "/devices", &format!("csrf={csrf}")),
+        "Logged out of 1 other device."
+    );
+    says!(tablet.get(&demo, "/"), "Not logged in");
+    says!(desk.get(&demo, "/"), "Hello, Ann!");
+}
+
+#[test]
 fn two_demos_on_one_file_see_the_same_sessions() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("sessions.shelf");
@@ -290,10 +485,51 @@ fn two_demos_on_one_file_see_the_same_sessions() {
     let mut browser = Browser::default();
     browser.login(&one, "Ann");
     says!(browser.get(&two, "/"), "Ann");
-    says!(browser.get(&two, "/counter"), "Counter: 1");
-    says!(browser.get(&one, "/counter"), "Counter: 2");
-    browser.get(&two, "/logout");
+    says!(browser.count(&two), "Counter: 1");
+    says!(browser.count(&one), "Counter: 2");
+    browser.logout(&two);
     says!(browser.get(&one, "/"), "Not logged in");
+}
+
+/// Browsers keep cookies by host and not by port.
+#[test]
+fn two_demos_on_two_files_do_not_log_each_other_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (
+        Demo::start(&dir.path().join("one.shelf")),
+        Demo::start(&dir.path().join("two.shelf")),
+    );
+    let mut browser = Browser::default();
+    browser.login(&one, "Ann");
+    browser.login(&two, "Bob");
+    says!(browser.get(&one, "/"), "Hello, Ann!");
+    browser.logout(&two);
+    says!(browser.get(&one, "/"), "Hello, Ann!");
+}
+
+#[test]
+fn of_two_cookies_of_its_name_the_one_that_lives_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&dir.path().join("sessions.shelf"));
+    let mut browser = Browser::default();
+    browser.login(&demo, "Ann");
+    let (name, id) = browser.cookies.first_key_value().unwrap();
+    let live = format!("{name}={id}");
+    let dead = format!("{name}=AAECAwQFBgcICQoLDA0ODw");
+    for cookies in [
+        format!("{live}; {dead}"),
+        format!("{dead}; {live}"),
+        format!("x=\u{ff}; {dead}; {live}"),
+    ] {
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: localhost\r\nCookie: {cookies}\r\nConnection: close\r\n\r\n"
+        );
+        let answer = demo.raw(request.as_bytes());
+        assert!(
+            answer.contains("Hello, Ann!") && !answer.contains("Set-Cookie"),
+            "{answer}"
+        );
+    }
 }
 
 #[test]
@@ -306,7 +542,7 @@ fn overlapping_requests_lose_no_count() {
     browser.login(&demos[0], "Ann");
     let (name, id) = browser.cookies.first_key_value().unwrap();
     // All at once down each connection, so that the demos have no pause between two of them.
-    let visit = format!("GET /counter HTTP/1.1\r\nCookie: {name}={id}\r\n\r\n");
+    let visit = format!("POST /counter HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {name}={id}\r\n\r\n");
     let visits =
         visit.repeat(VISITS - 1) + &visit.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     std::thread::scope(|scope| {
@@ -314,7 +550,7 @@ fn overlapping_requests_lose_no_count() {
             let (demo, visits) = (&demos[tab % 2], &visits);
             scope.spawn(move || {
                 let answers = demo.raw(visits.as_bytes());
-                assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), VISITS);
+                assert_eq!(answers.matches("HTTP/1.1 303 See Other").count(), VISITS);
             });
         }
     });
@@ -335,18 +571,15 @@ fn a_session_deleted_from_outside_ends_the_login_without_an_error() {
     let handle = listed.split('\t').next().unwrap();
     says!(browser.get(&demo, "/"), handle);
     shelflife(&["session", "rm", "F", handle], &file);
-    let stale = browser.cookies.clone();
+    let dead = browser.cookies.clone();
     says!(browser.get(&demo, "/"), "Not logged in");
     assert_eq!(browser.status, 200);
-    assert!(browser.cookies.is_empty(), "the dead cookie is taken back");
-    // A tab that comes late with the dead cookie starts anew; it does not bring the login back.
-    let mut late = Browser {
-        cookies: stale.clone(),
-        ..Browser::default()
-    };
-    says!(late.get(&demo, "/counter"), "Counter: 1");
-    assert_eq!(late.checked(&demo, "user"), "None");
-    assert_ne!(late.cookies, stale);
+    // The cookie is left alone: this request did not end the session, and another may have set a new one meanwhile.
+    assert_eq!(browser.set_cookie, None);
+    // What comes with the dead cookie starts anew; it does not bring the login back.
+    says!(browser.count(&demo), "Counter: 1");
+    assert_eq!(browser.checked(&demo, "user"), "None");
+    assert_ne!(browser.cookies, dead);
 }
 
 #[test]
@@ -354,7 +587,7 @@ fn login_draws_a_new_id_and_the_old_one_is_dead() {
     let dir = tempfile::tempdir().unwrap();
     let demo = Demo::start(&dir.path().join("sessions.shelf"));
     let mut browser = Browser::default();
-    says!(browser.get(&demo, "/counter"), "Counter: 1");
+    says!(browser.count(&demo), "Counter: 1");
     let anonymous = browser.cookies.clone();
     assert!(!anonymous.is_empty(), "a counter is worth keeping");
     browser.login(&demo, "Ann");
@@ -400,14 +633,14 @@ fn one_connection_carries_many_requests() {
     // Two at once: the second waits in the buffer while the first is answered.
     stream
         .get_mut()
-        .write_all(b"GET / HTTP/1.1\r\n\r\nHEAD / HTTP/1.1\r\n\r\n")
+        .write_all(b"GET / HTTP/1.1\r\nHost: [::1]\r\n\r\nHEAD / HTTP/1.1\r\nHost: [::1]\r\n\r\n")
         .unwrap();
     let mut lengths = Vec::new();
     for is_head in [false, true, false] {
         if !is_head && !lengths.is_empty() {
             stream
                 .get_mut()
-                .write_all(b"GET / HTTP/1.1\r\n\r\n")
+                .write_all(b"GET / HTTP/1.1\r\nHost: [::1]\r\n\r\n")
                 .unwrap();
         }
         let mut length = 0;
@@ -441,42 +674,69 @@ fn silent_connections_do_not_keep_others_out() {
 fn what_is_no_request_is_refused_and_the_demo_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let demo = Demo::start(&dir.path().join("sessions.shelf"));
-    let endless = [b"GET / HTTP/1.1\r\nX: ".as_slice(), &[b'x'; 20_000]].concat();
-    let long = endless[..16_500]
-        .iter()
-        .chain(b"\r\n\r\n")
-        .copied()
-        .collect::<Vec<u8>>();
+    let head = |line: &str, fields: &str| {
+        format!("{line}\r\nHost: 127.0.0.1\r\n{fields}Connection: close\r\n\r\n").into_bytes()
+    };
+    let long = [
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ".as_slice(),
+        &[b'x'; 16_400],
+    ]
+    .concat();
+    let smuggled = "Content-Length : 47\r\n";
     for (request, status) in [
-        (b"\x16\x03\x01\r\n\r\n".as_slice(), "400"),
-        (b"GET /\r\n\r\n", "400"),
-        (b"GET / HTTP/9\r\n\r\n", "505"),
-        (&endless, "431"),
-        (&long, "431"),
+        (b"\x16\x03\x01\r\n\r\n".to_vec(), "400"),
+        (b"GET /\r\n\r\n".to_vec(), "400"),
+        (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "400"),
+        (b"GET / HTTP/1.1\nHost: 127.0.0.1\n\n".to_vec(), "400"),
         (
-            b"POST /login HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_vec(),
+            "421",
+        ),
+        (head("GET / HTTP/9", ""), "505"),
+        (long.clone(), "431"),
+        ([long.as_slice(), b"\r\n\r\n"].concat(), "431"),
+        (
+            head("POST /login HTTP/1.1", "Content-Length: 99999999999\r\n"),
             "413",
         ),
         (
-            b"POST /login HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n",
+            head(
+                "POST /login HTTP/1.1",
+                "Content-Length: 99999999999999999999\r\n",
+            ),
+            "413",
+        ),
+        (
+            head("POST /login HTTP/1.1", "Content-Length: 1, 1\r\n"),
+            "400",
+        ),
+        (head("POST /login HTTP/1.1", smuggled), "400"),
+        (
+            head("POST /login HTTP/1.1", "Transfer-Encoding : chunked\r\n"),
             "400",
         ),
         (
-            b"POST /login HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            head("POST /login HTTP/1.1", "Transfer-Encoding: chunked\r\n"),
             "501",
         ),
-        (b"PUT / HTTP/1.1\r\nConnection: close\r\n\r\n", "405"),
-        (b"GET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n", "404"),
+        (head("GET / HTTP/1.1", "X: a\r\n folded\r\n"), "400"),
+        (head("GET / HTTP/1.1", "X: a\nY: b\r\n"), "400"),
+        (head("PUT / HTTP/1.1", ""), "405"),
+        (head("GET /nowhere HTTP/1.1", ""), "404"),
         (
-            b"GET /delete_old?minutes=x HTTP/1.1\r\nConnection: close\r\n\r\n",
-            "400",
+            head("GET / HTTP/1.1", "Cookie: session=../../etc/passwd\r\n"),
+            "200",
         ),
         (
-            b"GET / HTTP/1.1\r\nCookie: session=../../etc/passwd\r\nConnection: close\r\n\r\n",
+            [
+                b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: x=\xFF".as_slice(),
+                b"\r\nConnection: close\r\n\r\n",
+            ]
+            .concat(),
             "200",
         ),
     ] {
-        let answer = demo.raw(request);
+        let answer = demo.raw(&request);
         let request = String::from_utf8_lossy(&request[..request.len().min(60)]);
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status} ")),

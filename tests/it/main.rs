@@ -46,6 +46,7 @@ mod ends;
 mod faults;
 mod format;
 mod life;
+mod manager;
 mod model;
 mod processes;
 mod proof;

@@ -1,50 +1,42 @@
 //! The web app: its pages, and what a session is used for in each of them.
+//!
+//! A change comes by POST and is answered with a redirect and a message for the next page. Only
+//! `--like-session3` has pages that change something by GET, as its ancestor had.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use shelflife::{
-    Result, Saved, Session, SessionId, SessionStore, SessionStoreExt, ShelveSessionStore,
-};
+use shelflife::manager::Visit;
+use shelflife::{Key, Lifetime, Result, Session, SessionManager};
 
 use crate::cli::demo::http::{Request, Response};
-use crate::cli::demo::pages::{self, page};
+use crate::cli::demo::pages::{self, Page};
 use crate::cli::output::say;
 use crate::cli::{text, times};
 
-const COOKIE: &str = "session";
-const COUNTER: &str = "counter";
+const COUNTER: Key<u64> = Key::new("counter");
+const ORDERS: Key<u64> = Key::new("orders");
+/// "Remember me".
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Debug)]
 pub(crate) struct App {
-    sessions: ShelveSessionStore,
+    sessions: SessionManager,
+    like_session3: bool,
 }
 
-/// A request and the session that its cookie leads to, if any.
-struct Visit<'a> {
-    request: &'a Request,
-    address: String,
-    session: Option<Session>,
-}
-
-impl Visit<'_> {
-    fn id(&self) -> Option<&SessionId> {
-        self.session.as_ref().and_then(Session::id)
-    }
-
-    fn user(&self) -> Option<&str> {
-        self.session.as_ref().and_then(Session::user)
-    }
-
-    fn counter(&self) -> Result<Option<u64>> {
-        let counter = self.session.as_ref().map(|session| session.get(COUNTER));
-        Ok(counter.transpose()?.flatten())
-    }
+/// What a page that changes something says afterwards.
+struct Done {
+    title: &'static str,
+    text: String,
 }
 
 impl App {
-    pub(crate) fn new(sessions: ShelveSessionStore) -> App {
-        App { sessions }
+    pub(crate) fn new(sessions: SessionManager, like_session3: bool) -> App {
+        App {
+            sessions,
+            like_session3,
+        }
     }
 
     pub(crate) fn respond(&self, request: &Request, visitor: IpAddr) -> Response {
@@ -63,221 +55,329 @@ impl App {
     }
 
     fn answer(&self, request: &Request, visitor: IpAddr) -> Result<Response> {
-        let cookie = request.cookie(COOKIE).filter(|cookie| !cookie.is_empty());
-        let id = cookie.and_then(|cookie| cookie.parse().ok());
-        let session = match &id {
-            Some(id) if self.sessions.touch_session(id)? => self.sessions.load_session(id)?,
-            _ => None,
-        };
-        let mut visit = Visit {
-            request,
-            address: visitor.to_string(),
-            session,
-        };
-        let mut response = self.page(&mut visit)?;
-        let is_dead = cookie.is_some() && visit.session.is_none();
-        if is_dead && response.set_cookie.is_none() {
-            response.set_cookie = Some(format!(
-                "{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+        let origin = request.origin();
+        if self.sessions.is_cross_origin(&origin) {
+            let refused = "403 Forbidden";
+            return Ok(Response::text(
+                refused,
+                "403 Forbidden: a page of another site sent this form\n",
             ));
         }
+        let is_safe = origin.is_safe();
+        let mut visit = self.sessions.begin(&request.cookies);
+        visit.set_method(&request.method);
+        visit.set_client(&visitor.to_string(), &request.agent);
+        let mut response = self.page(request, &mut visit)?;
+        if request.method == "HEAD" {
+            // It changes nothing, so the visit is dropped, and a message that waits stays for the page that shows it.
+            return Ok(response);
+        }
+        let done = visit.finish()?;
+        if done.is_lost() && !is_safe {
+            response = pages::page(
+                "Please try again",
+                &Page::default(),
+                "<p>Something else happened to your session meanwhile, in another tab perhaps. Nothing was changed.</p>\
+                 <p><a class=\"button\" href=\"/\">Try again</a></p>",
+            );
+            response.status = "409 Conflict";
+        }
+        let headers = done
+            .headers()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
+        response.headers = headers.collect();
         Ok(response)
     }
 
-    fn page(&self, visit: &mut Visit<'_>) -> Result<Response> {
-        let method = match visit.request.method.as_str() {
-            "HEAD" => "GET",
-            method => method,
-        };
-        match (method, visit.request.path.as_str()) {
-            ("GET", "/") => self.start(visit),
-            ("GET", "/login") => Ok(pages::login_form()),
-            ("POST", "/login") => self.login(visit),
-            ("GET", "/counter") => self.count(visit),
-            ("GET", "/check") => self.check(visit),
-            ("GET", "/create_token") => self.create_token(visit),
-            ("GET", "/check_token") => Ok(check_token(visit)),
-            ("GET", "/delete_old") => self.delete_old(visit),
-            ("GET", "/logout") => self.logout(visit),
-            ("GET", _) => Ok(Response::text("404 Not Found", "404 Not Found\n")),
-            _ => Ok(Response::text(
-                "405 Method Not Allowed",
-                "405 Method Not Allowed\n",
-            )),
+    fn page(&self, request: &Request, visit: &mut Visit) -> Result<Response> {
+        let (method, path) = (request.method.as_str(), request.path.as_str());
+        if let Some(change) = change(path) {
+            return match (method, self.like_session3) {
+                ("GET", true) => {
+                    let done = change(request, visit)?;
+                    Ok(plain(done))
+                }
+                ("POST", false) => self.changed(path, change(request, visit)?, visit),
+                _ => Ok(refused("405 Method Not Allowed")),
+            };
         }
-    }
-
-    fn start(&self, visit: &Visit<'_>) -> Result<Response> {
-        let greeting = match visit.user() {
-            Some(user) => format!("<p>Hello, {}!</p>", pages::escape(user)),
-            None => "<p>Not logged in.</p>".to_string(),
-        };
-        let session = match visit.id() {
-            Some(id) => format!(
-                "<p>Session: {}</p>\n<p>Counter: {}</p>",
-                id.handle(),
-                visit.counter()?.unwrap_or(0)
-            ),
-            None => String::new(),
-        };
-        Ok(page("shelflife demo", &format!("{greeting}\n{session}")))
-    }
-
-    fn login(&self, visit: &mut Visit<'_>) -> Result<Response> {
-        let Some(name) = visit
-            .request
-            .body
-            .get("name")
-            .filter(|name| !name.is_empty())
-        else {
-            return Ok(pages::login_form());
-        };
-        let mut session = visit.session.take().unwrap_or_default();
-        loop {
-            session.set_user(Some(name));
-            session.insert(COUNTER, &0_u64)?;
-            session.set_remote_address(Some(&visit.address));
-            // A new id with every login: whoever knew the old one is not logged in along with the visitor.
-            match self.sessions.regenerate_id(&mut session)? {
-                Saved::Conflict(current) => session = *current,
-                Saved::Gone => session = Session::new(),
-                _ => break,
+        let is_read = matches!(method, "GET" | "HEAD");
+        match path {
+            "/" if is_read => start(visit),
+            "/style.css" if is_read => Ok(pages::style()),
+            "/login" if is_read => Ok(pages::login(&shown(visit)?)),
+            "/login" if method == "POST" => self.login(request, visit),
+            "/devices" if is_read => devices(visit),
+            "/devices" if method == "POST" => end_device(request, visit),
+            "/order" if is_read => order_form(visit),
+            "/order" if method == "POST" => order(request, visit),
+            "/check" if is_read => self.check(visit),
+            "/check_token" if is_read => self.check_token(visit),
+            "/" | "/style.css" | "/login" | "/devices" | "/order" | "/check" | "/check_token" => {
+                Ok(refused("405 Method Not Allowed"))
             }
+            _ => Ok(refused("404 Not Found")),
         }
-        let mut response = page(
-            "Welcome",
-            &format!("<p>Welcome! {}</p>", pages::escape(name)),
-        );
-        response.set_cookie = session.id().map(cookie_with);
-        visit.session = Some(session);
-        Ok(response)
     }
 
-    fn count(&self, visit: &mut Visit<'_>) -> Result<Response> {
-        let (counter, set_cookie) = self.change(visit, |session| {
-            let counter = session.get::<u64>(COUNTER)?.unwrap_or(0).saturating_add(1);
-            session.insert(COUNTER, &counter)?;
-            Ok(counter)
-        })?;
-        let mut response = page("Counter", &format!("<p>Counter: {counter}</p>"));
-        response.set_cookie = set_cookie;
-        Ok(response)
-    }
-
-    fn create_token(&self, visit: &mut Visit<'_>) -> Result<Response> {
-        let (token, set_cookie) = self.change(visit, Session::create_form_token)?;
-        let mut response = page(
-            "Token",
-            &format!("<p>Token created: {}...</p>", &token[..16]),
-        );
-        response.set_cookie = set_cookie;
-        Ok(response)
-    }
-
-    /// Changes the visitor's session where it is stored, so that overlapping requests lose nothing of each other's.
-    /// One that ended meanwhile stays ended: the visitor gets a new one, and the cookie for it.
-    fn change<T>(
-        &self,
-        visit: &mut Visit<'_>,
-        change: impl Fn(&mut Session) -> Result<T>,
-    ) -> Result<(T, Option<String>)> {
-        if let Some(id) = visit.id()
-            && let Some(value) = self.sessions.update_session(id, &change)?
-        {
-            return Ok((value, None));
+    /// After a form was taken the browser goes on to a page, so that reloading it does not send the form again.
+    fn changed(&self, path: &str, done: Done, visit: &mut Visit) -> Result<Response> {
+        // Nobody is logged in any more, and a message would need a session.
+        if path == "/logout" {
+            return Ok(plain(done));
         }
-        let mut session = Session::new();
-        session.set_remote_address(Some(&visit.address));
-        let value = change(&mut session)?;
-        let set_cookie = match self.sessions.save_session(&mut session)? {
-            Saved::Stored => session.id().map(cookie_with),
-            _ => None,
+        visit.flash("ok", &done.text)?;
+        Ok(Response::see("/"))
+    }
+
+    fn login(&self, request: &Request, visit: &mut Visit) -> Result<Response> {
+        let Some(name) = request.body.get("name").filter(|name| !name.is_empty()) else {
+            return Ok(pages::login(&shown(visit)?));
         };
-        visit.session = Some(session);
-        Ok((value, set_cookie))
+        // A login gives the session a new id by itself: an attacker who knew the old one is not logged in as well.
+        match request.body.get("remember") {
+            Some(_) => {
+                let lifetime = Lifetime {
+                    idle: None,
+                    absolute: Some(MONTH),
+                };
+                visit.login_for(name, lifetime)?
+            }
+            None => visit.login(name)?,
+        };
+        visit.session()?.insert(COUNTER, &0)?;
+        if self.like_session3 {
+            return Ok(plain(Done {
+                title: "Welcome",
+                text: format!("Welcome! {name}"),
+            }));
+        }
+        visit.flash("ok", &format!("Welcome! {name}"))?;
+        Ok(Response::see("/"))
     }
 
-    fn check(&self, visit: &Visit<'_>) -> Result<Response> {
-        let counter = visit.counter()?;
+    fn check(&self, visit: &mut Visit) -> Result<Response> {
+        let whose = self.whose(visit)?;
+        let session = visit.session()?;
+        let counter = session.get(COUNTER)?;
         let counter = counter.map_or("N/A".to_string(), |counter| counter.to_string());
-        let worth_keeping = visit.session.as_ref().is_some_and(Session::has_info);
         // As in session3, where the user is what makes a session worth keeping; here a counter or a token is, too.
-        let has_info = visit.user().map_or(truth(worth_keeping).to_string(), line);
-        let tokens = token_count(visit);
+        let has_info = session
+            .user()
+            .map_or(truth(session.has_info()).to_string(), line);
+        let tokens = session.form_token_count();
         Ok(Response::text(
             "200 OK",
             format!(
-                "{}counter: {counter}\nhas_info: {has_info}\nform_tokens_count: {tokens}\nhas_form_tokens: {}\n{}",
-                whose(visit),
+                "{whose}counter: {counter}\nhas_info: {has_info}\nform_tokens_count: {tokens}\nhas_form_tokens: {}\n{}",
                 truth(tokens > 0),
-                access_time(visit),
+                access_time(session),
             ),
         ))
     }
 
-    fn delete_old(&self, visit: &mut Visit<'_>) -> Result<Response> {
-        let minutes = visit.request.query.get("minutes").unwrap_or("0");
-        let seconds = minutes
-            .parse()
-            .ok()
-            .and_then(|minutes: u64| minutes.checked_mul(60));
-        let Some(seconds) = seconds else {
-            return Ok(Response::text(
-                "400 Bad Request",
-                "minutes is not a number\n",
-            ));
-        };
-        let (deleted, remaining) = self
-            .sessions
-            .delete_old_sessions(Duration::from_secs(seconds))?;
-        Ok(page(
-            "Old sessions",
-            &format!("<p>Deleted: {deleted}, Remaining: {remaining}</p>"),
+    fn check_token(&self, visit: &mut Visit) -> Result<Response> {
+        let whose = self.whose(visit)?;
+        let session = visit.session()?;
+        let tokens = session.form_token_count();
+        Ok(Response::text(
+            "200 OK",
+            format!(
+                "{whose}has_form_tokens: {}\nform_token_count: {tokens}\n{}",
+                truth(tokens > 0),
+                access_time(session),
+            ),
         ))
     }
 
-    fn logout(&self, visit: &mut Visit<'_>) -> Result<Response> {
-        if let Some(id) = visit.id() {
-            self.sessions.delete_session(id)?;
-        }
-        visit.session = None;
-        Ok(page("Goodbye", "<p>Goodbye!</p>"))
+    fn whose(&self, visit: &mut Visit) -> Result<String> {
+        let session = visit.session()?;
+        // The handle, which gives nobody the session; session3 had the id there.
+        let label = if self.like_session3 {
+            "session_id"
+        } else {
+            "session"
+        };
+        let handle = session
+            .handle()
+            .map_or("None".to_string(), |handle| handle.to_string());
+        let user = session.user().map_or("None".to_string(), line);
+        Ok(format!("{label}: {handle}\nuser: {user}\n"))
     }
 }
 
-fn cookie_with(id: &SessionId) -> String {
-    format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", id.as_str())
+/// What changes something, by its path.
+fn change(path: &str) -> Option<fn(&Request, &mut Visit) -> Result<Done>> {
+    match path {
+        "/counter" => Some(count),
+        "/create_token" => Some(create_token),
+        "/delete_old" => Some(delete_old),
+        "/logout" => Some(logout),
+        _ => None,
+    }
 }
 
-fn check_token(visit: &Visit<'_>) -> Response {
-    let tokens = token_count(visit);
-    Response::text(
-        "200 OK",
-        format!(
-            "{}has_form_tokens: {}\nform_token_count: {tokens}\n{}",
-            whose(visit),
-            truth(tokens > 0),
-            access_time(visit),
-        ),
-    )
+fn count(_: &Request, visit: &mut Visit) -> Result<Done> {
+    // Where it is stored, so that overlapping requests lose no count.
+    let counter = visit.update(|session| {
+        let counter = session.get(COUNTER)?.unwrap_or(0).saturating_add(1);
+        session.insert(COUNTER, &counter)?;
+        Ok(counter)
+    })?;
+    Ok(Done {
+        title: "Counter",
+        text: format!("Counter: {counter}"),
+    })
 }
 
-fn whose(visit: &Visit<'_>) -> String {
-    let id = visit.id().map_or("None", SessionId::as_str);
-    let user = visit.user().map_or("None".to_string(), line);
-    format!("session_id: {id}\nuser: {user}\n")
+fn create_token(_: &Request, visit: &mut Visit) -> Result<Done> {
+    let token = visit.session()?.create_form_token()?;
+    let shown: String = token.chars().take(16).collect();
+    Ok(Done {
+        title: "Token",
+        text: format!("Token created: {shown}..."),
+    })
 }
 
-fn access_time(visit: &Visit<'_>) -> String {
-    let at = visit.session.as_ref().and_then(Session::accessed);
+fn delete_old(request: &Request, visit: &mut Visit) -> Result<Done> {
+    let given = request.body.get("minutes").or(request.query.get("minutes"));
+    let minutes = given.unwrap_or("0").parse().ok();
+    let seconds = minutes.and_then(|minutes: u64| minutes.checked_mul(60));
+    let text = match seconds {
+        Some(seconds) => {
+            let idle = Duration::from_secs(seconds);
+            let (deleted, remaining) = visit.manager().store().delete_old_sessions(idle)?;
+            // Perhaps this visitor's own among them.
+            visit.reload()?;
+            format!("Deleted: {deleted}, Remaining: {remaining}")
+        }
+        None => "minutes is not a number".to_string(),
+    };
+    Ok(Done {
+        title: "Old sessions",
+        text,
+    })
+}
+
+fn logout(_: &Request, visit: &mut Visit) -> Result<Done> {
+    visit.logout()?;
+    Ok(Done {
+        title: "Goodbye",
+        text: "Goodbye!".to_string(),
+    })
+}
+
+fn start(visit: &mut Visit) -> Result<Response> {
+    let time_left = visit.time_left()?;
+    let shown = shown(visit)?;
+    let session = visit.session()?;
+    let counter = session.get(COUNTER)?.unwrap_or(0);
+    let orders = session.get(ORDERS)?.unwrap_or(0);
+    let tokens = session.form_token_count();
+    let handle = session.handle().map(|handle| handle.to_string());
+    Ok(pages::start(
+        &shown,
+        &pages::Start {
+            handle,
+            counter,
+            orders,
+            tokens,
+            time_left: time_left.map(times::span),
+        },
+    ))
+}
+
+fn devices(visit: &mut Visit) -> Result<Response> {
+    if visit.user()?.is_none() {
+        return Ok(Response::see("/login"));
+    }
+    let now = visit.manager().store().now();
+    let (devices, csrf) = (visit.devices()?, visit.csrf_token()?);
+    Ok(pages::devices(&shown(visit)?, &devices, now, &csrf))
+}
+
+/// Ends one session of the user, or all but this one.
+fn end_device(request: &Request, visit: &mut Visit) -> Result<Response> {
+    if visit.user()?.is_none() {
+        return Ok(Response::see("/login"));
+    }
+    if !visit.is_csrf_token(request.body.get("csrf").unwrap_or_default())? {
+        return Ok(refused("403 Forbidden"));
+    }
+    let text = match request
+        .body
+        .get("session")
+        .and_then(|handle| handle.parse().ok())
+    {
+        Some(handle) => match visit.logout_device(handle)? {
+            true => "Logged out there.".to_string(),
+            false => "That session had ended already.".to_string(),
+        },
+        None => match visit.logout_elsewhere()? {
+            1 => "Logged out of 1 other device.".to_string(),
+            others => format!("Logged out of {others} other devices."),
+        },
+    };
+    if visit.user()?.is_some() {
+        visit.flash("ok", &text)?;
+    }
+    Ok(Response::see("/devices"))
+}
+
+/// A form that counts once: sent twice, or sent by another site, it orders nothing.
+fn order_form(visit: &mut Visit) -> Result<Response> {
+    if visit.user()?.is_none() {
+        return Ok(Response::see("/login"));
+    }
+    let once = visit.session()?.create_form_token()?;
+    let csrf = visit.csrf_token()?;
+    Ok(pages::order(&shown(visit)?, &csrf, &once))
+}
+
+fn order(request: &Request, visit: &mut Visit) -> Result<Response> {
+    let token = |name| request.body.get(name).unwrap_or_default();
+    if !visit.is_csrf_token(token("csrf"))? {
+        return Ok(refused("403 Forbidden"));
+    }
+    if !visit.use_form_token(token("once"))? {
+        visit.flash(
+            "error",
+            "This form was sent before. Nothing was ordered again.",
+        )?;
+        return Ok(Response::see("/"));
+    }
+    let orders = visit.update(|session| {
+        let orders = session.get(ORDERS)?.unwrap_or(0).saturating_add(1);
+        session.insert(ORDERS, &orders)?;
+        Ok(orders)
+    })?;
+    visit.flash("ok", &format!("Ordered: tea number {orders}."))?;
+    Ok(Response::see("/"))
+}
+
+/// What every page shows.
+fn shown(visit: &mut Visit) -> Result<Page> {
+    Ok(Page {
+        user: visit.user()?.map(String::from),
+        flashes: visit.take_flashes()?,
+    })
+}
+
+fn plain(done: Done) -> Response {
+    let text = format!("<p class=\"said\">{}</p>", pages::escape(&done.text));
+    pages::page(done.title, &Page::default(), &text)
+}
+
+fn refused(status: &'static str) -> Response {
+    Response::text(status, format!("{status}\n"))
+}
+
+fn access_time(session: &Session) -> String {
+    let at = session.accessed();
     format!(
         "Access time: {}\n",
         at.map_or("None".to_string(), times::time)
     )
-}
-
-fn token_count(visit: &Visit<'_>) -> usize {
-    visit.session.as_ref().map_or(0, Session::form_token_count)
 }
 
 /// What a visitor typed, so that it stays on its line.

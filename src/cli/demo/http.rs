@@ -4,6 +4,10 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use shelflife::manager::Origin;
+
+/// No scripts, no frames, nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// From the first byte of a request to its last.
@@ -18,19 +22,24 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) query: Form,
     pub(crate) body: Form,
-    cookies: String,
+    /// The `Cookie` fields as they came: a cookie of another program that is no text locks nobody out.
+    pub(crate) cookies: Vec<Vec<u8>>,
+    host: Vec<u8>,
+    origin: Option<Vec<u8>>,
+    sec_fetch_site: Option<Vec<u8>>,
+    /// What the browser says of itself.
+    pub(crate) agent: String,
     pub(crate) keep_alive: bool,
 }
 
 impl Request {
-    pub(crate) fn cookie(&self, name: &str) -> Option<&str> {
-        let mut pairs = self
-            .cookies
-            .split(';')
-            .filter_map(|pair| pair.split_once('='));
-        pairs
-            .find(|(key, _)| key.trim() == name)
-            .map(|(_, value)| value.trim())
+    pub(crate) fn origin(&self) -> Origin<'_> {
+        Origin {
+            method: &self.method,
+            sec_fetch_site: self.sec_fetch_site.as_deref(),
+            origin: self.origin.as_deref(),
+            host: Some(&self.host),
+        }
     }
 }
 
@@ -89,17 +98,38 @@ pub(crate) struct Response {
     pub(crate) status: &'static str,
     pub(crate) content_type: &'static str,
     pub(crate) body: String,
-    /// The value of `Set-Cookie`.
-    pub(crate) set_cookie: Option<String>,
+    /// Where to go on, after a form was taken.
+    pub(crate) location: Option<&'static str>,
+    /// How long a browser may keep it; `None` for what is made anew for each request.
+    pub(crate) max_age: Option<u32>,
+    /// Of its session.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Response {
-    pub(crate) fn text(status: &'static str, body: impl Into<String>) -> Response {
+    pub(crate) fn new(
+        status: &'static str,
+        content_type: &'static str,
+        body: impl Into<String>,
+    ) -> Response {
         Response {
             status,
-            content_type: "text/plain; charset=utf-8",
+            content_type,
             body: body.into(),
-            set_cookie: None,
+            location: None,
+            max_age: None,
+            headers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn text(status: &'static str, body: impl Into<String>) -> Response {
+        Response::new(status, "text/plain; charset=utf-8", body)
+    }
+
+    pub(crate) fn see(location: &'static str) -> Response {
+        Response {
+            location: Some(location),
+            ..Response::text("303 See Other", "303 See Other\n")
         }
     }
 }
@@ -167,12 +197,14 @@ impl Connection {
                 .position(|bytes| bytes == b"\r\n\r\n");
             match end {
                 Some(end) if end <= HEAD_BYTES_MAX => break end,
+                None if has_bare_end_of_line(&self.received) => {
+                    return Err(refuse("400 Bad Request"));
+                }
                 None if self.received.len() <= HEAD_BYTES_MAX => self.receive_until(deadline)?,
                 _ => return Err(refuse("431 Request Header Fields Too Large")),
             }
         };
         let head: Vec<u8> = self.received.drain(..head_len + 4).take(head_len).collect();
-        let head = String::from_utf8(head).map_err(|_| refuse("400 Bad Request"))?;
         let (mut request, body_len) = parse_head(&head)?;
         while self.received.len() < body_len {
             self.receive_until(deadline)?;
@@ -212,16 +244,29 @@ impl Connection {
         method: &str,
         keep_alive: bool,
     ) -> io::Result<()> {
+        let cache = match response.max_age {
+            Some(seconds) => format!("max-age={seconds}"),
+            None => "no-store".to_string(),
+        };
         let mut text = format!(
             "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {}\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n",
+             Cache-Control: {cache}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: same-origin\r\n\
+             Content-Security-Policy: {POLICY}\r\n",
             response.status,
             response.content_type,
             response.body.len(),
             if keep_alive { "keep-alive" } else { "close" },
         );
-        if let Some(cookie) = &response.set_cookie {
-            text.push_str(&format!("Set-Cookie: {cookie}\r\n"));
+        if let Some(location) = response.location {
+            text.push_str(&format!("Location: {location}\r\n"));
+        }
+        // Every page is `no-store` already, which is more than a session asks for.
+        let headers = response
+            .headers
+            .iter()
+            .filter(|(name, _)| name != "Cache-Control");
+        for (name, value) in headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
         }
         text.push_str("\r\n");
         if method != "HEAD" {
@@ -238,11 +283,17 @@ fn timed_out(error: &io::Error) -> bool {
     )
 }
 
-/// The request line and the fields, and the length of the body to come.
-fn parse_head(head: &str) -> Result<(Request, usize), NoRequest> {
+/// The request line and the fields, and the length of the body to come (RFC 9112 sections 3 and 5). A head that could
+/// be read in two ways is refused: so one request is passed off as two, and a page of another site as this one.
+fn parse_head(head: &[u8]) -> Result<(Request, usize), NoRequest> {
     let malformed = || refuse("400 Bad Request");
-    let mut lines = head.split("\r\n");
-    let mut words = lines.next().unwrap_or_default().split(' ');
+    if head.contains(&0) || has_bare_end_of_line(head) || head.ends_with(b"\r") {
+        return Err(malformed());
+    }
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default().trim_suffix_cr();
+    let first = std::str::from_utf8(first).map_err(|_| malformed())?;
+    let mut words = first.split(' ');
     let (Some(method), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
     else {
@@ -253,48 +304,115 @@ fn parse_head(head: &str) -> Result<(Request, usize), NoRequest> {
         "HTTP/1.0" => false,
         _ => return Err(refuse("505 HTTP Version Not Supported")),
     };
-    if !target.starts_with('/') {
+    if !is_token(method.as_bytes()) || !target.starts_with('/') {
         return Err(malformed());
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut body_len = None;
-    let mut cookies = Vec::new();
-    for line in lines {
-        let (name, value) = line.split_once(':').ok_or_else(malformed)?;
-        let value = value.trim();
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => {
-                // Two lengths, or one that can be read in two ways, is how requests are smuggled.
-                let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-                let len: usize = value.parse().map_err(|_| malformed())?;
-                if !digits || body_len.replace(len).is_some() {
-                    return Err(malformed());
-                }
-            }
-            "transfer-encoding" => return Err(refuse("501 Not Implemented")),
-            "connection" => {
-                let close = value
-                    .split(',')
-                    .any(|word| word.trim().eq_ignore_ascii_case("close"));
-                keep_alive &= !close;
-            }
-            "cookie" => cookies.push(value),
-            _ => {}
-        }
-    }
-    let body_len = body_len.unwrap_or(0);
-    if body_len > BODY_BYTES_MAX {
-        return Err(refuse("413 Content Too Large"));
-    }
-    let request = Request {
+    let mut host = None;
+    let mut request = Request {
         method: method.to_string(),
         path: path.to_string(),
         query: Form::parse(query),
         body: Form::default(),
-        cookies: cookies.join(";"),
+        cookies: Vec::new(),
+        host: Vec::new(),
+        origin: None,
+        sec_fetch_site: None,
+        agent: String::new(),
         keep_alive,
     };
-    Ok((request, body_len))
+    for line in lines {
+        let line = line.trim_suffix_cr();
+        let colon = line
+            .iter()
+            .position(|byte| *byte == b':')
+            .ok_or_else(malformed)?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        // A blank before the colon, or at the start of a line that continues another, is no part of a name.
+        if !is_token(name) {
+            return Err(malformed());
+        }
+        let once = |place: &mut Option<Vec<u8>>| match place.replace(value.to_vec()) {
+            None => Ok(()),
+            Some(_) => Err(malformed()),
+        };
+        match name.to_ascii_lowercase().as_slice() {
+            b"content-length" => {
+                let len = length(value).ok_or_else(malformed)?;
+                if body_len.replace(len).is_some() {
+                    return Err(malformed());
+                }
+            }
+            b"transfer-encoding" => return Err(refuse("501 Not Implemented")),
+            b"host" => once(&mut host)?,
+            b"origin" => once(&mut request.origin)?,
+            b"sec-fetch-site" => once(&mut request.sec_fetch_site)?,
+            b"connection" => {
+                let mut words = value.split(|byte| *byte == b',');
+                keep_alive &= !words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"));
+            }
+            b"cookie" => request.cookies.push(value.to_vec()),
+            b"user-agent" => request.agent = String::from_utf8_lossy(value).into_owned(),
+            _ => {}
+        }
+    }
+    let host = host.ok_or_else(malformed)?;
+    if !names_this_machine(&host) {
+        return Err(refuse("421 Misdirected Request"));
+    }
+    (request.host, request.keep_alive) = (host, keep_alive);
+    match usize::try_from(body_len.unwrap_or(0)) {
+        Ok(len) if len <= BODY_BYTES_MAX => Ok((request, len)),
+        _ => Err(refuse("413 Content Too Large")),
+    }
+}
+
+trait Line {
+    fn trim_suffix_cr(&self) -> &[u8];
+}
+
+impl Line for [u8] {
+    fn trim_suffix_cr(&self) -> &[u8] {
+        self.strip_suffix(b"\r").unwrap_or(self)
+    }
+}
+
+/// Whether a CR or a LF stands without its other half; a CR at the end may still get it.
+fn has_bare_end_of_line(head: &[u8]) -> bool {
+    let bare = |pair: &[u8]| {
+        matches!(pair, [b'\r', after] if *after != b'\n')
+            || matches!(pair, [before, b'\n'] if *before != b'\r')
+    };
+    head.first() == Some(&b'\n') || head.windows(2).any(bare)
+}
+
+/// Digits alone. A length beyond 64 bits is as much too large as any other.
+fn length(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let text = std::str::from_utf8(digits).ok()?;
+    Some(text.parse().unwrap_or(u64::MAX))
+}
+
+/// Another name that leads here is a page of somebody else's that means to be read as one of this site (DNS rebinding).
+fn names_this_machine(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else {
+        return false;
+    };
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port),
+        _ => (host, "80"),
+    };
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let names = ["localhost", "127.0.0.1", "[::1]"];
+    is_port && names.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+}
+
+fn is_token(bytes: &[u8]) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !bytes.is_empty() && bytes.iter().all(is_letter)
 }
 
 #[cfg(test)]
@@ -314,52 +432,112 @@ mod tests {
         assert!(form.get("absent").is_none());
     }
 
+    const HOST: &str = "\r\nHost: 127.0.0.1:8080";
+
+    fn parse(head: impl AsRef<[u8]>) -> Result<(Request, usize), &'static str> {
+        parse_head(head.as_ref()).map_err(|no| match no {
+            NoRequest::Refused(response) => response.status,
+            NoRequest::Closed => "closed",
+        })
+    }
+
     #[test]
-    fn a_request_head_is_read_strictly() {
-        let parse = |head: &str| match parse_head(head) {
-            Ok((request, body_len)) => Ok((request, body_len)),
-            Err(NoRequest::Refused(response)) => Err(response.status),
-            Err(NoRequest::Closed) => Err("closed"),
-        };
-        let (request, body_len) =
-            parse("POST /login?a=1 HTTP/1.1\r\nCookie: x=1; session=abc\r\ncontent-length: 7\r\nConnection: Close").unwrap();
+    fn a_request_head_is_read_as_it_came() {
+        let head = format!(
+            "POST /login?a=1 HTTP/1.1{HOST}\r\nCookie: x=1; session=abc\r\ncontent-length: 7\r\nConnection: Close\r\n\
+             Origin:http://a\r\nSEC-FETCH-SITE: same-origin \r\nUser-Agent:\tTea/1"
+        );
+        let (request, body_len) = parse(head).unwrap();
         assert_eq!(
             (request.method.as_str(), request.path.as_str(), body_len),
             ("POST", "/login", 7)
         );
-        assert_eq!(
-            (
-                request.cookie("session"),
-                request.cookie("sess"),
-                request.query.get("a")
-            ),
-            (Some("abc"), None, Some("1"))
-        );
+        assert_eq!(request.cookies, [b"x=1; session=abc"]);
+        assert_eq!(request.query.get("a"), Some("1"));
+        assert_eq!(request.agent, "Tea/1");
+        let origin = request.origin();
+        assert_eq!(origin.host, Some(b"127.0.0.1:8080".as_slice()));
+        assert_eq!(origin.origin, Some(b"http://a".as_slice()));
+        assert_eq!(origin.sec_fetch_site, Some(b"same-origin".as_slice()));
         assert!(!request.keep_alive);
-        assert!(parse("GET / HTTP/1.1").unwrap().0.keep_alive);
-        assert!(!parse("GET / HTTP/1.0").unwrap().0.keep_alive);
-        for (head, status) in [
-            ("", "400 Bad Request"),
-            ("GET /", "400 Bad Request"),
-            ("GET / HTTP/1.1 x", "400 Bad Request"),
-            ("GET http://a/ HTTP/1.1", "400 Bad Request"),
-            ("GET / HTTP/1.1\r\nno colon", "400 Bad Request"),
-            ("GET / HTTP/1.1\r\ncontent-length: +1", "400 Bad Request"),
+        assert!(parse(format!("GET / HTTP/1.1{HOST}")).unwrap().0.keep_alive);
+        assert!(!parse(format!("GET / HTTP/1.0{HOST}")).unwrap().0.keep_alive);
+        let odd = [
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: a=\xFF".as_slice(),
+            b"",
+        ]
+        .concat();
+        assert_eq!(parse(odd).unwrap().0.cookies, [b"a=\xFF"]);
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        let bad = "400 Bad Request";
+        for (fields, status) in [
+            ("", bad),
+            ("\r\nHost: 127.0.0.1\r\nHost: 127.0.0.1", bad),
+            ("\r\nHost: evil.example", "421 Misdirected Request"),
             (
-                "GET / HTTP/1.1\r\ncontent-length: 1\r\nContent-Length: 1",
-                "400 Bad Request",
+                "\r\nHost: 127.0.0.1.evil.example",
+                "421 Misdirected Request",
             ),
+            ("\r\nHost: 127.0.0.1:x", "421 Misdirected Request"),
+            ("\r\nHost: 127.0.0.1:", "421 Misdirected Request"),
+            ("\r\nHost:", "421 Misdirected Request"),
+            ("HOST\r\nno colon", bad),
+            ("HOST\r\n: nameless", bad),
+            ("HOST\r\nContent-Length : 47", bad),
+            ("HOST\r\nContent-Length\t: 47", bad),
+            ("HOST\r\nTransfer-Encoding : chunked", bad),
+            ("HOST\r\nX: a\r\n folded", bad),
+            ("HOST\r\nX: a\r\n\tfolded: b", bad),
+            ("HOST\r\nX: a\nY: b", bad),
+            ("HOST\r\nX: a\rY: b", bad),
+            ("HOST\r\nX: a\r", bad),
+            ("HOST\r\nX: \0", bad),
+            ("HOST\r\ncontent-length: +1", bad),
+            ("HOST\r\ncontent-length: 1 1", bad),
+            ("HOST\r\ncontent-length:", bad),
+            ("HOST\r\ncontent-length: 1\r\nContent-Length: 1", bad),
+            ("HOST\r\nTransfer-Encoding: chunked", "501 Not Implemented"),
+            ("HOST\r\nContent-Length: 65537", "413 Content Too Large"),
             (
-                "GET / HTTP/1.1\r\nTransfer-Encoding: chunked",
-                "501 Not Implemented",
-            ),
-            (
-                "GET / HTTP/1.1\r\nContent-Length: 65537",
+                "HOST\r\nContent-Length: 4294967296",
                 "413 Content Too Large",
             ),
+            (
+                "HOST\r\nContent-Length: 99999999999999999999999",
+                "413 Content Too Large",
+            ),
+        ] {
+            let head = format!("POST / HTTP/1.1{}", fields.replace("HOST", HOST));
+            assert_eq!(parse(&head).unwrap_err(), status, "{head:?}");
+        }
+        for host in [
+            "127.0.0.1",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]",
+            "[::1]:8080",
+        ] {
+            assert!(
+                parse(format!("GET / HTTP/1.1\r\nHost: {host}")).is_ok(),
+                "{host}"
+            );
+        }
+        for (line, status) in [
+            ("", bad),
+            ("GET /", bad),
+            ("GET / HTTP/1.1 x", bad),
+            ("G(T / HTTP/1.1", bad),
+            ("GET http://a/ HTTP/1.1", bad),
             ("GET / HTTP/3", "505 HTTP Version Not Supported"),
         ] {
-            assert_eq!(parse(head).unwrap_err(), status, "{head}");
+            assert_eq!(
+                parse(format!("{line}{HOST}")).unwrap_err(),
+                status,
+                "{line}"
+            );
         }
     }
 }

@@ -1,0 +1,211 @@
+//! Sessions for any HTTP server: cookies, logins, lifetimes, forged requests, conflicts.
+//!
+//! A [`SessionManager`] stands between a server and a [`SessionStore`]. Each request begins a [`Visit`] with what
+//! stands in its `Cookie` fields; the handler reads and changes the session; [`Visit::finish`] stores it and tells
+//! which headers to send. It knows no server, so it works with every one: the [recipes] have the few lines for some.
+//!
+//! ```
+//! use shelflife::{Result, SessionManager};
+//!
+//! /// Answers one request: what stands in its `Cookie` fields, and the page with the headers to send.
+//! fn respond(sessions: &SessionManager, cookies: &[&str]) -> Result<(String, Vec<(String, String)>)> {
+//!     let mut visit = sessions.begin(cookies);
+//!     let n = visit.session()?.get::<u64>("visits")?.unwrap_or(0) + 1;
+//!     visit.session()?.insert("visits", &n)?;
+//!     let done = visit.finish()?;
+//!     let headers = done.headers().map(|(name, value)| (name.to_string(), value.to_string()));
+//!     Ok((format!("visit {n}"), headers.collect()))
+//! }
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("sessions.shelf");
+//!
+//! let sessions = SessionManager::open(&path)?;
+//! let (page, headers) = respond(&sessions, &[])?;
+//! assert_eq!(page, "visit 1");
+//! let (_, cookie) = headers.iter().find(|(name, _)| name == "Set-Cookie").unwrap();
+//! let (page, _) = respond(&sessions, &[cookie.split(';').next().unwrap()])?;
+//! assert_eq!(page, "visit 2");
+//! # Ok::<(), shelflife::Error>(())
+//! ```
+//!
+//! # What it takes care of
+//!
+//! - **The cookie is changed only for what a request itself did.** An id that is dead is left alone, so a late request
+//!   neither deletes nor replaces the cookie of a login that overtook it, and a logout is not undone.
+//! - **A login is one call**, [`login`](Visit::login): a new id, the old one dead in the same atomic step, old tokens
+//!   void. A change of the user without that call is treated as one.
+//! - **Overlapping requests lose nothing of each other's**: changes of different keys are put together, and
+//!   [`update`](Visit::update) counts exactly. A change that can't be stored is told.
+//! - **The server enforces lifetimes**, by default 14 days unused, and an hour for visitors who are not logged in. The
+//!   cookie's own is an upper bound.
+//! - **Pages that do not look at their session cost one touch**, and an error of the store does not harm them.
+//!
+//! # Blocking
+//!
+//! It blocks, as files do. [`begin`](SessionManager::begin), a look at a session and
+//! [`is_cross_origin`](SessionManager::is_cross_origin) take microseconds, so an asynchronous server calls them
+//! directly. [`finish`](Visit::finish) waits for the disk if [it has to](Visit::needs_io), and the calls that [store
+//! at once](Visit#stored-at-once) do too: those belong where blocking is allowed (`spawn_blocking`, `web::block`).
+//! While another process holds the lock a write waits up to [`lock_timeout`](crate::Options::lock_timeout); a server
+//! does well with 250 ms there.
+
+mod carrier;
+mod cookie;
+mod csrf;
+mod event;
+mod finished;
+mod flash;
+mod options;
+mod origin;
+pub mod recipes;
+mod visit;
+mod watch;
+
+pub use cookie::SameSite;
+pub use event::Event;
+pub use finished::{Finished, Lost, Outcome};
+pub use flash::Flash;
+pub use options::ManagerOptions;
+pub use origin::Origin;
+pub use visit::{Device, Visit};
+pub use watch::SessionWatch;
+
+use super::{Lifetime, SessionCap, SessionOptions, SessionStore};
+use crate::error::Result;
+use carrier::Carrier;
+use options::Sink;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use watch::Bell;
+
+/// The idle lifetime of what [`SessionManager::open`] opens.
+const IDLE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// The sessions of an application, for any HTTP server: see the [module](self) for an example.
+///
+/// A clone is another handle on the same manager, so threads and tasks may each have one.
+#[derive(Clone)]
+pub struct SessionManager(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn SessionStore>,
+    carrier: Carrier,
+    anonymous_idle: Option<Duration>,
+    session_bytes_max: usize,
+    session_cap: Option<SessionCap>,
+    sink: Option<Arc<Sink>>,
+    bell: Bell,
+}
+
+impl SessionManager {
+    /// Opens the sessions in this file, and creates it if there is none, with defaults that are safe without reading
+    /// on:
+    ///
+    /// - The file holds the SHA-256 of each id and not the id, so a thief of the file, or of a backup, has no session.
+    /// - A session ends when it was not used for 14 days, one without a user after an hour.
+    /// - The cookie is that of [`ManagerOptions`].
+    /// - Each change survives a power cut when the request is answered.
+    ///
+    /// Others are chosen by [`SessionOptions`](crate::SessionOptions) for the store and [`ManagerOptions`] for the
+    /// rest:
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("sessions.shelf");
+    /// use shelflife::{ManagerOptions, SessionOptions};
+    /// use std::time::Duration;
+    ///
+    /// let store = SessionOptions::new()
+    ///     .hash_ids(true)
+    ///     .idle_lifetime(Duration::from_secs(30 * 60))
+    ///     .open(&path)?;
+    /// let sessions = ManagerOptions::new().cookie_name("shop").manage(store)?;
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`SessionOptions::open`](crate::SessionOptions::open).
+    pub fn open(path: impl AsRef<Path>) -> Result<SessionManager> {
+        let store = SessionOptions::new()
+            .hash_ids(true)
+            .idle_lifetime(IDLE)
+            .open(path)?;
+        ManagerOptions::new().manage(store)
+    }
+
+    /// Begins a request, with the values of its `Cookie` fields (all of them: HTTP/2 sends several). It reads nothing
+    /// from the store and cannot fail: anything in them that is no id of ours is passed over.
+    ///
+    /// ```
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// let mut visit = manager.begin([b"theme=dark; __Host-id=\xFF".as_slice()]);
+    /// assert_eq!(visit.user()?, None);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn begin<C: AsRef<[u8]>>(&self, cookie_fields: impl IntoIterator<Item = C>) -> Visit {
+        let candidates = self.0.carrier.read(cookie_fields);
+        if candidates.malformed {
+            self.tell(&Event::Malformed);
+        }
+        Visit::new(self.clone(), candidates)
+    }
+
+    /// Whether a page of another site made a browser send this request in order to change something. Answer 403 then,
+    /// before any handler runs: this protects all forms, those of strangers included, without a token.
+    /// [`Origin::is_cross_origin`] has the rule.
+    ///
+    /// With an [`id_header`](ManagerOptions::id_header) it is never so, since no browser sends that by itself.
+    pub fn is_cross_origin(&self, request: &Origin<'_>) -> bool {
+        matches!(self.0.carrier, Carrier::Cookie(_)) && request.is_cross_origin()
+    }
+
+    /// The store below: for lists, sweeps and what is not about one request.
+    ///
+    /// ```
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// let day = std::time::Duration::from_secs(24 * 60 * 60);
+    /// manager.store().delete_old_sessions(30 * day)?;
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn store(&self) -> &dyn SessionStore {
+        &*self.0.store
+    }
+
+    /// The cookie's name with its prefix, or that of the [header](ManagerOptions::id_header).
+    pub fn cookie_name(&self) -> &str {
+        self.0.carrier.name()
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        if let Some(sink) = &self.0.sink {
+            sink(event);
+        }
+    }
+
+    /// A session has ended: all who wait for that look.
+    fn ring(&self) {
+        self.0.bell.ring();
+    }
+
+    /// What sessions without a user live by, where that is not what all others do.
+    fn anonymous_lifetime(&self) -> Option<Lifetime> {
+        let anonymous = self.0.anonymous_idle?;
+        let Lifetime { idle, absolute } = self.0.store.lifetime();
+        let idle = Some(idle.map_or(anonymous, |idle| idle.min(anonymous)));
+        Some(Lifetime { idle, absolute })
+    }
+}
+
+impl fmt::Debug for SessionManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionManager")
+            .field("store", &self.0.store)
+            .field("carrier", &self.0.carrier)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,602 @@
+//! `Visit`: one request and its session, from its first byte to the head of the response.
+//!
+//! The browser's cookie is changed only for what this request itself did. An id that is merely dead is left alone: a
+//! late request must neither delete nor replace the cookie of a login that overtook it. So each state below knows
+//! whether it may say anything to the browser.
+
+mod account;
+mod devices;
+mod settle;
+mod tokens;
+
+use super::SessionManager;
+use super::cookie::Candidates;
+use super::event::Event;
+use super::finished::{Finished, Lost, Outcome};
+use super::flash::{self, Flash};
+use super::watch::SessionWatch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::session::{Lifetime, Session, SessionHandle, SessionId};
+use std::fmt;
+use std::time::Duration;
+
+pub use devices::Device;
+
+/// How often a session is given a new id on top of what another request stored meanwhile. With each try somebody else
+/// succeeded, so that many in a row are a hundred requests of one visitor at once.
+const CONFLICTS_MAX: usize = 8;
+
+/// What is known of the visitor's session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nobody has looked.
+    Unread,
+    /// There is none. A value that is put into the copy makes one.
+    New,
+    /// The copy is of a stored session.
+    Live,
+    /// A login or a renewal gave the session another id, which this request does not know. The copy is empty and will
+    /// not be stored, since a cookie for it would replace the login's.
+    Superseded,
+    /// This request ended it. A value that is put into the copy makes a new one.
+    Ended,
+    /// It ended, or changed hands, behind this request's back: the copy can't be stored any more.
+    Lost(Lost),
+}
+
+/// What the browser has to be told of the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notice {
+    Nothing,
+    Set,
+    Revoke,
+}
+
+/// One request and its session, by [`SessionManager::begin`](crate::SessionManager::begin).
+///
+/// It reads nothing until something is asked, and stores what was changed when it is [finished](Visit::finish). A visit
+/// that is dropped stores and sends nothing: so drop it when the request failed. Changes that are
+/// [stored at once](Visit#stored-at-once) stay.
+///
+/// # Stored at once
+///
+/// [`update`](Visit::update), [`save`](Visit::save), [`use_form_token`](Visit::use_form_token) and all that logs out.
+/// They block for as long as a write to the store does, as `finish` may; [`needs_io`](Visit::needs_io) tells. All
+/// else reads once, which takes microseconds.
+///
+/// # Errors
+///
+/// An error means that the system failed, never that a visitor is unknown. A look at the session that failed is tried
+/// again by the next one. After an error of `finish` answer 503 if it [is busy](crate::Error::is_busy), otherwise 500.
+///
+/// ```
+/// use shelflife::{ManagerOptions, MemorySessionStore};
+///
+/// let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+///
+/// let mut visit = manager.begin([""]);
+/// visit.login("ann")?;
+/// let done = visit.finish()?;
+/// let (_, cookie) = done.headers().find(|(name, _)| *name == "Set-Cookie").unwrap();
+///
+/// let mut visit = manager.begin([cookie.split(';').next().unwrap()]); // the browser's next request
+/// assert_eq!(visit.user()?, Some("ann"));
+/// assert!(visit.finish()?.headers().all(|(name, _)| name != "Set-Cookie"));
+/// # Ok::<(), shelflife::Error>(())
+/// ```
+pub struct Visit {
+    manager: SessionManager,
+    candidates: Candidates,
+    state: State,
+    session: Session,
+    /// A new id is due, since the rights changed.
+    renew: bool,
+    /// This request proves who the visitor is, by a login that is not stored yet,
+    logged_in: bool,
+    /// or by that or a confirmation, of which the store is still to note the time.
+    is_proved: bool,
+    /// Somebody asked for the session, so the response depends on it.
+    looked: bool,
+    quiet: bool,
+    /// The method changes nothing, so no token counts.
+    safe_method: bool,
+    client: Option<Client>,
+    /// A lifetime that a login gave the session, in place of the one that it has.
+    lifetime: Option<Option<Lifetime>>,
+    notice: Notice,
+    /// What was stored before the end.
+    outcome: Outcome,
+}
+
+/// Where a request comes from.
+struct Client {
+    address: String,
+    agent: String,
+}
+
+impl Visit {
+    pub(super) fn new(manager: SessionManager, candidates: Candidates) -> Visit {
+        Visit {
+            manager,
+            candidates,
+            state: State::Unread,
+            session: Session::new(),
+            renew: false,
+            logged_in: false,
+            is_proved: false,
+            looked: false,
+            quiet: false,
+            safe_method: false,
+            client: None,
+            lifetime: None,
+            notice: Notice::Nothing,
+            outcome: Outcome::Nothing,
+        }
+    }
+
+    /// The manager that the visit began with.
+    pub fn manager(&self) -> &SessionManager {
+        &self.manager
+    }
+
+    /// The visitor's session, to read and to change; an empty one for a visitor who has none.
+    ///
+    /// [`finish`](Visit::finish) stores the changes. An overlapping request that changed other keys loses
+    /// nothing by that, and neither does this one; of the same key the later one counts. To count exactly,
+    /// use [`update`](Visit::update).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load_session`](crate::SessionStore::load_session), but not that a session cannot be read: that
+    /// visitor has none, and the operator an [event](crate::manager::Event::Unreadable).
+    pub fn session(&mut self) -> Result<&mut Session> {
+        self.look()?;
+        Ok(&mut self.session)
+    }
+
+    /// The stored session, or `None` for a visitor who has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    pub fn peek(&mut self) -> Result<Option<&Session>> {
+        self.look()?;
+        Ok((self.state == State::Live).then_some(&self.session))
+    }
+
+    /// Who is logged in.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    pub fn user(&mut self) -> Result<Option<&str>> {
+        self.look()?;
+        Ok(self.session.user())
+    }
+
+    /// This request does not count as use of the session: [`finish`](Visit::finish) stores what was changed and nothing
+    /// else. For pages that ask by themselves, so that an open tab does not keep a login alive for ever.
+    ///
+    /// ```
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// let mut visit = manager.begin([""]);
+    /// visit.set_quiet(true);
+    /// assert_eq!(visit.time_left()?, None, "no session, so nothing that could end");
+    /// assert!(!visit.needs_io());
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
+    /// How long the session lives on if it is not used; `None` without a session, or without an end.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    pub fn time_left(&mut self) -> Result<Option<Duration>> {
+        self.look()?;
+        let end = self.peek()?.and_then(Session::expires);
+        let now = self.manager.store().now();
+        Ok(end.map(|end| end.duration_since(now).unwrap_or_default()))
+    }
+
+    /// Notes the request's method. In one that changes nothing (GET, HEAD, OPTIONS) no token counts: an address
+    /// gets into histories, logs and `Referer`. Servers' glue calls it; without it every request may bring a token.
+    pub fn set_method(&mut self, method: &str) {
+        let method = super::origin::Origin {
+            method,
+            ..Default::default()
+        };
+        self.safe_method = method.is_safe();
+    }
+
+    /// Notes where the request comes from, for the [list of a user's devices](Visit::devices). The agent is cut at 256
+    /// bytes. An address that differs from the last one is stored with the user's session when the visit is finished.
+    pub fn set_client(&mut self, address: &str, agent: &str) {
+        self.client = Some(Client {
+            address: address.to_string(),
+            agent: agent.to_string(),
+        });
+    }
+
+    /// Changes the session where it is stored, at once: nobody comes between, so nothing is lost, neither this change
+    /// nor anybody else's. Earlier changes of this request are stored along with it. `change` may run more than once.
+    ///
+    /// On a session that ended meanwhile `change` runs on the copy, and [`finish`](Visit::finish) tells that it is
+    /// [lost](Finished::is_lost).
+    ///
+    /// # Errors
+    ///
+    /// What `change` returns, and then nothing is stored; those of
+    /// [`edit_session`](crate::SessionStore::edit_session);
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) beyond
+    /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max).
+    ///
+    /// ```
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// # let mut visit = manager.begin([""]);
+    /// let votes = visit.update(|session| {
+    ///     let votes = session.get::<u64>("votes")?.unwrap_or(0) + 1;
+    ///     session.insert("votes", &votes)?;
+    ///     Ok(votes)
+    /// })?;
+    /// assert_eq!(votes, 1);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn update<T>(&mut self, mut change: impl FnMut(&mut Session) -> Result<T>) -> Result<T> {
+        self.look()?;
+        if self.is_renewal_due() {
+            self.settle()?;
+        }
+        let Some(id) = self.live_id() else {
+            let value = change(&mut self.session)?;
+            self.settle()?;
+            return Ok(value);
+        };
+        match self.edit(&id, &mut change, false)? {
+            Edited::Done(value) => Ok(value),
+            Edited::Gone => {
+                let value = change(&mut self.session)?;
+                let why = self.why_gone(&id)?;
+                self.lose(why);
+                Ok(value)
+            }
+            Edited::Foreign => {
+                let value = change(&mut self.session)?;
+                self.lose(Lost::Superseded);
+                Ok(value)
+            }
+            Edited::Login => {
+                // First an id that nobody knows: an attacker who knew the old one must not be logged in as well.
+                self.renew = true;
+                self.settle()?;
+                let edited = match self.live_id() {
+                    Some(id) => self.edit(&id, &mut change, true)?,
+                    None => Edited::Gone,
+                };
+                match edited {
+                    Edited::Done(value) => Ok(value),
+                    _ => {
+                        self.lose(Lost::Ended);
+                        change(&mut self.session)
+                    }
+                }
+            }
+        }
+    }
+
+    fn edit<T>(
+        &mut self,
+        id: &SessionId,
+        change: &mut impl FnMut(&mut Session) -> Result<T>,
+        may_log_in: bool,
+    ) -> Result<Edited<T>> {
+        let copy = &self.session;
+        let bytes_max = self.manager.0.session_bytes_max;
+        let mut edited = None;
+        let outcome = self.manager.store().edit_session(id, &mut |current| {
+            edited = None;
+            let Some(mut merged) = copy.rebase(current.clone()) else {
+                edited = Some(Edited::Foreign);
+                return Err(abandon());
+            };
+            let value = change(&mut merged)?;
+            if merged.has_other_user() && !may_log_in {
+                edited = Some(Edited::Login);
+                return Err(abandon());
+            }
+            check_size(&merged, bytes_max)?;
+            *current = merged;
+            edited = Some(Edited::Done(value));
+            Ok(())
+        });
+        match (outcome, edited) {
+            (Err(_), Some(edited @ (Edited::Foreign | Edited::Login))) => Ok(edited),
+            (Err(error), _) => Err(error),
+            (Ok(Some(stored)), Some(edited)) => {
+                self.take_stored(stored);
+                Ok(edited)
+            }
+            (Ok(_), _) => Ok(Edited::Gone),
+        }
+    }
+
+    /// The copy is what [`update`](Visit::update) stored.
+    fn take_stored(&mut self, stored: Session) {
+        self.outcome = Outcome::Stored;
+        let is_emptied = stored.id().is_none();
+        self.session = stored;
+        if is_emptied {
+            self.end();
+        }
+    }
+
+    /// Stores at once what was changed, and [`finish`](Visit::finish) then only what is changed after it.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](Visit::finish).
+    pub fn save(&mut self) -> Result<Outcome> {
+        self.look()?;
+        self.settle()
+    }
+
+    /// Forgets what this request changed and did not store; the next look reads the session anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    pub fn reload(&mut self) -> Result<()> {
+        self.forget_deeds();
+        match self.live_id() {
+            Some(id) => match self.manager.store().load_session(&id)? {
+                Some(session) => self.become_live(session),
+                None => {
+                    self.session = Session::new();
+                    let why = self.why_gone(&id)?;
+                    self.state = match why {
+                        Lost::Superseded => State::Superseded,
+                        _ => State::New,
+                    };
+                }
+            },
+            None => self.session = Session::new(),
+        }
+        Ok(())
+    }
+
+    /// Something that tells when the visitor's session has ended, for a connection that outlives this request; `None`
+    /// without a session. A login or renewal that waits to be stored is stored by this call.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Visit::save).
+    pub fn watch(&mut self) -> Result<Option<SessionWatch>> {
+        self.look()?;
+        if self.state != State::Live || self.is_renewal_due() {
+            self.settle()?;
+        }
+        Ok(self.live_id().map(|id| SessionWatch {
+            manager: self.manager.clone(),
+            id,
+        }))
+    }
+
+    /// A message that the next page shows once, by [`take_flashes`](Visit::take_flashes). It survives a redirect and a
+    /// login. At most 16 wait, the oldest goes; kind and text are cut at 1 KiB.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    ///
+    /// ```
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// # let mut visit = manager.begin([""]);
+    /// visit.flash("ok", "Saved.")?;
+    /// assert_eq!(visit.take_flashes()?[0].text, "Saved.");
+    /// assert!(visit.take_flashes()?.is_empty());
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn flash(&mut self, kind: &str, text: &str) -> Result<()> {
+        flash::add(self.session()?, kind, text)
+    }
+
+    /// The messages that wait, the oldest first, and removes them. Without any it changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    pub fn take_flashes(&mut self) -> Result<Vec<Flash>> {
+        flash::take(self.session()?)
+    }
+
+    /// Whether [`finish`](Visit::finish) may read or write the store, and so take as long as a write does. An
+    /// asynchronous server then calls it where it may block.
+    pub fn needs_io(&self) -> bool {
+        match self.state {
+            State::Unread => !self.candidates.ids.is_empty() && !self.quiet,
+            State::New | State::Ended => self.session.has_info(),
+            State::Live => self.is_changed() || !(self.quiet || self.is_stored()),
+            State::Superseded | State::Lost(_) => false,
+        }
+    }
+
+    /// Stores what was changed, notes that the session was used, and tells which headers to send.
+    ///
+    /// Call it when the head of the response is built, before its first byte goes out: also for a stream, an upgrade,
+    /// or a response without a body. For a status of 500 or more drop the visit instead. The visit is consumed, so
+    /// that nothing can be changed too late:
+    ///
+    /// ```compile_fail,E0382
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new()).unwrap();
+    /// let mut visit = manager.begin([""]);
+    /// let done = visit.finish();
+    /// visit.session(); // borrow of moved value
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`save_session`](crate::SessionStore::save_session);
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) if a new or changed session is beyond
+    /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max). A request that did not look at its session gets
+    /// none.
+    pub fn finish(mut self) -> Result<Finished> {
+        let outcome = match self.state {
+            State::Unread => self.touch(),
+            _ => self.settle()?,
+        };
+        Ok(self.finished(outcome))
+    }
+
+    // What the parts of a visit share.
+
+    fn look(&mut self) -> Result<()> {
+        self.looked = true;
+        if self.state != State::Unread {
+            return Ok(());
+        }
+        self.state = self.find()?;
+        Ok(())
+    }
+
+    /// Reads the candidates until one lives.
+    fn find(&mut self) -> Result<State> {
+        let manager = self.manager.clone();
+        let mut found = None;
+        let mut is_duplicate = false;
+        for id in &self.candidates.ids {
+            match manager.store().load_session(id) {
+                Ok(None) => {}
+                Ok(Some(_)) if found.is_some() => is_duplicate = true,
+                Ok(Some(session)) => found = Some(session),
+                Err(error) if is_unreadable(&error) => manager.tell(&Event::Unreadable {
+                    session: id.handle(),
+                    error: &error,
+                }),
+                Err(error) if found.is_none() => return Err(error),
+                Err(_) => {}
+            }
+            if is_duplicate {
+                break;
+            }
+        }
+        if let Some(session) = found {
+            if let (true, Some(session)) = (is_duplicate, session.handle()) {
+                manager.tell(&Event::Duplicate { session });
+            }
+            self.become_live(session);
+            return Ok(State::Live);
+        }
+        for id in &self.candidates.ids {
+            if manager.store().was_replaced(id)? {
+                let session = id.handle();
+                manager.tell(&Event::Superseded { session });
+                return Ok(State::Superseded);
+            }
+        }
+        Ok(State::New)
+    }
+
+    fn become_live(&mut self, session: Session) {
+        self.session = session;
+        self.state = State::Live;
+    }
+
+    fn live_id(&self) -> Option<SessionId> {
+        match self.state {
+            State::Live => self.session.id().cloned(),
+            _ => None,
+        }
+    }
+
+    /// What the session is called, or was called when the request came.
+    fn handle(&self) -> Option<SessionHandle> {
+        let came = self.candidates.ids.first();
+        self.session
+            .handle()
+            .or_else(|| came.map(SessionId::handle))
+    }
+
+    fn is_renewal_due(&self) -> bool {
+        self.state == State::Live && (self.renew || self.session.has_other_user())
+    }
+
+    fn is_changed(&self) -> bool {
+        self.session.is_modified() || self.is_renewal_due()
+    }
+
+    /// Whether this request has stored something, which counts as use.
+    fn is_stored(&self) -> bool {
+        matches!(self.outcome, Outcome::Stored | Outcome::Merged)
+    }
+
+    /// The session ended by a deed of this request: the browser gives its cookie back, if it brought one.
+    fn end(&mut self) {
+        self.state = State::Ended;
+        self.forget_deeds();
+        self.notice = match self.candidates.ids.is_empty() {
+            true => Notice::Nothing,
+            false => Notice::Revoke,
+        };
+        self.outcome = Outcome::Ended;
+        self.manager.ring();
+    }
+
+    /// The deeds that wait to be stored with the copy are stored, or given up.
+    fn forget_deeds(&mut self) {
+        (self.renew, self.logged_in, self.is_proved) = (false, false, false);
+        self.lifetime = None;
+    }
+
+    fn why_gone(&self, id: &SessionId) -> Result<Lost> {
+        Ok(match self.manager.store().was_replaced(id)? {
+            true => Lost::Superseded,
+            false => Lost::Ended,
+        })
+    }
+}
+
+/// What became of an attempt to change the session where it is stored.
+enum Edited<T> {
+    Done(T),
+    /// There is no such session any more.
+    Gone,
+    /// It is another user's now.
+    Foreign,
+    /// The change logs somebody in or out, which needs a new id first.
+    Login,
+}
+
+/// Leaves the closure of an edit; never seen outside.
+fn abandon() -> Error {
+    Error::new(ErrorKind::Other, "")
+}
+
+/// What is wrong with this one session, not with the system.
+fn is_unreadable(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Decode | ErrorKind::Corrupt)
+}
+
+fn check_size(session: &Session, bytes_max: usize) -> Result<()> {
+    let bytes = session.size_bytes()?;
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let what = format!("a session of {bytes} bytes is over the limit of {bytes_max}");
+    Err(Error::new(ErrorKind::TooLarge, what)
+        .advise("keep large values elsewhere, or raise `session_bytes_max`"))
+}
+
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit")
+            .field("state", &self.state)
+            .field("session", &self.handle())
+            .finish_non_exhaustive()
+    }
+}

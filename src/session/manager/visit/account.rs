@@ -1,0 +1,332 @@
+//! Login, logout, and how sure it is who the visitor is.
+
+use super::super::event::Event;
+use super::super::finished::{Lost, Outcome};
+use super::{State, Visit};
+use crate::error::Result;
+use crate::session::sha256::hmac_sha256;
+use crate::session::{Lifetime, Session, SessionCap, SessionHandle};
+use crate::value::base64::Base64;
+use std::time::Duration;
+
+const STAMP_BYTES: usize = 16;
+
+impl Visit {
+    /// Logs a user in: the session is the user's from here on, under a new id that only this browser gets. The old id
+    /// is dead in the same atomic step, so an attacker who planted it is not logged in as well (session fixation,
+    /// CWE-384).
+    ///
+    /// The values of an anonymous visitor, such as a cart, stay; those of another user do not. Form tokens
+    /// and tokens against forged requests that were made before are void, and the absolute lifetime begins anew.
+    ///
+    /// `false` only if the user has as many sessions as
+    /// [`session_cap`](crate::ManagerOptions::session_cap) allows and
+    /// [`SessionCap::Refuse`](crate::SessionCap::Refuse) was chosen; nobody is logged in then.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session); and, with a limit of sessions, those of [`finish`](Visit::finish), since the
+    /// login is then stored at once.
+    ///
+    /// ```
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// # let mut visit = manager.begin([""]);
+    /// // The password was right.
+    /// visit.login("ann")?;
+    /// assert_eq!(visit.user()?, Some("ann"));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn login(&mut self, user: &str) -> Result<bool> {
+        self.log_in(user, None)
+    }
+
+    /// The same for "remember me": the session has this lifetime in place of the store's, and the cookie outlives the
+    /// browser.
+    ///
+    /// The cookie's `Max-Age` is the absolute lifetime or, if that is none, 400 days, beyond which browsers keep no
+    /// cookie. It is an upper bound: the store enforces the lifetime.
+    ///
+    /// # Errors
+    ///
+    /// As [`login`](Visit::login).
+    ///
+    /// ```
+    /// # use shelflife::{Lifetime, ManagerOptions, MemorySessionStore};
+    /// # use std::time::Duration;
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// # let mut visit = manager.begin([""]);
+    /// let month = Duration::from_secs(30 * 24 * 60 * 60);
+    /// visit.login_for("ann", Lifetime { idle: None, absolute: Some(month) })?;
+    /// let done = visit.finish()?;
+    /// let (_, cookie) = done.headers().next().unwrap();
+    /// assert!(cookie.contains("; Max-Age=2592000; "));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn login_for(&mut self, user: &str, lifetime: Lifetime) -> Result<bool> {
+        self.log_in(user, Some(lifetime))
+    }
+
+    fn log_in(&mut self, user: &str, lifetime: Option<Lifetime>) -> Result<bool> {
+        self.look()?;
+        if let State::Superseded | State::Lost(_) = self.state {
+            self.session = Session::new();
+            self.state = State::New;
+            self.outcome = Outcome::Nothing;
+        }
+        if self.session.user().is_some_and(|other| other != user) {
+            self.session.clear();
+        }
+        self.session.set_user(Some(user));
+        self.session.clear_form_tokens();
+        self.session.set_credentials(None);
+        self.session.confirm();
+        self.lifetime = Some(lifetime);
+        (self.renew, self.logged_in, self.is_proved) = (true, true, true);
+        // Whether there is room shows only when it is stored, and the page depends on it.
+        if let Some(SessionCap::Refuse(_)) = self.manager.0.session_cap {
+            return Ok(self.settle()? != Outcome::Lost(Lost::Refused));
+        }
+        Ok(true)
+    }
+
+    /// Gives the session a new id when it is stored, since the visitor's rights changed. Its content stays; the old
+    /// id is dead. [`login`](Visit::login) does this by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    pub fn renew(&mut self) -> Result<()> {
+        self.look()?;
+        self.renew |= self.state == State::Live;
+        Ok(())
+    }
+
+    /// Ends the visitor's session, at once; `false` if there was none. Needs no look at what is in it.
+    ///
+    /// If a login in another tab gave the session a new id meanwhile, this request cannot know it: `false`, and
+    /// [`finish`](Visit::finish) tells that the logout is [lost](crate::manager::Finished::is_lost), to be tried again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`delete_session`](crate::SessionStore::delete_session).
+    pub fn logout(&mut self) -> Result<bool> {
+        self.looked = true;
+        let live = self.live_id();
+        let mut ids = self.candidates.ids.clone();
+        ids.extend(live.clone().filter(|id| !ids.contains(id)));
+        let mut ended = None;
+        for id in &ids {
+            if self.manager.store().delete_session(id)? {
+                ended = ended.or(Some(id.handle()));
+            }
+        }
+        self.session = Session::new();
+        if let Some(session) = ended {
+            self.manager.tell(&Event::Ended { session });
+            self.end();
+            return Ok(true);
+        }
+        if self.state == State::Ended {
+            return Ok(false);
+        }
+        // Nothing was there, perhaps since a login gave it another id.
+        let looked_for = live.map_or(ids, |id| vec![id]);
+        self.state = State::New;
+        self.forget_deeds();
+        for id in &looked_for {
+            if self.manager.store().was_replaced(id)? {
+                self.lose(Lost::Superseded);
+                break;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Ends all sessions of the user, this one included, at once, and answers how many that were.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session), and those of
+    /// [`delete_user_sessions`](crate::SessionStore::delete_user_sessions).
+    pub fn logout_everywhere(&mut self) -> Result<usize> {
+        self.look()?;
+        let Some(user) = self.session.user().map(String::from) else {
+            return self.logout().map(usize::from);
+        };
+        let ended = self.manager.store().delete_user_sessions(&user)?;
+        let here = self.logout()?;
+        if !here {
+            self.end();
+        }
+        Ok(ended.saturating_add(usize::from(here)))
+    }
+
+    /// Ends all sessions of the user but this one, at once, and answers how many that were. Do this after a change of
+    /// password.
+    ///
+    /// # Errors
+    ///
+    /// As [`logout_everywhere`](Visit::logout_everywhere).
+    pub fn logout_elsewhere(&mut self) -> Result<usize> {
+        let Some((user, this)) = self.stored_login()? else {
+            return Ok(0);
+        };
+        let ended = self
+            .manager
+            .store()
+            .delete_user_sessions_except(&user, &this)?;
+        self.manager.ring();
+        Ok(ended)
+    }
+
+    /// Ends one session of the user, named as in the [list of devices](Visit::devices), at once; `false` if it is
+    /// none of this user's. So a forged handle ends nobody else's session.
+    ///
+    /// # Errors
+    ///
+    /// As [`logout_everywhere`](Visit::logout_everywhere).
+    pub fn logout_device(&mut self, session: SessionHandle) -> Result<bool> {
+        let Some((user, this)) = self.stored_login()? else {
+            return Ok(false);
+        };
+        if session == this {
+            return self.logout();
+        }
+        let ended = self.manager.store().delete_user_session(&user, &session)?;
+        if ended {
+            self.manager.tell(&Event::Ended { session });
+            self.manager.ring();
+        }
+        Ok(ended)
+    }
+
+    /// The user and the session's handle, after a login that waits to be stored was stored.
+    pub(super) fn stored_login(&mut self) -> Result<Option<(String, SessionHandle)>> {
+        self.look()?;
+        if self.session.user().is_none() {
+            return Ok(None);
+        }
+        if self.state != State::Live || self.is_renewal_due() {
+            self.settle()?;
+        }
+        let user = self.live_id().and_then(|_| self.session.user());
+        Ok(user.map(String::from).zip(self.session.handle()))
+    }
+
+    /// Whether the user proved who he is within this time, by a login or by [`confirm`](Visit::confirm). Ask for the
+    /// password again before a dangerous deed if not.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    ///
+    /// ```
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # use std::time::Duration;
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// # let mut visit = manager.begin([""]);
+    /// assert!(!visit.is_fresh(Duration::from_secs(600))?, "nobody is logged in");
+    /// visit.login("ann")?;
+    /// assert!(visit.is_fresh(Duration::from_secs(600))?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn is_fresh(&mut self, within: Duration) -> Result<bool> {
+        self.look()?;
+        if self.is_proved {
+            return Ok(!within.is_zero());
+        }
+        let now = self.manager.store().now();
+        // A proof from the future is a clock's fault: to ask for the password again harms nobody.
+        let age = self.session.confirmed().map(|at| now.duration_since(at));
+        Ok(age.is_some_and(|age| age.is_ok_and(|age| age < within)))
+    }
+
+    /// Notes that the user proved again who he is. The session keeps its id, where a second login would change it;
+    /// `false` if nobody is logged in.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    pub fn confirm(&mut self) -> Result<bool> {
+        self.look()?;
+        self.session.confirm();
+        self.is_proved |= self.session.user().is_some();
+        Ok(self.is_proved)
+    }
+
+    /// Notes with which credentials the user logged in: call it after [`login`](Visit::login) with something that
+    /// changes when they do, such as the stored hash of the password. The session keeps a code of it from which
+    /// nothing can be read back. After a change of password call it in the request that made it; all other sessions
+    /// end at their next [`check_credentials`](Visit::check_credentials). `false` if nobody is logged in.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    pub fn set_credentials(&mut self, credentials: &[u8]) -> Result<bool> {
+        self.look()?;
+        let Some(user) = self.session.user() else {
+            return Ok(false);
+        };
+        let stamp = stamp(user, credentials);
+        self.session.set_credentials(Some(&stamp));
+        Ok(true)
+    }
+
+    /// Whether the user's credentials are still those that were [noted](Visit::set_credentials) at the login. If not,
+    /// or if none were noted, the session is ended at once. `true` also if nobody is logged in.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session) and [`logout`](Visit::logout).
+    ///
+    /// ```
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// # let mut visit = manager.begin([""]);
+    /// visit.login("ann")?;
+    /// visit.set_credentials(b"$argon2id$v=19$...")?;
+    /// assert!(visit.check_credentials(b"$argon2id$v=19$...")?);
+    /// assert!(!visit.check_credentials(b"another password's hash")?);
+    /// assert_eq!(visit.user()?, None);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn check_credentials(&mut self, current: &[u8]) -> Result<bool> {
+        self.look()?;
+        let Some(user) = self.session.user() else {
+            return Ok(true);
+        };
+        let right = stamp(user, current);
+        if self
+            .session
+            .credentials()
+            .is_some_and(|known| same(known, &right))
+        {
+            return Ok(true);
+        }
+        self.logout()?;
+        Ok(false)
+    }
+}
+
+/// A session of the same login and nothing else.
+pub(super) fn bare_login(copy: &Session) -> Session {
+    let mut fresh = Session::new();
+    fresh.set_user(copy.user());
+    fresh.set_credentials(copy.credentials());
+    fresh.confirm();
+    fresh
+}
+
+/// Nothing can be read back from it, and it is another one for each user.
+fn stamp(user: &str, credentials: &[u8]) -> String {
+    let text = [b"shelflife credentials 1".as_slice(), credentials].concat();
+    let code = hmac_sha256(user.as_bytes(), &text);
+    Base64::Url.encode(code.get(..STAMP_BYTES).unwrap_or_default())
+}
+
+/// Compares without telling by its time how much is right.
+fn same(known: &str, given: &str) -> bool {
+    let differences = known.bytes().zip(given.bytes()).map(|(a, b)| a ^ b);
+    known.len() == given.len() && differences.fold(0, |sum, difference| sum | difference) == 0
+}

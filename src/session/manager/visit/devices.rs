@@ -1,0 +1,104 @@
+//! What a page "your devices" shows: the sessions that a user is logged in with.
+
+use super::{Client, Visit};
+use crate::error::Result;
+use crate::session::{Session, SessionHandle};
+use std::time::SystemTime;
+
+const TEXT_BYTES_MAX: usize = 256;
+
+/// One session of a user, by [`Visit::devices`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Device {
+    /// Names the session, for [`Visit::logout_device`]. It gives nobody the session.
+    pub session: SessionHandle,
+    /// What the browser said of itself, as [`Visit::set_client`] noted it. Anybody can say anything: escape it.
+    pub agent: String,
+    /// Where the login came from.
+    pub first_address: Option<String>,
+    /// Where the last request came from.
+    pub last_address: Option<String>,
+    /// What the user calls it.
+    pub label: Option<String>,
+    /// When the session was made, or its user last logged in.
+    pub created: Option<SystemTime>,
+    /// When it was last used, as exact as the store's
+    /// [access resolution](crate::SessionOptions::access_resolution).
+    pub accessed: Option<SystemTime>,
+    /// Whether it is the one that asks.
+    pub is_this: bool,
+}
+
+impl Visit {
+    /// The sessions that the user is logged in with, most recently used first; empty if nobody is logged in.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session), and those of [`sessions_of`](crate::SessionStore::sessions_of).
+    ///
+    /// ```
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// # let mut visit = manager.begin([""]);
+    /// visit.set_client("10.0.0.7", "Firefox");
+    /// visit.login("ann")?;
+    /// let devices = visit.devices()?;
+    /// assert!(devices[0].is_this && devices[0].agent == "Firefox");
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn devices(&mut self) -> Result<Vec<Device>> {
+        let Some((user, this)) = self.stored_login()? else {
+            return Ok(Vec::new());
+        };
+        let sessions = self.manager.store().sessions_of(&user)?;
+        let mut devices: Vec<Device> = sessions
+            .iter()
+            .filter_map(|session| Some(device(session, session.handle()?, this)))
+            .collect();
+        devices.sort_by_key(|device| std::cmp::Reverse((device.accessed, device.session)));
+        Ok(devices)
+    }
+
+    /// What the user calls this device, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    pub fn set_device_label(&mut self, label: Option<&str>) -> Result<()> {
+        let session = self.session()?;
+        if session.user().is_some() {
+            session.set_label(label.map(cut));
+        }
+        Ok(())
+    }
+}
+
+/// Notes where a user's request comes from. Without a user it is nobody's device.
+pub(super) fn note(session: &mut Session, client: &Client) {
+    if session.user().is_some() {
+        session.set_agent(Some(cut(&client.agent)));
+        session.set_remote_address(Some(cut(&client.address)));
+    }
+}
+
+fn device(session: &Session, handle: SessionHandle, this: SessionHandle) -> Device {
+    Device {
+        session: handle,
+        agent: session.agent().unwrap_or_default().to_string(),
+        first_address: session.first_address().map(String::from),
+        last_address: session.remote_address().map(String::from),
+        label: session.label().map(String::from),
+        created: session.created(),
+        accessed: session.accessed(),
+        is_this: handle == this,
+    }
+}
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}

@@ -1,0 +1,272 @@
+//! Storing what a visit changed, and what the browser has to be told of it.
+
+use super::super::cookie::max_age;
+use super::super::event::Event;
+use super::super::finished::{Finished, Lost, Outcome};
+use super::{CONFLICTS_MAX, Edited, Notice, State, Visit, account, check_size, devices};
+use crate::error::Result;
+use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
+use std::time::Duration;
+
+impl Visit {
+    /// Stores what waits to be stored, and answers what became of all that this request changed so far.
+    pub(super) fn settle(&mut self) -> Result<Outcome> {
+        let outcome = match self.state {
+            State::Unread => Outcome::Nothing,
+            State::New | State::Ended => self.create()?,
+            State::Live => self.store()?,
+            State::Superseded if self.session.is_modified() => self.lose(Lost::Superseded),
+            State::Superseded => Outcome::Nothing,
+            State::Lost(why) => Outcome::Lost(why),
+        };
+        if !matches!(outcome, Outcome::Nothing) {
+            self.outcome = outcome;
+        }
+        Ok(self.outcome)
+    }
+
+    /// Notes the use of a session that nobody looked at. The page does not need it, so a failure is told to the
+    /// operator alone.
+    pub(super) fn touch(&self) -> Outcome {
+        if self.quiet {
+            return Outcome::Nothing;
+        }
+        for id in &self.candidates.ids {
+            match self.manager.store().touch_session(id) {
+                Ok(true) => return Outcome::Touched,
+                Ok(false) => {}
+                Err(error) => self.manager.tell(&Event::TouchFailed {
+                    session: id.handle(),
+                    error: &error,
+                }),
+            }
+        }
+        Outcome::Nothing
+    }
+
+    /// Makes a session of what the copy holds, if that is worth keeping.
+    fn create(&mut self) -> Result<Outcome> {
+        self.prepare();
+        if !self.session.has_info() {
+            return Ok(Outcome::Nothing);
+        }
+        check_size(&self.session, self.manager.0.session_bytes_max)?;
+        let from = self.candidates.ids.first().map(SessionId::handle);
+        match self.store_anew()? {
+            Saved::Stored => {
+                self.told_anew(from);
+                Ok(Outcome::Stored)
+            }
+            Saved::Full => Ok(self.refuse_login()),
+            _ => Ok(Outcome::Nothing),
+        }
+    }
+
+    /// Stores the copy under a new id, a login within the limit of sessions that a user may have.
+    fn store_anew(&mut self) -> Result<Saved> {
+        let store = self.manager.store();
+        match (
+            self.manager.0.session_cap,
+            self.session.has_other_user() || self.logged_in,
+        ) {
+            (Some(cap), true) => store.regenerate_id_capped(&mut self.session, cap),
+            _ => store.regenerate_id(&mut self.session),
+        }
+    }
+
+    /// Nobody is logged in. The session that the visitor had before is as it was.
+    fn refuse_login(&mut self) -> Outcome {
+        self.forget_deeds();
+        self.session = Session::new();
+        self.state = State::Unread;
+        Outcome::Lost(Lost::Refused)
+    }
+
+    /// Stores the copy of a live session, on top of what others stored meanwhile.
+    fn store(&mut self) -> Result<Outcome> {
+        let Some(id) = self.live_id() else {
+            return Ok(Outcome::Nothing);
+        };
+        let mut stored = Outcome::Stored;
+        for _ in 0..CONFLICTS_MAX {
+            self.prepare();
+            if !self.is_changed() {
+                return match self.quiet || self.is_stored() {
+                    true => Ok(Outcome::Nothing),
+                    false => self.note_use(&id),
+                };
+            }
+            check_size(&self.session, self.manager.0.session_bytes_max)?;
+            let is_renewal = self.is_renewal_due();
+            let saved = match is_renewal {
+                true => self.store_anew()?,
+                false => self.manager.store().save_session(&mut self.session)?,
+            };
+            match saved {
+                Saved::Stored if is_renewal => {
+                    self.told_anew(Some(id.handle()));
+                    return Ok(stored);
+                }
+                Saved::Stored => {
+                    self.is_proved = false;
+                    return Ok(stored);
+                }
+                Saved::Full => return Ok(self.refuse_login()),
+                Saved::Empty => {
+                    let session = id.handle();
+                    self.manager.tell(&Event::Ended { session });
+                    self.end();
+                    return Ok(Outcome::Ended);
+                }
+                Saved::Gone => return self.gone(&id),
+                // The stored session is read again where nobody comes between, so this happens once.
+                Saved::Conflict(_) if !is_renewal => return self.merge(&id),
+                Saved::Conflict(current) => {
+                    stored = Outcome::Merged;
+                    match self.session.rebase(*current) {
+                        Some(merged) => self.session = merged,
+                        None if self.logged_in => return self.start_anew(),
+                        None => return Ok(self.lose(Lost::Superseded)),
+                    }
+                }
+            }
+        }
+        Ok(self.lose(Lost::Conflict))
+    }
+
+    /// Puts the changes of the copy on top of what is stored.
+    fn merge(&mut self, id: &SessionId) -> Result<Outcome> {
+        Ok(match self.edit(id, &mut |_| Ok(()), false)? {
+            Edited::Done(()) if self.state == State::Ended => Outcome::Ended,
+            Edited::Done(()) => Outcome::Merged,
+            Edited::Gone => self.gone(id)?,
+            Edited::Foreign | Edited::Login => self.lose(Lost::Superseded),
+        })
+    }
+
+    /// An unmodified session is only touched, so that a request that just reads can lose nobody's changes.
+    fn note_use(&mut self, id: &SessionId) -> Result<Outcome> {
+        match self.manager.store().save_session(&mut self.session)? {
+            Saved::Gone => {
+                let why = self.why_gone(id)?;
+                Ok(self.lose(why))
+            }
+            _ => Ok(Outcome::Touched),
+        }
+    }
+
+    /// The session went while this request worked on its copy.
+    fn gone(&mut self, id: &SessionId) -> Result<Outcome> {
+        if self.logged_in {
+            return self.start_anew();
+        }
+        let why = self.why_gone(id)?;
+        Ok(self.lose(why))
+    }
+
+    /// A user who proved to be who he is gets a session, with what this request put in and nothing of the one that
+    /// went.
+    fn start_anew(&mut self) -> Result<Outcome> {
+        self.session = match self.session.rebase(Session::new()) {
+            Some(fresh) => fresh,
+            None => account::bare_login(&self.session),
+        };
+        self.state = State::New;
+        self.create()
+    }
+
+    /// The changes of this request are not stored, and none that it makes from here on will be.
+    pub(super) fn lose(&mut self, why: Lost) -> Outcome {
+        if let Some(session) = self.handle() {
+            self.manager.tell(&Event::Lost { session, why });
+        }
+        self.state = State::Lost(why);
+        if why != Lost::Conflict {
+            // An id that was given earlier in this request leads nowhere any more.
+            self.notice = Notice::Nothing;
+        }
+        self.outcome = Outcome::Lost(why);
+        self.outcome
+    }
+
+    /// The copy is stored under an id that the browser does not know yet.
+    fn told_anew(&mut self, from: Option<SessionHandle>) {
+        self.state = State::Live;
+        self.notice = Notice::Set;
+        let (renewed, logged_in) = (self.renew, self.logged_in);
+        self.forget_deeds();
+        let Some(session) = self.session.handle() else {
+            return;
+        };
+        self.manager.tell(&match (logged_in, renewed, from) {
+            (true, ..) => Event::LoggedIn { session, from },
+            (false, true, Some(from)) => Event::Renewed { session, from },
+            _ => Event::Created { session },
+        });
+        if from.is_some() {
+            self.manager.ring();
+        }
+    }
+
+    /// What the manager itself has to say about a session that is going to be stored. Done twice it changes nothing
+    /// more.
+    fn prepare(&mut self) {
+        if !self.session.has_info() {
+            return;
+        }
+        let is_new = self.state != State::Live;
+        match (self.lifetime, self.session.user()) {
+            (Some(lifetime), _) => self.session.set_lifetime(lifetime),
+            // Unless the application gave it one.
+            (None, None) if is_new && self.session.lifetime().is_none() => {
+                self.session.set_lifetime(self.manager.anonymous_lifetime());
+            }
+            (None, None) if self.session.has_other_user() => {
+                self.session.set_lifetime(self.manager.anonymous_lifetime());
+            }
+            (None, Some(_)) if self.session.has_other_user() && !is_new => {
+                self.session.set_lifetime(None);
+            }
+            _ => {}
+        }
+        if let (Some(client), false) = (&self.client, self.quiet) {
+            devices::note(&mut self.session, client);
+        }
+    }
+
+    pub(super) fn finished(self, outcome: Outcome) -> Finished {
+        let carrier = &self.manager.0.carrier;
+        let id = match (self.notice, self.session.id()) {
+            (Notice::Set, Some(id)) => Some(carrier.set(id, persistence(&self.session))),
+            (Notice::Revoke, _) => Some(carrier.revoke()),
+            _ => None,
+        };
+        let has_session = !matches!(self.state, State::Unread | State::New);
+        let cache = match (&id, self.looked && has_session) {
+            (Some(_), _) => Some("no-store"),
+            (None, true) => Some("private"),
+            (None, false) => None,
+        };
+        let vary = (self.looked || id.is_some()).then(|| carrier.varies_on().to_string());
+        Finished {
+            outcome,
+            id,
+            vary,
+            cache,
+        }
+    }
+}
+
+/// The cookie's `Max-Age`; `None` for one that ends with the browser.
+///
+/// A lifetime that begins anew with each use gets the longest there is, since the server is who enforces it. To send
+/// the cookie again from time to time would be to send an old id behind a login that overtook this response.
+fn persistence(session: &Session) -> Option<u64> {
+    let Lifetime { absolute, .. } = session.user().and(session.lifetime())?;
+    let age = session
+        .created()
+        .zip(session.accessed())
+        .and_then(|(created, now)| now.duration_since(created).ok())
+        .unwrap_or(Duration::ZERO);
+    Some(max_age(absolute.map(|all| all.saturating_sub(age))))
+}

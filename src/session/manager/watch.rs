@@ -1,0 +1,109 @@
+//! The end of a session, told to whoever holds a socket open.
+
+use super::SessionManager;
+use crate::error::Result;
+use crate::session::SessionId;
+use crate::store::disk::{Disk, os::OsDisk};
+use std::fmt;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How late the end of a session in another process is noticed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Tells when a session has ended, by [`Visit::watch`](crate::manager::Visit::watch): for a WebSocket, a stream of
+/// events or anything else that outlives its request and must not outlive the login.
+///
+/// A session that got a new id has ended under the old one: close the connection, the browser comes back with the new
+/// cookie. A connection is no use of the session: if it is to keep it alive, call
+/// [`touch_session`](crate::SessionStore::touch_session) when the visitor does something.
+pub struct SessionWatch {
+    pub(super) manager: SessionManager,
+    pub(super) id: SessionId,
+}
+
+impl SessionWatch {
+    /// Whether the session still lives. One look at the store, which takes no lock: about a microsecond.
+    ///
+    /// In an asynchronous server ask this once in a while, in place of [`wait`](SessionWatch::wait), which blocks.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`has_session`](crate::SessionStore::has_session).
+    pub fn is_live(&self) -> Result<bool> {
+        self.manager.store().has_session(&self.id)
+    }
+
+    /// Waits for the end of the session, at most this long: `true` if it has ended.
+    ///
+    /// An end by this manager is told at once; one in another process, or by age, is noticed within a second, since the
+    /// store is looked at once a second. With each end or new id of any session every waiting thread looks once.
+    ///
+    /// # Errors
+    ///
+    /// As [`is_live`](SessionWatch::is_live).
+    ///
+    /// ```
+    /// # use shelflife::{ManagerOptions, MemorySessionStore};
+    /// # use std::time::Duration;
+    /// let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
+    /// let mut visit = manager.begin([""]);
+    /// visit.login("ann")?;
+    /// let watch = visit.watch()?.expect("ann is logged in");
+    /// let socket = std::thread::spawn(move || watch.wait(Duration::from_secs(600)));
+    /// visit.logout()?;
+    /// assert!(socket.join().unwrap()?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn wait(&self, timeout: Duration) -> Result<bool> {
+        let start = OsDisk.monotonic();
+        loop {
+            let heard = self.manager.0.bell.rings();
+            if !self.is_live()? {
+                return Ok(true);
+            }
+            let waited = OsDisk.monotonic().saturating_sub(start);
+            match timeout.checked_sub(waited) {
+                Some(left) if !left.is_zero() => {
+                    self.manager.0.bell.wait(heard, left.min(LOOK_EVERY));
+                }
+                _ => return Ok(false),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SessionWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionWatch")
+            .field("session", &self.id.handle())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rings whenever a session ends here.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rings: Mutex<u64>,
+    heard: Condvar,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        *rings = rings.wrapping_add(1);
+        self.heard.notify_all();
+    }
+
+    fn rings(&self) -> u64 {
+        *self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when it has rung since it was `heard`, and at the latest after this long. It may return early.
+    fn wait(&self, heard: u64, at_most: Duration) {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        if *rings == heard {
+            let _ = self.heard.wait_timeout(rings, at_most);
+        }
+    }
+}

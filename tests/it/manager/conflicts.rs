@@ -1,0 +1,427 @@
+//! Requests of one visitor that overlap.
+
+use super::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+#[test]
+fn changes_of_different_keys_by_overlapping_requests_are_both_kept() {
+    let site = Site::new();
+    let jar = site.shopper();
+    let mut slow = site.begin(&jar);
+    put(&mut slow, "size", "tall");
+    let _ = site.ask(&jar, |visit| put(visit, "colour", "green"));
+    let done = slow.finish().unwrap();
+    assert_eq!(done.outcome(), Outcome::Merged);
+    assert!(!done.is_lost());
+    for (key, value) in [("cart", "tea"), ("size", "tall"), ("colour", "green")] {
+        assert_eq!(site.value(&jar, key).as_deref(), Some(value));
+    }
+}
+
+#[test]
+fn of_one_key_the_later_writer_counts_and_removed_keys_stay_removed() {
+    let site = Site::new();
+    let jar = site.shopper();
+    let _ = site.ask(&jar, |visit| put(visit, "size", "tall"));
+    let mut slow = site.begin(&jar);
+    put(&mut slow, "cart", "coffee");
+    let _ = site.ask(&jar, |visit| {
+        put(visit, "cart", "milk");
+        visit.session().unwrap().remove("size")
+    });
+    let _ = slow.finish().unwrap();
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("coffee"));
+    assert_eq!(site.value(&jar, "size"), None);
+}
+
+fn count(visit: &mut Visit) -> u64 {
+    visit
+        .update(|session| {
+            let n = session.get::<u64>("n")?.unwrap_or(0) + 1;
+            session.insert("n", &n)?;
+            Ok(n)
+        })
+        .unwrap()
+}
+
+#[test]
+fn an_update_counts_exactly_and_brings_along_what_was_changed_before() {
+    let site = Site::new();
+    let jar = site.shopper();
+    let mut slow = site.begin(&jar);
+    put(&mut slow, "size", "tall");
+    for n in 1..=3 {
+        assert_eq!(site.ask(&jar, count).0, n);
+    }
+    assert_eq!(count(&mut slow), 4);
+    assert_eq!(
+        site.value(&jar, "size").as_deref(),
+        Some("tall"),
+        "stored at once"
+    );
+    put(&mut slow, "colour", "green");
+    let _ = slow.finish().unwrap();
+    assert_eq!(site.ask(&jar, count).0, 5);
+    assert_eq!(site.value(&jar, "colour").as_deref(), Some("green"));
+}
+
+#[test]
+fn an_update_of_a_visitor_without_a_session_makes_one_at_once() {
+    let site = Site::new();
+    let mut jar = Jar::default();
+    site.visit(&mut jar, |visit| {
+        assert_eq!(count(visit), 1);
+        assert_eq!(site.sessions(), 1);
+        assert_eq!(count(visit), 2);
+    });
+    assert_eq!(site.ask(&jar, count).0, 3);
+}
+
+#[test]
+fn an_error_in_an_update_changes_nothing_and_comes_back() {
+    let site = Site::new();
+    let jar = site.shopper();
+    let (error, answer) = site.ask(&jar, |visit| {
+        visit.update(|session| -> Result<()> {
+            session.insert("cart", "coffee")?;
+            Err(Error::other("no coffee left"))
+        })
+    });
+    assert_eq!(error.unwrap_err().to_string(), "no coffee left");
+    assert_eq!(answer.outcome, Outcome::Touched);
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+}
+
+#[test]
+fn threads_that_update_one_session_lose_nothing() {
+    let site = Site::new();
+    let jar = site.shopper();
+    let sum = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for n in 0..50 {
+                    let _ = site.ask(&jar, |visit| {
+                        count(visit);
+                        put(visit, &format!("{n}"), "x"); // and a conflict now and then
+                    });
+                    sum.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(site.ask(&jar, count).0, sum.into_inner() + 1);
+}
+
+#[test]
+fn what_cannot_be_stored_is_told() {
+    let site = Site::new();
+    // Ended by a logout elsewhere.
+    let jar = site.login("ann");
+    let mut slow = site.begin(&jar);
+    put(&mut slow, "cart", "coffee");
+    let _ = site.ask(&jar, |visit| visit.logout().unwrap());
+    let done = slow.finish().unwrap();
+    assert_eq!(done.outcome(), Outcome::Lost(Lost::Ended));
+    assert!(done.is_lost());
+    assert_eq!(
+        answer(done).set_cookie(),
+        None,
+        "rule: an id that is merely dead is left alone"
+    );
+    assert_eq!(site.sessions(), 0, "a logout is not undone");
+
+    // Overtaken by a login.
+    let jar = site.shopper();
+    let mut slow = site.begin(&jar);
+    put(&mut slow, "cart", "coffee");
+    let mut logged_in = jar.clone();
+    site.visit(&mut logged_in, |visit| visit.login("ann").unwrap());
+    let done = slow.finish().unwrap();
+    assert_eq!(done.outcome(), Outcome::Lost(Lost::Superseded));
+    assert_eq!(answer(done).set_cookie(), None);
+    assert_eq!(site.value(&logged_in, "cart").as_deref(), Some("tea"));
+}
+
+#[test]
+fn a_late_request_with_the_old_id_neither_revokes_nor_replaces_the_logins_cookie() {
+    let site = Site::new();
+    let handlers: [&dyn Fn(&mut Visit); 8] = [
+        &|_| (),
+        &|visit| {
+            let _ = visit.user().unwrap().is_some();
+        },
+        &|visit| put(visit, "cart", "coffee"),
+        &|visit| {
+            let _ = count(visit);
+        },
+        &|visit| visit.flash("ok", "late").unwrap(),
+        &|visit| {
+            let _ = visit.csrf_token().unwrap();
+        },
+        &|visit| visit.session().unwrap().clear(),
+        &|visit| {
+            visit.renew().unwrap();
+        },
+    ];
+    for (n, handler) in handlers.into_iter().enumerate() {
+        for began_before in [false, true] {
+            for deed in ["login", "renew", "logout"] {
+                let old = site.shopper();
+                let mut visit = site.begin(&old);
+                if began_before {
+                    let _ = visit.user().unwrap();
+                }
+                let mut jar = old.clone();
+                site.visit(&mut jar, |visit| match deed {
+                    "login" => drop(visit.login("ann").unwrap()),
+                    "renew" => visit.renew().unwrap(),
+                    _ => drop(visit.logout().unwrap()),
+                });
+                let sessions = site.sessions();
+                handler(&mut visit);
+                let late = answer(visit.finish().unwrap());
+                if deed == "logout" && !began_before {
+                    continue; // the visitor has no session and may get a new one
+                }
+                assert_eq!(
+                    late.set_cookie(),
+                    None,
+                    "handler {n}, began {began_before}, {deed}"
+                );
+                assert_eq!(site.sessions(), sessions);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_late_request_after_a_login_is_answered_as_a_strangers_and_told() {
+    let site = Site::new();
+    let old = site.shopper();
+    let mut jar = old.clone();
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    site.events();
+    let ((user, token), late) = site.ask(&old, |visit| {
+        let user = visit.user().unwrap().map(String::from);
+        put(visit, "cart", "coffee");
+        (user, visit.csrf_token().unwrap())
+    });
+    assert_eq!(user, None);
+    assert!(!site.begin(&jar).is_csrf_token(&token).unwrap());
+    assert_eq!(late.outcome, Outcome::Lost(Lost::Superseded));
+    assert_eq!(site.events(), ["superseded", "lost"]);
+    let (_, read) = site.ask(&old, |visit| visit.user().unwrap().is_some());
+    assert_eq!(read.outcome, Outcome::Nothing);
+    // A minute later nobody remembers, and the old id is as good as none.
+    site.advance(2 * MINUTE);
+    let (_, answer) = site.ask(&old, |visit| put(visit, "cart", "coffee"));
+    assert!(answer.sets_an_id());
+}
+
+#[test]
+fn a_logout_is_not_undone_by_the_cookie_of_a_slower_response() {
+    let site = Site::new();
+    let mut jar = site.login("ann");
+    let (_, slow) = site.ask(&jar, |visit| put(visit, "cart", "coffee"));
+    let (_, logout) = site.ask(&jar, |visit| visit.logout().unwrap());
+    jar.receive(&logout);
+    jar.receive(&slow);
+    assert_eq!(jar, Jar::default());
+}
+
+#[test]
+fn a_logout_that_a_login_overtook_is_told_and_leaves_the_login_alone() {
+    let site = Site::new();
+    let old = site.shopper();
+    for began_before in [false, true] {
+        let old = if began_before {
+            site.shopper()
+        } else {
+            old.clone()
+        };
+        let mut late = site.begin(&old);
+        if began_before {
+            let _ = late.user().unwrap();
+        }
+        let mut jar = old.clone();
+        site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+        assert!(!late.logout().unwrap());
+        let done = late.finish().unwrap();
+        assert_eq!(done.outcome(), Outcome::Lost(Lost::Superseded));
+        assert_eq!(answer(done).set_cookie(), None);
+        assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+    }
+}
+
+#[test]
+fn of_two_logins_at_once_both_get_a_session_and_the_planted_id_is_dead() {
+    let site = Site::new();
+    let old = site.shopper();
+    let mut slow = site.begin(&old);
+    slow.login("bob").unwrap();
+    slow.flash("ok", "Welcome!").unwrap();
+    let mut ann = old.clone();
+    site.visit(&mut ann, |visit| visit.login("ann").unwrap());
+    let mut bob = old.clone();
+    bob.receive(&answer(slow.finish().unwrap()));
+    assert_eq!(site.user(&ann).as_deref(), Some("ann"));
+    assert_eq!(site.user(&bob).as_deref(), Some("bob"));
+    assert_eq!(
+        site.value(&bob, "cart"),
+        None,
+        "the cart went with the first"
+    );
+    assert_eq!(site.begin(&bob).take_flashes().unwrap().len(), 1);
+    assert_eq!(site.user(&old), None);
+    // And with an id that was replaced before the request began.
+    let (_, answer) = site.ask(&old, |visit| visit.login("eve").unwrap());
+    assert!(answer.sets_an_id());
+}
+
+#[test]
+fn a_login_over_a_session_that_another_request_changed_keeps_both() {
+    let site = Site::new();
+    let jar = site.shopper();
+    let mut slow = site.begin(&jar);
+    slow.login("ann").unwrap();
+    let _ = site.ask(&jar, |visit| put(visit, "size", "tall"));
+    let mut jar = jar;
+    jar.receive(&answer(slow.finish().unwrap()));
+    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+    assert_eq!(site.value(&jar, "size").as_deref(), Some("tall"));
+}
+
+#[test]
+fn two_first_requests_make_two_sessions_and_the_one_that_lost_ends_soon() {
+    let site = Site::with(
+        |it| {
+            it.idle_lifetime(14 * DAY);
+        },
+        |_| (),
+    );
+    let mut jar = Jar::default();
+    let (_, first) = site.ask(&jar, |visit| put(visit, "cart", "tea"));
+    let (_, second) = site.ask(&jar, |visit| put(visit, "cart", "milk"));
+    jar.receive(&first);
+    jar.receive(&second);
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("milk"));
+    assert_eq!(site.sessions(), 2);
+    site.advance(40 * MINUTE);
+    site.visit(&mut jar, |_| ());
+    site.advance(40 * MINUTE);
+    assert_eq!(site.sessions(), 1);
+}
+
+#[test]
+fn a_use_that_meets_a_logout_tells_that_the_session_ended() {
+    let site = Site::new();
+    let jar = site.login("ann");
+    let mut slow = site.begin(&jar);
+    assert!(slow.user().unwrap().is_some());
+    site.store.store.delete_session(&jar.id().unwrap()).unwrap();
+    let done = slow.finish().unwrap();
+    assert_eq!(done.outcome(), Outcome::Lost(Lost::Ended));
+    assert_eq!(answer(done).set_cookie(), None);
+    // An update in such a session runs, on the copy, and is told as lost.
+    let jar = site.login("ann");
+    let mut slow = site.begin(&jar);
+    assert!(slow.user().unwrap().is_some());
+    site.store.store.delete_session(&jar.id().unwrap()).unwrap();
+    assert_eq!(count(&mut slow), 1);
+    assert!(slow.finish().unwrap().is_lost());
+    assert_eq!(site.sessions(), 0);
+}
+
+#[test]
+fn a_change_that_is_overtaken_again_and_again_is_merged_and_a_new_id_is_given_up_and_told() {
+    let site = Site::new();
+    let jar = site.shopper();
+    // A store in which somebody else is always faster.
+    #[derive(Debug)]
+    struct Busy(Arc<Spied>);
+    impl Busy {
+        fn change(&self, session: &Session) -> Result<()> {
+            let changed = self.0.update_session(session.id().unwrap(), |other| {
+                let n = other.get::<u64>("other")?.unwrap_or(0) + 1;
+                other.insert("other", &n)
+            });
+            changed.map(drop)
+        }
+    }
+    impl SessionStore for Busy {
+        fn load_session(&self, id: &SessionId) -> Result<Option<Session>> {
+            self.0.load_session(id)
+        }
+        fn save_session(&self, session: &mut Session) -> Result<Saved> {
+            self.change(session)?;
+            self.0.save_session(session)
+        }
+        fn edit_session(
+            &self,
+            id: &SessionId,
+            edit: &mut dyn FnMut(&mut Session) -> Result<()>,
+        ) -> Result<Option<Session>> {
+            self.0.edit_session(id, edit)
+        }
+        fn touch_session(&self, id: &SessionId) -> Result<bool> {
+            self.0.touch_session(id)
+        }
+        fn regenerate_id(&self, session: &mut Session) -> Result<Saved> {
+            self.change(session)?;
+            self.0.regenerate_id(session)
+        }
+        fn delete_session(&self, id: &SessionId) -> Result<bool> {
+            self.0.delete_session(id)
+        }
+        fn has_session(&self, id: &SessionId) -> Result<bool> {
+            self.0.has_session(id)
+        }
+        fn iter_sessions(&self) -> Sessions {
+            self.0.iter_sessions()
+        }
+        fn delete_old_sessions(&self, idle: Duration) -> Result<(usize, usize)> {
+            self.0.delete_old_sessions(idle)
+        }
+        fn delete_user_sessions(&self, user: &str) -> Result<usize> {
+            self.0.delete_user_sessions(user)
+        }
+        fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize> {
+            self.0.delete_by_handle(handle)
+        }
+        fn setup(&self, existing: Existing) -> Result<()> {
+            self.0.setup(existing)
+        }
+        fn is_thread_safe(&self) -> bool {
+            true
+        }
+        fn is_multiprocess_safe(&self) -> bool {
+            false
+        }
+    }
+    let manager = ManagerOptions::new()
+        .manage(Busy(site.store.clone()))
+        .unwrap();
+    let others = || {
+        site.begin(&jar)
+            .session()
+            .unwrap()
+            .get::<u64>("other")
+            .unwrap()
+    };
+    let mut visit = manager.begin(jar.field());
+    put(&mut visit, "cart", "coffee");
+    assert_eq!(visit.finish().unwrap().outcome(), Outcome::Merged);
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("coffee"));
+    assert_eq!(others(), Some(1));
+
+    let mut visit = manager.begin(jar.field());
+    put(&mut visit, "cart", "milk");
+    visit.renew().unwrap();
+    let done = visit.finish().unwrap();
+    assert_eq!(done.outcome(), Outcome::Lost(Lost::Conflict));
+    assert_eq!(answer(done).set_cookie(), None);
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("coffee"));
+    assert_eq!(others(), Some(9));
+}

@@ -1,0 +1,165 @@
+//! A user's devices, and the end of a session told to whoever waits for it.
+
+use super::*;
+use std::thread;
+
+fn login_from(site: &Site, user: &str, address: &str, agent: &str) -> Jar {
+    let mut jar = Jar::default();
+    site.visit(&mut jar, |visit| {
+        visit.set_client(address, agent);
+        visit.login(user).unwrap()
+    });
+    jar
+}
+
+#[test]
+fn a_user_sees_his_devices_the_last_used_first_and_which_is_this() {
+    let site = Site::new();
+    let phone = login_from(&site, "ann", "10.0.0.1", "Phone");
+    site.advance(HOUR);
+    let mut desk = login_from(&site, "ann", "10.0.0.2", "Desk");
+    login_from(&site, "bob", "10.0.0.3", "Bob's");
+    site.advance(HOUR);
+    let _ = site.ask(&phone, |visit| {
+        visit.set_client("192.0.2.1", "Phone");
+        visit.set_device_label(Some("my phone")).unwrap();
+    });
+    let devices = site.visit(&mut desk, |visit| visit.devices().unwrap());
+    let shown: Vec<_> = devices
+        .iter()
+        .map(|it| {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            (
+                it.agent.as_str(),
+                text(&it.first_address),
+                text(&it.last_address),
+                text(&it.label),
+                it.is_this,
+            )
+        })
+        .collect();
+    let text = str::to_string;
+    assert_eq!(
+        shown,
+        [
+            (
+                "Phone",
+                text("10.0.0.1"),
+                text("192.0.2.1"),
+                text("my phone"),
+                false
+            ),
+            ("Desk", text("10.0.0.2"), text("10.0.0.2"), text(""), true),
+        ]
+    );
+    assert_eq!(devices[0].session, phone.id().unwrap().handle());
+    assert!(devices[0].created < devices[0].accessed);
+    assert!(site.begin(&Jar::default()).devices().unwrap().is_empty());
+}
+
+#[test]
+fn one_device_can_be_logged_out_from_another_and_nobody_elses() {
+    let site = Site::new();
+    let (phone, desk, bob) = (site.login("ann"), site.login("ann"), site.login("bob"));
+    let handle = |jar: &Jar| jar.id().unwrap().handle();
+    let out =
+        |jar: &Jar, there: &Jar| site.ask(jar, |visit| visit.logout_device(handle(there)).unwrap());
+    assert!(!out(&desk, &bob).0, "bob's is not ann's to end");
+    assert!(!out(&Jar::default(), &bob).0);
+    assert_eq!(site.user(&bob).as_deref(), Some("bob"));
+    assert!(out(&desk, &phone).0);
+    assert!(!out(&desk, &phone).0, "it is gone already");
+    assert_eq!(
+        (site.user(&phone), site.user(&desk).as_deref()),
+        (None, Some("ann"))
+    );
+    let (had, answer) = out(&desk, &desk);
+    assert!(had && answer.is_revoking(), "its own is a logout");
+}
+
+#[test]
+fn an_address_or_an_agent_that_stays_the_same_is_no_change() {
+    let site = Site::new();
+    let jar = login_from(&site, "ann", "10.0.0.1", &"x".repeat(1_000));
+    let come = |address: &str| {
+        site.ask(&jar, |visit| {
+            visit.set_client(address, &"x".repeat(1_000));
+            visit.user().unwrap().is_some()
+        })
+        .1
+        .outcome
+    };
+    assert_eq!(come("10.0.0.1"), Outcome::Touched);
+    assert_eq!(come("10.0.0.2"), Outcome::Stored);
+    assert_eq!(come("10.0.0.2"), Outcome::Touched);
+    assert_eq!(site.begin(&jar).devices().unwrap()[0].agent.len(), 256);
+    // A stranger's address does not make a session, and is not noted in one.
+    let mut shopper = site.shopper();
+    site.visit(&mut shopper, |visit| {
+        visit.set_client("10.0.0.9", "Robot");
+        put(visit, "cart", "milk");
+    });
+    assert_eq!(
+        site.begin(&shopper).session().unwrap().remote_address(),
+        None
+    );
+}
+
+#[test]
+fn the_end_of_a_session_is_told_to_whoever_waits_for_it() {
+    let site = Site::new();
+    type End<'a> = (&'a str, &'a dyn Fn(&Jar));
+    let ends: [End<'_>; 5] = [
+        ("a logout", &|jar| {
+            drop(site.ask(jar, |visit| visit.logout().unwrap()))
+        }),
+        ("everywhere", &|jar| {
+            drop(site.ask(jar, |visit| visit.logout_everywhere().unwrap()))
+        }),
+        ("from elsewhere", &|_| {
+            drop(site.ask(&site.login("ann"), |visit| {
+                visit.logout_elsewhere().unwrap()
+            }))
+        }),
+        ("a new id", &|jar| {
+            drop(site.ask(jar, |visit| visit.renew().unwrap()))
+        }),
+        ("emptied", &|jar| {
+            let _ = site.ask(jar, |visit| {
+                visit.session().unwrap().set_user(None);
+            });
+        }),
+    ];
+    for (name, end) in ends {
+        let jar = site.login("ann");
+        let watch = site.begin(&jar).watch().unwrap().unwrap();
+        assert!(watch.is_live().unwrap(), "{name}");
+        assert!(!watch.wait(Duration::ZERO).unwrap(), "{name}");
+        let told = thread::spawn(move || watch.wait(100 * SECOND).unwrap());
+        end(&jar);
+        assert!(told.join().unwrap(), "{name}");
+    }
+    assert!(site.begin(&Jar::default()).watch().unwrap().is_none());
+}
+
+#[test]
+fn an_end_behind_the_managers_back_is_noticed_by_looking() {
+    let site = Site::with(
+        |it| {
+            it.idle_lifetime(HOUR);
+        },
+        |_| (),
+    );
+    let by_age = site.login("ann");
+    let watch = site.begin(&by_age).watch().unwrap().unwrap();
+    site.advance(HOUR);
+    assert!(watch.wait(100 * SECOND).unwrap());
+    let deleted = site.login("ann");
+    let watch = site.begin(&deleted).watch().unwrap().unwrap();
+    let told = thread::spawn(move || watch.wait(100 * SECOND).unwrap());
+    site.store
+        .store
+        .delete_session(&deleted.id().unwrap())
+        .unwrap();
+    assert!(told.join().unwrap());
+}

@@ -1,0 +1,282 @@
+//! A store that fails, in the middle of everything that a visit does.
+
+use super::*;
+
+#[test]
+fn a_failing_store_is_an_error_for_pages_that_use_the_session_and_nothing_for_others() {
+    let site = Site::new();
+    let jar = site.login("ann");
+    site.store.fail(&[ALL]);
+    assert!(site.begin(&jar).user().is_err());
+    assert!(site.begin(&jar).session().is_err());
+    assert!(site.begin(&jar).logout().is_err());
+    let (_, blind) = site.ask(&jar, |_| ());
+    assert_eq!((blind.outcome, blind.headers.len()), (Outcome::Nothing, 0));
+    assert_eq!(site.events().last().unwrap(), "touch failed");
+    let (_, stranger) = site.ask(&Jar::default(), |visit| visit.user().unwrap().is_some());
+    assert_eq!(
+        stranger.outcome,
+        Outcome::Nothing,
+        "nothing of the store is needed for a stranger"
+    );
+    site.store.fail(&[]);
+    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+}
+
+#[test]
+fn a_look_that_failed_is_tried_again_by_the_next_one() {
+    let site = Site::new();
+    let jar = site.login("ann");
+    let mut visit = site.begin(&jar);
+    for call in ["load", ALL] {
+        site.store.fail(&[call]);
+        assert!(visit.user().is_err());
+        assert!(
+            visit
+                .update(|session| session.insert("cart", "tea"))
+                .is_err()
+        );
+    }
+    site.store.fail(&[]);
+    assert_eq!(visit.user().unwrap(), Some("ann"));
+}
+
+/// What each call of a visit asks of the store: whichever of these fails, the call fails, nothing is half done, and
+/// when the store is back the visitor is where he was.
+#[test]
+fn whichever_call_to_the_store_fails_nothing_is_half_done() {
+    type Deed = fn(&mut Visit) -> Result<()>;
+    let deeds: [(&str, Deed); 12] = [
+        ("change", |visit| {
+            visit.session()?.insert("cart", "coffee").map(drop)
+        }),
+        ("update", |visit| {
+            visit
+                .update(|session| session.insert("cart", "coffee"))
+                .map(drop)
+        }),
+        ("save", |visit| {
+            visit.session()?.insert("cart", "coffee")?;
+            visit.save().map(drop)
+        }),
+        ("login", |visit| visit.login("bob").map(drop)),
+        ("renew", Visit::renew),
+        ("logout", |visit| visit.logout().map(drop)),
+        ("everywhere", |visit| visit.logout_everywhere().map(drop)),
+        ("elsewhere", |visit| visit.logout_elsewhere().map(drop)),
+        ("devices", |visit| visit.devices().map(drop)),
+        ("form", |visit| {
+            let token = visit.session()?.create_form_token()?;
+            visit.use_form_token(&token).map(drop)
+        }),
+        ("csrf after login", |visit| {
+            visit.login("bob")?;
+            visit.csrf_token().map(drop)
+        }),
+        ("reload", |visit| {
+            visit.session()?.insert("cart", "coffee")?;
+            visit.reload()
+        }),
+    ];
+    let mut tried = 0;
+    for (name, deed) in deeds {
+        let run = |failing: Option<(usize, &'static str)>| {
+            let site = Site::new();
+            let mut jar = site.login("ann");
+            site.visit(&mut jar, |visit| put(visit, "cart", "tea"));
+            site.calls();
+            let mut visit = site.begin(&jar);
+            if let Some((_, call)) = failing {
+                site.store.fail(&[call]);
+            }
+            let done = deed(&mut visit).and_then(|()| visit.finish());
+            let calls = site.calls();
+            site.store.fail(&[]);
+            if failing.is_some() {
+                // After an error the browser keeps its cookie, and the session is as it was, or ended, as it was asked.
+                if done.is_err() {
+                    let user = site.user(&jar);
+                    let cart = site.value(&jar, "cart");
+                    let as_it_was =
+                        user.as_deref() == Some("ann") && cart.as_deref() == Some("tea");
+                    let done_whole = match name {
+                        "logout" | "everywhere" => user.is_none(),
+                        "update" => cart.as_deref() == Some("coffee"),
+                        _ => false,
+                    };
+                    assert!(
+                        as_it_was || done_whole,
+                        "{name}, {failing:?}: {user:?} {cart:?}"
+                    );
+                }
+                assert!(site.sessions() <= 1, "{name}, {failing:?}");
+            }
+            calls
+        };
+        let calls = run(None);
+        assert!(!calls.is_empty(), "{name}");
+        let mut kinds = calls.clone();
+        kinds.sort_unstable();
+        kinds.dedup();
+        for (n, call) in kinds.into_iter().enumerate() {
+            run(Some((n, call)));
+            tried += 1;
+        }
+    }
+    assert!(tried > 20, "only {tried} failures were tried");
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_at_the_start_is_no_crash() {
+    let site = Site::new();
+    site.store.fail(&[ALL]);
+    let mut jar = Jar::default();
+    let mut visit = site.begin(&jar);
+    put(&mut visit, "cart", "tea");
+    assert!(visit.finish().is_err());
+    site.store.fail(&[]);
+    site.visit(&mut jar, |visit| put(visit, "cart", "tea"));
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+}
+
+mod on_a_file {
+    use super::*;
+    use shelflife::sim::SimDisk;
+    use shelflife::{Compaction, Options, ShelveSessionStore, Store};
+    use std::path::Path;
+
+    fn open(disk: &SimDisk, wait: Duration) -> Store {
+        let mut options = Options::new();
+        options
+            .disk(disk.disk())
+            .compaction(Compaction::Manual)
+            .lock_timeout(wait);
+        options.open("/sessions.shelf").unwrap()
+    }
+
+    fn manager(
+        disk: &SimDisk,
+        sink: &Arc<Mutex<Vec<String>>>,
+    ) -> (SessionManager, Arc<ShelveSessionStore>) {
+        let store = SessionOptions::new()
+            .hash_ids(true)
+            .with_store(open(disk, SECOND))
+            .unwrap();
+        let store = Arc::new(store);
+        let sink = Arc::clone(sink);
+        let manager = ManagerOptions::new()
+            .on_event(move |event| sink.lock().unwrap().push(name_of(event).to_string()))
+            .manage_shared(store.clone())
+            .unwrap();
+        (manager, store)
+    }
+
+    fn login(manager: &SessionManager, user: &str) -> Jar {
+        let mut visit = manager.begin::<&str>([]);
+        visit.login(user).unwrap();
+        let mut jar = Jar::default();
+        jar.receive(&answer(visit.finish().unwrap()));
+        jar
+    }
+
+    #[test]
+    fn a_busy_store_is_busy_and_readers_go_on() {
+        let disk = SimDisk::new(1);
+        let (manager, _store) = manager(&disk, &Arc::default());
+        let jar = login(&manager, "ann");
+        // Another process stands still with the lock in its hand.
+        let other = disk.process();
+        let holder = {
+            let mut options = Options::new();
+            options
+                .disk(other.disk())
+                .exclusive(true)
+                .compaction(Compaction::Manual);
+            options.open("/sessions.shelf").unwrap()
+        };
+        let mut visit = manager.begin(jar.field());
+        assert_eq!(visit.user().unwrap(), Some("ann"));
+        put(&mut visit, "cart", "tea");
+        assert!(visit.finish().unwrap_err().is_busy(), "503, and not 500");
+        assert!(manager.begin(jar.field()).logout().unwrap_err().is_busy());
+        drop(holder);
+        let mut visit = manager.begin(jar.field());
+        assert_eq!(visit.session().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_session_that_cannot_be_read_gives_the_visitor_a_new_one_and_the_operator_an_event() {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let disk = SimDisk::new(1);
+        let (manager, store) = manager(&disk, &events);
+        let (ann, bob) = (login(&manager, "ann"), login(&manager, "bob"));
+        // Under ann's key, whatever that is, stands something that is no session.
+        let ann_handle = ann.id().unwrap().handle();
+        let mut damaged = 0;
+        for entry in store.store().iter() {
+            let (key, value) = entry.unwrap();
+            let is_session = store
+                .iter_sessions()
+                .filter_map(Result::ok)
+                .any(|session| session.handle() == Some(ann_handle));
+            if is_session && value.windows(3).any(|bytes| bytes == b"ann") && value.len() > 40 {
+                store.store().insert(&key, "no session").unwrap();
+                damaged += 1;
+            }
+        }
+        assert!(damaged >= 1);
+        events.lock().unwrap().clear();
+        let mut visit = manager.begin(ann.field());
+        assert_eq!(visit.user().unwrap(), None);
+        assert_eq!(
+            events.lock().unwrap().first().map(String::as_str),
+            Some("unreadable")
+        );
+        visit.login("ann").unwrap();
+        let mut jar = ann.clone();
+        jar.receive(&answer(visit.finish().unwrap()));
+        assert_ne!(jar, ann);
+        assert_eq!(manager.begin(jar.field()).user().unwrap(), Some("ann"));
+        assert_eq!(manager.begin(bob.field()).user().unwrap(), Some("bob"));
+        assert!(
+            manager.begin(ann.field()).logout().unwrap(),
+            "what can't be read can be ended"
+        );
+    }
+
+    #[test]
+    fn a_full_disk_stores_nothing_of_a_visit_and_the_site_goes_on_when_there_is_space() {
+        let disk = SimDisk::new(1);
+        let (manager, store) = manager(&disk, &Arc::default());
+        let jar = login(&manager, "ann");
+        let size = store.store().stats().unwrap().file_bytes;
+        disk.set_capacity(Some(size));
+        let mut visit = manager.begin(jar.field());
+        put(&mut visit, "cart", &"tea".repeat(1_000));
+        assert!(visit.finish().is_err());
+        let mut visit = manager.begin(jar.field());
+        assert_eq!(visit.user().unwrap(), Some("ann"));
+        assert_eq!(visit.session().unwrap().len(), 0);
+        disk.set_capacity(None);
+        let mut visit = manager.begin(jar.field());
+        put(&mut visit, "cart", "tea");
+        assert_eq!(visit.finish().unwrap().outcome(), Outcome::Stored);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_an_error_and_nothing_is_stored_past_it() {
+        let disk = SimDisk::new(1);
+        let (manager, _store) = manager(&disk, &Arc::default());
+        let jar = login(&manager, "ann");
+        disk.disk().remove(Path::new("/sessions.shelf")).unwrap();
+        let mut visit = manager.begin(jar.field());
+        put(&mut visit, "cart", "tea");
+        assert!(visit.save().is_err());
+        assert!(visit.finish().is_err());
+        assert!(manager.begin(jar.field()).logout().is_err());
+        assert!(
+            disk.read("/sessions.shelf").is_err(),
+            "no new file in its place"
+        );
+    }
+}

@@ -1,0 +1,341 @@
+//! Logins and logouts, and what must not survive them.
+
+use super::*;
+
+#[test]
+fn a_login_is_one_call_that_gives_a_new_id_and_ends_the_old_one() {
+    let site = Site::new();
+    let planted = site.shopper();
+    let mut jar = planted.clone();
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    assert_ne!(jar, planted);
+    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+    assert_eq!(site.user(&planted), None);
+    assert!(
+        !site
+            .store
+            .store
+            .has_session(&planted.id().unwrap())
+            .unwrap()
+    );
+    assert_eq!(site.sessions(), 1);
+}
+
+#[test]
+fn a_change_of_user_without_that_call_is_treated_as_one() {
+    let site = Site::new();
+    let by_hand = |visit: &mut Visit| visit.session().unwrap().set_user(Some("ann"));
+    let by_update = |visit: &mut Visit| {
+        visit
+            .update(|session| {
+                session.set_user(Some("ann"));
+                Ok(())
+            })
+            .unwrap();
+    };
+    let both: [&dyn Fn(&mut Visit); 2] = [&by_hand, &by_update];
+    for handler in both {
+        let planted = site.shopper();
+        let mut jar = planted.clone();
+        site.visit(&mut jar, handler);
+        assert_ne!(jar, planted);
+        assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+        assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+        assert_eq!(site.user(&planted), None);
+        assert_eq!(site.value(&planted, "cart"), None);
+        // And back again.
+        let was = jar.clone();
+        site.visit(&mut jar, |visit| visit.session().unwrap().set_user(None));
+        assert_ne!(jar, was);
+        assert_eq!((site.user(&jar), site.user(&was)), (None, None));
+    }
+}
+
+#[test]
+fn tokens_made_before_a_login_are_void_after_it() {
+    let site = Site::new();
+    for again in [false, true] {
+        let mut jar = if again {
+            site.login("ann")
+        } else {
+            site.shopper()
+        };
+        let (csrf, form) = site.visit(&mut jar, |visit| {
+            let csrf = visit.csrf_token().unwrap();
+            (csrf, visit.session().unwrap().create_form_token().unwrap())
+        });
+        site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+        let mut visit = site.begin(&jar);
+        assert!(!visit.is_csrf_token(&csrf).unwrap());
+        assert!(!visit.use_form_token(&form).unwrap());
+    }
+}
+
+#[test]
+fn a_token_for_the_page_that_answers_a_login_belongs_to_the_new_id() {
+    let site = Site::new();
+    let mut jar = site.shopper();
+    for renewal in [false, true] {
+        let token = site.visit(&mut jar, |visit| {
+            match renewal {
+                true => visit.renew().unwrap(),
+                false => drop(visit.login("ann").unwrap()),
+            }
+            visit.csrf_token().unwrap()
+        });
+        assert!(site.begin(&jar).is_csrf_token(&token).unwrap());
+    }
+}
+
+#[test]
+fn a_login_as_another_user_starts_from_an_empty_session() {
+    let site = Site::new();
+    let mut jar = site.login("ann");
+    site.visit(&mut jar, |visit| put(visit, "secret", "ann's"));
+    site.visit(&mut jar, |visit| visit.login("bob").unwrap());
+    assert_eq!(site.user(&jar).as_deref(), Some("bob"));
+    assert_eq!(site.value(&jar, "secret"), None);
+}
+
+#[test]
+fn what_an_anonymous_visitor_put_into_the_cart_survives_the_login() {
+    let site = Site::new();
+    let mut jar = site.shopper();
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+    // And a second login of the same user keeps it, too.
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+}
+
+#[test]
+fn a_renewal_keeps_the_content_and_ends_the_old_id() {
+    let site = Site::new();
+    let mut jar = site.shopper();
+    let old = jar.clone();
+    site.visit(&mut jar, |visit| {
+        visit.renew().unwrap();
+        put(visit, "size", "tall");
+    });
+    assert_ne!(jar, old);
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+    assert_eq!(site.value(&jar, "size").as_deref(), Some("tall"));
+    assert_eq!(site.value(&old, "cart"), None);
+    let (_, answer) = site.ask(&Jar::default(), |visit| visit.renew().unwrap());
+    assert_eq!(answer.set_cookie(), None, "there is nothing to renew");
+}
+
+#[test]
+fn a_logout_deletes_the_session_and_revokes_the_cookie() {
+    let site = Site::new();
+    let jar = site.login("ann");
+    let (had, answer) = site.ask(&jar, |visit| visit.logout().unwrap());
+    assert!(had && answer.is_revoking());
+    assert_eq!((answer.outcome, site.sessions()), (Outcome::Ended, 0));
+    assert_eq!(site.user(&jar), None);
+}
+
+#[test]
+fn a_logout_needs_no_look_and_is_done_before_anything_else_can_fail() {
+    let site = Site::new();
+    let jar = site.login("ann");
+    site.store
+        .fail(&["load", "save", "touch", "edit", "replaced"]);
+    let mut visit = site.begin(&jar);
+    assert!(visit.logout().unwrap());
+    drop(visit); // the page failed
+    site.store.fail(&[]);
+    assert_eq!(site.sessions(), 0);
+}
+
+#[test]
+fn a_logout_of_nobody_stores_and_sends_nothing() {
+    let site = Site::new();
+    for jar in [Jar::default(), Jar::of("__Host-id", UNKNOWN)] {
+        let (had, answer) = site.ask(&jar, |visit| visit.logout().unwrap());
+        assert_eq!(
+            (had, answer.set_cookie(), site.sessions()),
+            (false, None, 0)
+        );
+    }
+}
+
+#[test]
+fn what_is_put_in_after_a_logout_is_a_new_session() {
+    let site = Site::new();
+    let old = site.login("ann");
+    let mut jar = old.clone();
+    site.visit(&mut jar, |visit| {
+        visit.logout().unwrap();
+        visit.flash("ok", "Goodbye.").unwrap();
+    });
+    assert!(jar != old && jar != Jar::default());
+    assert_eq!(site.user(&jar), None);
+    assert_eq!(site.begin(&jar).take_flashes().unwrap()[0].text, "Goodbye.");
+    assert_eq!(site.user(&old), None);
+}
+
+#[test]
+fn a_user_can_be_logged_out_everywhere_and_everywhere_else() {
+    let site = Site::new();
+    let jars: Vec<Jar> = (0..4).map(|_| site.login("ann")).collect();
+    let bob = site.login("bob");
+    let (ended, answer) = site.ask(&jars[0], |visit| visit.logout_elsewhere().unwrap());
+    assert_eq!((ended, answer.set_cookie()), (3, None));
+    let users: Vec<bool> = jars.iter().map(|jar| site.user(jar).is_some()).collect();
+    assert_eq!(users, [true, false, false, false]);
+    let more = site.login("ann");
+    let (ended, answer) = site.ask(&jars[0], |visit| visit.logout_everywhere().unwrap());
+    assert_eq!(ended, 2);
+    assert!(answer.is_revoking());
+    assert_eq!((site.user(&more), site.user(&jars[0])), (None, None));
+    assert_eq!(site.user(&bob).as_deref(), Some("bob"));
+    let nobody = Jar::default();
+    assert_eq!(
+        site.ask(&nobody, |visit| visit.logout_elsewhere().unwrap())
+            .0,
+        0
+    );
+    assert_eq!(
+        site.ask(&nobody, |visit| visit.logout_everywhere().unwrap())
+            .0,
+        0
+    );
+}
+
+#[test]
+fn everywhere_else_can_be_logged_out_by_the_request_that_logs_in() {
+    let site = Site::new();
+    let elsewhere = site.login("ann");
+    let mut jar = site.shopper();
+    let ended = site.visit(&mut jar, |visit| {
+        visit.login("ann").unwrap();
+        visit.logout_elsewhere().unwrap()
+    });
+    assert_eq!((ended, site.user(&elsewhere)), (1, None));
+    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+}
+
+#[test]
+fn a_proof_of_who_the_user_is_grows_stale_and_can_be_given_again_without_a_new_id() {
+    let site = Site::new();
+    let mut jar = site.login("ann");
+    let fresh = |jar: &Jar| site.begin(jar).is_fresh(10 * MINUTE).unwrap();
+    assert!(fresh(&jar));
+    site.advance(9 * MINUTE);
+    site.visit(&mut jar, |visit| put(visit, "cart", "tea"));
+    site.advance(MINUTE);
+    assert!(!fresh(&jar), "to use a session proves nothing");
+    let was = jar.clone();
+    let (_, answer) = site.ask(&jar, |visit| {
+        assert!(visit.confirm().unwrap());
+        assert!(visit.is_fresh(10 * MINUTE).unwrap());
+    });
+    assert_eq!(answer.set_cookie(), None);
+    assert!(fresh(&jar));
+    // A login proves it as well, and gives a new id.
+    site.advance(HOUR);
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    assert!(jar != was && fresh(&jar));
+    let nobody = Jar::default();
+    assert!(!fresh(&nobody) && !site.begin(&nobody).confirm().unwrap());
+    assert!(!fresh(&site.shopper()));
+}
+
+#[test]
+fn a_change_of_password_ends_the_other_sessions_at_their_next_look() {
+    let site = Site::new();
+    let login = |password: &[u8]| {
+        let mut jar = Jar::default();
+        site.visit(&mut jar, |visit| {
+            visit.login("ann").unwrap();
+            assert!(visit.set_credentials(password).unwrap());
+        });
+        jar
+    };
+    let (here, there, unmarked) = (login(b"old"), login(b"old"), site.login("ann"));
+    for jar in [&here, &there] {
+        assert!(
+            site.ask(jar, |visit| visit.check_credentials(b"old").unwrap())
+                .0
+        );
+    }
+    let _ = site.ask(&here, |visit| visit.set_credentials(b"new").unwrap());
+    assert!(
+        site.ask(&here, |visit| visit.check_credentials(b"new").unwrap())
+            .0
+    );
+    for jar in [&there, &unmarked] {
+        let (holds, answer) = site.ask(jar, |visit| visit.check_credentials(b"new").unwrap());
+        assert!(!holds && answer.is_revoking());
+        assert_eq!(site.user(jar), None);
+    }
+    assert!(
+        site.ask(&Jar::default(), |visit| visit
+            .check_credentials(b"new")
+            .unwrap())
+            .0
+    );
+    // Another user with the same password has another stamp.
+    let of = |user: &str| {
+        let mut jar = Jar::default();
+        site.visit(&mut jar, |visit| {
+            visit.login(user).unwrap();
+            visit.set_credentials(b"same").unwrap()
+        });
+        site.begin(&jar)
+            .session()
+            .unwrap()
+            .credentials()
+            .map(String::from)
+            .unwrap()
+    };
+    assert_ne!(of("bob"), of("eve"));
+}
+
+#[test]
+fn a_user_has_no_more_sessions_than_the_cap_allows() {
+    let site = Site::with(
+        |_| (),
+        |it| {
+            it.session_cap(Some(SessionCap::Refuse(2)));
+        },
+    );
+    let mut jars = vec![];
+    for n in 0..3 {
+        let mut jar = site.shopper();
+        let was = jar.clone();
+        let done = site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+        assert_eq!(done, n < 2);
+        if n == 2 {
+            assert_eq!(
+                jar, was,
+                "nobody was logged in, and the cart is still there"
+            );
+            assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+            assert_eq!(site.user(&jar), None);
+        }
+        jars.push(jar);
+    }
+    assert!(
+        site.visit(&mut jars[0], |visit| visit.login("ann").unwrap()),
+        "it replaces its own"
+    );
+    site.visit(&mut jars[1], |visit| visit.logout().unwrap());
+    assert!(site.visit(&mut jars[2], |visit| visit.login("ann").unwrap()));
+
+    let site = Site::with(
+        |_| (),
+        |it| {
+            it.session_cap(Some(SessionCap::EndOldest(2)));
+        },
+    );
+    let jars: Vec<Jar> = (0..4)
+        .map(|_| {
+            site.advance(MINUTE);
+            site.login("ann")
+        })
+        .collect();
+    let live: Vec<bool> = jars.iter().map(|jar| site.user(jar).is_some()).collect();
+    assert_eq!(live, [false, false, true, true]);
+}

@@ -1,0 +1,214 @@
+//! The manager on a real file: restarts, and two real processes.
+//!
+//! A child process is this very binary, told by its environment to run [`child_process`] alone. It answers on its
+//! standard error, which libtest leaves alone, and is spoken to over its standard input.
+
+use super::interleavings::{DEEDS, Deed, Played, check, start};
+use super::*;
+use crate::support::metric;
+use shelflife::{Durability, Options};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
+use std::time::Instant;
+
+const FILE: &str = "SHELF_SITE";
+
+fn manage(path: &Path) -> SessionManager {
+    let store = Options::new()
+        .durability(Durability::Os)
+        .open(path)
+        .unwrap();
+    let store = SessionOptions::new()
+        .hash_ids(true)
+        .with_store(store)
+        .unwrap();
+    ManagerOptions::new().manage(store).unwrap()
+}
+
+#[test]
+fn sessions_survive_a_restart_and_two_managers_on_one_file_share_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.shelf");
+    let jar = {
+        let manager = SessionManager::open(&path).unwrap();
+        start(&manager, true)
+    };
+    let (one, two) = (
+        SessionManager::open(&path).unwrap(),
+        SessionManager::open(&path).unwrap(),
+    );
+    for manager in [&one, &two] {
+        assert_eq!(manager.begin(jar.field()).user().unwrap(), Some("ann"));
+    }
+    let mut visit = one.begin(jar.field());
+    put(&mut visit, "size", "tall");
+    let _ = visit.finish().unwrap();
+    assert!(
+        two.begin(jar.field())
+            .session()
+            .unwrap()
+            .contains_key("size")
+    );
+    let watch = two.begin(jar.field()).watch().unwrap().unwrap();
+    assert!(one.begin(jar.field()).logout().unwrap());
+    assert!(
+        watch.wait(100 * SECOND).unwrap(),
+        "the end in another process is noticed by looking"
+    );
+    assert_eq!(two.begin(jar.field()).user().unwrap(), None);
+}
+
+/// A file that the manager opens without options holds no id; a session ends after 14 days, a stranger's after an hour.
+#[test]
+fn what_is_opened_without_options_is_safe() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.shelf");
+    let manager = SessionManager::open(&path).unwrap();
+    let (ann, stranger) = (start(&manager, true), start(&manager, false));
+    let left = |jar: &Jar| manager.begin(jar.field()).time_left().unwrap().unwrap();
+    assert!(left(&ann) <= 14 * DAY && left(&ann) > 14 * DAY - MINUTE);
+    assert!(left(&stranger) <= HOUR && left(&stranger) > HOUR - MINUTE);
+    let bytes = std::fs::read(&path).unwrap();
+    for jar in [&ann, &stranger] {
+        let id = jar.id().unwrap();
+        let raw = id.as_str().as_bytes();
+        assert!(!bytes.windows(raw.len()).any(|window| window == raw));
+    }
+    assert!(
+        manager
+            .store()
+            .iter_sessions()
+            .all(|session| session.unwrap().id().is_none())
+    );
+}
+
+/// Not a claim: what this binary does as a child process. As a test it does nothing.
+#[test]
+fn child_process() {
+    let Some(file) = std::env::var_os(FILE) else {
+        return;
+    };
+    let manager = manage(Path::new(&file));
+    let mut told = std::io::stderr();
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
+        let (deed, field) = line.split_once(' ').unwrap();
+        let mut visit = manager.begin([field]);
+        let deed = DEEDS[deed.parse::<usize>().unwrap()];
+        deed.run(&mut visit, 1).unwrap();
+        let done = answer(visit.finish().unwrap());
+        let lost = usize::from(matches!(done.outcome, Outcome::Lost(_)));
+        let line = format!("answer {lost} {}\n", done.set_cookie().unwrap_or_default());
+        told.write_all(line.as_bytes()).unwrap();
+    }
+}
+
+/// Another process that answers requests.
+struct Other {
+    process: Child,
+    ask: Option<ChildStdin>,
+    told: BufReader<ChildStderr>,
+}
+
+impl Other {
+    fn new(path: &Path) -> Other {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "manager::processes::child_process",
+                "--nocapture",
+            ])
+            .env(FILE, path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Other {
+            ask: process.stdin.take(),
+            told: BufReader::new(process.stderr.take().unwrap()),
+            process,
+        }
+    }
+
+    fn begin(&mut self, deed: Deed, jar: &Jar) {
+        let nth = DEEDS.iter().position(|it| *it == deed).unwrap();
+        let line = format!("{nth} {}\n", jar.field()[0]);
+        self.ask
+            .as_mut()
+            .unwrap()
+            .write_all(line.as_bytes())
+            .unwrap();
+    }
+
+    fn end(&mut self, deed: Deed) -> Played {
+        let mut line = String::new();
+        while !line.starts_with("answer ") {
+            line.clear();
+            assert!(
+                self.told.read_line(&mut line).unwrap() > 0,
+                "the other process is gone"
+            );
+        }
+        let mut words = line.trim_end().splitn(3, ' ').skip(1);
+        let is_lost = words.next() == Some("1");
+        let set = words.next().filter(|set| !set.is_empty());
+        Played {
+            deed,
+            who: 1,
+            answer: Answer {
+                headers: set
+                    .map(|set| ("Set-Cookie".to_string(), set.to_string()))
+                    .into_iter()
+                    .collect(),
+                outcome: if is_lost {
+                    Outcome::Lost(Lost::Ended)
+                } else {
+                    Outcome::Stored
+                },
+            },
+        }
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        drop(self.ask.take());
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn in_two_processes_on_a_real_file_the_jar_ends_where_it_should() {
+    const RUNS: usize = 10_000;
+    let begun = Instant::now();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.shelf");
+    let manager = manage(&path);
+    let mut other = Other::new(&path);
+    let mut random = crate::support::Random::new(11);
+    for run in 0..RUNS {
+        let old = start(&manager, random.one_in(2));
+        let [mine, others] = [0, 1].map(|_| DEEDS[random.below(DEEDS.len() as u64) as usize]);
+        other.begin(others, &old);
+        for _ in 0..random.below(2_000) {
+            std::hint::spin_loop();
+        }
+        let mut visit = manager.begin(old.field());
+        mine.run(&mut visit, 0).unwrap();
+        let mine = Played {
+            deed: mine,
+            who: 0,
+            answer: answer(visit.finish().unwrap()),
+        };
+        let others = other.end(others);
+        match run % 2 {
+            0 => check(&manager, &old, [&mine, &others]),
+            _ => check(&manager, &old, [&others, &mine]),
+        }
+    }
+    let secs = begun.elapsed().as_secs_f64();
+    metric("manager_requests_in_two_processes", RUNS, Some(11), secs);
+}
