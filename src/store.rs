@@ -9,7 +9,7 @@
 //! | room | what it is |
 //! |---|---|
 //! | `poison` | mutexes after a panic |
-//! | `disk`, `disk/mounts`, `disk/os` | the only code that touches an operating system |
+//! | `disk`, `disk/mounts`, `disk/names`, `disk/os` | the only code that touches an operating system |
 //! | `checksum`, `hash`, `format` | bytes to records and back: pure |
 //! | `log` | one file as a run of records |
 //! | `index`, `spans` | where each key's record is, and how to read many of them |

@@ -37,7 +37,14 @@ fn open(
     if let Some(wait) = args.span("--wait", Some("s"))? {
         options.lock_timeout(wait);
     }
-    Ok(how(&mut options).open(file)?)
+    let store = how(&mut options).open(file)?;
+    if let Some(kind) = store.recovery().network_file_system {
+        let path = store.path().display();
+        say(&format!(
+            "warning: `{path}` is on a network file system ({kind}): what another machine writes is seen late, or in part"
+        ));
+    }
+    Ok(store)
 }
 
 /// The bytes of an operand; `-`, or none, stands for standard input.

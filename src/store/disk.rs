@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(any(target_os = "linux", test))]
 pub(crate) mod mounts;
+pub(crate) mod names;
 pub(crate) mod os;
 
 pub(crate) mod sealed {

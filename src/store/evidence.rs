@@ -6,6 +6,7 @@
 //! is about to be cut, ends the repair, and the next write begins it again.
 
 use super::checksum::xxh64;
+use super::disk::names::link_or_copy;
 use super::disk::{Create, OpenFile};
 use super::format::LOG_START;
 use super::generation::Generation;
@@ -191,9 +192,8 @@ pub(crate) fn keep_whole_file(
     let has_it = disk.stat(&path).is_ok_and(|there| there.same_file(is));
     let linked = match has_it {
         true => Ok(()),
-        false => disk
-            .link(&place.real, &path)
-            .map_err(|error| Error::io("link to", &path, error)),
+        false => link_or_copy(disk, &place.real, &path)
+            .map_err(|error| Error::io("keep the file as", &path, error)),
     };
     Kept::of(linked.and_then(|()| place.sync_directory()).map(|()| path))
 }

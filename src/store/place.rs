@@ -154,12 +154,12 @@ fn refuse_network(mode: &Mode, path: &Path, real: &Path) -> Result<()> {
         .network_file_system(real)
         .map_err(|error| Error::io("look up the mount of", real, error))?;
     match kind {
-        Some(kind) if !mode.is_exclusive() => Err(Error::unsupported(
+        Some(kind) if mode.writes() && !mode.is_exclusive() => Err(Error::unsupported(
             path,
             format_args!(
                 "is on a network file system ({kind}), where other machines see writes late"
             ),
-            "use a local disk, or `exclusive` if only one process ever opens it",
+            "use a local disk, or `read_only`, or `exclusive` if only one process ever opens it",
         )),
         _ => Ok(()),
     }
@@ -580,6 +580,11 @@ impl Place {
     pub(crate) fn recovery(&self) -> Recovery {
         let generation = self.generation();
         let mut recovery = lock_of(&self.notes).clone();
+        // Nobody else may be there.
+        if !self.mode.writes() || self.mode.is_exclusive() {
+            let kind = self.mode.disk.network_file_system(&self.real);
+            recovery.network_file_system = kind.ok().flatten();
+        }
         if !self.mode.writes() {
             // Without the lock a torn tail looks like a write under way: it is told only while it is there.
             _ = generation.look();

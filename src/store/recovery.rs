@@ -24,6 +24,9 @@ pub struct Recovery {
     pub bad_header_copy: Option<u64>,
     /// Each time that the file was found without what this handle had read from it or written to it.
     pub reverted: Vec<Reverted>,
+    /// The type of the network file system that holds the file, if this handle only reads there or has it exclusively. A
+    /// word of warning and nothing wrong: what another machine writes is seen late there, or in part. Only Linux tells.
+    pub network_file_system: Option<String>,
     /// A compaction that is due and that this handle tried in vain.
     pub overdue: Option<Overdue>,
 }
@@ -41,7 +44,12 @@ pub struct Overdue {
 impl Recovery {
     /// Whether nothing was wrong.
     pub fn is_clean(&self) -> bool {
-        *self == Recovery::default()
+        let network_file_system = self.network_file_system.clone();
+        *self
+            == Recovery {
+                network_file_system,
+                ..Recovery::default()
+            }
     }
 }
 

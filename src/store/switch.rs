@@ -18,6 +18,7 @@
 //! Why the sync comes before the rename: the new name may reach the disk before the content does.
 
 use super::append::{append_marker, mark_behind};
+use super::disk::names::rename_to_new;
 use super::disk::{Create, OpenFile, Stat};
 use super::format::{FileHeader, Head, Kind, LOG_START, NewRecord};
 use super::generation::{Generation, Position};
@@ -292,9 +293,7 @@ impl<'a> Successor<'a> {
     pub(crate) fn place(mut self, to: &Path) -> Result<()> {
         self.finish()?;
         let disk = &*self.place.mode.disk;
-        disk.link(&self.temp, to)
-            .map_err(|error| Error::io("create", to, error))?;
-        let _ = disk.remove(&self.temp);
+        rename_to_new(disk, &self.temp, to).map_err(|error| Error::io("create", to, error))?;
         self.installed = true;
         self.place.sync_directory_of(to)
     }

@@ -4,7 +4,7 @@ use crate::proof::together::{self, Searched, TookPart};
 use crate::proof::workload::{PATH, SHARED, SHARED_OS};
 use crate::support::{is_soak, metric};
 use shelflife::sim::{Call, Ran, Schedule, SimDisk, SimProcess};
-use shelflife::{Change, Disk, Options};
+use shelflife::{Change, Disk, ErrorKind, Options};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -214,5 +214,30 @@ fn what_was_answered_without_a_change_is_durable() {
     for cut in sim.power_cuts().from_step(sim.steps()) {
         let left = SHARED.options(cut.disk()).open(PATH).unwrap();
         assert_eq!(left.get("k").unwrap(), None, "{}", cut.id());
+    }
+}
+
+#[test]
+fn on_a_network_file_system_one_may_read_with_a_word_of_warning_and_write_only_alone() {
+    let sim = SimDisk::new(1);
+    let options = || {
+        let mut options = Options::new();
+        options.disk(sim.disk());
+        options
+    };
+    let store = options().open(PATH).unwrap();
+    store.insert("k", "v").unwrap();
+    assert_eq!(store.recovery().network_file_system, None);
+    drop(store);
+    sim.set_network_file_system(Some("nfs4"));
+    let refused = options().open(PATH).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
+    assert!(refused.to_string().contains("nfs4"), "{refused}");
+    for how in [Options::read_only, Options::damaged, Options::exclusive] {
+        let store = how(&mut options(), true).open(PATH).unwrap();
+        assert_eq!(store.get("k").unwrap().as_deref(), Some(&b"v"[..]));
+        let recovery = store.recovery();
+        assert_eq!(recovery.network_file_system.as_deref(), Some("nfs4"));
+        assert!(recovery.is_clean(), "a warning, and nothing wrong");
     }
 }

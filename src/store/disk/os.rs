@@ -1,28 +1,47 @@
 //! The operating system's disk. No logic: each method is one call.
 
-use super::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-/// The real disk, for Linux, macOS and the BSDs; elsewhere opening says `Unsupported`.
+/// The real disk of Linux, macOS, FreeBSD, NetBSD, OpenBSD and illumos, whose locks belong to the open file.
+///
+/// Elsewhere opening says `Unsupported`, and creates nothing: a lock of Solaris belongs to the process, so that two
+/// handles of one would not exclude each other; for Android and DragonFly std has no lock; and what is not Unix lacks
+/// more than that.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsDisk;
 
-#[derive(Debug)]
-struct OsFile(File);
+/// Time since the first call.
+fn monotonic() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
 
-impl Sealed for OsDisk {}
-impl Sealed for OsFile {}
-
-#[cfg(unix)]
+#[cfg(any(
+    target_os = "linux",
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "illumos"
+))]
 mod unix {
-    use super::*;
+    use super::super::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
+    use super::OsDisk;
+    use std::ffi::OsString;
+    use std::fs::{self, File, OpenOptions, TryLockError};
+    use std::io::{self, Seek, SeekFrom};
     use std::os::fd::AsRawFd;
     use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    #[derive(Debug)]
+    struct OsFile(File);
+
+    impl Sealed for OsDisk {}
+    impl Sealed for OsFile {}
 
     fn stat_of(meta: fs::Metadata) -> Stat {
         Stat {
@@ -78,16 +97,24 @@ mod unix {
             File::open(dir)?.sync_all()
         }
 
+        #[cfg(target_os = "linux")]
         fn network_file_system(&self, path: &Path) -> io::Result<Option<String>> {
-            // Only Linux tells without a call that std does not have.
-            match fs::read_to_string("/proc/self/mountinfo") {
-                Ok(table) => Ok(super::super::mounts::network_type(&table, path)),
-                Err(_) => Ok(None),
-            }
+            let Ok(table) = fs::read("/proc/self/mountinfo") else {
+                return Ok(None);
+            };
+            let device = fs::metadata(path)?.dev();
+            Ok(super::super::mounts::network_type(&table, device, path))
         }
 
+        /// Only Linux tells without a call that std does not have.
+        #[cfg(not(target_os = "linux"))]
+        fn network_file_system(&self, _: &Path) -> io::Result<Option<String>> {
+            Ok(None)
+        }
+
+        #[cfg(target_os = "linux")]
         fn is_mount_point(&self, path: &Path) -> bool {
-            fs::read_to_string("/proc/self/mountinfo")
+            fs::read("/proc/self/mountinfo")
                 .is_ok_and(|table| super::super::mounts::is_mount_point(&table, path))
         }
 
@@ -100,8 +127,7 @@ mod unix {
         }
 
         fn monotonic(&self) -> Duration {
-            static START: OnceLock<Instant> = OnceLock::new();
-            START.get_or_init(Instant::now).elapsed()
+            super::monotonic()
         }
 
         fn sleep(&self, duration: Duration) {
@@ -168,14 +194,29 @@ mod unix {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(not(any(
+    target_os = "linux",
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "illumos"
+)))]
 mod elsewhere {
-    use super::*;
+    use super::super::{Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
+    use super::OsDisk;
+    use std::ffi::OsString;
+    use std::io;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    impl Sealed for OsDisk {}
 
     fn unsupported<T>() -> io::Result<T> {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            "this platform lacks what the store needs",
+            "no lock on this platform belongs to an open file, as the store needs",
         ))
     }
 
@@ -214,50 +255,13 @@ mod elsewhere {
             SystemTime::now()
         }
         fn monotonic(&self) -> Duration {
-            static START: OnceLock<Instant> = OnceLock::new();
-            START.get_or_init(Instant::now).elapsed()
+            super::monotonic()
         }
         fn sleep(&self, duration: Duration) {
             std::thread::sleep(duration);
         }
         fn process(&self) -> u32 {
             std::process::id()
-        }
-    }
-
-    impl DiskFile for OsFile {
-        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
-            unsupported()
-        }
-        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
-            unsupported()
-        }
-        fn set_len(&self, _: u64) -> io::Result<()> {
-            unsupported()
-        }
-        fn sync(&self) -> io::Result<()> {
-            unsupported()
-        }
-        fn size(&self) -> io::Result<u64> {
-            unsupported()
-        }
-        fn reads_beside(&self) -> bool {
-            false
-        }
-        fn is_named(&self, _: &Path) -> bool {
-            false
-        }
-        fn stat(&self) -> io::Result<Stat> {
-            unsupported()
-        }
-        fn set_owner(&self, _: u32, _: u32, _: u32) -> io::Result<()> {
-            unsupported()
-        }
-        fn try_lock(&self) -> io::Result<bool> {
-            unsupported()
-        }
-        fn unlock(&self) -> io::Result<()> {
-            unsupported()
         }
     }
 }

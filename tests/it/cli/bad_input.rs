@@ -380,6 +380,11 @@ fn a_network_file_system_is_refused() {
     let said = run(script).failed(5);
     assert!(said.contains("n.shelf") && said.contains("nfs4"), "{said}");
     assert!(!shell.path("n.shelf").exists());
+    // A backup there may be looked at.
+    shell.run("set n.shelf k v").ok();
+    let got = run(&script.replace("set n.shelf k v", "get n.shelf k"));
+    assert!(got.err.contains("nfs4"), "without a word: {}", got.err);
+    assert_eq!((got.code, got.out.trim_end()), (0, "v"));
 }
 
 #[test]

@@ -649,3 +649,45 @@ fn nothing_that_tells_of_damage_tells_a_key_or_a_value() {
         "{told}"
     );
 }
+
+#[test]
+fn where_no_file_has_two_names_the_salvaged_one_is_placed_and_the_damaged_one_kept() {
+    for kind in [FaultKind::Eacces, FaultKind::Unsupported] {
+        let (sim, records) = numbered(5);
+        break_head(&sim, &records[2]);
+        let damaged = sim.read(PATH).unwrap();
+        sim.inject(Fault::new(kind).on(Call::Link).forever());
+        let store = open_damaged(&sim);
+        let (salvaged, found) = salvage(&sim, &store);
+        assert_eq!((salvaged.entries, found.len()), (4, 4), "{kind:?}");
+
+        // What has the name already is not touched.
+        sim.write(NEW, b"mine").unwrap();
+        store.salvage(NEW).unwrap_err();
+        assert_eq!(sim.read(NEW).unwrap(), b"mine");
+
+        let salvaged = store.salvage_in_place().unwrap();
+        let kept = salvaged.kept.unwrap();
+        assert!(
+            sim.read(&kept).unwrap() == damaged,
+            "{kind:?}: not as it was"
+        );
+        drop(store);
+        let store = open(&sim, |_| {}).unwrap();
+        assert!(store.recovery().is_clean());
+        assert_eq!(entries(&store).len(), 4);
+        assert_eq!(names(&sim).len(), 3, "{:?}", names(&sim));
+    }
+}
+
+#[test]
+fn a_salvage_that_fails_where_there_are_no_links_leaves_nothing() {
+    let (sim, _) = numbered(5);
+    let store = open_damaged(&sim);
+    sim.inject(Fault::new(FaultKind::Unsupported).on(Call::Link).forever());
+    let before = sim.calls(Call::Link);
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Rename));
+    store.salvage(NEW).unwrap_err();
+    assert_eq!(sim.calls(Call::Link), before + 1);
+    assert_eq!(names(&sim).len(), 1, "left behind: {:?}", names(&sim));
+}

@@ -1,0 +1,89 @@
+//! Second names for a file, also where the file system has no hard links (exFAT, some that are shared with a host).
+
+use super::{Create, Disk, OpenFile};
+use std::io;
+use std::path::Path;
+
+/// Copied at once.
+const COPIED_BYTES: usize = 256 << 10;
+
+/// Gives the file `from` the name `to` in place of its own. Nothing that has that name is touched.
+pub(crate) fn rename_to_new(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
+    match disk.link(from, to) {
+        Ok(()) => {
+            let _ = disk.remove(from);
+            Ok(())
+        }
+        Err(error) if has_no_links(&error) => {
+            // A rename replaces what has the name: an empty file of this call's own, by then. It counts as a store whose
+            // creation was cut short, should this call go no further.
+            drop(create(disk, to)?);
+            disk.rename(from, to).inspect_err(|_| _ = disk.remove(to))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the file `from` the name `to` as well; without links, a copy that is on disk and belongs to the same user. The
+/// caller keeps others from writing to it meanwhile. Nothing that has that name is touched.
+pub(crate) fn link_or_copy(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
+    match disk.link(from, to) {
+        Err(error) if has_no_links(&error) => {
+            let from = disk.open(
+                from,
+                OpenFile {
+                    write: false,
+                    create: Create::Never,
+                    mode: 0,
+                },
+            )?;
+            let copied = create(disk, to)?;
+            let stat = from.stat()?;
+            // As for any file that is kept as evidence: its owner where that can be given, and never more rights.
+            let _ = copied.set_owner(stat.uid, stat.gid, stat.mode);
+            copy(&*from, &*copied).inspect_err(|_| _ = disk.remove(to))
+        }
+        linked => linked,
+    }
+}
+
+/// Also where links are forbidden to one who does not own the file: these ways need no such right.
+fn has_no_links(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(error.kind(), PermissionDenied | Unsupported | TooManyLinks)
+}
+
+fn create(disk: &dyn Disk, path: &Path) -> io::Result<std::sync::Arc<dyn super::DiskFile>> {
+    disk.open(
+        path,
+        OpenFile {
+            write: true,
+            create: Create::New,
+            mode: 0o600,
+        },
+    )
+}
+
+fn copy(from: &dyn super::DiskFile, to: &dyn super::DiskFile) -> io::Result<()> {
+    let mut chunk = vec![0; COPIED_BYTES];
+    let mut offset = 0;
+    loop {
+        let read = match from.read_at(&mut chunk, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        let mut rest = chunk.get(..read).unwrap_or_default();
+        if rest.is_empty() {
+            return to.sync();
+        }
+        while !rest.is_empty() {
+            let written = match to.write_at(rest, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                written => written?,
+            };
+            rest = rest.get(written..).unwrap_or_default();
+            offset += written as u64;
+        }
+    }
+}
