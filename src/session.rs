@@ -11,9 +11,9 @@
 //!   session that was deleted meanwhile is not brought back by a slow request ([`Saved::Gone`]).
 //! - **Lifetimes are enforced when a session is read**, not when some sweep comes round.
 //!
-//! A store goes by the wall clock. What has ended by it is hidden, and a refusal writes nothing: if the clock was wrong,
-//! the session is there again once the clock is set right. What ends a session for good, hidden or not, is an explicit
-//! deletion or a sweep, each of which answers how many it removed.
+//! A store goes by the wall clock. A session that has ended by it is hidden, and a refusal writes nothing: if the clock was
+//! wrong, the session is there again once the clock is set right. An explicit deletion or a sweep ends a session for good,
+//! hidden or not, and answers how many it removed.
 
 mod codec;
 #[cfg(feature = "sim")]
@@ -192,8 +192,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// The session itself is not counted before it has its new id. Sessions of nobody have no cap.
     ///
     /// Stores that come with this crate and keep sessions in a file or in memory count, end and store in one atomic
-    /// step, so that no two logins at once can pass the cap together. What is provided here for all others does one after
-    /// the other: such logins may pass it by as many as come at once.
+    /// step, so that no two logins at once can pass the cap together. The method provided here for all others does one
+    /// after the other: such logins may pass it by as many as come at once.
     ///
     /// # Errors
     ///
@@ -262,7 +262,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     }
 
     /// Deletes a session; `false` if there was none. One that has expired and was not dropped yet is deleted, too.
-    /// Whoever saves a copy of it later is told that it is [gone](Saved::Gone).
+    /// A request that saves a copy of it later is told that it is [gone](Saved::Gone).
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, Saved, Session, SessionStore};
@@ -291,7 +291,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// ```
     fn has_session(&self, id: &SessionId) -> Result<bool>;
 
-    /// All sessions as they are now, least recently written first. What others do meanwhile is not seen.
+    /// All sessions as they are now, least recently written first. Changes that others make meanwhile are not seen.
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, Session, SessionStore};
@@ -325,7 +325,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// among them: nobody is logged in with it.
     ///
     /// The stores that come with this crate and keep sessions in a file or in memory read the sessions of this user
-    /// alone. What is provided here for all others reads all sessions.
+    /// alone. The method provided here for all others reads all sessions.
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, SessionStore};
@@ -455,12 +455,12 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// ```
     fn setup(&self, existing: Existing) -> Result<()>;
 
-    /// What sessions live by that have no [lifetime of their own](Session::set_lifetime). Provided: they do not end.
+    /// The lifetimes of sessions that have [none of their own](Session::set_lifetime). Provided: such sessions do not end.
     fn lifetime(&self) -> Lifetime {
         Lifetime::default()
     }
 
-    /// What the store's clock reads, by which sessions end.
+    /// The time by the store's clock, by which sessions end.
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, Session, SessionStore};

@@ -24,7 +24,7 @@
 //! Other keys are a newer version's: they are kept as they are and written back, so that two versions can share a
 //! file. A missing number, or a value of another type, is an error. The id is not in it: it is in the record's key.
 //!
-//! What [a new id](crate::SessionStore::regenerate_id) leaves under the old one is the map `{"replaced": true}`.
+//! [A new id](crate::SessionStore::regenerate_id) leaves the map `{"replaced": true}` under the old one.
 //!
 //! Deterministic CBOR has one order of keys, shorter ones first, and the names are chosen so that the numbers stand at
 //! the beginning. So [`head`] finds them without reading the rest, which makes looking for old sessions cheap.
@@ -81,7 +81,7 @@ pub(super) fn decode_contents(stored: &[u8]) -> Result<Contents> {
     from_cbor(stored)
 }
 
-/// The head of a record, whatever else is in it. What it refuses, [`decode`] refuses too.
+/// The head of a record. A record that it refuses, [`decode`] refuses too.
 pub(super) fn head(stored: &[u8]) -> Result<Head> {
     if stored == REPLACED {
         return Ok(Head::Replaced);

@@ -1,4 +1,4 @@
-//! What every [`SessionStore`] must do, as tests that any store can be put to.
+//! The contract of every [`SessionStore`], as tests that any store can be put to.
 //!
 //! A store shows what it can do by a [`Subject`], and [`conformance_tests!`](crate::conformance_tests) makes a test of
 //! each claim, named after it. A claim that needs something that the subject can't do, such as damaging a record, prints
@@ -26,7 +26,7 @@
 //! # A store on a server
 //!
 //! It may do these things differently, and the claims allow it: the closure of an update runs more than once, of which
-//! the last run counts; a list is not of one moment; what has ended is gone by itself, so that a sweep can't count it
+//! the last run counts; a list is not of one moment; a session that has ended is gone by itself, so that no sweep counts it
 //! ([`Subject::keeps_what_has_ended`]); a cap of sessions is not atomic.
 
 use super::lifetime::Lifetime;
@@ -93,7 +93,7 @@ impl Wanted {
     }
 }
 
-/// A kind of store, and what can be done to it from outside. What is provided here can't be done.
+/// A kind of store, and all that can be done to it from outside. A method that is not written says that it can't be done.
 pub trait Subject {
     /// Opens a store without sessions. Each claim opens one.
     fn store(&self, wanted: Wanted) -> Arc<dyn SessionStore>;

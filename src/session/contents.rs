@@ -12,7 +12,7 @@ pub(super) struct Contents {
     pub(super) user: Option<String>,
     /// When the user last proved to be who he is, by the store's clock.
     pub(super) confirmed: Option<u64>,
-    /// What the user's credentials were like at the login.
+    /// A stamp of the user's credentials at the login.
     pub(super) credentials: Option<String>,
     pub(super) agent: Option<String>,
     pub(super) label: Option<String>,
@@ -24,15 +24,15 @@ pub(super) struct Contents {
     pub(super) form_tokens: VecDeque<String>,
     /// Each value as its CBOR.
     pub(super) data: BTreeMap<String, Vec<u8>>,
-    /// What a newer version keeps beside these, as its CBOR.
+    /// Fields of a newer version beside these, as their CBOR.
     pub(super) unknown: BTreeMap<String, Vec<u8>>,
     /// The same, beside the contents.
     pub(super) unknown_outside: BTreeMap<String, Vec<u8>>,
 }
 
 impl Contents {
-    /// What was changed from `base` to these, on top of `current`: for each value and field the change counts, if there
-    /// is one. Of the form tokens those stay that neither side has removed, the newest 32.
+    /// The changes from `base` to these, on top of `current`: for each value and field the change counts, if there is
+    /// one. Of the form tokens those stay that neither side has removed, the newest 32.
     pub(super) fn rebase(&self, base: &Contents, current: Contents) -> Contents {
         fn pick<T: PartialEq + Clone>(mine: &T, base: &T, current: T) -> T {
             if mine == base { current } else { mine.clone() }

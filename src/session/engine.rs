@@ -131,7 +131,7 @@ impl<R: Records + 'static> Engine<R> {
     fn get(&self, id: &SessionId) -> Result<Option<Vec<u8>>> {
         let stored = self.records.get(&self.kind()?.key_of(id))?;
         if stored.is_none() {
-            // What was asked may be another file by now.
+            // The store may have moved to another file with this very look.
             self.kind()?;
         }
         Ok(stored)
@@ -214,7 +214,7 @@ impl<R: Records + 'static> Engine<R> {
                     Err(saved) => return Ok((Vec::new(), Outcome::Refused(saved))),
                 };
                 next.identity = Some(identity.clone());
-                // What has ended there, or can't be read, is somebody's as well.
+                // An id whose session has ended, or can't be read, is taken as well.
                 if !matches!(self.records.peek(&key), Ok(None)) {
                     return Ok((Vec::new(), Outcome::Taken));
                 }
@@ -284,7 +284,7 @@ impl<R: Records + 'static> Engine<R> {
         };
         let mut others = Vec::new();
         for name in self.names_to_change(lists, user)? {
-            // What can't be read is no session of anybody's.
+            // Nobody is logged in with a session that can't be read.
             if let Ok(Some(stored)) = self.records.get(&session_key(&name))
                 && let Ok(Some((stamp, _))) = self.live_stamp(&stored, self.clock())
                 && codec::decode(&stored).is_ok_and(|other| other.user() == Some(user))
@@ -318,7 +318,7 @@ impl<R: Records + 'static> Engine<R> {
             let mut session = self.decode(identity.clone(), stored)?;
             let before = Arc::clone(&session.base);
             change(&mut session)?;
-            // Whatever became of the copy, perhaps another one took its place: this is what is stored under this id.
+            // The application may have put another copy in the place of this one: it is stored under this id all the same.
             session.identity.clone_from(&identity);
             if !session.has_info() {
                 session.is_new_again();
@@ -391,8 +391,8 @@ impl<R: Records + 'static> Engine<R> {
         })
     }
 
-    /// Ends what stands under a session's key, if it is `user`'s where one is given. What can't be read is taken for
-    /// his: his list names it.
+    /// Ends what stands under a session's key, if it is `user`'s where one is given. A record that can't be read is taken
+    /// for his: his list names it.
     fn end_at(
         &self,
         key: &[u8],
@@ -418,8 +418,7 @@ impl<R: Records + 'static> Engine<R> {
         Ok(true)
     }
 
-    /// Changes one session. What is decided may have to be decided again, with the lists at hand: only the last answer
-    /// counts.
+    /// Changes one session. `decide` may be called again, with the lists at hand: only its last answer counts.
     fn transact<T>(
         &self,
         key: &[u8],
@@ -578,7 +577,7 @@ fn moves_lists(fate: &Fate, end: Option<SystemTime>) -> bool {
     }
 }
 
-/// What stays under an id that was replaced. It says nothing of the other id.
+/// The record under an id that was replaced. It says nothing of the other id.
 fn replaced(clock: Clock) -> Edit {
     Edit::Put {
         value: codec::REPLACED.to_vec(),

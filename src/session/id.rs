@@ -157,7 +157,7 @@ impl SessionHandle {
 }
 
 impl SessionHandle {
-    /// The handle of the session that stands under a key of a [`Store`](crate::Store), if one does: what tools show in
+    /// The handle of the session that stands under a key of a [`Store`](crate::Store), if one does. Tools show it in
     /// place of the key, which may hold the id.
     ///
     /// ```

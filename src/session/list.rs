@@ -19,8 +19,8 @@
 //! take their list along. The end that is noted is never earlier than the session's: a touch that prolongs the session
 //! beyond it notes it anew, about once an hour.
 //!
-//! **A name in a list proves nothing.** Who finds one reads the session, and believes what that says of its user. So a
-//! record that is lost or removed below leaves a name that does no harm; each change of a part looks after two of them.
+//! **A name in a list proves nothing.** A caller that finds one reads the session, whose own word on its user counts.
+//! So a record that is lost or removed below leaves a name that does no harm; each change of a part looks after two of them.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -154,11 +154,11 @@ struct Loaded {
     is_changed: bool,
 }
 
-/// Parts of lists as they are to become. Who changes them holds the store's lock.
+/// Parts of lists as they are to become. They are changed under the store's lock.
 pub(super) struct Lists<'a, R> {
     records: &'a R,
     loaded: BTreeMap<(User, u32), Loaded>,
-    /// What is named since: it is not stored yet.
+    /// Sessions that are named since: their records are not stored yet.
     added: BTreeSet<Name>,
 }
 
@@ -171,7 +171,7 @@ impl<'a, R: Records> Lists<'a, R> {
         }
     }
 
-    /// A part as it is by now. What stands in a damaged one is lost, and the list not whole any more.
+    /// A part as it is by now. The names in a damaged one are lost, and the list is not whole any more.
     fn part(&mut self, user: User, nth: u32) -> Result<&mut Loaded> {
         if !self.loaded.contains_key(&(user, nth)) {
             let stored = match self.records.peek(&list_key(&user, nth)) {

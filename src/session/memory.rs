@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, SystemTime};
 
-/// What has ended is kept this long, in case that the clock was wrong.
+/// A session that has ended is kept this long, in case that the clock was wrong.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Sessions in memory, for tests and for what may forget everybody when it ends.

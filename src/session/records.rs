@@ -20,15 +20,14 @@ pub(super) trait Records: fmt::Debug + Send + Sync {
     /// A value, also if it has ended and was not dropped yet.
     fn peek(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// Replaces one value by what `change` makes of it, who is told from when on it is absent as well; nobody comes
-    /// between.
+    /// Replaces one value by that which `change` makes of it, which is told the value's end as well; nobody comes between.
     fn edit<T>(
         &self,
         key: &[u8],
         change: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
     ) -> Result<T>;
 
-    /// Makes several changes, all or nothing; what `change` reads of these records nobody changes meanwhile.
+    /// Makes several changes, all or nothing; nobody changes meanwhile the records that `change` reads.
     fn change<T>(&self, change: impl FnOnce() -> Result<(Vec<(Vec<u8>, Edit)>, T)>) -> Result<T>;
 
     /// A snapshot, least recently written first, of all that is there, those included that have ended. Goes on behind

@@ -87,7 +87,7 @@ impl SessionOptions {
     /// letters stand beside it: the other 110 bits stay secret.)
     ///
     /// [Listed](SessionStore::iter_sessions) sessions then have a [handle](Session::handle) but no id. Default:
-    /// false. A store keeps all ids the way that its first session was stored; who opens it the other way gets
+    /// false. A store keeps all ids the way that its first session was stored; to open it the other way is
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput).
     ///
     /// ```
@@ -110,7 +110,7 @@ impl SessionOptions {
     }
 
     /// How many bytes a session may take when it is stored; a larger one is
-    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge), and what was stored stays. Default: what fits into a record,
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge), and the stored one stays. Default: as much as fits into a record,
     /// about 128 MiB.
     ///
     /// ```
@@ -209,7 +209,7 @@ impl Default for SessionOptions {
 /// processes too. A session takes about 200 bytes on disk and 17 in memory, whatever is in it comes on top on disk.
 ///
 /// Expired sessions are absent for every reader and leave the file when it is compacted, a day later. Sessions have keys
-/// of their own, which no text is: what else is in the file is left alone, except by [`Existing::Overwrite`].
+/// of their own, which no text is: all else in the file is left alone, except by [`Existing::Overwrite`].
 ///
 /// A user's sessions are found by a list that is kept in the same file, 17 bytes of memory for each user more: what
 /// [`sessions_of`](SessionStore::sessions_of) and logouts of a user cost depends on how many sessions that user has, not

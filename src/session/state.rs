@@ -323,7 +323,7 @@ impl Session {
         self.contents.data.contains_key(key.as_ref())
     }
 
-    /// Puts a value under a key; `true` if the key is new. What is there already is no modification.
+    /// Puts a value under a key; `true` if the key is new. A value that is there already is no modification.
     ///
     /// # Errors
     ///
@@ -432,7 +432,7 @@ impl Session {
     /// for one user is not for the other.
     ///
     /// Of each value and field this copy's change counts, and those that it left alone are `current`'s. Of the form
-    /// tokens those stay that neither side has removed, the newest 32. What must be counted exactly needs
+    /// tokens those stay that neither side has removed, the newest 32. A value that must be counted exactly needs
     /// [`update_session`](crate::SessionStoreExt::update_session).
     ///
     /// ```

@@ -1,4 +1,4 @@
-//! What is deleted stays so.
+//! A deleted session stays deleted.
 
 use super::*;
 use crate::{Existing, SessionCap};

@@ -76,7 +76,7 @@ pub fn an_expired_session_is_absent_before_any_sweep(subject: &dyn Subject) {
     assert_eq!(count(&*store), 0);
 }
 
-/// What is hidden is ended for good by a logout, which says so.
+/// A logout ends a hidden session for good, and says so.
 pub fn a_logout_ends_what_is_hidden_as_well_and_says_so(subject: &dyn Subject) {
     const CLAIM: &str = "a_logout_ends_what_is_hidden_as_well_and_says_so";
     let store = subject.store(Wanted::idle(HOUR));
@@ -229,7 +229,7 @@ pub fn a_touch_changes_no_content_and_no_version(subject: &dyn Subject) {
     save(&*store, &mut session);
 }
 
-/// And counts it; what a server has dropped by itself it can't count.
+/// And counts it, unless a server has dropped it by itself.
 pub fn a_sweep_deletes_what_has_ended_counts_it_and_leaves_the_rest(subject: &dyn Subject) {
     const CLAIM: &str = "a_sweep_deletes_what_has_ended_counts_it_and_leaves_the_rest";
     let store = subject.store(Wanted::idle(HOUR));

@@ -81,7 +81,7 @@ pub fn a_new_id_for_a_session_that_was_never_stored_stores_it(subject: &dyn Subj
     assert_eq!(load(&*store, &id(&session)).user(), Some("ann"));
 }
 
-/// Whatever was changed.
+/// With changes and without.
 pub fn a_new_id_for_a_deleted_session_is_refused_and_stores_nothing(subject: &dyn Subject) {
     let store = subject.store(Wanted::default());
     let mut session = login(&*store, "ann");
@@ -106,7 +106,7 @@ pub fn of_two_requests_that_give_new_ids_at_once_one_wins(subject: &dyn Subject)
     );
 }
 
-/// What is stored moves.
+/// The stored session moves.
 pub fn a_new_id_for_an_unmodified_copy_keeps_what_another_request_changed(subject: &dyn Subject) {
     let store = subject.store(Wanted::default());
     let mut session = login(&*store, "ann");

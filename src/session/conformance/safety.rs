@@ -1,4 +1,4 @@
-//! What attackers try, and what damage and failing stores must not do.
+//! Attacks, damage, and stores that fail.
 
 use super::*;
 use crate::SessionStoreExt;
@@ -9,7 +9,7 @@ fn is_in(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// Who gets hold of the file gets no session.
+/// A stolen file gives nobody a session.
 pub fn with_ids_hashed_nothing_at_rest_is_the_secret(subject: &dyn Subject) {
     const CLAIM: &str = "with_ids_hashed_nothing_at_rest_is_the_secret";
     let store = subject.store(Wanted::default());
@@ -33,7 +33,7 @@ pub fn with_ids_hashed_nothing_at_rest_is_the_secret(subject: &dyn Subject) {
     assert!(hex.parse::<SessionId>().is_err(), "a hash is no cookie");
 }
 
-/// Whoever saves with it.
+/// And no request brings it back.
 pub fn the_old_id_stays_dead_when_a_slow_request_saves(subject: &dyn Subject) {
     let store = subject.store(Wanted::default());
     let mut session = login(&*store, "ann");
@@ -159,7 +159,7 @@ pub fn a_copy_of_a_session_that_was_never_stored_takes_over_none(subject: &dyn S
     assert_eq!(count(&*store), 2);
 }
 
-/// By the server, whatever the browser keeps.
+/// By the server, though the browser keeps its cookie.
 pub fn an_expired_session_is_refused_by_the_server(subject: &dyn Subject) {
     const CLAIM: &str = "an_expired_session_is_refused_by_the_server";
     let store = subject.store(Wanted::lifetimes(None, Some(HOUR)));
@@ -444,7 +444,7 @@ pub fn a_change_of_rights_in_an_update_keeps_the_id(subject: &dyn Subject) {
     );
 }
 
-/// What another handle stored is there with the next call.
+/// A session that another handle stored is there with the next call.
 pub fn no_cache_gives_a_stale_session(subject: &dyn Subject) {
     const CLAIM: &str = "no_cache_gives_a_stale_session";
     let here = subject.store(Wanted::default());

@@ -169,7 +169,7 @@ pub fn users_that_differ_in_case_prefix_or_normal_form_are_different_users(subje
     assert_eq!(count(&*store), users.len() - 1);
 }
 
-/// Whatever happens to them.
+/// New ids, other users and logouts.
 pub fn a_list_of_many_sessions_follows_every_change(subject: &dyn Subject) {
     let store = subject.store(Wanted::default());
     let mut sessions: Vec<Session> = (0..200).map(|_| login(&*store, "ann")).collect();

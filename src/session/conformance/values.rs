@@ -1,4 +1,4 @@
-//! What is put into a session comes out of it.
+//! Values and form tokens come back as they were put in.
 
 use super::*;
 use crate::SessionStoreExt;
@@ -12,7 +12,7 @@ pub fn loading_an_unknown_id_is_absent_and_no_error(subject: &dyn Subject) {
     assert_absent(&*store, &UNKNOWN.parse().unwrap());
 }
 
-/// What was stored is loaded, and the second save replaces the values of the first.
+/// User and values are loaded as they were stored.
 pub fn a_stored_session_is_found_with_what_was_put_in(subject: &dyn Subject) {
     let store = subject.store(Wanted::default());
     let mut session = login(&*store, "ann");
@@ -146,7 +146,7 @@ pub fn the_id_of_a_new_session_is_the_stores(subject: &dyn Subject) {
     assert!(store.has_session(session.id().unwrap()).unwrap());
 }
 
-/// Whatever an application does to a copy, it is stored under the id that it was loaded by.
+/// A copy is stored under the id that it was loaded by.
 pub fn the_id_of_a_session_cannot_be_set_by_the_application(subject: &dyn Subject) {
     let store = subject.store(Wanted::default());
     let (ann, bob) = (login(&*store, "ann"), login(&*store, "bob"));
@@ -159,7 +159,7 @@ pub fn the_id_of_a_session_cannot_be_set_by_the_application(subject: &dyn Subjec
     assert!(!load(&*store, &id(&bob)).contains_key("n"));
 }
 
-/// What a visitor sends is never made a session of.
+/// An id that a visitor sends makes no session.
 pub fn an_unknown_but_well_formed_id_is_never_adopted(subject: &dyn Subject) {
     let store = subject.store(Wanted::default());
     let sent: SessionId = UNKNOWN.parse().unwrap();
@@ -267,7 +267,7 @@ pub fn a_new_session_is_unmodified(_: &dyn Subject) {
     assert!(!Session::new().is_modified());
 }
 
-/// Whatever is read.
+/// Not even once.
 pub fn reading_keys_and_values_modifies_nothing(subject: &dyn Subject) {
     let store = subject.store(Wanted::default());
     let mut session = login(&*store, "ann");
@@ -504,7 +504,7 @@ pub fn many_threads_that_change_one_session_by_update_lose_nothing(subject: &dyn
     assert_eq!(load(&*store, &id).get::<u64>("n").unwrap(), Some(100));
 }
 
-/// What another stored meanwhile.
+/// With the changes of others.
 pub fn a_reload_gives_what_is_stored_now(subject: &dyn Subject) {
     let store = subject.store(Wanted::default());
     let session = login(&*store, "ann");
@@ -618,7 +618,7 @@ pub fn form_tokens_can_be_removed_at_once(subject: &dyn Subject) {
     assert_eq!(load(&*store, &id(&session)).form_token_count(), 0);
 }
 
-/// What stands there stays.
+/// The stored session stays.
 pub fn a_session_over_a_configured_size_is_refused_before_it_is_stored(subject: &dyn Subject) {
     let wanted = Wanted {
         session_bytes_max: Some(1_000),

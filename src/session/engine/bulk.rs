@@ -1,4 +1,4 @@
-//! What looks at many sessions: lists, sweeps, and logouts of a user.
+//! Calls that look at many sessions: lists, sweeps, and logouts of a user.
 //!
 //! A record that can't be read stops none of it: it is passed by, and told at the end.
 
@@ -365,7 +365,7 @@ impl<R: Records + 'static> Engine<R> {
                     Ok(entry) if is_meant(R::key(&entry)) => found.push(R::key(&entry).to_vec()),
                     Ok(_) => {}
                     Err(Unreadable { key: Some(key), .. }) if is_meant(&key) => found.push(key),
-                    // What is known to be another session hides none.
+                    // A record that is known to be another session's hides none.
                     Err(Unreadable { key: Some(_), .. }) => {}
                     Err(unreadable) => passed.note_unreadable(unreadable),
                 }
