@@ -602,10 +602,13 @@ impl Store {
         } = &*self.inner;
         if admission.is_sync_due() {
             let inner = Arc::clone(&self.inner);
-            self.worker.start(Work::Sync, move |_| {
-                let generation = inner.admission.place.generation();
-                _ = inner.admission.make_durable(&generation, generation.tail());
-            });
+            self.worker.start(
+                Work::Sync,
+                Box::new(move |_| {
+                    let generation = inner.admission.place.generation();
+                    _ = inner.admission.make_durable(&generation, generation.tail());
+                }),
+            );
         }
         let Mode {
             compaction,
@@ -617,11 +620,12 @@ impl Store {
         }
         if compaction == Compaction::Thread {
             let inner = Arc::clone(&self.inner);
-            self.worker.start(Work::Compaction, move |stop| {
+            let compact = move |stop: &AtomicBool| {
                 _ = inner
                     .compactor
                     .compact_if_due(&inner.admission, lock_timeout, stop);
-            });
+            };
+            self.worker.start(Work::Compaction, Box::new(compact));
         } else {
             _ = compactor.compact_if_due(admission, lock_timeout, &AtomicBool::new(false));
         }

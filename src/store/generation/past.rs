@@ -4,8 +4,6 @@
 //! by the time of their end. A record that was replaced since stays in the sum, and counts as dead as well: the bytes
 //! that a copy would free lie between the larger of the two figures and their sum.
 
-use std::collections::BTreeMap;
-
 /// A record is dropped only so long after its end: a clock that jumped ahead, and was set right, must not destroy.
 pub(crate) const GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 /// Records that end within this of each other share a sum at first, 2^20 ms: 17 minutes.
@@ -16,8 +14,9 @@ const SUMS_MAX: usize = 1024;
 /// Bytes of records by the time of their end.
 #[derive(Debug, Clone)]
 pub(crate) struct Past {
-    /// By the end of their records, in units of 2^`width_bits` ms.
-    sums: BTreeMap<u64, Sum>,
+    /// With the end of their records in units of 2^`width_bits` ms, by which they are sorted. A list, and no tree: most
+    /// records end later than those before, and a tree is 5 KB of code in every program.
+    sums: Vec<(u64, Sum)>,
     width_bits: u32,
     /// What was asked for last.
     known: Known,
@@ -41,7 +40,7 @@ struct Known {
 impl Past {
     pub(crate) fn new() -> Past {
         Past {
-            sums: BTreeMap::new(),
+            sums: Vec::new(),
             width_bits: WIDTH_BITS,
             known: Known::default(),
         }
@@ -56,7 +55,17 @@ impl Past {
     }
 
     fn add_ending(&mut self, expires_ms: u64, record_bytes: u64) {
-        let sum = self.sums.entry(expires_ms >> self.width_bits).or_default();
+        let unit = expires_ms >> self.width_bits;
+        let at = match self.sums.binary_search_by_key(&unit, |(unit, _)| *unit) {
+            Ok(at) => at,
+            Err(at) => {
+                self.sums.insert(at, (unit, Sum::default()));
+                at
+            }
+        };
+        let Some((_, sum)) = self.sums.get_mut(at) else {
+            return;
+        };
         let was_counted = sum.bytes > 0 && sum.last_ms < self.known.from_ms;
         sum.bytes = sum.bytes.saturating_add(record_bytes);
         sum.last_ms = sum.last_ms.max(expires_ms);
@@ -73,11 +82,17 @@ impl Past {
     fn widen(&mut self) {
         self.width_bits += 1;
         self.known = Known::default();
-        for (nth, some) in std::mem::take(&mut self.sums) {
-            let sum = self.sums.entry(nth >> 1).or_default();
-            sum.bytes = sum.bytes.saturating_add(some.bytes);
-            sum.last_ms = sum.last_ms.max(some.last_ms);
+        for (unit, _) in &mut self.sums {
+            *unit >>= 1;
         }
+        self.sums.dedup_by(|(later, some), (earlier, sum)| {
+            let is_shared = later == earlier;
+            if is_shared {
+                sum.bytes = sum.bytes.saturating_add(some.bytes);
+                sum.last_ms = sum.last_ms.max(some.last_ms);
+            }
+            is_shared
+        });
     }
 
     /// Bytes of all records that ended more than [`GRACE_MS`] before `now_ms`, less those of one sum at most, whose
@@ -96,7 +111,7 @@ impl Past {
             to_ms: u64::MAX,
             bytes: 0,
         };
-        for sum in self.sums.values() {
+        for (_, sum) in &self.sums {
             // Ordered by their ends, so what follows ends later still.
             if sum.last_ms >= before_ms {
                 known.to_ms = sum.last_ms + 1;
