@@ -10,7 +10,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call failed, on which file and where in it, and what to do next.
 ///
-/// The text never contains a key, a value or a session id. A write that returned an error may or may not have
+/// The text never contains a value or a session id; the error for a value of a [`Shelf`](crate::Shelf) that is not of the
+/// type that was asked for names its key. A write that returned an error may or may not have
 /// happened ("outcome unknown"): read the key back to learn which.
 ///
 /// ```
@@ -26,6 +27,9 @@ struct Repr {
     what: String,
     path: Option<PathBuf>,
     offset: Option<u64>,
+    key: Option<String>,
+    /// Where in a value, such as `items[2].price`.
+    place: String,
     cause: Option<Cause>,
     advice: &'static str,
 }
@@ -34,6 +38,9 @@ enum Cause {
     Io(io::Error),
     Other(Box<dyn StdError + Send + Sync>),
 }
+
+/// How many characters of a key an error shows.
+const KEY_SHOWN: usize = 64;
 
 /// The reasons a call can fail, coarse enough to decide on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,6 +100,8 @@ impl Error {
             what: what.into(),
             path: None,
             offset: None,
+            key: None,
+            place: String::new(),
             cause: None,
             advice: "",
         }))
@@ -222,6 +231,26 @@ impl Error {
         self
     }
 
+    /// The key of a shelf whose value the error is about.
+    pub(crate) fn under(mut self, key: &str) -> Error {
+        self.0.key = Some(key.to_owned());
+        self
+    }
+
+    /// Tells that as many others failed in the same call, which went on behind them.
+    pub(crate) fn and_more(mut self, others: usize) -> Error {
+        let s = if others == 1 { "" } else { "s" };
+        self.0.what = format!("{} (and {others} other{s} could not be read)", self.0.what);
+        self
+    }
+
+    /// One step of the way to the place in a value that the error is about, from the inside out.
+    #[cold]
+    pub(crate) fn within(mut self, step: impl fmt::Display) -> Error {
+        self.0.place = format!("{step}{}", self.0.place);
+        self
+    }
+
     /// Why the call failed.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -235,6 +264,20 @@ impl Error {
     /// Where in the file, in bytes from its start, for errors about its content.
     pub fn offset(&self) -> Option<u64> {
         self.0.offset
+    }
+
+    /// The key of the entry of a [`Shelf`](crate::Shelf) whose value could not be read as the type that was asked for.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
+    /// shelf.insert("cart:17", "tea")?;
+    /// let error = shelf.get::<u64>("cart:17").unwrap_err();
+    /// assert_eq!(error.key(), Some("cart:17"));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn key(&self) -> Option<&str> {
+        self.0.key.as_deref()
     }
 
     /// Whether acknowledged bytes no longer verify.
@@ -266,6 +309,20 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(key) = &self.0.key {
+            // A key may be long, and have characters that act on a terminal.
+            let end = key.char_indices().nth(KEY_SHOWN).map(|(end, _)| end);
+            let shown = end.and_then(|end| key.get(..end));
+            write!(f, "`{}", shown.unwrap_or(key).escape_debug())?;
+            f.write_str(if shown.is_some() { "...`" } else { "`" })?;
+            if let Some(path) = &self.0.path {
+                write!(f, " in {}", Shown(path))?;
+            }
+            f.write_str(": ")?;
+        }
+        if !self.0.place.is_empty() {
+            write!(f, "`{}`: ", self.0.place.trim_start_matches('.'))?;
+        }
         f.write_str(&self.0.what)?;
         match &self.0.cause {
             Some(Cause::Io(error)) => write!(f, ": {error}")?,

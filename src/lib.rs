@@ -92,4 +92,7 @@ pub use store::recovery::{Damage, Overdue, Recovery, Reverted, TornTail};
 pub use store::salvage::{Lost, Salvaged};
 pub use store::verify::{Affected, Verified};
 pub use store::{Stats, Store};
-pub use value::{Decode, Decoder, Encode, Encoder, MapEncoder, Value, from_cbor, to_cbor};
+pub use value::{
+    Decode, Decoder, Encode, Encoder, MapEncoder, Value, ValueKind, from_cbor, from_cbor_within,
+    to_cbor,
+};

@@ -4,34 +4,39 @@
 //! (RFC 8949) and back. It holds no state of its own. There is no write-back cache: a value that was changed in
 //! memory is stored when it is inserted again, or by [`Shelf::update`], which nobody can come between.
 
-use crate::error::{Error, ErrorKind, Result};
+mod change;
+mod iter;
+mod queue;
+
+pub use iter::{Items, Keys, Values};
+
+use crate::error::Result;
 use crate::store::Store;
 use crate::store::batch::{Batch, Put};
-use crate::store::change::Edit;
 use crate::store::compaction::Compacted;
 use crate::store::entry::Entry;
-use crate::store::iter::Iter;
 use crate::value::{Decode, Encode, from_cbor, to_cbor};
-use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
-
-/// How many entries [`Shelf::retain`] removes at once, which bounds what it holds in memory.
-const CHUNK: usize = 1024;
+use queue::Queue;
+use std::path::Path;
+use std::time::SystemTime;
 
 /// A persistent dictionary: values of any type under string keys, shared by threads and processes.
 ///
 /// Every value that implements [`Encode`] can be stored, and values of different types can stand side by side.
 /// What is read is checked against the type that is asked for: a value of another type is an error of
-/// [`ErrorKind::Decode`], never a guess, and loading runs no code.
+/// [`ErrorKind::Decode`](crate::ErrorKind::Decode), never a guess, and loading runs no code.
 ///
 /// All methods take `&self`; share a shelf by reference or in an [`Arc`](std::sync::Arc). Dropping it closes the
 /// file. Durability, locking and compaction are those of the [`Store`] below, which is also where options are set:
 /// `Shelf::from(Options::new().read_only(true).open(path)?)`.
 ///
+/// A file may hold sessions as well, and keys that are not UTF-8: those are none of the shelf's, which neither shows nor
+/// changes them.
+///
 /// # Limits
 ///
 /// A key has at most 65,535 bytes; a value, or all of [`Shelf::extend`], about 128 MiB. Beyond that a write is
-/// refused with [`ErrorKind::TooLarge`] before anything is written.
+/// refused with [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) before anything is written.
 ///
 /// # Coming from `shelve`
 ///
@@ -44,7 +49,9 @@ const CHUNK: usize = 1024;
 /// | `k in d`, `len(d)` | [`contains_key`](Shelf::contains_key), [`len`](Shelf::len) |
 /// | `d.keys()`, `items()`, `values()` | [`keys`](Shelf::keys), [`iter`](Shelf::iter), [`values`](Shelf::values): snapshots |
 /// | `d.setdefault(k, v)`, `d.update(..)` | [`get_or_insert_with`](Shelf::get_or_insert_with), [`extend`](Shelf::extend): atomic |
-/// | `writeback=True` | [`update`](Shelf::update) |
+/// | `writeback=True` | [`update`](Shelf::update), [`update_many`](Shelf::update_many) |
+/// | `d.popitem()` | [`pop_first`](Shelf::pop_first), the oldest: a queue |
+/// | `[k for k in d if k.startswith(p)]` | [`keys_with_prefix`](Shelf::keys_with_prefix), [`iter_with_prefix`](Shelf::iter_with_prefix) |
 /// | `d.clear()`, `sync()`, `close()` | the same names |
 ///
 /// # Example
@@ -69,6 +76,7 @@ const CHUNK: usize = 1024;
 #[derive(Debug)]
 pub struct Shelf {
     store: Store,
+    queue: Queue,
 }
 
 impl Shelf {
@@ -76,8 +84,8 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// As [`Options::open`](crate::Options::open): a missing folder is [`ErrorKind::NotFound`], a foreign file
-    /// [`ErrorKind::NotAStore`], and so on; what was there is left untouched.
+    /// As [`Options::open`](crate::Options::open): a missing folder is [`ErrorKind::NotFound`](crate::ErrorKind), a foreign file
+    /// [`NotAStore`](crate::ErrorKind), and so on; what was there is left untouched.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -119,7 +127,8 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`] if the value is not a `T`.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value is not a `T`; the text says where in it, and [`Error::key`](crate::Error::key)
+    /// names the key.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -132,7 +141,7 @@ impl Shelf {
     /// ```
     pub fn get<T: Decode>(&self, key: &str) -> Result<Option<T>> {
         let value = self.store.get(key)?;
-        value.map(|value| decode(self.path(), &value)).transpose()
+        value.map(|value| self.decode(key, &value)).transpose()
     }
 
     /// Whether the key has a value, of whatever type.
@@ -150,7 +159,7 @@ impl Shelf {
     }
 
     /// Stores a value, over whatever the key had; `true` if the key is new (as
-    /// [`HashSet::insert`](std::collections::HashSet::insert)).
+    /// [`HashSet::insert`](std::collections::HashSet::insert)). The key then has no expiry, whatever it had before.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -161,33 +170,34 @@ impl Shelf {
     /// ```
     pub fn insert<T: Encode + ?Sized>(&self, key: &str, value: &T) -> Result<bool> {
         let value = to_cbor(value)?;
-        let put = Put {
-            value: &value,
-            expires: None,
-            cbor: true,
-        };
-        self.store.put(key.as_bytes(), put)
+        self.store.put(key.as_bytes(), cbor(&value, None))
     }
 
-    /// Stores a value and returns the one that was there, in one atomic step.
+    /// As [`insert`](Shelf::insert), until a time from which on the key is absent: what a cache needs.
     ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Decode`] if the old value is not a `T`; it is then kept.
+    /// [`update`](Shelf::update) and [`update_many`](Shelf::update_many) keep that time; any other way to store a value
+    /// removes it. What has ended is dropped from the file some time later, by itself.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
-    /// assert_eq!(shelf.replace("n", &1u64)?, None);
-    /// assert_eq!(shelf.replace("n", &2u64)?, Some(1));
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let now = SystemTime::now();
+    /// shelf.insert_until("weather", "rain", now + Duration::from_secs(600))?;
+    /// assert_eq!(shelf.get::<String>("weather")?.as_deref(), Some("rain"));
+    /// shelf.insert_until("weather", "sun", now)?;
+    /// assert_eq!(shelf.get::<String>("weather")?, None);
     /// # Ok::<(), shelflife::Error>(())
     /// ```
-    pub fn replace<T: Encode + Decode>(&self, key: &str, value: &T) -> Result<Option<T>> {
-        let new = put(to_cbor(value)?);
-        self.store.edit(key.as_bytes(), |old| {
-            let old = old.map(|old| decode(self.path(), old)).transpose()?;
-            Ok((new, old))
-        })
+    pub fn insert_until<T: Encode + ?Sized>(
+        &self,
+        key: &str,
+        value: &T,
+        expires: SystemTime,
+    ) -> Result<bool> {
+        let value = to_cbor(value)?;
+        self.store.put(key.as_bytes(), cbor(&value, Some(expires)))
     }
 
     /// Removes a key; `false` if it was absent.
@@ -202,102 +212,6 @@ impl Shelf {
     /// ```
     pub fn remove(&self, key: &str) -> Result<bool> {
         self.store.remove(key)
-    }
-
-    /// Removes a key and returns its value, in one atomic step: of several callers only one gets it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Decode`] if the value is not a `T`; it is then kept.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
-    /// shelf.insert("cup", "tea")?;
-    /// assert_eq!(shelf.take::<String>("cup")?.as_deref(), Some("tea"));
-    /// assert_eq!(shelf.take::<String>("cup")?, None);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn take<T: Decode>(&self, key: &str) -> Result<Option<T>> {
-        self.store.edit(key.as_bytes(), |old| match old {
-            None => Ok((Edit::Keep, None)),
-            Some(old) => Ok((Edit::Remove, Some(decode(self.path(), old)?))),
-        })
-    }
-
-    /// The value under a key; where there is none, the one that `make` returns, which is stored.
-    ///
-    /// Atomic across threads and processes: all callers see the value of the first.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Decode`] if the value is not a `T`.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
-    /// assert_eq!(shelf.get_or_insert_with("limit", || 10u64)?, 10);
-    /// assert_eq!(shelf.get_or_insert_with("limit", || 99u64)?, 10);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn get_or_insert_with<T: Encode + Decode>(
-        &self,
-        key: &str,
-        make: impl FnOnce() -> T,
-    ) -> Result<T> {
-        if let Some(value) = self.get(key)? {
-            return Ok(value);
-        }
-        self.store.edit(key.as_bytes(), |old| match old {
-            Some(old) => Ok((Edit::Keep, decode(self.path(), old)?)),
-            None => {
-                let value = make();
-                Ok((put(to_cbor(&value)?), value))
-            }
-        })
-    }
-
-    /// Changes a value in place: `change` gets what is stored and returns what to store (`None` removes the key)
-    /// and an answer for the caller.
-    ///
-    /// Atomic across threads **and** processes: nobody reads or writes the key between the two. An unchanged value
-    /// is not written again. An error or a panic in `change` leaves the shelf as it was.
-    ///
-    /// # Errors
-    ///
-    /// What `change` returns ([`Error::other`] wraps an error of the caller's own); [`ErrorKind::Decode`] if the
-    /// stored value is not a `T`; [`ErrorKind::Reentrant`] from a write to the same shelf inside `change`, where
-    /// reading is fine.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
-    /// shelf.insert("cart", &vec!["tea".to_string()])?;
-    /// let items = shelf.update("cart", |cart: Option<Vec<String>>| {
-    ///     let mut cart = cart.unwrap_or_default();
-    ///     cart.push("milk".to_string());
-    ///     let items = cart.len();
-    ///     Ok((Some(cart), items))
-    /// })?;
-    /// assert_eq!(items, 2);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn update<T: Encode + Decode, R>(
-        &self,
-        key: &str,
-        change: impl FnOnce(Option<T>) -> Result<(Option<T>, R)>,
-    ) -> Result<R> {
-        self.store.edit(key.as_bytes(), |old| {
-            let stored = old.map(|old| decode(self.path(), old)).transpose()?;
-            let (new, answer) = change(stored)?;
-            let new = new.map(|new| to_cbor(&new)).transpose()?;
-            let edit = match new {
-                new if new.as_deref() == old => Edit::Keep,
-                Some(new) => put(new),
-                None => Edit::Remove,
-            };
-            Ok((edit, answer))
-        })
     }
 
     /// Stores several values at once: after a crash, and for every reader, all of them are there or none.
@@ -319,112 +233,15 @@ impl Shelf {
         let mut batch = Batch::new();
         for (key, value) in pairs {
             let value = to_cbor(&value)?;
-            let put = Put {
-                value: &value,
-                expires: None,
-                cbor: true,
-            };
-            batch.put(key.as_ref().as_bytes(), put);
+            batch.put(key.as_ref().as_bytes(), cbor(&value, None));
         }
         self.store.write(&batch)
     }
 
-    /// Removes the entries that `keep` returns `false` for, and returns how many those were.
-    ///
-    /// Works on a snapshot, in batches: an entry that somebody changes meanwhile stays.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Decode`] at the first value that is not a `T`, or key that is not UTF-8; what was removed until
-    /// then stays removed.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
-    /// shelf.extend([("ann", 3u64), ("bob", 5), ("cleo", 8)])?;
-    /// assert_eq!(shelf.retain(|_, n: u64| n % 2 == 1)?, 1);
-    /// assert!(!shelf.contains_key("cleo")?);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn retain<T: Decode>(&self, mut keep: impl FnMut(&str, T) -> bool) -> Result<usize> {
-        let mut removed = 0;
-        let mut doomed: Vec<Entry> = Vec::new();
-        for entry in self.store.entries() {
-            let entry = entry?;
-            let key = std::str::from_utf8(entry.key()).map_err(|_| not_text(self.path()))?;
-            if !keep(key, decode(self.path(), entry.value())?) {
-                doomed.push(entry);
-            }
-            if doomed.len() == CHUNK {
-                removed += self.store.remove_unchanged(&doomed)?;
-                doomed.clear();
-            }
-        }
-        Ok(removed + self.store.remove_unchanged(&doomed)?)
-    }
-
-    /// All keys, least recently written first, as they are now: what is written while iterating is not seen.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
-    /// shelf.extend([("b", 1u64), ("a", 2)])?;
-    /// let keys: Vec<String> = shelf.keys().collect::<shelflife::Result<_>>()?;
-    /// assert_eq!(keys, ["b", "a"]);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn keys(&self) -> Keys {
-        Keys {
-            entries: self.store.iter(),
-            path: self.path().to_path_buf(),
-        }
-    }
-
-    /// All keys with their values, least recently written first, as they are now.
-    ///
-    /// A value that is not a `T` is an item of [`ErrorKind::Decode`], after which the iteration goes on;
-    /// `iter::<Value>()` reads values of every type.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
-    /// shelf.extend([("ann", 3u64), ("bob", 5)])?;
-    /// let mut total = 0;
-    /// for item in shelf.iter::<u64>() {
-    ///     let (key, n) = item?;
-    ///     total += n;
-    ///     shelf.remove(&key)?; // the iterator goes on with its snapshot
-    /// }
-    /// assert_eq!(total, 8);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn iter<T: Decode>(&self) -> Items<T> {
-        Items {
-            entries: self.store.iter(),
-            path: self.path().to_path_buf(),
-            of: PhantomData,
-        }
-    }
-
-    /// All values, as [`iter`](Shelf::iter) without the keys.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
-    /// shelf.extend([("ann", 3u64), ("bob", 5)])?;
-    /// let values: Vec<u64> = shelf.values().collect::<shelflife::Result<_>>()?;
-    /// assert_eq!(values, [3, 5]);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn values<T: Decode>(&self) -> Values<T> {
-        Values {
-            entries: self.store.iter(),
-            path: self.path().to_path_buf(),
-            of: PhantomData,
-        }
-    }
-
     /// How many keys there are.
+    ///
+    /// Looks at every entry, since the file may hold more than the shelf's: sessions, keys that are not UTF-8, values that
+    /// have ended. `store().len()` counts all of them, at once.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -434,7 +251,12 @@ impl Shelf {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn len(&self) -> Result<usize> {
-        self.store.len()
+        let mut keys = 0;
+        for key in self.keys() {
+            key?;
+            keys += 1;
+        }
+        Ok(keys)
     }
 
     /// Whether there is no key.
@@ -446,21 +268,7 @@ impl Shelf {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn is_empty(&self) -> Result<bool> {
-        self.store.is_empty()
-    }
-
-    /// Removes everything, at once.
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
-    /// shelf.insert("cup", "tea")?;
-    /// shelf.clear()?;
-    /// assert!(shelf.is_empty()?);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn clear(&self) -> Result<()> {
-        self.store.clear()
+        self.keys().next().transpose().map(|key| key.is_none())
     }
 
     /// Makes everything written so far survive a power cut. Needed only with
@@ -507,87 +315,36 @@ impl Shelf {
     fn path(&self) -> &Path {
         self.store.path()
     }
+
+    fn decode<T: Decode>(&self, key: &str, value: &[u8]) -> Result<T> {
+        decode(self.path(), key, value)
+    }
 }
 
 /// A shelf on a store that was opened with [`Options`](crate::Options).
 impl From<Store> for Shelf {
     fn from(store: Store) -> Shelf {
-        Shelf { store }
+        Shelf {
+            store,
+            queue: Queue::default(),
+        }
     }
 }
 
-fn put(value: Vec<u8>) -> Edit {
-    Edit::Put {
+/// A value on its way into the store.
+fn cbor(value: &[u8], expires: Option<SystemTime>) -> Put<'_> {
+    Put {
         value,
-        expires: None,
+        expires,
         cbor: true,
     }
 }
 
-fn decode<T: Decode>(path: &Path, value: &[u8]) -> Result<T> {
-    from_cbor(value).map_err(|error| error.at(path))
+fn decode<T: Decode>(path: &Path, key: &str, value: &[u8]) -> Result<T> {
+    from_cbor(value).map_err(|error| error.at(path).under(key))
 }
 
-fn not_text(path: &Path) -> Error {
-    let what = format!("a key in `{}` is not UTF-8", path.display());
-    Error::new(ErrorKind::Decode, what)
-        .at(path)
-        .advise("read it as a `Store`")
-}
-
-fn text(path: &Path, key: Vec<u8>) -> Result<String> {
-    String::from_utf8(key).map_err(|_| not_text(path))
-}
-
-/// The keys of a [`Shelf`] at one moment, by [`Shelf::keys`].
-#[derive(Debug)]
-pub struct Keys {
-    entries: Iter,
-    path: PathBuf,
-}
-
-impl Iterator for Keys {
-    type Item = Result<String>;
-
-    fn next(&mut self) -> Option<Result<String>> {
-        let entry = self.entries.next()?;
-        Some(entry.and_then(|(key, _)| text(&self.path, key)))
-    }
-}
-
-/// The keys and values of a [`Shelf`] at one moment, by [`Shelf::iter`].
-#[derive(Debug)]
-pub struct Items<T> {
-    entries: Iter,
-    path: PathBuf,
-    of: PhantomData<fn() -> T>,
-}
-
-impl<T: Decode> Iterator for Items<T> {
-    type Item = Result<(String, T)>;
-
-    fn next(&mut self) -> Option<Result<(String, T)>> {
-        let entry = self.entries.next()?;
-        Some(
-            entry
-                .and_then(|(key, value)| Ok((text(&self.path, key)?, decode(&self.path, &value)?))),
-        )
-    }
-}
-
-/// The values of a [`Shelf`] at one moment, by [`Shelf::values`].
-#[derive(Debug)]
-pub struct Values<T> {
-    entries: Iter,
-    path: PathBuf,
-    of: PhantomData<fn() -> T>,
-}
-
-impl<T: Decode> Iterator for Values<T> {
-    type Item = Result<T>;
-
-    fn next(&mut self) -> Option<Result<T>> {
-        let entry = self.entries.next()?;
-        Some(entry.and_then(|(_, value)| decode(&self.path, &value)))
-    }
+/// The key of an entry of the shelf; `None` for one of somebody else's, which is not UTF-8.
+fn key_of(entry: &Entry) -> Option<&str> {
+    str::from_utf8(entry.key()).ok()
 }

@@ -17,7 +17,7 @@ mod tests;
 use std::fmt;
 use std::str::FromStr;
 
-pub use cbor::{Decoder, Encoder, MapEncoder};
+pub use cbor::{Decoder, Encoder, MapEncoder, ValueKind};
 
 use crate::error::{Error, Result};
 use cbor::Head;
@@ -51,29 +51,62 @@ pub fn to_cbor<T: Encode + ?Sized>(value: &T) -> Result<Vec<u8>> {
 /// assert!(error.to_string().starts_with("expected an integer that fits u8 at byte 0;"));
 /// ```
 pub fn from_cbor<T: Decode>(bytes: &[u8]) -> Result<T> {
-    Decoder::value(bytes)
+    from_cbor_within(bytes, MEMORY_BYTES.max(bytes.len().saturating_mul(4)))
+}
+
+/// What a [`Value`] may take where nobody says otherwise, or four times its CBOR if that is more.
+const MEMORY_BYTES: usize = 64 << 20;
+
+/// As [`from_cbor`], with another limit to the memory that a [`Value`] takes.
+///
+/// A `Value` takes about 32 bytes for each item, even one that is a single byte of CBOR, and the text and the bytes in it
+/// besides: so the author of the bytes decides how much memory reading them takes. `from_cbor` allows 64 MiB, or four times the length of the CBOR if that is more.
+///
+/// # Errors
+/// Those of [`from_cbor`]; [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) if all that is read as a `Value` would
+/// take more than `memory_bytes`, before the memory is taken.
+///
+/// ```
+/// use shelflife::{ErrorKind, Value, from_cbor_within, to_cbor};
+///
+/// let bytes = to_cbor(&vec![0_i8; 1_000])?;
+/// let memory_bytes = 1_000 * size_of::<Value>();
+/// assert!(from_cbor_within::<Value>(&bytes, memory_bytes).is_ok());
+/// let error = from_cbor_within::<Value>(&bytes, memory_bytes - 1).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::TooLarge);
+/// # Ok::<(), shelflife::Error>(())
+/// ```
+pub fn from_cbor_within<T: Decode>(bytes: &[u8], memory_bytes: usize) -> Result<T> {
+    Decoder::value(bytes, memory_bytes)
 }
 
 /// A type whose values can be stored.
 ///
 /// | type | CBOR |
 /// |---|---|
-/// | integers | integer, in the fewest bytes |
+/// | integers, `NonZero` | integer, in the fewest bytes |
 /// | `f64`, `f32` | float, in the fewest bytes that hold it exactly; all NaNs become one |
-/// | `bool`, `()` | true and false, null |
+/// | `bool`; `()` and `PhantomData` | true and false; null |
 /// | `str`, `String`, `char` | text |
-/// | slices, arrays and `Vec` of `u8` | byte string |
-/// | other slices, arrays and `Vec`, tuples | array |
+/// | slices, arrays, `Vec` and `VecDeque` of `u8` | byte string |
+/// | other slices, arrays, `Vec` and `VecDeque`; tuples of up to 12 | array |
 /// | `BTreeSet`, `HashSet` | array, sorted by the items' bytes |
 /// | `BTreeMap`, `HashMap` | map |
-/// | structs made by [`record!`](crate::record) | map with the fields' names as keys |
+/// | structs and enums made by [`record!`](crate::record) | as there |
 /// | `Option` | null, or what is in it, which must not be null itself |
+/// | `Result` | map with one entry: `{"Ok":1}` or `{"Err":"no"}` |
+/// | `Range`, `RangeInclusive` | map: `{"end":9,"start":1}` |
+/// | references, `Box`, `Rc`, `Arc`, `Cow` | what they point to |
+/// | `OsString`, `OsStr`, `PathBuf`, `Path` | byte string: on Unix their bytes, elsewhere UTF-8 |
+/// | `IpAddr` | tag 52 or 54 (RFC 9164) and 4 or 16 bytes |
+/// | `SocketAddr` | array: address, port, and for IPv6 flow and scope unless both are 0 |
 /// | `SystemTime`, `Duration` | tags 1001 and 1002 (RFC 9581), exact to the nanosecond |
 /// | [`Value`] | itself |
 ///
-/// So `Some(None)` and `Some(())` are refused when encoded, since they would read back as `None`.
+/// So `Some(None)` and `Some(())` are refused when encoded, since they would read back as `None`; and so is a
+/// `RangeInclusive` that was iterated to its end, which only its own iterator can tell from one that was not.
 ///
-/// Implement it for a type of yours by what it consists of, or see [`Encoder`]:
+/// Implement it for a type of yours by [`record!`](crate::record), or by what it consists of, or see [`Encoder`]:
 ///
 /// ```
 /// use shelflife::{Decode, Decoder, Encode, Encoder, Result};
@@ -92,6 +125,13 @@ pub fn from_cbor<T: Decode>(bytes: &[u8]) -> Result<T> {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored: it does not implement `Encode`",
+    label = "not a value that can be stored",
+    note = "for a type of yours write `shelflife::record! {{ struct Name {{ field: Type }} }}` around its definition, or \
+            implement `Encode` and `Decode` by what it consists of",
+    note = "for another crate's type store what it can be made of, such as text, in a type of yours"
+)]
 pub trait Encode {
     /// Writes `self` as exactly one item.
     ///
@@ -99,14 +139,15 @@ pub trait Encode {
     /// Those of [`to_cbor`].
     fn encode(&self, to: &mut Encoder) -> Result<()>;
 
-    /// Writes a slice of `Self`. What `u8` overrides, to make byte strings; not for anyone else.
+    /// Writes two slices of `Self` as one. What `u8` overrides, to make byte strings; not for anyone else.
     #[doc(hidden)]
-    fn encode_slice(items: &[Self], to: &mut Encoder) -> Result<()>
+    fn encode_slices(items: &[Self], more: &[Self], to: &mut Encoder) -> Result<()>
     where
         Self: Sized,
     {
-        to.array(items.len(), |to| {
-            items.iter().try_for_each(|item| item.encode(to))
+        to.array(items.len().saturating_add(more.len()), |to| {
+            items.iter().try_for_each(|item| item.encode(to))?;
+            more.iter().try_for_each(|item| item.encode(to))
         })
     }
 }
@@ -114,12 +155,21 @@ pub trait Encode {
 /// A type whose values can be read back.
 ///
 /// Reading is as strict as the type: an integer that does not fit, a text of two characters for a `char`, an array
-/// of another length than the tuple is an error, never a guess. [`Encode`] has the table of types.
+/// of another length than the tuple is an error, never a guess. Only an integer that a float holds exactly is read as
+/// a float as well, since JSON and the languages that live by it do not tell 3 from 3.0. [`Encode`] has the table of
+/// types.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be read back: it does not implement `Decode`",
+    label = "not a value that can be read back",
+    note = "for a type of yours write `shelflife::record! {{ struct Name {{ field: Type }} }}` around its definition, or \
+            implement `Encode` and `Decode` by what it consists of",
+    note = "what borrows, such as `&str`, can be stored and not read back: read a `String`"
+)]
 pub trait Decode: Sized {
     /// Reads exactly one item.
     ///
     /// # Errors
-    /// Those of [`from_cbor`].
+    /// Those of [`from_cbor`]. Make errors of your own by [`Decoder::expected`], so that nothing was consumed.
     fn decode(from: &mut Decoder<'_>) -> Result<Self>;
 
     /// Reads many of `Self`. What `u8` overrides, to read byte strings; not for anyone else.
@@ -131,6 +181,12 @@ pub trait Decode: Sized {
             Ok(())
         })?;
         Ok(items)
+    }
+
+    /// What a field of a [`record!`](crate::record) is that is not there. What `Option` overrides; not for anyone else.
+    #[doc(hidden)]
+    fn absent() -> Option<Self> {
+        None
     }
 }
 
@@ -225,32 +281,45 @@ impl Encode for Value {
 
 impl Decode for Value {
     fn decode(from: &mut Decoder<'_>) -> Result<Value> {
-        Ok(match from.head()? {
-            Head::Null => Value::Null,
-            Head::Bool(value) => Value::Bool(value),
-            Head::Unsigned(number) => Value::Integer(i128::from(number)),
-            Head::Negative(number) => Value::Integer(!i128::from(number)),
-            Head::Float(value) => Value::Float(value),
-            Head::Bytes(len) => Value::Bytes(from.bytes_of(len)?.to_vec()),
-            Head::Text(len) => Value::Text(from.text_of(len)?.to_owned()),
-            Head::Array(len) => {
-                let mut items = Vec::new();
-                from.items_of(len, |from| {
-                    items.push(Value::decode(from)?);
-                    Ok(())
-                })?;
-                Value::Array(items)
-            }
-            Head::Map(len) => {
-                let mut entries = Vec::new();
-                from.entries_of(len, Value::decode, |from, key| {
-                    entries.push((key, Value::decode(from)?));
-                    Ok(())
-                })?;
-                Value::Map(entries)
-            }
-            Head::Tag(number) => Value::Tag(number, Box::new(from.deeper(Value::decode)?)),
-            Head::Simple(number) => Value::Simple(number),
+        from.item(|from| {
+            Ok(match from.head()? {
+                Head::Null => Value::Null,
+                Head::Bool(value) => Value::Bool(value),
+                Head::Unsigned(number) => Value::Integer(i128::from(number)),
+                Head::Negative(number) => Value::Integer(!i128::from(number)),
+                Head::Float(value) => Value::Float(value),
+                Head::Bytes(len) => {
+                    let bytes = from.bytes_of(len)?;
+                    from.claim(len, 1)?;
+                    Value::Bytes(bytes.to_vec())
+                }
+                Head::Text(len) => {
+                    let text = from.text_of(len)?;
+                    from.claim(len, 1)?;
+                    Value::Text(text.to_owned())
+                }
+                Head::Array(len) => {
+                    let mut items = from.claimed::<Value>(len)?;
+                    from.items_of(len, |from| {
+                        items.push(Value::decode(from)?);
+                        Ok(())
+                    })?;
+                    Value::Array(items)
+                }
+                Head::Map(len) => {
+                    let mut entries = from.claimed::<(Value, Value)>(len)?;
+                    from.entries_of(len, Value::decode, |from, key| {
+                        entries.push((key, Value::decode(from)?));
+                        Ok(())
+                    })?;
+                    Value::Map(entries)
+                }
+                Head::Tag(number) => {
+                    from.claim(1, size_of::<Value>())?;
+                    Value::Tag(number, Box::new(from.deeper(Value::decode)?))
+                }
+                Head::Simple(number) => Value::Simple(number),
+            })
         })
     }
 }

@@ -17,12 +17,14 @@
 
 mod decoder;
 mod encoder;
+mod head;
 
 pub use decoder::Decoder;
 pub use encoder::{Encoder, MapEncoder};
+pub use head::ValueKind;
 
-pub(super) use decoder::Head;
 pub(super) use encoder::integer_beyond;
+pub(super) use head::Head;
 
 /// How many arrays, maps and tags may stand inside each other.
 pub(super) const LEVELS: usize = 64;

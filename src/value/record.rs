@@ -1,200 +1,615 @@
-//! `record!`: structs as maps.
+//! `record!`: structs as maps, enums as serde's externally tagged form.
+//!
+//! The macro works in two steps. The first brings fields and variants into one form, in which what stands in brackets
+//! or parentheses is always there: `{ [cfg attributes] [other attributes] (visibility) field [key] (type) [default] }`.
+//! Where there is nothing but documentation that is one step, however long the list is; otherwise it is one for each
+//! attribute and field, since only so can a `cfg` be told from the rest: it must stand wherever the field is named. The
+//! second step writes the definition and the two `impl`s.
 
-/// Makes structs storable: it is written around their definition and adds [`Encode`](crate::Encode) and
+#[cfg(test)]
+mod tests;
+
+use super::Encoder;
+
+impl Encoder {
+    /// The key of a field of a [`record!`](crate::record): its name, which `r#` is no part of.
+    #[doc(hidden)]
+    pub const fn name(identifier: &'static str) -> &'static str {
+        if let [b'r', b'#', name @ ..] = identifier.as_bytes()
+            && let Ok(name) = std::str::from_utf8(name)
+        {
+            return name;
+        }
+        identifier
+    }
+
+    /// Where a name stands among the names of a [`record!`](crate::record).
+    #[doc(hidden)]
+    pub const fn place(names: &[&str], name: &str) -> usize {
+        let mut place = 0;
+        while place < names.len() && !matches!(compare(names[place], name), Order::Same) {
+            place += 1;
+        }
+        place
+    }
+
+    /// The places of the names of a [`record!`](crate::record) in the order in which a map has them as keys.
+    #[doc(hidden)]
+    pub const fn order<const N: usize>(names: &[&str]) -> [usize; N] {
+        let mut order = [0; N];
+        let mut sorted = 0;
+        while sorted < N {
+            let mut at = sorted;
+            while at > 0 {
+                match compare(names[order[at - 1]], names[sorted]) {
+                    Order::Before => break,
+                    Order::Same => panic!("two fields of a `record!` have the same key"),
+                    Order::After => order[at] = order[at - 1],
+                }
+                at -= 1;
+            }
+            order[at] = sorted;
+            sorted += 1;
+        }
+        order
+    }
+}
+
+enum Order {
+    Before,
+    Same,
+    After,
+}
+
+/// As the bytes of encoded text compare: the shorter one first.
+const fn compare(a: &str, b: &str) -> Order {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return if a.len() < b.len() {
+            Order::Before
+        } else {
+            Order::After
+        };
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return if a[at] < b[at] {
+                Order::Before
+            } else {
+                Order::After
+            };
+        }
+        at += 1;
+    }
+    Order::Same
+}
+
+/// Makes structs and enums storable: it is written around their definition and adds [`Encode`](crate::Encode) and
 /// [`Decode`](crate::Decode).
 ///
-/// A record is a map with the names of its fields as keys, so that a program can grow: a field of the map that the
-/// struct does not have is skipped, and one that the map does not have takes the default that follows its type, if
-/// there is one, and is an error otherwise. To rename a field is to remove one and add another.
+/// | definition | CBOR |
+/// |---|---|
+/// | `struct Point { x: f64, y: f64 }` | map with the names of the fields as keys |
+/// | `struct Pair(f64, f64);` | array |
+/// | `struct UserId(u64);` | what is in it |
+/// | `struct Marker;` | null |
+/// | `enum Pay { Cash }` | text: `"Cash"` |
+/// | `enum Pay { Card(String) }` | map with one entry: `{"Card":"4711"}` |
+/// | `enum Pay { Split(u32, u32) }` | the same, of an array: `{"Split":[30,70]}` |
+/// | `enum Pay { Transfer { iban: String } }` | the same, of a map: `{"Transfer":{"iban":"DE02"}}` |
 ///
-/// Attributes, documentation and visibility are passed through. Type parameters are not supported.
+/// This is what serde's derive makes of the same definitions, so other programs and languages read it.
+///
+/// A struct can grow. A field of the map that the struct does not have is skipped, or kept (below). One that the map
+/// does not have takes the default that follows its type; without one an `Option` becomes `None`, and any other
+/// type is an error. A variant that an enum does not have is an error.
+///
+/// - `name: Type = default` is the default, any expression.
+/// - `name as "key": Type` stores a field under another key, and `Name as "key"` a variant.
+/// - `..rest`, last in a struct, adds a field `rest: BTreeMap<String, Value>` for all that the map has besides, which is
+///   written back with the rest: so an old and a new version of a program can work on the same values. `..pub rest`
+///   makes that field public.
+///
+/// Attributes, documentation and visibility are passed through; a `#[cfg]` on a named field or a variant counts for its
+/// encoding, too. Types may have parameters, with simple bounds (`K: Eq + Hash`), but no lifetimes. They may contain
+/// themselves in a `Box`, an `Option<Box>`, a `Vec` or a map: 64 levels can be stored.
 ///
 /// ```
-/// shelflife::record! {
+/// use shelflife::{Value, from_cbor, record, to_cbor};
+///
+/// record! {
 ///     /// What somebody means to buy.
 ///     #[derive(Debug, Clone, PartialEq)]
 ///     pub struct Cart {
 ///         /// What is in it.
-///         pub items: Vec<String>,
-///         total: f64 = 0.0,
-///         note: Option<String> = None,
+///         pub items: Vec<Item>,
+///         note: Option<String>,
+///         paid_by as "payment": Payment = Payment::Open,
+///         ..rest
+///     }
+///
+///     #[derive(Debug, Clone, PartialEq)]
+///     pub struct Item(String, u32);
+///
+///     #[derive(Debug, Clone, PartialEq)]
+///     pub enum Payment {
+///         Open,
+///         Card { last_digits: String },
 ///     }
 /// }
-/// use shelflife::{from_cbor, to_cbor};
-///
-/// let cart = Cart { items: vec!["tea".to_owned()], total: 2.5, note: None };
-/// assert_eq!(from_cbor::<Cart>(&to_cbor(&cart)?)?, cart);
 ///
 /// // An older program knew of the items alone, a newer one knows more.
-/// let older: shelflife::Value = r#"{"items":["tea"]}"#.parse()?;
-/// assert_eq!(from_cbor::<Cart>(&to_cbor(&older)?)?.total, 0.0);
-/// let newer: shelflife::Value = r#"{"items":[],"total":1.0,"gift":true}"#.parse()?;
-/// assert_eq!(from_cbor::<Cart>(&to_cbor(&newer)?)?.total, 1.0);
+/// let older: Value = r#"{"items":[["tea",2]]}"#.parse()?;
+/// let cart: Cart = from_cbor(&to_cbor(&older)?)?;
+/// assert_eq!((cart.items[0].1, &cart.paid_by), (2, &Payment::Open));
 ///
-/// let error = from_cbor::<Cart>(&to_cbor(&shelflife::Value::Map(vec![]))?).unwrap_err();
-/// assert!(error.to_string().starts_with("expected a field `items` in the map"));
+/// let newer: Value = r#"{"note":null,"items":[],"payment":{"Card":{"last_digits":"4711"}},"gift":true}"#.parse()?;
+/// let cart: Cart = from_cbor(&to_cbor(&newer)?)?;
+/// assert_eq!(cart.paid_by, Payment::Card { last_digits: "4711".to_owned() });
+/// assert_eq!(from_cbor::<Value>(&to_cbor(&cart)?)?.get("gift"), Some(&Value::Bool(true)));
+///
+/// let wrong: Value = r#"{"items":[["tea",2],["milk","two"]]}"#.parse()?;
+/// let error = from_cbor::<Cart>(&to_cbor(&wrong)?).unwrap_err();
+/// assert!(error.to_string().starts_with("`items[1][1]`: expected an integer at byte 21, found text"));
 /// # Ok::<(), shelflife::Error>(())
 /// ```
 #[macro_export]
 macro_rules! record {
-    ($(
-        $(#[$attribute:meta])*
-        $visibility:vis struct $Record:ident {$(
-            $(#[$field_attribute:meta])*
-            $field_visibility:vis $field:ident: $type:ty $(= $default:expr)?
-        ),* $(,)?}
-    )*) => {$(
-        $(#[$attribute])*
-        $visibility struct $Record {$(
-            $(#[$field_attribute])*
-            $field_visibility $field: $type,
-        )*}
+    () => {};
+
+    // First step: fields.
+    (@fields [$($next:tt)*]
+        $(
+            $(#[doc = $doc:expr])*
+            $visibility:vis $field:ident $(as $key:literal)? : $type:ty $(= $default:expr)?
+        ),* $(,)?
+    ) => {
+        $crate::record! { $($next)*
+            [$({ [] [$(#[doc = $doc])*] ($visibility) $field [$($key)?] ($type) [$($default)?] })*] []
+        }
+    };
+    (@fields [$($next:tt)*]
+        $(
+            $(#[doc = $doc:expr])*
+            $visibility:vis $field:ident $(as $key:literal)? : $type:ty $(= $default:expr)?,
+        )*
+        .. $rest_visibility:vis $rest:ident $(,)?
+    ) => {
+        $crate::record! { $($next)*
+            [$({ [] [$(#[doc = $doc])*] ($visibility) $field [$($key)?] ($type) [$($default)?] })*]
+            [($rest_visibility) $rest]
+        }
+    };
+    (@fields $next:tt $($fields:tt)*) => {
+        $crate::record! { @field $next [] [] [] $($fields)* }
+    };
+    (@field $next:tt $done:tt [$($cfg:tt)*] $attributes:tt #[cfg($($condition:tt)*)] $($fields:tt)*) => {
+        $crate::record! { @field $next $done [$($cfg)* #[cfg($($condition)*)]] $attributes $($fields)* }
+    };
+    (@field $next:tt $done:tt $cfg:tt [$($attributes:tt)*] #[$($attribute:tt)*] $($fields:tt)*) => {
+        $crate::record! { @field $next $done $cfg [$($attributes)* #[$($attribute)*]] $($fields)* }
+    };
+    (@field $next:tt [$($done:tt)*] $cfg:tt $attributes:tt
+        $visibility:vis $field:ident $(as $key:literal)? : $type:ty $(= $default:expr)? $(, $($fields:tt)*)?
+    ) => {
+        $crate::record! { @field $next
+            [$($done)* { $cfg $attributes ($visibility) $field [$($key)?] ($type) [$($default)?] }]
+            [] [] $($($fields)*)?
+        }
+    };
+    (@field [$($next:tt)*] $done:tt [] [] $(.. $visibility:vis $rest:ident $(,)?)?) => {
+        $crate::record! { $($next)* $done [$(($visibility) $rest)?] }
+    };
+    (@field $next:tt $done:tt $cfg:tt $attributes:tt .. $($wrong:tt)*) => {
+        ::core::compile_error!(
+            "`..rest` comes last in a `record!`, without attributes and without a type: it is a \
+             `BTreeMap<String, Value>`; write `..pub rest` to make it public"
+        );
+    };
+    (@field $next:tt $done:tt $cfg:tt $attributes:tt $($wrong:tt)*) => {
+        ::core::compile_error!(
+            "write a field of a `record!` as `name: Type`, with a default as `name: Type = default`, \
+             under another key as `name as \"key\": Type`"
+        );
+    };
+
+    // First step: variants.
+    (@variants [$($next:tt)*]
+        $(
+            $(#[doc = $doc:expr])*
+            $Variant:ident $(as $key:literal)?
+            $(($( $(#[doc = $item_doc:expr])* $item:ty ),* $(,)?))?
+            $({$(
+                $(#[doc = $field_doc:expr])*
+                $field:ident $(as $field_key:literal)? : $type:ty $(= $default:expr)?
+            ),* $(,)?})?
+        ),* $(,)?
+    ) => {
+        $crate::record! { $($next)* [$({
+            [] [$(#[doc = $doc])*] $Variant [$($key)?]
+            $(tuple ($( ([$(#[doc = $item_doc])*] $item) )*))?
+            $(fields [$({ [] [$(#[doc = $field_doc])*] () $field [$($field_key)?] ($type) [$($default)?] })*])?
+        })*] }
+    };
+    (@variants $next:tt $($variants:tt)*) => {
+        $crate::record! { @variant $next [] [] [] $($variants)* }
+    };
+    (@variant $next:tt $done:tt [$($cfg:tt)*] $attributes:tt #[cfg($($condition:tt)*)] $($variants:tt)*) => {
+        $crate::record! { @variant $next $done [$($cfg)* #[cfg($($condition)*)]] $attributes $($variants)* }
+    };
+    (@variant $next:tt $done:tt $cfg:tt [$($attributes:tt)*] #[$($attribute:tt)*] $($variants:tt)*) => {
+        $crate::record! { @variant $next $done $cfg [$($attributes)* #[$($attribute)*]] $($variants)* }
+    };
+    (@variant $next:tt [$($done:tt)*] $cfg:tt $attributes:tt
+        $Variant:ident $(as $key:literal)?
+        $(($( $(#[$($item_attribute:tt)*])* $item:ty ),* $(,)?))?
+        $(, $($variants:tt)*)?
+    ) => {
+        $crate::record! { @variant $next
+            [$($done)* {
+                $cfg $attributes $Variant [$($key)?]
+                $(tuple ($( ([$(#[$($item_attribute)*])*] $item) )*))?
+            }]
+            [] [] $($($variants)*)?
+        }
+    };
+    (@variant $next:tt $done:tt $cfg:tt $attributes:tt
+        $Variant:ident $(as $key:literal)? { $($fields:tt)* } $(, $($variants:tt)*)?
+    ) => {
+        $crate::record! {
+            @fields [@variant_of $next $done $cfg $attributes $Variant [$($key)?] {$($($variants)*)?}] $($fields)*
+        }
+    };
+    (@variant_of $next:tt [$($done:tt)*] $cfg:tt $attributes:tt $Variant:ident $key:tt {$($variants:tt)*}
+        $fields:tt []
+    ) => {
+        $crate::record! { @variant $next
+            [$($done)* { $cfg $attributes $Variant $key fields $fields }] [] [] $($variants)*
+        }
+    };
+    (@variant [$($next:tt)*] $done:tt [] []) => {
+        $crate::record! { $($next)* $done }
+    };
+    (@variant $($wrong:tt)*) => {
+        ::core::compile_error!(
+            "write a variant of a `record!` as `Name`, `Name(Type, ...)` or `Name { field: Type, ... }`, under \
+             another key as `Name as \"key\"`, without a discriminant"
+        );
+    };
+    (@variant_of $($wrong:tt)*) => {
+        ::core::compile_error!("`..rest` is for structs; a variant of a `record!` that holds one can keep it");
+    };
+
+    // Second step: a struct.
+    (@struct {$($head:tt)*} $Record:ident [$($T:ident [$($bound:tt)*])*]
+        [$({
+            [$($cfg:tt)*] [$($attributes:tt)*] ($($visibility:tt)*) $field:ident $key:tt ($type:ty) $default:tt
+        })*]
+        [$(($($rest_visibility:tt)*) $rest:ident)?]
+    ) => {
+        $($head)* struct $Record<$($T: $($bound)*),*> {
+            $($($attributes)* $($cfg)* $($visibility)* $field: $type,)*
+            $(
+                /// What was stored beside the fields above, by their keys.
+                $($rest_visibility)* $rest: ::std::collections::BTreeMap<::std::string::String, $crate::Value>,
+            )?
+        }
+
+        impl<$($T: $crate::Encode + $($bound)*),*> $crate::Encode for $Record<$($T),*> {
+            fn encode(&self, to: &mut $crate::Encoder) -> $crate::Result<()> {
+                let $Record { $($($cfg)* $field,)* $($rest)? } = self;
+                $crate::record!(@write to [$([$($cfg)*] $field $key)*] [$($rest)?])
+            }
+        }
+
+        impl<$($T: $crate::Decode + $($bound)*),*> $crate::Decode for $Record<$($T),*> {
+            fn decode(from: &mut $crate::Decoder<'_>) -> $crate::Result<Self> {
+                $crate::Result::Ok($crate::record!(
+                    @read from [$Record] [$([$($cfg)*] $field $key ($type) $default)*] [$($rest)?]
+                ))
+            }
+        }
+    };
+    (@tuple {$($head:tt)*} $Record:ident [$($T:ident [$($bound:tt)*])*]
+        ($( ([$($attributes:tt)*] ($($visibility:tt)*) $type:ty) )*)
+    ) => {
+        $($head)* struct $Record<$($T: $($bound)*),*>($($($attributes)* $($visibility)* $type),*);
+
+        impl<$($T: $crate::Encode + $($bound)*),*> $crate::Encode for $Record<$($T),*> {
+            fn encode(&self, to: &mut $crate::Encoder) -> $crate::Result<()> {
+                $crate::record!(@count [@write_items to [$Record] self] $(($type))*)
+            }
+        }
+
+        impl<$($T: $crate::Decode + $($bound)*),*> $crate::Decode for $Record<$($T),*> {
+            fn decode(from: &mut $crate::Decoder<'_>) -> $crate::Result<Self> {
+                $crate::record!(@count [@read_items from [$Record]] $(($type))*)
+            }
+        }
+    };
+    (@unit {$($head:tt)*} $Record:ident) => {
+        $($head)* struct $Record;
 
         impl $crate::Encode for $Record {
             fn encode(&self, to: &mut $crate::Encoder) -> $crate::Result<()> {
-                const FIELDS: &[&str] = &[$(stringify!($field)),*];
-                to.map(FIELDS.len(), |map| {
-                    $(map.insert($crate::record!(@name $field), &self.$field)?;)*
-                    let _ = map;
-                    $crate::Result::Ok(())
-                })
+                to.null()
             }
         }
 
         impl $crate::Decode for $Record {
             fn decode(from: &mut $crate::Decoder<'_>) -> $crate::Result<Self> {
-                $(let mut $field: ::core::option::Option<$type> = ::core::option::Option::None;)*
-                from.map($crate::Decoder::text, |from, key| {
-                    $(if key == $crate::record!(@name $field) {
-                        $field = ::core::option::Option::Some($crate::Decode::decode(from)?);
-                        return $crate::Result::Ok(());
-                    })*
-                    let _ = key;
-                    from.skip()
-                })?;
-                $crate::Result::Ok($Record {$(
-                    $field: match $field {
-                        ::core::option::Option::Some(value) => value,
-                        ::core::option::Option::None => {
-                            $crate::record!(@missing from $field: $type $(= $default)?)
-                        }
-                    },
-                )*})
+                from.null().map(|()| $Record)
             }
         }
-    )*};
-    // A field may be called `r#type`; its key is `type`.
-    (@name $field:ident) => {
-        const { $crate::Decoder::field_name(stringify!($field)) }
     };
-    (@missing $from:ident $field:ident: $type:ty) => {
-        return $crate::Result::Err($from.missing($crate::record!(@name $field)))
+
+    // Second step: an enum.
+    (@enum {$($head:tt)*} $Record:ident [$($T:ident [$($bound:tt)*])*]
+        [$({
+            [$($cfg:tt)*] [$($attributes:tt)*] $Variant:ident $key:tt
+            $(tuple ($( ([$($item_attributes:tt)*] $item:ty) )*))?
+            $(fields [$({
+                [$($field_cfg:tt)*] [$($field_attributes:tt)*] ($($nothing:tt)*) $field:ident $field_key:tt
+                ($type:ty) $default:tt
+            })*])?
+        })*]
+    ) => {
+        $($head)* enum $Record<$($T: $($bound)*),*> {$(
+            $($attributes)* $($cfg)*
+            $Variant $(($($($item_attributes)* $item),*))? $({$($($field_attributes)* $($field_cfg)* $field: $type),*})?,
+        )*}
+
+        impl<$($T: $crate::Encode + $($bound)*),*> $crate::Encode for $Record<$($T),*> {
+            #[allow(irrefutable_let_patterns)]
+            fn encode(&self, to: &mut $crate::Encoder) -> $crate::Result<()> {
+                $($($cfg)* {
+                    $crate::record!(
+                        @write_variant self to [$Record::$Variant] ($crate::record!(@key $Variant $key))
+                        $(tuple $(($item))*)?
+                        $(fields [$([$($field_cfg)*] $field $field_key)*])?
+                    );
+                })*
+                let _ = to;
+                // All variants stand above.
+                $crate::Result::Ok(())
+            }
+        }
+
+        impl<$($T: $crate::Decode + $($bound)*),*> $crate::Decode for $Record<$($T),*> {
+            fn decode(from: &mut $crate::Decoder<'_>) -> $crate::Result<Self> {
+                const NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $Variant $key)),*];
+                from.variant(NAMES, |from, place, holds| {
+                    $($($cfg)* {
+                        if place == const { $crate::Encoder::place(NAMES, $crate::record!(@key $Variant $key)) } {
+                            return $crate::record!(
+                                @read_variant from holds [$Record::$Variant]
+                                $(tuple $(($item))*)?
+                                $(fields [$([$($field_cfg)*] $field $field_key ($type) $default)*])?
+                            );
+                        }
+                    })*
+                    let _ = (from, place, holds);
+                    $crate::Result::Ok(::core::option::Option::None)
+                })
+            }
+        }
+    };
+    (@write_variant $this:tt $to:ident [$($Variant:tt)*] ($name:expr)) => {
+        if let $($Variant)* = $this {
+            return $to.text($name);
+        }
+    };
+    (@write_variant $this:tt $to:ident [$($Variant:tt)*] ($name:expr) tuple $($types:tt)*) => {
+        if let $($Variant)*(..) = $this {
+            return $to.variant($name, |to| {
+                $crate::record!(@count [@write_items to [$($Variant)*] $this] $($types)*)
+            });
+        }
+    };
+    (@write_variant $this:tt $to:ident [$($Variant:tt)*] ($name:expr)
+        fields [$([$($cfg:tt)*] $field:ident $key:tt)*]
+    ) => {
+        if let $($Variant)* { $($($cfg)* $field,)* } = $this {
+            return $to.variant($name, |to| $crate::record!(@write to [$([$($cfg)*] $field $key)*] []));
+        }
+    };
+    (@read_variant $from:ident $holds:ident [$($Variant:tt)*]) => {
+        $crate::Result::Ok(if $holds {
+            ::core::option::Option::None
+        } else {
+            ::core::option::Option::Some($($Variant)*)
+        })
+    };
+    (@read_variant $from:ident $holds:ident [$($Variant:tt)*] tuple $($types:tt)*) => {
+        if $holds {
+            $crate::record!(@count [@read_items $from [$($Variant)*]] $($types)*).map(::core::option::Option::Some)
+        } else {
+            $crate::Result::Ok(::core::option::Option::None)
+        }
+    };
+    (@read_variant $from:ident $holds:ident $Variant:tt fields $fields:tt) => {
+        if $holds {
+            $crate::Result::Ok(::core::option::Option::Some($crate::record!(@read $from $Variant $fields [])))
+        } else {
+            $crate::Result::Ok(::core::option::Option::None)
+        }
+    };
+
+    // Second step: fields, which are variables by now.
+    (@key $name:ident []) => {
+        const { $crate::Encoder::name(::core::stringify!($name)) }
+    };
+    (@key $name:ident [$key:literal]) => {
+        $key
+    };
+    (@write $to:ident [$([$($cfg:tt)*] $field:ident $key:tt)*] []) => {{
+        const NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $field $key)),*];
+        const ORDER: [usize; NAMES.len()] = $crate::Encoder::order(NAMES);
+        $to.fields(NAMES, &ORDER, |to, place| {
+            $($($cfg)* {
+                if place == const { $crate::Encoder::place(NAMES, $crate::record!(@key $field $key)) } {
+                    return $crate::Encode::encode($field, to);
+                }
+            })*
+            let _ = (to, place);
+            $crate::Result::Ok(())
+        })
+    }};
+    (@write $to:ident [$([$($cfg:tt)*] $field:ident $key:tt)*] [$rest:ident]) => {{
+        const NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $field $key)),*];
+        $to.map(NAMES.len().saturating_add($rest.len()), |map| {
+            $($($cfg)* map.insert($crate::record!(@key $field $key), $field)?;)*
+            $rest.iter().try_for_each(|(key, value)| map.insert(key, value))
+        })
+    }};
+    (@read $from:ident [$($Made:tt)*]
+        [$([$($cfg:tt)*] $field:ident $key:tt ($type:ty) $default:tt)*] [$($rest:ident)?]
+    ) => {{
+        const NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $field $key)),*];
+        const ORDER: [usize; NAMES.len()] = $crate::Encoder::order(NAMES);
+        $($($cfg)* let mut $field: ::core::option::Option<$type> = ::core::option::Option::None;)*
+        $(let mut $rest = ::std::collections::BTreeMap::new();)?
+        $from.fields(NAMES, &ORDER, |from, found| {
+            let key = match found {
+                ::core::result::Result::Ok(place) => {
+                    $($($cfg)* {
+                        if place == const { $crate::Encoder::place(NAMES, $crate::record!(@key $field $key)) } {
+                            $field = ::core::option::Option::Some($crate::Decode::decode(from)?);
+                        }
+                    })*
+                    let _ = place;
+                    return $crate::Result::Ok(());
+                }
+                ::core::result::Result::Err(key) => key,
+            };
+            $crate::record!(@unknown from key $($rest)?)
+        })?;
+        $($Made)* {
+            $($($cfg)* $field: match $field {
+                ::core::option::Option::Some(value) => value,
+                ::core::option::Option::None => {
+                    $crate::record!(@missing $from ($type) $default ($crate::record!(@key $field $key)))
+                }
+            },)*
+            $($rest,)?
+        }
+    }};
+    (@unknown $from:ident $key:ident) => {{
+        let _ = $key;
+        $from.skip()
+    }};
+    (@unknown $from:ident $key:ident $rest:ident) => {{
+        let value = <$crate::Value as $crate::Decode>::decode($from)?;
+        $rest.insert(::std::string::String::from($key), value);
+        $crate::Result::Ok(())
+    }};
+    (@missing $from:ident ($type:ty) [] ($name:expr)) => {
+        match <$type as $crate::Decode>::absent() {
+            ::core::option::Option::Some(value) => value,
+            ::core::option::Option::None => return $crate::Result::Err($from.missing($name)),
+        }
     };
     // As a function pointer the default cannot use the fields that were read.
-    (@missing $from:ident $field:ident: $type:ty = $default:expr) => {{
+    (@missing $from:ident ($type:ty) [$default:expr] ($name:expr)) => {{
         let default: fn() -> $type = || $default;
         default()
     }};
-}
 
-#[cfg(test)]
-mod tests {
-    use crate::error::ErrorKind;
-    use crate::value::{Decode, Value, from_cbor, to_cbor};
-
-    record! {
-        /// Two structs in one go, one of them with everything that a field can have.
-        #[derive(Debug, Clone, PartialEq)]
-        pub(crate) struct Everything {
-            /// A name that only the raw form can have.
-            r#type: String,
-            pub(crate) bytes: Vec<u8> = vec![1, 2],
-            #[cfg(test)]
-            nested: Vec<Inner> = Vec::new(),
-            note: Option<String> = None,
+    // Second step: items of tuples, each with a variable and its place.
+    (@count $next:tt $($types:tt)*) => {
+        $crate::record!(@counted $next []
+            [a 0 b 1 c 2 d 3 e 4 f 5 g 6 h 7 i 8 j 9 k 10 l 11] $($types)*)
+    };
+    (@counted [$($next:tt)*] $done:tt $left:tt) => {
+        $crate::record!($($next)* $done)
+    };
+    (@counted $next:tt [$($done:tt)*] [$item:ident $place:tt $($left:tt)*] $type:tt $($types:tt)*) => {
+        $crate::record!(@counted $next [$($done)* $item $place $type] [$($left)*] $($types)*)
+    };
+    (@counted $($wrong:tt)*) => {
+        ::core::compile_error!("a tuple in a `record!` has at most 12 items; give them names: `{ name: Type, ... }`")
+    };
+    (@write_items $to:ident [$($Made:tt)*] $this:tt [$item:ident 0 $type:tt]) => {{
+        #[allow(irrefutable_let_patterns)]
+        if let $($Made)*($item) = $this {
+            return $crate::Encode::encode($item, $to);
         }
+        $crate::Result::Ok(())
+    }};
+    (@write_items $to:ident [$($Made:tt)*] $this:tt [$($item:ident $place:literal $type:tt)*]) => {{
+        const LEN: usize = <[usize]>::len(&[$($place),*]);
+        #[allow(irrefutable_let_patterns)]
+        if let $($Made)*($($item),*) = $this {
+            return $to.array(LEN, |to| {
+                $($crate::Encode::encode($item, to)?;)*
+                let _ = to;
+                $crate::Result::Ok(())
+            });
+        }
+        $crate::Result::Ok(())
+    }};
+    (@read_items $from:ident [$($Made:tt)*] [$item:ident 0 $type:tt]) => {
+        $crate::Decode::decode($from).map($($Made)*)
+    };
+    (@read_items $from:ident [$($Made:tt)*] [$($item:ident $place:literal $type:tt)*]) => {{
+        const LEN: usize = <[usize]>::len(&[$($place),*]);
+        $from.tuple(LEN, |from| {
+            let _ = &from;
+            $crate::Result::Ok($($Made)*($(from.nth($place)?),*))
+        })
+    }};
 
-        #[derive(Debug, Clone, PartialEq)]
-        struct Inner { from: u8, map: u8 = 7, key: u8 = default() }
-    }
-
-    record! {
-        #[derive(Debug, PartialEq)]
-        struct Empty {}
-    }
-
-    fn default() -> u8 {
-        9
-    }
-
-    fn parse<T: Decode>(json: &str) -> crate::Result<T> {
-        from_cbor(&to_cbor(&json.parse::<Value>().unwrap()).unwrap())
-    }
-
-    fn json(value: &impl crate::Encode) -> String {
-        from_cbor::<Value>(&to_cbor(value).unwrap())
-            .unwrap()
-            .to_string()
-    }
-
-    #[test]
-    fn a_record_is_a_map_of_its_fields_and_comes_back() {
-        let inner = Inner {
-            from: 1,
-            map: 2,
-            key: 3,
-        };
-        let value = Everything {
-            r#type: "x".to_owned(),
-            bytes: vec![],
-            nested: vec![inner],
-            note: Some("y".to_owned()),
-        };
-        assert_eq!(
-            json(&value),
-            r#"{"note":"y","type":"x","bytes":{"$b64":""},"nested":[{"key":3,"map":2,"from":1}]}"#
+    // What is written by users of the macro.
+    (
+        $(#[$($attribute:tt)*])* $visibility:vis struct $Record:ident
+        $(<$($T:ident $(: $bound:ident $(+ $bounds:ident)*)?),+ $(,)?>)?
+        { $($fields:tt)* } $($items:tt)*
+    ) => {
+        $crate::record! {
+            @fields [
+                @struct {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($bound $(+ $bounds)*)?])+)?]
+            ] $($fields)*
+        }
+        $crate::record! { $($items)* }
+    };
+    (
+        $(#[$($attribute:tt)*])* $visibility:vis struct $Record:ident
+        $(<$($T:ident $(: $bound:ident $(+ $bounds:ident)*)?),+ $(,)?>)?
+        ($( $(#[$($item_attribute:tt)*])* $item_visibility:vis $item:ty ),* $(,)?); $($items:tt)*
+    ) => {
+        $crate::record! {
+            @tuple {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($bound $(+ $bounds)*)?])+)?]
+            ($( ([$(#[$($item_attribute)*])*] ($item_visibility) $item) )*)
+        }
+        $crate::record! { $($items)* }
+    };
+    ($(#[$($attribute:tt)*])* $visibility:vis struct $Record:ident; $($items:tt)*) => {
+        $crate::record! { @unit {$(#[$($attribute)*])* $visibility} $Record }
+        $crate::record! { $($items)* }
+    };
+    (
+        $(#[$($attribute:tt)*])* $visibility:vis enum $Record:ident
+        $(<$($T:ident $(: $bound:ident $(+ $bounds:ident)*)?),+ $(,)?>)?
+        { $($variants:tt)* } $($items:tt)*
+    ) => {
+        $crate::record! {
+            @variants [
+                @enum {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($bound $(+ $bounds)*)?])+)?]
+            ] $($variants)*
+        }
+        $crate::record! { $($items)* }
+    };
+    ($(#[$($attribute:tt)*])* $visibility:vis struct $Record:ident <$lifetime:lifetime $($wrong:tt)*) => {
+        ::core::compile_error!(
+            "a `record!` owns what is in it: write `String` for `&str` and `Vec<T>` for `&[T]`, or implement `Encode` \
+             for a type that borrows"
         );
-        assert_eq!(parse::<Everything>(&json(&value)).unwrap(), value);
-        assert_eq!(json(&Empty {}), "{}");
-        assert_eq!(parse::<Empty>(r#"{"a":1}"#).unwrap(), Empty {});
-    }
-
-    #[test]
-    fn a_missing_field_takes_its_default_or_is_named_in_the_error() {
-        let value: Everything = parse(r#"{"type":"x","nested":[{"from":1}]}"#).unwrap();
-        assert_eq!(value.bytes, [1, 2]);
-        assert_eq!(
-            value.nested,
-            [Inner {
-                from: 1,
-                map: 7,
-                key: 9
-            }]
+    };
+    ($($wrong:tt)*) => {
+        ::core::compile_error!(
+            "write structs and enums in a `record!`, as `struct Name { field: Type }`, `struct Name(Type);`, \
+             `struct Name;` or `enum Name { Variant, ... }`, with type parameters as `Name<T>` or `Name<T: Bound>`"
         );
-        assert_eq!(value.note, None);
-        let error = parse::<Everything>(r#"{"note":null}"#).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Decode);
-        assert_eq!(
-            error.to_string(),
-            "expected a field `type` in the map that ends at byte 7; \
-             give the field a default if older values lack it"
-        );
-    }
-
-    #[test]
-    fn an_unknown_field_is_skipped_but_not_trusted() {
-        assert!(parse::<Inner>(r#"{"from":1,"new":{"$tag":[1,[{"a":[null,1.5]}]]}}"#).is_ok());
-        // The unknown field holds text that is not UTF-8, or a map with a key twice.
-        assert!(from_cbor::<Inner>(b"\xA2\x61a\x61\xFF\x64from\x01").is_err());
-        assert!(from_cbor::<Inner>(b"\xA2\x61a\xA2\x01\x01\x01\x01\x64from\x01").is_err());
-        assert!(from_cbor::<Inner>(b"\xA2\x61a\x01\x64from\x01").is_ok());
-    }
-
-    #[test]
-    fn what_is_not_a_map_with_each_text_key_once_is_refused() {
-        assert!(parse::<Inner>("[1]").is_err());
-        assert!(parse::<Inner>(r#"{"$map":[[1,1],["from",1]]}"#).is_err());
-        assert!(from_cbor::<Inner>(b"\xA2\x64from\x01\x64from\x01").is_err());
-        assert!(parse::<Inner>(r#"{"from":256}"#).is_err());
-    }
+    };
 }

@@ -1,5 +1,8 @@
 //! The published examples of CBOR, every hostile form of them, and random values.
 
+mod fallback;
+mod memory;
+
 use std::fmt::Debug;
 use std::io::Write;
 use std::thread;
@@ -619,7 +622,7 @@ fn errors_say_what_was_expected_and_at_which_byte() {
     }
     assert_eq!(
         error::<Vec<String>>("82616103"),
-        "expected text at byte 3, found an integer"
+        "`[1]`: expected text at byte 3, found an integer"
     );
     assert_eq!(
         error::<(u8, u8)>("83010203"),
@@ -643,10 +646,10 @@ fn errors_say_what_was_expected_and_at_which_byte() {
     );
     assert_eq!(
         error::<Value>("82005f"),
-        "found an indefinite length at byte 2"
+        "`[1]`: found an indefinite length at byte 2"
     );
     assert_eq!(
         error::<Value>("820061ff"),
-        "found text that is not UTF-8 at byte 2"
+        "`[1]`: found text that is not UTF-8 at byte 2"
     );
 }

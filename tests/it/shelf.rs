@@ -1,5 +1,8 @@
 //! `Shelf`: what users of Python's `shelve` have, and what they miss.
 
+mod queue;
+mod values;
+
 use shelflife::{Batch, Error, ErrorKind, Options, Result, Shelf, Store, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -127,6 +130,12 @@ fn a_value_of_another_type_is_a_decode_error_and_stays() {
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
         assert_eq!(error.path(), Some(shelf.store().path()));
+        assert_eq!(error.key(), Some("cup"), "{error}");
+        let said = format!(
+            "`cup` in `{}`: expected an integer at byte 0, found text; decode it as",
+            shelf.store().path().display()
+        );
+        assert!(error.to_string().starts_with(&said), "{error}");
     }
     assert_eq!(shelf.get::<String>("cup").unwrap().unwrap(), "tea");
 }
@@ -142,22 +151,11 @@ fn an_unreadable_item_does_not_end_the_iteration() {
         .values::<u64>()
         .map(|value| value.map_err(|error| error.kind()))
         .collect();
-    // Values need no key.
-    assert_eq!(values, [Ok(1), Err(ErrorKind::Decode), Ok(3), Ok(4)]);
-    let keys: Vec<_> = shelf
-        .keys()
-        .map(|key| key.map_err(|error| error.kind()))
-        .collect();
-    assert_eq!(
-        keys,
-        [
-            Ok("a".to_string()),
-            Ok("b".to_string()),
-            Err(ErrorKind::Decode),
-            Ok("d".to_string())
-        ]
-    );
+    assert_eq!(values, [Ok(1), Err(ErrorKind::Decode), Ok(4)]);
+    assert_eq!(keys(&shelf), ["a", "b", "d"]);
     assert_eq!(shelf.iter::<Value>().filter(|item| item.is_ok()).count(), 3);
+    let errors: Vec<Error> = shelf.iter::<u64>().filter_map(Result::err).collect();
+    assert_eq!(errors[0].key(), Some("b"));
 }
 
 #[test]
@@ -519,26 +517,31 @@ fn a_batch_of_the_store_holds_values_of_several_types() {
 }
 
 #[test]
-fn neither_errors_nor_debug_show_keys_or_values() {
+fn errors_show_no_value_and_debug_shows_neither_keys_nor_values() {
     let (_dir, shelf) = shelf();
     let canary = "canary-5e1f";
     shelf.insert(canary, canary).unwrap();
+    let debug = format!(
+        "{shelf:?} {:?} {:?} {:?} {:?}",
+        shelf.keys(),
+        shelf.keys_with_prefix(canary),
+        shelf.iter::<String>(),
+        shelf.values::<String>()
+    );
+    assert!(!debug.contains("canary"), "{debug}");
+    shelf.clear().unwrap();
+    shelf.insert("cup", canary).unwrap();
     let shown = [
-        format!(
-            "{shelf:?} {:?} {:?} {:?}",
-            shelf.keys(),
-            shelf.iter::<String>(),
-            shelf.values::<String>()
-        ),
-        format!("{:?}", shelf.get::<u64>(canary).unwrap_err()),
-        format!("{:?}", shelf.take::<u64>(canary).unwrap_err()),
+        format!("{:?}", shelf.get::<u64>("cup").unwrap_err()),
+        format!("{:?}", shelf.take::<u64>("cup").unwrap_err()),
         format!(
             "{:?}",
             shelf
-                .update(canary, |_: Option<u64>| Ok((None, ())))
+                .update("cup", |_: Option<u64>| Ok((None, ())))
                 .unwrap_err()
         ),
         format!("{:?}", shelf.iter::<u64>().next().unwrap().unwrap_err()),
+        format!("{:?}", shelf.pop_first::<u64>().unwrap_err()),
         format!(
             "{:?}",
             shelf.insert(&canary.repeat(10_000), canary).unwrap_err()
@@ -547,6 +550,19 @@ fn neither_errors_nor_debug_show_keys_or_values() {
     for text in shown {
         assert!(!text.contains("canary"), "{text}");
     }
+}
+
+#[test]
+fn a_key_in_an_error_is_short_and_acts_on_no_terminal() {
+    let (_dir, shelf) = shelf();
+    let hostile = format!("\u{1b}[2J\n{}", "k".repeat(200));
+    shelf.insert(&hostile, "tea").unwrap();
+    let error = shelf.get::<u64>(&hostile).unwrap_err();
+    assert_eq!(error.key(), Some(hostile.as_str()));
+    let text = error.to_string();
+    assert!(!text.contains(char::is_control), "{text:?}");
+    let begins = format!("`\\u{{1b}}[2J\\n{}...` in ", "k".repeat(59));
+    assert!(text.starts_with(&begins), "{text}");
 }
 
 #[test]

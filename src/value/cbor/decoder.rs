@@ -1,51 +1,24 @@
 //! From bytes to values.
 
+mod fields;
+
 use std::fmt;
 
+use super::head::{Head, ValueKind};
 use super::{
-    ARRAY, BYTES, FALSE, LEVELS, MAP, NEGATIVE, NULL, SIMPLE, TEXT, TRUE, UNSIGNED, length,
+    ARRAY, BYTES, FALSE, LEVELS, MAP, NEGATIVE, NULL, SIMPLE, TAG, TEXT, TRUE, UNSIGNED, length,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::value::Decode;
 use crate::value::float::Shortest;
 
-/// The first bytes of an item, understood: for strings and containers a length that is still to be proven.
-#[derive(Clone, Copy)]
-pub(in crate::value) enum Head {
-    Unsigned(u64),
-    Negative(u64),
-    Bytes(u64),
-    Text(u64),
-    Array(u64),
-    Map(u64),
-    Tag(u64),
-    Bool(bool),
-    Null,
-    Simple(u8),
-    Float(f64),
-}
-
-impl Head {
-    fn name(self) -> &'static str {
-        match self {
-            Head::Unsigned(_) | Head::Negative(_) => "an integer",
-            Head::Bytes(_) => "bytes",
-            Head::Text(_) => "text",
-            Head::Array(_) => "an array",
-            Head::Map(_) => "a map",
-            Head::Tag(_) => "a tag",
-            Head::Bool(_) => "a bool",
-            Head::Null => "null",
-            Head::Simple(_) => "a simple value",
-            Head::Float(_) => "a float",
-        }
-    }
-}
-
 /// Reads one value from CBOR; what a [`Decode`] gets to read from.
 ///
 /// Each method reads one item and fails with [`ErrorKind::Decode`] if it is of another type or not in deterministic
-/// form. An error tells what was expected at which byte, never what is there.
+/// form. An error tells where in the value what was expected and which kind of item was found, never its content.
+///
+/// A read that fails consumes nothing, so that the same item can be read as something else: by
+/// `u64::decode(from).or_else(|_| ...)`, or after a look at its kind with [`peek`](Decoder::peek).
 ///
 /// ```
 /// use shelflife::{Decode, Decoder, Result, from_cbor};
@@ -64,40 +37,46 @@ impl Head {
 /// }
 /// assert_eq!(from_cbor::<Level>(b"\x64high")?, Level::High);
 /// let error = from_cbor::<Vec<Level>>(b"\x82\x64high\x63mid").unwrap_err();
-/// assert!(error.to_string().starts_with("expected a level at byte 6"));
+/// assert!(error.to_string().starts_with("`[1]`: expected a level at byte 6"));
 /// # Ok::<(), shelflife::Error>(())
 /// ```
 pub struct Decoder<'a> {
     rest: &'a [u8],
     size_bytes: usize,
-    /// Where the item began that was read last.
-    start: usize,
+    /// What was left before the item that was read last.
+    before: &'a [u8],
     levels: usize,
+    /// How many pointers were followed, and how much was left.
+    pointers: (usize, usize),
+    /// How much more memory a [`Value`](crate::Value) may take.
+    memory_bytes: usize,
 }
 
 impl<'a> Decoder<'a> {
-    pub(in crate::value) fn value<T: Decode>(bytes: &'a [u8]) -> Result<T> {
+    pub(in crate::value) fn value<T: Decode>(bytes: &'a [u8], memory_bytes: usize) -> Result<T> {
         let mut from = Decoder {
             rest: bytes,
             size_bytes: bytes.len(),
-            start: 0,
+            before: bytes,
             levels: LEVELS,
+            pointers: (0, 0),
+            memory_bytes,
         };
         let value = T::decode(&mut from)?;
         if from.rest.is_empty() {
             Ok(value)
         } else {
-            from.start = from.offset();
+            from.before = from.rest;
             Err(from.malformed("bytes after the end of the value"))
         }
     }
 
     /// Reads null.
     pub fn null(&mut self) -> Result<()> {
-        match self.head()? {
+        self.item(|from| match from.head()? {
             Head::Null => Ok(()),
-            other => Err(self.mismatch("null", other)),
-        }
+            other => Err(from.mismatch("null", other)),
+        })
     }
 
     /// Whether null comes next; reads nothing.
@@ -105,62 +84,138 @@ impl<'a> Decoder<'a> {
         self.rest.first() == Some(&(SIMPLE | NULL))
     }
 
-    /// Reads true or false.
-    pub fn bool(&mut self) -> Result<bool> {
-        match self.head()? {
-            Head::Bool(value) => Ok(value),
-            other => Err(self.mismatch("a bool", other)),
+    /// The kind of the item that comes next, by its first byte; reads nothing. `None` at the end, and where no item can
+    /// begin with that byte.
+    ///
+    /// ```
+    /// use shelflife::{Decode, Decoder, Result, ValueKind, from_cbor};
+    ///
+    /// /// Once a list, in older versions a single name.
+    /// struct Names(Vec<String>);
+    ///
+    /// impl Decode for Names {
+    ///     fn decode(from: &mut Decoder<'_>) -> Result<Names> {
+    ///         match from.peek() {
+    ///             Some(ValueKind::Text) => Ok(Names(vec![String::decode(from)?])),
+    ///             _ => Ok(Names(Vec::decode(from)?)),
+    ///         }
+    ///     }
+    /// }
+    /// assert_eq!(from_cbor::<Names>(b"\x63ann")?.0, ["ann"]);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn peek(&self) -> Option<ValueKind> {
+        let initial = *self.rest.first()?;
+        let (major, info) = (initial & 0xE0, initial & 0x1F);
+        if info > 27 {
+            return None;
+        }
+        Some(match (major, info) {
+            (UNSIGNED | NEGATIVE, _) => ValueKind::Integer,
+            (BYTES, _) => ValueKind::Bytes,
+            (TEXT, _) => ValueKind::Text,
+            (ARRAY, _) => ValueKind::Array,
+            (MAP, _) => ValueKind::Map,
+            (TAG, _) => ValueKind::Tag,
+            (_, FALSE | TRUE) => ValueKind::Bool,
+            (_, NULL) => ValueKind::Null,
+            (_, 25..) => ValueKind::Float,
+            _ => ValueKind::Simple,
+        })
+    }
+
+    /// The number of the tag that comes next, if one does; reads nothing.
+    pub(in crate::value) fn next_tag(&self) -> Option<u64> {
+        match self.ahead().head() {
+            Ok(Head::Tag(number)) => Some(number),
+            _ => None,
         }
     }
 
-    /// Reads an integer, of those between -2^64 and 2^64 - 1.
+    /// How many items the array has that comes next, if one does; reads nothing.
+    pub(in crate::value) fn next_array(&self) -> Option<u64> {
+        match self.ahead().head() {
+            Ok(Head::Array(len)) => Some(len),
+            _ => None,
+        }
+    }
+
+    fn ahead(&self) -> Decoder<'a> {
+        Decoder { ..*self }
+    }
+
+    /// Reads true or false.
+    #[inline]
+    pub fn bool(&mut self) -> Result<bool> {
+        self.item(|from| match from.head()? {
+            Head::Bool(value) => Ok(value),
+            other => Err(from.mismatch("a bool", other)),
+        })
+    }
+
+    /// Reads an integer, of those between -2^64 and 2^64 - 1. A float is none, whatever its value.
+    #[inline]
     pub fn integer(&mut self) -> Result<i128> {
-        match self.head()? {
+        self.item(|from| match from.head()? {
             Head::Unsigned(number) => Ok(i128::from(number)),
             Head::Negative(number) => Ok(!i128::from(number)),
-            other => Err(self.mismatch("an integer", other)),
-        }
+            other => Err(from.mismatch("an integer", other)),
+        })
     }
 
-    /// Reads a float. An integer is not one.
+    /// Reads a float, or an integer that a float holds exactly: other programs write 3.0 as 3.
+    #[inline]
     pub fn float(&mut self) -> Result<f64> {
-        match self.head()? {
-            Head::Float(value) => Ok(value),
-            other => Err(self.mismatch("a float", other)),
-        }
+        self.item(|from| {
+            let exact = match from.head()? {
+                Head::Float(value) => return Ok(value),
+                Head::Unsigned(number) => float_of(number),
+                // -1 - number, which is beyond what a float holds exactly just when its magnitude is.
+                Head::Negative(number) => match number.checked_add(1) {
+                    Some(magnitude) => float_of(magnitude).map(|magnitude| -magnitude),
+                    None => Some(-18_446_744_073_709_551_616.0),
+                },
+                other => return Err(from.mismatch("a float", other)),
+            };
+            exact.ok_or_else(|| from.expected("an integer that a float holds exactly"))
+        })
     }
 
     /// Reads a byte string, without copying it.
+    #[inline]
     pub fn bytes(&mut self) -> Result<&'a [u8]> {
-        match self.head()? {
-            Head::Bytes(len) => self.bytes_of(len),
-            other => Err(self.mismatch("bytes", other)),
-        }
+        self.item(|from| match from.head()? {
+            Head::Bytes(len) => from.bytes_of(len),
+            other => Err(from.mismatch("bytes", other)),
+        })
     }
 
     /// Reads a text string, without copying it.
+    #[inline]
     pub fn text(&mut self) -> Result<&'a str> {
-        match self.head()? {
-            Head::Text(len) => self.text_of(len),
-            other => Err(self.mismatch("text", other)),
-        }
+        self.item(|from| match from.head()? {
+            Head::Text(len) => from.text_of(len),
+            other => Err(from.mismatch("text", other)),
+        })
     }
 
     /// Reads an array of any length; `item` is called once for each item and reads it.
+    #[inline]
     pub fn array(&mut self, item: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
-        match self.head()? {
-            Head::Array(len) => self.items_of(len, item),
-            other => Err(self.mismatch("an array", other)),
-        }
+        self.item(|from| match from.head()? {
+            Head::Array(len) => from.items_of(len, item),
+            other => Err(from.mismatch("an array", other)),
+        })
     }
 
     /// Reads an array of exactly `len` items, all of which `read` reads.
+    #[inline]
     pub fn tuple<T>(&mut self, len: usize, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        match self.head()? {
-            Head::Array(found) if found == length(len) => self.deeper(read),
-            Head::Array(_) => Err(self.expected(&format!("an array of {len}"))),
-            other => Err(self.mismatch("an array", other)),
-        }
+        self.item(|from| match from.head()? {
+            Head::Array(found) if found == length(len) => from.deeper(read),
+            Head::Array(_) => Err(from.expected(&format!("an array of {len}"))),
+            other => Err(from.mismatch("an array", other)),
+        })
     }
 
     /// Reads a map: for each entry `key` reads the key and `value`, which is given the key, the value.
@@ -190,10 +245,10 @@ impl<'a> Decoder<'a> {
         key: impl FnMut(&mut Self) -> Result<K>,
         value: impl FnMut(&mut Self, K) -> Result<()>,
     ) -> Result<()> {
-        match self.head()? {
-            Head::Map(len) => self.entries_of(len, key, value),
-            other => Err(self.mismatch("a map", other)),
-        }
+        self.item(|from| match from.head()? {
+            Head::Map(len) => from.entries_of(len, key, value),
+            other => Err(from.mismatch("a map", other)),
+        })
     }
 
     /// Reads the tag `number` and its content, one item, which `content` reads.
@@ -202,27 +257,27 @@ impl<'a> Decoder<'a> {
         number: u64,
         content: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
-        match self.head()? {
-            Head::Tag(found) if found == number => self.deeper(content),
-            other => Err(self.mismatch(&format!("tag {number}"), other)),
-        }
+        self.item(|from| match from.head()? {
+            Head::Tag(found) if found == number => from.deeper(content),
+            other => Err(from.mismatch(&format!("tag {number}"), other)),
+        })
     }
 
     /// Reads an item of any type and drops it, checked as strictly as if it had been wanted.
     pub fn skip(&mut self) -> Result<()> {
-        match self.head()? {
-            Head::Bytes(len) => self.bytes_of(len).map(drop),
-            Head::Text(len) => self.text_of(len).map(drop),
-            Head::Array(len) => self.items_of(len, Self::skip),
-            Head::Map(len) => self.entries_of(len, Self::skip, |from, ()| from.skip()),
-            Head::Tag(_) => self.deeper(Self::skip),
+        self.item(|from| match from.head()? {
+            Head::Bytes(len) => from.bytes_of(len).map(drop),
+            Head::Text(len) => from.text_of(len).map(drop),
+            Head::Array(len) => from.items_of(len, Self::skip),
+            Head::Map(len) => from.entries_of(len, Self::skip, |from, ()| from.skip()),
+            Head::Tag(_) => from.deeper(Self::skip),
             Head::Unsigned(_)
             | Head::Negative(_)
             | Head::Bool(_)
             | Head::Null
             | Head::Simple(_)
             | Head::Float(_) => Ok(()),
-        }
+        })
     }
 
     /// Reads an item of any type as its bytes, checked as strictly as if it had been wanted.
@@ -233,38 +288,48 @@ impl<'a> Decoder<'a> {
         Ok(before.get(..size_bytes).unwrap_or_default())
     }
 
+    /// Reads what a pointer points to. Types that contain themselves do so by pointers, and may read no array or map
+    /// on the way: so pointers count as levels as long as nothing is read between them.
+    pub(in crate::value) fn pointer<T: Decode>(&mut self) -> Result<T> {
+        let outer = self.pointers;
+        let left = self.rest.len();
+        self.pointers = match outer {
+            (LEVELS.., before) if before == left => return Err(self.too_deep()),
+            (count, before) if before == left => (count.saturating_add(1), left),
+            _ => (1, left),
+        };
+        let read = T::decode(self);
+        self.pointers = outer;
+        read
+    }
+
     /// The error to return if the item that was read last is of the right type, but not what is wanted:
-    /// "expected `what` at byte `n`".
-    pub fn expected(&self, what: &str) -> Error {
-        mistyped(format!("expected {what} at byte {}", self.start))
+    /// "expected `what` at byte `n`". The item is then as if it had not been read.
+    pub fn expected(&mut self, what: &str) -> Error {
+        self.rest = self.before;
+        mistyped(format!("expected {what} at byte {}", self.start()))
     }
 
-    /// The key of a field of a [`record!`](crate::record): its name, which `r#` is no part of.
-    #[doc(hidden)]
-    pub const fn field_name(identifier: &'static str) -> &'static str {
-        if let [b'r', b'#', name @ ..] = identifier.as_bytes()
-            && let Ok(name) = std::str::from_utf8(name)
-        {
-            return name;
+    /// Runs what reads one item. If that fails, nothing was read, so that the item can be read as something else.
+    #[inline]
+    pub(in crate::value) fn item<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let (start, levels, memory_bytes) = (self.rest, self.levels, self.memory_bytes);
+        let item = read(self);
+        if item.is_err() {
+            self.rest = start;
+            self.levels = levels;
+            self.memory_bytes = memory_bytes;
         }
-        identifier
+        self.before = start;
+        item
     }
 
-    /// The error for a field of a [`record!`](crate::record) that the map just read does not have.
-    #[doc(hidden)]
-    pub fn missing(&self, field: &str) -> Error {
-        Error::new(
-            ErrorKind::Decode,
-            format!(
-                "expected a field `{field}` in the map that ends at byte {}",
-                self.offset()
-            ),
-        )
-        .advise("give the field a default if older values lack it")
-    }
-
+    #[inline]
     pub(in crate::value) fn head(&mut self) -> Result<Head> {
-        self.start = self.offset();
+        self.before = self.rest;
         let [initial] = self.take()?;
         let (major, info) = (initial & 0xE0, initial & 0x1F);
         if major == SIMPLE {
@@ -318,6 +383,7 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    #[inline]
     pub(in crate::value) fn bytes_of(&mut self, len: u64) -> Result<&'a [u8]> {
         let (bytes, rest) = usize::try_from(len)
             .ok()
@@ -327,8 +393,13 @@ impl<'a> Decoder<'a> {
         Ok(bytes)
     }
 
+    #[inline]
     pub(in crate::value) fn text_of(&mut self, len: u64) -> Result<&'a str> {
         let bytes = self.bytes_of(len)?;
+        self.utf8(bytes)
+    }
+
+    fn utf8(&self, bytes: &'a [u8]) -> Result<&'a str> {
         std::str::from_utf8(bytes).map_err(|_| self.malformed("text that is not UTF-8"))
     }
 
@@ -338,7 +409,11 @@ impl<'a> Decoder<'a> {
         mut item: impl FnMut(&mut Self) -> Result<()>,
     ) -> Result<()> {
         self.plausible(len)?;
-        self.deeper(|from| (0..len).try_for_each(|_| item(from)))
+        self.deeper(|from| {
+            (0..len).try_for_each(|place| {
+                item(from).map_err(|error| error.within(format_args!("[{place}]")))
+            })
+        })
     }
 
     pub(in crate::value) fn entries_of<K>(
@@ -347,36 +422,87 @@ impl<'a> Decoder<'a> {
         mut key: impl FnMut(&mut Self) -> Result<K>,
         mut value: impl FnMut(&mut Self, K) -> Result<()>,
     ) -> Result<()> {
+        let mut place: u64 = 0;
+        self.ordered(len, |from, sorted| {
+            // The key itself is data, which an error does not show.
+            let found = key(from).map_err(|error| error.within(format_args!("[key {place}]")))?;
+            sorted.follows(from, "a key")?;
+            value(from, found).map_err(|error| error.within(format_args!("[entry {place}]")))?;
+            place = place.saturating_add(1);
+            Ok(())
+        })
+    }
+
+    /// Reads an array whose items stand in the order of their bytes, none of them twice.
+    pub(in crate::value) fn set<T: Decode>(
+        &mut self,
+        mut insert: impl FnMut(T) -> bool,
+    ) -> Result<()> {
+        self.item(|from| {
+            let len = match from.head()? {
+                Head::Array(len) => len,
+                other => return Err(from.mismatch("an array", other)),
+            };
+            let mut place: u64 = 0;
+            from.ordered(len, |from, sorted| {
+                let item =
+                    T::decode(from).map_err(|error| error.within(format_args!("[{place}]")))?;
+                sorted.follows(from, "an item of a set")?;
+                if !insert(item) {
+                    return Err(from.expected("an item that the set does not have yet"));
+                }
+                place = place.saturating_add(1);
+                Ok(())
+            })
+        })
+    }
+
+    /// Calls `read` for each of `len` entries; once it has read what they are sorted by it asks [`Sorted::follows`].
+    fn ordered(
+        &mut self,
+        len: u64,
+        mut read: impl FnMut(&mut Self, &mut Sorted<'a>) -> Result<()>,
+    ) -> Result<()> {
         self.plausible(len)?;
         self.deeper(|from| {
-            let mut previous: &[u8] = &[];
+            let mut sorted = Sorted {
+                previous: &[],
+                start: from.rest,
+            };
             for _ in 0..len {
-                let (before, start) = (from.rest, from.offset());
-                let found = key(from)?;
-                let size_bytes = before.len().saturating_sub(from.rest.len());
-                let encoded = before.get(..size_bytes).unwrap_or_default();
-                if previous >= encoded {
-                    from.start = start;
-                    return Err(from.malformed("a key that repeats or is out of order"));
-                }
-                previous = encoded;
-                value(from, found)?;
+                sorted.start = from.rest;
+                read(from, &mut sorted)?;
             }
             Ok(())
         })
     }
 
+    #[inline]
     pub(in crate::value) fn deeper<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
         let outer = self.levels;
-        self.levels = outer
-            .checked_sub(1)
-            .ok_or_else(|| self.malformed("nesting deeper than 64 levels"))?;
+        self.levels = outer.checked_sub(1).ok_or_else(|| self.too_deep())?;
         let value = read(self)?;
         self.levels = outer;
         Ok(value)
+    }
+
+    /// Room for the parts of a `Value`: no more than there are bytes to read, and within the limit of memory.
+    pub(in crate::value) fn claimed<T>(&mut self, len: u64) -> Result<Vec<T>> {
+        self.plausible(len)?;
+        self.claim(len, size_of::<T>()).map(Vec::with_capacity)
+    }
+
+    /// Takes memory for a `Value` out of what it may take in all.
+    pub(in crate::value) fn claim(&mut self, count: u64, size_bytes: usize) -> Result<usize> {
+        let count = usize::try_from(count).map_err(|_| self.cut_short())?;
+        let left = count
+            .checked_mul(size_bytes)
+            .and_then(|bytes| self.memory_bytes.checked_sub(bytes));
+        self.memory_bytes = left.ok_or_else(too_much_memory)?;
+        Ok(count)
     }
 
     /// Refuses a count of more items than there are bytes, so that no claim can keep a loop busy.
@@ -387,6 +513,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
+    #[inline]
     fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
         let (bytes, rest) = self
             .rest
@@ -400,9 +527,14 @@ impl<'a> Decoder<'a> {
         self.size_bytes.saturating_sub(self.rest.len())
     }
 
+    /// Where the item begins that was read last.
+    fn start(&self) -> usize {
+        self.size_bytes.saturating_sub(self.before.len())
+    }
+
     #[cold]
     fn mismatch(&self, expected: &str, found: Head) -> Error {
-        let (start, found) = (self.start, found.name());
+        let (start, found) = (self.start(), found.kind());
         mistyped(format!(
             "expected {expected} at byte {start}, found {found}"
         ))
@@ -414,12 +546,37 @@ impl<'a> Decoder<'a> {
     }
 
     #[cold]
+    fn too_deep(&self) -> Error {
+        self.malformed(&format!("nesting deeper than {LEVELS} levels"))
+    }
+
+    #[cold]
     fn malformed(&self, what: &str) -> Error {
         Error::new(
             ErrorKind::Decode,
-            format!("found {what} at byte {}", self.start),
+            format!("found {what} at byte {}", self.start()),
         )
         .advise("only deterministic CBOR (RFC 8949, 4.2.1) can be decoded")
+    }
+}
+
+/// What the keys of a map, or the items of a set, must come after.
+struct Sorted<'a> {
+    previous: &'a [u8],
+    /// What was left before the one that is being read.
+    start: &'a [u8],
+}
+
+impl<'a> Sorted<'a> {
+    fn follows(&mut self, from: &mut Decoder<'a>, what: &str) -> Result<()> {
+        let size_bytes = self.start.len().saturating_sub(from.rest.len());
+        let encoded = self.start.get(..size_bytes).unwrap_or_default();
+        if self.previous >= encoded {
+            from.before = self.start;
+            return Err(from.malformed(&format!("{what} that repeats or is out of order")));
+        }
+        self.previous = encoded;
+        Ok(())
     }
 }
 
@@ -433,7 +590,26 @@ impl fmt::Debug for Decoder<'_> {
     }
 }
 
+#[expect(
+    clippy::as_conversions,
+    reason = "what rounding loses is looked for; 2^64 is no u64, to which a float saturates"
+)]
+fn float_of(number: u64) -> Option<f64> {
+    let float = number as f64;
+    (float < 18_446_744_073_709_551_616.0 && float as u64 == number).then_some(float)
+}
+
+#[cold]
 fn mistyped(what: String) -> Error {
     Error::new(ErrorKind::Decode, what)
         .advise("decode it as the type that it was encoded from, or as a `Value`")
+}
+
+#[cold]
+fn too_much_memory() -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        "a `Value` takes more memory than it may",
+    )
+    .advise("decode it as a type of its own, or set another limit with `from_cbor_within`")
 }

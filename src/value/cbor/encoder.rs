@@ -14,7 +14,8 @@ use crate::value::float::Shortest;
 /// Writes one value as CBOR; what an [`Encode`] gets to write to.
 ///
 /// Each method writes one item, and an `Encode` writes exactly one: arrays and maps say how many items they hold,
-/// and what does not add up is an error, so that nobody's `Encode` can store what could not be read back.
+/// and what does not add up is an error, so that nobody's `Encode` can store what could not be read back. A method that
+/// fails leaves nothing behind, so that another item can be written in place of the one that failed.
 ///
 /// ```
 /// use shelflife::{Encode, Encoder, Result, to_cbor};
@@ -37,6 +38,8 @@ pub struct Encoder {
     /// How many items were written in the array, map entry or tag that is being written.
     items: usize,
     levels: usize,
+    /// How many pointers were followed, and where in the bytes.
+    pointers: (usize, usize),
     /// Where the entries stand of all maps that are being written, those of the innermost last.
     spans: Vec<Span>,
 }
@@ -47,19 +50,25 @@ impl Encoder {
             bytes: Vec::with_capacity(128),
             items: 0,
             levels: LEVELS,
+            pointers: (0, 0),
             spans: Vec::new(),
         };
         to.counted(1, |to| value.encode(to))?;
-        Ok(to.bytes)
+        match to.levels {
+            LEVELS => Ok(to.bytes),
+            _ => Err(abandoned()),
+        }
     }
 
     /// Writes null.
+    #[inline]
     pub fn null(&mut self) -> Result<()> {
         self.head(SIMPLE, u64::from(NULL));
         Ok(())
     }
 
     /// Writes true or false.
+    #[inline]
     pub fn bool(&mut self, value: bool) -> Result<()> {
         self.head(SIMPLE, u64::from(if value { TRUE } else { FALSE }));
         Ok(())
@@ -69,6 +78,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] outside of -2^64 to 2^64 - 1, which is as far as CBOR's integers go.
+    #[inline]
     pub fn integer(&mut self, value: i128) -> Result<()> {
         // A negative integer n is stored as -1 - n, which is what its bits inverted are.
         let (major, magnitude) = if value < 0 {
@@ -81,25 +91,50 @@ impl Encoder {
         Ok(())
     }
 
+    /// As [`integer`](Encoder::integer), without the detour over 128 bits.
+    #[inline]
+    pub(in crate::value) fn unsigned(&mut self, value: u64) {
+        self.head(UNSIGNED, value);
+    }
+
+    /// As [`integer`](Encoder::integer), without the detour over 128 bits.
+    #[inline]
+    pub(in crate::value) fn signed(&mut self, value: i64) {
+        match u64::try_from(value) {
+            Ok(value) => self.head(UNSIGNED, value),
+            Err(_) => self.head(NEGATIVE, (!value).cast_unsigned()),
+        }
+    }
+
     /// Writes a float, in 2, 4 or 8 bytes, whichever are the fewest that hold it exactly. All NaNs become one.
+    #[inline]
     pub fn float(&mut self, value: f64) -> Result<()> {
         self.items = self.items.wrapping_add(1);
         match Shortest::of(value) {
-            Shortest::Half(bits) => self.initial(SIMPLE | 25, &bits.to_be_bytes()),
-            Shortest::Single(bits) => self.initial(SIMPLE | 26, &bits.to_be_bytes()),
-            Shortest::Double(bits) => self.initial(SIMPLE | 27, &bits.to_be_bytes()),
+            Shortest::Half(bits) => self.initial(SIMPLE | 25, bits.to_be_bytes()),
+            Shortest::Single(bits) => self.initial(SIMPLE | 26, bits.to_be_bytes()),
+            Shortest::Double(bits) => self.initial(SIMPLE | 27, bits.to_be_bytes()),
         }
         Ok(())
     }
 
     /// Writes a byte string.
+    #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.head(BYTES, length(bytes.len()));
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
+    /// Writes a byte string that lies in two pieces.
+    pub(in crate::value) fn bytes_of_two(&mut self, first: &[u8], second: &[u8]) {
+        self.head(BYTES, length(first.len().saturating_add(second.len())));
+        self.bytes.extend_from_slice(first);
+        self.bytes.extend_from_slice(second);
+    }
+
     /// Writes a text string.
+    #[inline]
     pub fn text(&mut self, text: &str) -> Result<()> {
         self.head(TEXT, length(text.len()));
         self.bytes.extend_from_slice(text.as_bytes());
@@ -126,13 +161,16 @@ impl Encoder {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if it writes more or fewer, [`ErrorKind::TooLarge`] at the 65th level of nesting.
+    #[inline]
     pub fn array(
         &mut self,
         len: usize,
         write: impl FnOnce(&mut Encoder) -> Result<()>,
     ) -> Result<()> {
-        self.head(ARRAY, length(len));
-        self.deeper(|to| to.counted(len, write))
+        self.whole(|to| {
+            to.head(ARRAY, length(len));
+            to.deeper(|to| to.counted(len, write))
+        })
     }
 
     /// Writes a map of `len` entries, which `write` inserts in any order.
@@ -157,13 +195,16 @@ impl Encoder {
     /// assert_eq!(to_cbor(&Point { x: 1, y: 2 })?, b"\xA2\x61x\x01\x61y\x02");
     /// # Ok::<(), shelflife::Error>(())
     /// ```
+    #[inline]
     pub fn map(
         &mut self,
         len: usize,
         write: impl FnOnce(&mut MapEncoder<'_>) -> Result<()>,
     ) -> Result<()> {
-        self.head(MAP, length(len));
-        self.sorted(len, write)
+        self.whole(|to| {
+            to.head(MAP, length(len));
+            to.sorted(len, write)
+        })
     }
 
     /// Writes a tag and its content, one item, which `write` writes.
@@ -175,8 +216,57 @@ impl Encoder {
         number: u64,
         write: impl FnOnce(&mut Encoder) -> Result<()>,
     ) -> Result<()> {
-        self.head(TAG, number);
-        self.deeper(|to| to.counted(1, write))
+        self.whole(|to| {
+            to.head(TAG, number);
+            to.deeper(|to| to.counted(1, write))
+        })
+    }
+
+    /// Writes the map of a [`record!`](crate::record): `write` is called with the place of each name, in the order in
+    /// which `order` lists the places, and writes the value of that field. The macro sorts while the program is
+    /// compiled, so that nothing is left to sort here.
+    #[doc(hidden)]
+    #[inline]
+    pub fn fields(
+        &mut self,
+        names: &[&str],
+        order: &[usize],
+        mut write: impl FnMut(&mut Encoder, usize) -> Result<()>,
+    ) -> Result<()> {
+        self.whole(|to| {
+            to.head(MAP, length(names.len()));
+            let items = to.items;
+            to.deeper(|to| {
+                for place in order {
+                    to.text(names.get(*place).copied().unwrap_or_default())?;
+                    to.items = 0;
+                    write(to, *place)?;
+                    if to.items != 1 {
+                        return Err(miscounted(1, to.items));
+                    }
+                }
+                Ok(())
+            })?;
+            to.items = items;
+            Ok(())
+        })
+    }
+
+    /// Writes a variant of a [`record!`](crate::record) that holds something: a map of its name to that.
+    #[doc(hidden)]
+    #[inline]
+    pub fn variant(
+        &mut self,
+        name: &str,
+        write: impl FnOnce(&mut Encoder) -> Result<()>,
+    ) -> Result<()> {
+        self.whole(|to| {
+            to.head(MAP, 1);
+            to.deeper(|to| {
+                to.counted(1, |to| to.text(name))?;
+                to.counted(1, write)
+            })
+        })
     }
 
     /// An array whose items come in no particular order and are written in that of their bytes.
@@ -185,27 +275,44 @@ impl Encoder {
         len: usize,
         items: impl Iterator<Item = T>,
     ) -> Result<()> {
-        self.head(ARRAY, length(len));
-        self.sorted(len, |set| {
-            for item in items {
-                set.entry(|to| to.counted(1, |to| item.encode(to)), |_| Ok(()))?;
-            }
-            Ok(())
+        self.whole(|to| {
+            to.head(ARRAY, length(len));
+            to.sorted(len, |set| {
+                for item in items {
+                    set.entry(|to| to.counted(1, |to| item.encode(to)), |_| Ok(()))?;
+                }
+                Ok(())
+            })
         })
     }
 
     /// Writes what must not be null, so that it can be told from `None`.
+    #[inline]
     pub(in crate::value) fn some<T: Encode>(&mut self, value: &T) -> Result<()> {
-        let start = self.bytes.len();
-        value.encode(self)?;
-        if self.bytes.get(start..) == Some(&[SIMPLE | NULL]) {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "a `Some` whose content is null would read back as `None`",
-            )
-            .advise("give the two cases different types or names"));
-        }
-        Ok(())
+        self.whole(|to| {
+            let start = to.bytes.len();
+            value.encode(to)?;
+            match to.bytes.get(start..) {
+                Some(&[byte]) if byte == SIMPLE | NULL => Err(some_null()),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Writes what a pointer points to. Types that contain themselves do so by pointers, and may open no array or map
+    /// on the way: so pointers count as levels as long as nothing is written between them.
+    #[inline]
+    pub(in crate::value) fn pointer<T: Encode + ?Sized>(&mut self, value: &T) -> Result<()> {
+        let outer = self.pointers;
+        let place = self.bytes.len();
+        self.pointers = match outer {
+            (LEVELS.., before) if before == place => return Err(too_deep()),
+            (count, before) if before == place => (count.saturating_add(1), place),
+            _ => (1, place),
+        };
+        let written = value.encode(self);
+        self.pointers = outer;
+        written
     }
 
     /// Writes one item that is CBOR already: checked, and encoded at this level of nesting or a deeper one.
@@ -214,6 +321,7 @@ impl Encoder {
         self.bytes.extend_from_slice(item);
     }
 
+    #[inline]
     fn sorted(
         &mut self,
         len: usize,
@@ -257,6 +365,22 @@ impl Encoder {
         Ok(())
     }
 
+    /// Runs what writes one item. If that fails, what it wrote is taken back, so that another item can stand there.
+    #[inline]
+    fn whole(&mut self, write: impl FnOnce(&mut Encoder) -> Result<()>) -> Result<()> {
+        let (bytes, items, levels) = (self.bytes.len(), self.items, self.levels);
+        let spans = self.spans.len();
+        let written = write(self);
+        if written.is_err() {
+            self.bytes.truncate(bytes);
+            self.spans.truncate(spans);
+            self.items = items;
+            self.levels = levels;
+        }
+        written
+    }
+
+    #[inline]
     fn counted(
         &mut self,
         len: usize,
@@ -272,35 +396,43 @@ impl Encoder {
         }
     }
 
-    fn deeper<T>(&mut self, write: impl FnOnce(&mut Encoder) -> Result<T>) -> Result<T> {
+    #[inline]
+    fn deeper(&mut self, write: impl FnOnce(&mut Encoder) -> Result<()>) -> Result<()> {
         let outer = self.levels;
-        self.levels = outer.checked_sub(1).ok_or_else(too_deep)?;
-        let written = write(self)?;
+        let inner = outer.checked_sub(1).ok_or_else(too_deep)?;
+        self.levels = inner;
+        write(self)?;
+        // A panic on the way, caught by whoever writes, took nothing back.
+        if self.levels != inner {
+            return Err(abandoned());
+        }
         self.levels = outer;
-        Ok(written)
+        Ok(())
     }
 
     /// The start of an item: its major type, and a number in as few bytes as hold it.
+    #[inline]
     fn head(&mut self, major: u8, number: u64) {
         self.items = self.items.wrapping_add(1);
         if let Ok(number) = u8::try_from(number) {
             if number < 24 {
                 self.bytes.push(major | number);
             } else {
-                self.initial(major | 24, &[number]);
+                self.initial(major | 24, [number]);
             }
         } else if let Ok(number) = u16::try_from(number) {
-            self.initial(major | 25, &number.to_be_bytes());
+            self.initial(major | 25, number.to_be_bytes());
         } else if let Ok(number) = u32::try_from(number) {
-            self.initial(major | 26, &number.to_be_bytes());
+            self.initial(major | 26, number.to_be_bytes());
         } else {
-            self.initial(major | 27, &number.to_be_bytes());
+            self.initial(major | 27, number.to_be_bytes());
         }
     }
 
-    fn initial(&mut self, byte: u8, number: &[u8]) {
+    #[inline]
+    fn initial<const N: usize>(&mut self, byte: u8, number: [u8; N]) {
         self.bytes.push(byte);
-        self.bytes.extend_from_slice(number);
+        self.bytes.extend_from_slice(&number);
     }
 }
 
@@ -328,7 +460,8 @@ impl MapEncoder<'_> {
     /// Writes one entry.
     ///
     /// # Errors
-    /// Those of encoding the key or the value.
+    /// Those of encoding the key or the value; nothing of the entry is left then.
+    #[inline]
     pub fn insert<K, V>(&mut self, key: &K, value: &V) -> Result<()>
     where
         K: Encode + ?Sized,
@@ -340,18 +473,21 @@ impl MapEncoder<'_> {
         )
     }
 
+    #[inline]
     fn entry(
         &mut self,
         key: impl FnOnce(&mut Encoder) -> Result<()>,
         value: impl FnOnce(&mut Encoder) -> Result<()>,
     ) -> Result<()> {
-        let start = self.to.bytes.len();
-        key(self.to)?;
-        let key = start..self.to.bytes.len();
-        value(self.to)?;
-        let end = self.to.bytes.len();
-        self.to.spans.push(Span { key, end });
-        Ok(())
+        self.to.whole(|to| {
+            let start = to.bytes.len();
+            key(to)?;
+            let key = start..to.bytes.len();
+            value(to)?;
+            let end = to.bytes.len();
+            to.spans.push(Span { key, end });
+            Ok(())
+        })
     }
 }
 
@@ -364,6 +500,7 @@ impl fmt::Debug for MapEncoder<'_> {
     }
 }
 
+#[cold]
 pub(in crate::value) fn integer_beyond() -> Error {
     Error::new(
         ErrorKind::InvalidInput,
@@ -377,6 +514,23 @@ fn too_deep() -> Error {
     Error::new(
         ErrorKind::TooLarge,
         format!("a value is nested deeper than {LEVELS} levels"),
+    )
+}
+
+#[cold]
+fn some_null() -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        "a `Some` whose content is null would read back as `None`",
+    )
+    .advise("give the two cases different types or names")
+}
+
+#[cold]
+fn abandoned() -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        "an `Encode` went on after a panic within it",
     )
 }
 

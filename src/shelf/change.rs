@@ -1,0 +1,332 @@
+//! Changing a shelf by what is in it.
+
+use super::{Shelf, cbor};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::batch::Batch;
+use crate::store::change::Edit;
+use crate::store::entry::Entry;
+use crate::value::{Decode, Encode, to_cbor};
+
+/// How many entries [`Shelf::retain`] removes at once, which bounds what it holds in memory.
+const CHUNK: usize = 1024;
+/// How many bytes of keys [`Shelf::clear`] removes at once, which keeps a batch within its limit.
+const CLEARED_BYTES: usize = 32 << 20;
+
+impl Shelf {
+    /// Stores a value and returns the one that was there, in one atomic step.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if the old value is not a `T`; it is then kept.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
+    /// assert_eq!(shelf.replace("n", &1u64)?, None);
+    /// assert_eq!(shelf.replace("n", &2u64)?, Some(1));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn replace<T: Encode + Decode>(&self, key: &str, value: &T) -> Result<Option<T>> {
+        let new = put(to_cbor(value)?);
+        self.store.edit(key.as_bytes(), |old| {
+            let old = old.map(|old| self.decode(key, old)).transpose()?;
+            Ok((new, old))
+        })
+    }
+
+    /// Removes a key and returns its value, in one atomic step: of several callers only one gets it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if the value is not a `T`; it is then kept.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
+    /// shelf.insert("cup", "tea")?;
+    /// assert_eq!(shelf.take::<String>("cup")?.as_deref(), Some("tea"));
+    /// assert_eq!(shelf.take::<String>("cup")?, None);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn take<T: Decode>(&self, key: &str) -> Result<Option<T>> {
+        self.store.edit(key.as_bytes(), |old| match old {
+            None => Ok((Edit::Keep, None)),
+            Some(old) => Ok((Edit::Remove, Some(self.decode(key, old)?))),
+        })
+    }
+
+    /// The value under a key; where there is none, the one that `make` returns, which is stored.
+    ///
+    /// Atomic across threads and processes: all callers see the value of the first.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if the value is not a `T`.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
+    /// assert_eq!(shelf.get_or_insert_with("limit", || 10u64)?, 10);
+    /// assert_eq!(shelf.get_or_insert_with("limit", || 99u64)?, 10);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn get_or_insert_with<T: Encode + Decode>(
+        &self,
+        key: &str,
+        make: impl FnOnce() -> T,
+    ) -> Result<T> {
+        if let Some(value) = self.get(key)? {
+            return Ok(value);
+        }
+        self.store.edit(key.as_bytes(), |old| match old {
+            Some(old) => Ok((Edit::Keep, self.decode(key, old)?)),
+            None => {
+                let value = make();
+                Ok((put(to_cbor(&value)?), value))
+            }
+        })
+    }
+
+    /// Changes a value in place: `change` gets what is stored and returns what to store (`None` removes the key)
+    /// and an answer for the caller.
+    ///
+    /// Atomic across threads **and** processes: nobody reads or writes the key between the two. An unchanged value
+    /// is not written again, and a changed one keeps the time until which it was
+    /// [inserted](Shelf::insert_until). An error or a panic in `change` leaves the shelf as it was.
+    ///
+    /// # Errors
+    ///
+    /// What `change` returns ([`Error::other`] wraps an error of the caller's own); [`ErrorKind::Decode`] if the
+    /// stored value is not a `T`; [`ErrorKind::Reentrant`] from a write to the same shelf inside `change`, where
+    /// reading is fine.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
+    /// shelf.insert("cart", &vec!["tea".to_string()])?;
+    /// let items = shelf.update("cart", |cart: Option<Vec<String>>| {
+    ///     let mut cart = cart.unwrap_or_default();
+    ///     cart.push("milk".to_string());
+    ///     let items = cart.len();
+    ///     Ok((Some(cart), items))
+    /// })?;
+    /// assert_eq!(items, 2);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn update<T: Encode + Decode, R>(
+        &self,
+        key: &str,
+        change: impl FnOnce(Option<T>) -> Result<(Option<T>, R)>,
+    ) -> Result<R> {
+        self.store.edit_batch(|| {
+            let old = self.store.entry(key)?;
+            let value = self.value_of(key, old.as_ref())?;
+            let (new, answer) = change(value)?;
+            let mut batch = Batch::new();
+            revise(&mut batch, key, old.as_ref(), new.as_ref())?;
+            Ok((batch, answer))
+        })
+    }
+
+    /// Changes the values of several keys in one step: `change` gets what is stored under each, in the order of `keys`,
+    /// and changes it where it stands; what it leaves as `None` is removed.
+    ///
+    /// Atomic as [`update`](Shelf::update): whoever else reads or writes, in this process or another, and every crash
+    /// sees all of the changes or none. An error or a panic in `change` leaves the shelf as it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`update`](Shelf::update); [`ErrorKind::InvalidInput`] if a key is given twice.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
+    /// use shelflife::Error;
+    ///
+    /// shelf.extend([("ann", 50u64), ("bob", 0)])?;
+    /// shelf.update_many(&["ann", "bob"], |accounts| match accounts {
+    ///     [Some(from), Some(to)] if *from >= 20 => {
+    ///         *from -= 20;
+    ///         *to += 20;
+    ///         Ok(())
+    ///     }
+    ///     _ => Err(Error::other("no such account, or not enough in it")),
+    /// })?;
+    /// assert_eq!((shelf.get("ann")?, shelf.get("bob")?), (Some(30u64), Some(20u64)));
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn update_many<T: Encode + Decode, R>(
+        &self,
+        keys: &[&str],
+        change: impl FnOnce(&mut [Option<T>]) -> Result<R>,
+    ) -> Result<R> {
+        let mut sorted = keys.to_vec();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
+            let what = "a key was given twice to be changed in one step";
+            return Err(Error::new(ErrorKind::InvalidInput, what).at(self.path()));
+        }
+        self.store.edit_batch(|| {
+            let mut olds = Vec::with_capacity(keys.len());
+            let mut values = Vec::with_capacity(keys.len());
+            for key in keys {
+                let old = self.store.entry(key)?;
+                values.push(self.value_of(key, old.as_ref())?);
+                olds.push(old);
+            }
+            let answer = change(&mut values)?;
+            let mut batch = Batch::new();
+            for ((key, old), new) in keys.iter().zip(&olds).zip(&values) {
+                revise(&mut batch, key, old.as_ref(), new.as_ref())?;
+            }
+            Ok((batch, answer))
+        })
+    }
+
+    /// Removes the entries that `keep` returns `false` for, and returns how many those were.
+    ///
+    /// Works on a snapshot, in batches: an entry that somebody changes meanwhile stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if a value is not a `T`, or the error of one that can't be read: that entry stays, the work
+    /// is done on all others, and the error is that of the first, which says how many there were.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
+    /// shelf.extend([("ann", 3u64), ("bob", 5), ("cleo", 8)])?;
+    /// assert_eq!(shelf.retain(|_, n: u64| n % 2 == 1)?, 1);
+    /// assert!(!shelf.contains_key("cleo")?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn retain<T: Decode>(&self, mut keep: impl FnMut(&str, T) -> bool) -> Result<usize> {
+        let mut removed = 0;
+        let mut doomed: Vec<Entry> = Vec::new();
+        let mut passed = Passed::default();
+        for found in self.walk("") {
+            let decoded = found.and_then(|(key, entry)| {
+                let value = self.decode(&key, entry.value())?;
+                Ok((key, entry, value))
+            });
+            match decoded {
+                Ok((key, entry, value)) => {
+                    if !keep(&key, value) {
+                        doomed.push(entry);
+                    }
+                }
+                Err(error) => passed.by(error),
+            }
+            if doomed.len() == CHUNK {
+                removed += self.store.remove_unchanged(&doomed)?;
+                doomed.clear();
+            }
+        }
+        removed += self.store.remove_unchanged(&doomed)?;
+        passed.finish().map(|()| removed)
+    }
+
+    /// Removes all keys of the shelf, at once where their names have less than 32 MiB in all, otherwise in as many steps
+    /// as it takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`remove`](Shelf::remove). An entry that can't be read may be a session, so it stays, and its error is
+    /// returned once all others are removed.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
+    /// shelf.insert("cup", "tea")?;
+    /// shelf.clear()?;
+    /// assert!(shelf.is_empty()?);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn clear(&self) -> Result<()> {
+        loop {
+            let (passed, is_all) = self.store.edit_batch(|| {
+                let (mut batch, mut passed) = (Batch::new(), Passed::default());
+                let mut size_bytes = 0;
+                for found in self.walk("") {
+                    match found {
+                        Ok((key, _)) => {
+                            size_bytes += key.len() + REMOVAL_BYTES;
+                            batch.remove(key);
+                        }
+                        Err(error) => passed.by(error),
+                    }
+                    if size_bytes > CLEARED_BYTES {
+                        return Ok((batch, (passed, false)));
+                    }
+                }
+                Ok((batch, (passed, true)))
+            })?;
+            if is_all {
+                return passed.finish();
+            }
+        }
+    }
+
+    fn value_of<T: Decode>(&self, key: &str, entry: Option<&Entry>) -> Result<Option<T>> {
+        let value = entry.map(|entry| self.decode(key, entry.value()));
+        value.transpose()
+    }
+}
+
+/// About what it takes to remove a key, besides its name.
+const REMOVAL_BYTES: usize = 64;
+
+/// What becomes of a key: nothing if the value is what it was, and it keeps the time until which it is there.
+fn revise<T: Encode>(
+    batch: &mut Batch,
+    key: &str,
+    old: Option<&Entry>,
+    new: Option<&T>,
+) -> Result<()> {
+    let Some(new) = new else {
+        if old.is_some() {
+            batch.remove(key);
+        }
+        return Ok(());
+    };
+    let new = to_cbor(new)?;
+    match old {
+        Some(old) if old.value() == new => {}
+        old => {
+            batch.put(key.as_bytes(), cbor(&new, old.and_then(Entry::expires)));
+        }
+    }
+    Ok(())
+}
+
+fn put(value: Vec<u8>) -> Edit {
+    Edit::Put {
+        value,
+        expires: None,
+        cbor: true,
+    }
+}
+
+/// What could not be done on the way, so that all else could.
+#[derive(Default)]
+struct Passed {
+    first: Option<Error>,
+    more: usize,
+}
+
+impl Passed {
+    fn by(&mut self, error: Error) {
+        match self.first {
+            None => self.first = Some(error),
+            Some(_) => self.more += 1,
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        match (self.first, self.more) {
+            (None, _) => Ok(()),
+            (Some(error), 0) => Err(error),
+            (Some(error), more) => Err(error.and_more(more)),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A shelf as a queue.
+
+use super::{Shelf, key_of};
+use crate::error::Result;
+use crate::store::entry::Entry;
+use crate::store::iter::Entries;
+use crate::value::Decode;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// How far [`Shelf::pop_first`] has come: the rest of the entries that it found when it looked last.
+///
+/// All of them are older than anything written since, so the first that is still there is the oldest of all. Each is
+/// looked at once by each handle, which makes a pop cheap however long the queue is.
+#[derive(Default)]
+pub(super) struct Queue(Mutex<Option<Entries>>);
+
+impl Queue {
+    /// The next entry that may be the oldest, and whether it was found only now.
+    fn next(&self, shelf: &Shelf) -> Result<Option<Entry>> {
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looked = false;
+        loop {
+            for entry in found.iter_mut().flatten() {
+                let entry = entry?;
+                if key_of(&entry).is_some() {
+                    return Ok(Some(entry));
+                }
+            }
+            if looked {
+                *found = None;
+                return Ok(None);
+            }
+            *found = Some(shelf.store.entries());
+            looked = true;
+        }
+    }
+
+    /// Looks anew at the next call, which begins with the oldest again.
+    fn rewind(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Tells nothing: entries may be secrets.
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Queue")
+    }
+}
+
+impl Shelf {
+    /// Removes the key that was written least recently and returns it with its value: a queue, into which
+    /// [`insert`](Shelf::insert) puts. `None` if there is none.
+    ///
+    /// Atomic across threads and processes: of several callers only one gets an entry. With the default
+    /// [`Durability::Immediate`](crate::Durability) an entry that was returned is gone for good, and what its receiver
+    /// did not finish before it died is lost; to have it tried again, keep it under a key of another shelf meanwhile.
+    ///
+    /// To write a key again puts it at the end. The cost of a call does not depend on the length of the queue, on
+    /// average: the shelf is looked through once for as many calls as it had entries. So give a queue a shelf of its own,
+    /// in which nothing else is looked through.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the oldest value is not a `T`. It is then kept, and stays the
+    /// first until [`remove`](Shelf::remove) takes it away; [`Error::key`](crate::Error::key) names it.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let jobs = shelflife::Shelf::open(dir.path().join("jobs.shelf"))?;
+    /// jobs.insert("mail:2", "to bob")?;
+    /// jobs.insert("mail:1", "to ann")?;
+    /// assert_eq!(jobs.pop_first::<String>()?, Some(("mail:2".to_owned(), "to bob".to_owned())));
+    /// assert_eq!(jobs.pop_first::<String>()?, Some(("mail:1".to_owned(), "to ann".to_owned())));
+    /// assert_eq!(jobs.pop_first::<String>()?, None);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn pop_first<T: Decode>(&self) -> Result<Option<(String, T)>> {
+        while let Some(entry) = self.queue.next(self)? {
+            let key = key_of(&entry).unwrap_or_default();
+            let taken = self.decode(key, entry.value()).and_then(|value| {
+                Ok((
+                    value,
+                    self.store.remove_unchanged(std::slice::from_ref(&entry))?,
+                ))
+            });
+            match taken {
+                Ok((value, 1)) => return Ok(Some((key.to_owned(), value))),
+                // Somebody else took it, or wrote the key again, which puts it at the end.
+                Ok(_) => {}
+                Err(error) => {
+                    self.queue.rewind();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+}

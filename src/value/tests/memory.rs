@@ -1,0 +1,118 @@
+//! What a `Value` may take, and where in a value an error is.
+
+use std::collections::BTreeMap;
+
+use super::Random;
+use crate::error::ErrorKind;
+use crate::value::{Decode, Value, from_cbor, from_cbor_within, to_cbor};
+
+/// All that hangs on a value, by what was allocated, not by what is used.
+fn hanging_bytes(value: &Value) -> usize {
+    match value {
+        Value::Bytes(bytes) => bytes.capacity(),
+        Value::Text(text) => text.capacity(),
+        Value::Array(items) => {
+            let inner: usize = items.iter().map(hanging_bytes).sum();
+            items.capacity() * size_of::<Value>() + inner
+        }
+        Value::Map(entries) => {
+            let inner = |(key, value): &(Value, Value)| hanging_bytes(key) + hanging_bytes(value);
+            entries.capacity() * size_of::<(Value, Value)>()
+                + entries.iter().map(inner).sum::<usize>()
+        }
+        Value::Tag(_, content) => size_of::<Value>() + hanging_bytes(content),
+        _ => 0,
+    }
+}
+
+#[test]
+fn a_value_takes_the_memory_that_it_may_and_not_a_byte_more() {
+    let (mut random, seed) = Random::new();
+    for case in 0..2_000 {
+        let bytes = to_cbor(&random.value(4)).unwrap();
+        let taken = hanging_bytes(&from_cbor(&bytes).unwrap());
+        let exact: Value = from_cbor_within(&bytes, taken)
+            .unwrap_or_else(|error| panic!("SHELF_FUZZ_SEED={seed}, case {case}: {error}"));
+        assert_eq!(hanging_bytes(&exact), taken);
+        if taken > 0 {
+            let error = from_cbor_within::<Value>(&bytes, taken - 1).unwrap_err();
+            assert_eq!(
+                error.kind(),
+                ErrorKind::TooLarge,
+                "SHELF_FUZZ_SEED={seed}, case {case}"
+            );
+        }
+    }
+}
+
+#[test]
+fn bytes_made_to_take_memory_are_refused_before_it_is_taken() {
+    // 4 MiB that would take 128: of nothing but nulls, in one list and in many, and of empty maps.
+    let size: u32 = 4 << 20;
+    let list = [&[0x9A][..], &size.to_be_bytes(), &vec![0xF6; size as usize]].concat();
+    let lists = [
+        &[0x99, 0x1F, 0xFF][..],
+        &[&[0x99, 2, 0][..], &[0xA0; 512]].concat().repeat(0xFFFF),
+    ]
+    .concat();
+    for hostile in [list, lists] {
+        let error = from_cbor::<Value>(&hostile).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+        assert!(error.to_string().ends_with(
+            "a `Value` takes more memory than it may; decode it as a type of its own, or set another limit with \
+             `from_cbor_within`"
+        ));
+        let error = from_cbor::<BTreeMap<String, Value>>(&hostile).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Decode);
+        assert!(from_cbor_within::<Value>(&hostile, usize::MAX).is_ok());
+    }
+    // What takes little is read however large it is: text, and a list of a million numbers.
+    let text = to_cbor(&"x".repeat(100 << 20)).unwrap();
+    assert!(from_cbor::<Value>(&text).is_ok());
+    assert!(from_cbor::<Value>(&to_cbor(&vec![0_i8; 1_000_000]).unwrap()).is_ok());
+}
+
+fn place<T: Decode + std::fmt::Debug>(json: &str) -> String {
+    let value: Value = json.parse().unwrap();
+    let error = from_cbor::<T>(&to_cbor(&value).unwrap()).unwrap_err();
+    error.to_string().split(';').next().unwrap().to_owned()
+}
+
+#[test]
+fn an_error_says_where_in_the_value_it_is_and_what_was_found() {
+    crate::record! {
+        #[derive(Debug)]
+        struct Order { items: Vec<Item>, by_day: BTreeMap<u8, Item> = BTreeMap::new() }
+
+        #[derive(Debug)]
+        struct Item { price: f64, size: Option<(u8, u8)> }
+    }
+    assert_eq!(
+        place::<Order>(r#"{"items":[{"price":1},{"price":2.5},{"price":"free"}]}"#),
+        "`items[2].price`: expected a float at byte 33, found text"
+    );
+    assert_eq!(
+        place::<Order>(r#"{"items":[{"price":1,"size":[1,256]}]}"#),
+        "`items[0].size[1]`: expected an integer that fits u8 at byte 16"
+    );
+    assert_eq!(
+        place::<Order>(r#"{"items":[{"size":null}]}"#),
+        "`items[0]`: expected a field `price` in the map at byte 8"
+    );
+    assert_eq!(
+        place::<Order>(r#"{"items":[],"by_day":{"$map":[[1,{"price":1}],[2,{"price":null}]]}}"#),
+        "`by_day[entry 1].price`: expected a float at byte 33, found null"
+    );
+    // Keys of a map are data, and stay out of errors; so do the names of fields that are not known.
+    assert_eq!(
+        place::<Order>(r#"{"items":[],"by_day":{"secret":{"price":1}}}"#),
+        "`by_day[key 0]`: expected an integer at byte 16, found text"
+    );
+    let unknown = from_cbor::<Order>(b"\xA1\x66secret\x61\xFF")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        unknown.starts_with("`[unknown field]`: found text that is not UTF-8 at byte 8;"),
+        "{unknown}"
+    );
+}

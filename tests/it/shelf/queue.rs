@@ -1,0 +1,125 @@
+//! A shelf as a queue.
+
+use super::{folder, shelf};
+use shelflife::{Compaction, Durability, ErrorKind, Options, Shelf};
+use std::thread;
+
+#[test]
+fn the_oldest_is_popped_first_and_what_is_written_again_goes_to_the_end() {
+    let (_dir, shelf) = shelf();
+    shelf
+        .extend([("a", 1u64), ("b", 2), ("c", 3), ("d", 4)])
+        .unwrap();
+    let pop = || shelf.pop_first::<u64>().unwrap();
+    assert_eq!(pop(), Some(("a".to_string(), 1)));
+    shelf.insert("b", &20u64).unwrap();
+    shelf.remove("c").unwrap();
+    shelf.insert("e", &5u64).unwrap();
+    assert_eq!(pop(), Some(("d".to_string(), 4)));
+    assert_eq!(pop(), Some(("b".to_string(), 20)));
+    assert_eq!(pop(), Some(("e".to_string(), 5)));
+    assert_eq!(pop(), None);
+    shelf.insert("f", &6u64).unwrap();
+    shelf.compact().unwrap();
+    assert_eq!(pop(), Some(("f".to_string(), 6)));
+    assert_eq!((pop(), shelf.len().unwrap()), (None, 0));
+}
+
+#[test]
+fn a_value_of_another_type_stays_the_first_of_the_queue_until_it_is_removed() {
+    let (_dir, shelf) = shelf();
+    shelf.extend([("a", 1u64), ("b", 2)]).unwrap();
+    assert_eq!(shelf.pop_first::<u64>().unwrap().unwrap().1, 1);
+    shelf.insert("poison", "tea").unwrap();
+    shelf.insert("c", &3u64).unwrap();
+    assert_eq!(shelf.pop_first::<u64>().unwrap().unwrap().1, 2);
+    for _ in 0..3 {
+        let error = shelf.pop_first::<u64>().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.key()),
+            (ErrorKind::Decode, Some("poison"))
+        );
+    }
+    shelf.remove("poison").unwrap();
+    assert_eq!(shelf.pop_first::<u64>().unwrap().unwrap().1, 3);
+}
+
+#[test]
+fn each_entry_of_a_queue_is_popped_once_in_order_by_threads_and_handles() {
+    const ENTRIES: usize = 400;
+    let (_dir, path) = folder();
+    let shelf = Shelf::from(
+        Options::new()
+            .durability(Durability::Os)
+            .open(&path)
+            .unwrap(),
+    );
+    shelf
+        .extend((0..ENTRIES).map(|n| (n.to_string(), n)))
+        .unwrap();
+    let shelves: Vec<_> = (0..2)
+        .map(|_| {
+            Shelf::from(
+                Options::new()
+                    .durability(Durability::Os)
+                    .open(&path)
+                    .unwrap(),
+            )
+        })
+        .collect();
+    let popped: Vec<Vec<usize>> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|n| {
+                let shelf = &shelves[n % 2];
+                scope.spawn(move || {
+                    let pop = || shelf.pop_first::<usize>().unwrap();
+                    std::iter::from_fn(pop).map(|(_, value)| value).collect()
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    for one in &popped {
+        assert!(
+            one.is_sorted(),
+            "a consumer got a younger entry first: {one:?}"
+        );
+    }
+    let mut all = popped.concat();
+    all.sort_unstable();
+    assert_eq!(all, (0..ENTRIES).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_cost_of_a_pop_does_not_depend_on_the_length_of_the_queue() {
+    let (dir, _) = folder();
+    let read_bytes = |entries: usize, pops: usize| {
+        let path = dir.path().join(entries.to_string());
+        let mut options = Options::new();
+        options
+            .durability(Durability::Os)
+            .compaction(Compaction::Manual)
+            .exclusive(true);
+        let shelf = Shelf::from(options.open(&path).unwrap());
+        shelf
+            .extend((0..entries).map(|n| (n.to_string(), [7u8; 64])))
+            .unwrap();
+        let began = std::time::Instant::now();
+        for n in 0..pops {
+            assert_eq!(
+                shelf.pop_first::<Vec<u8>>().unwrap().unwrap().0,
+                n.to_string()
+            );
+        }
+        began.elapsed() / pops as u32
+    };
+    // Looking through all for each would make the longer one take two hundred times as long.
+    let (short, long) = (read_bytes(100, 100), read_bytes(20_000, 20_000));
+    assert!(
+        long < short * 20,
+        "{long:?} a pop of 20,000, {short:?} a pop of 100"
+    );
+}
