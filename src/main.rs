@@ -11,6 +11,7 @@ mod cli {
     pub(crate) mod entries;
     pub(crate) mod failure;
     pub(crate) mod file;
+    pub(crate) mod from_shelve;
     pub(crate) mod keys;
     pub(crate) mod lines;
     pub(crate) mod listing;

@@ -44,7 +44,9 @@ pub fn to_cbor<T: Encode + ?Sized>(value: &T) -> Result<Vec<u8>> {
 /// # Errors
 /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the bytes hold a value of another type, or no value at all, or
 /// one that is not in deterministic form, or anything after it. The text of the error says what was expected at which
-/// byte; it never shows what is there.
+/// byte and where in the value, as in `items[2].price`; it never shows what is there.
+/// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) for a [`Value`] that would take more memory than
+/// [`from_cbor_within`] says.
 ///
 /// ```
 /// let error = shelflife::from_cbor::<u8>(&[0x19, 0x01, 0x00]).unwrap_err();

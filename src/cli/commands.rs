@@ -6,7 +6,8 @@ use crate::cli::args::{Args, Command, suggestion};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::{
-    browse, complete, damage, demo, entries, file, lines, listing, manual, sessions, text,
+    browse, complete, damage, demo, entries, file, from_shelve, lines, listing, manual, sessions,
+    text,
 };
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -16,6 +17,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     listing::LS,
     lines::DUMP,
     lines::LOAD,
+    from_shelve::FROM_SHELVE,
     file::INFO,
     file::COMPACT,
     damage::VERIFY,

@@ -154,11 +154,13 @@ fn print(entry: &Entry, args: &Args, output: &mut Output) -> Result<()> {
     }
     let value = match is_plain {
         true => Value::Bytes(entry.value().to_vec()),
-        false => shelflife::from_cbor(entry.value()).map_err(|error| {
-            Failure::Damaged(format!(
-                "not the CBOR that it is marked as: {error}; --raw prints its bytes"
-            ))
-        })?,
+        false => {
+            shelflife::from_cbor_within(entry.value(), lines::VALUE_BYTES).map_err(|error| {
+                Failure::Damaged(format!(
+                    "not the CBOR that it is marked as: {error}; --raw prints its bytes"
+                ))
+            })?
+        }
     };
     match value {
         Value::Text(text) if !args.has("--json") => text_lines(text.as_bytes(), output),

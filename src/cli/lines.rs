@@ -54,13 +54,18 @@ fn dump(args: &mut Args, output: &mut Output) -> Result<()> {
     dumped
 }
 
+/// What one value may take in memory to be shown: more than a program allows, since here it is all that is done.
+pub(crate) const VALUE_BYTES: usize = 2 << 30;
+
 /// An entry as `load` reads it, and whether its value is what its mark says that it is.
 pub(crate) fn line_of(entry: &Entry) -> (String, bool) {
-    let (value, is_what_it_says) =
-        match entry.is_cbor().then(|| shelflife::from_cbor(entry.value())) {
-            Some(Ok(value)) => (value, true),
-            marked => (Value::Bytes(entry.value().to_vec()), marked.is_none()),
-        };
+    let (value, is_what_it_says) = match entry
+        .is_cbor()
+        .then(|| shelflife::from_cbor_within(entry.value(), VALUE_BYTES))
+    {
+        Some(Ok(value)) => (value, true),
+        marked => (Value::Bytes(entry.value().to_vec()), marked.is_none()),
+    };
     let is_cbor_bytes = entry.is_cbor() && is_what_it_says && matches!(value, Value::Bytes(_));
     let mut members = vec![("k", value_of(entry.key())), ("v", value)];
     if is_cbor_bytes {

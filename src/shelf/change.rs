@@ -144,7 +144,7 @@ impl Shelf {
     /// use shelflife::Error;
     ///
     /// shelf.extend([("ann", 50u64), ("bob", 0)])?;
-    /// shelf.update_many(&["ann", "bob"], |accounts| match accounts {
+    /// shelf.update_many(&["ann", "bob"], |accounts: &mut [Option<u64>]| match accounts {
     ///     [Some(from), Some(to)] if *from >= 20 => {
     ///         *from -= 20;
     ///         *to += 20;
@@ -152,7 +152,7 @@ impl Shelf {
     ///     }
     ///     _ => Err(Error::other("no such account, or not enough in it")),
     /// })?;
-    /// assert_eq!((shelf.get("ann")?, shelf.get("bob")?), (Some(30u64), Some(20u64)));
+    /// assert_eq!((shelf.get("ann")?, shelf.get("bob")?), (Some(30), Some(20)));
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn update_many<T: Encode + Decode, R>(

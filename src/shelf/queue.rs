@@ -13,26 +13,35 @@ use std::sync::{Mutex, PoisonError};
 /// All of them are older than anything written since, so the first that is still there is the oldest of all. Each is
 /// looked at once by each handle, which makes a pop cheap however long the queue is.
 #[derive(Default)]
-pub(super) struct Queue(Mutex<Option<Entries>>);
+pub(super) struct Queue(Mutex<Option<Found>>);
+
+struct Found {
+    entries: Entries,
+    /// Which file that was, and how long. Where both are the same again nothing was written since.
+    file: (u64, u64),
+}
 
 impl Queue {
-    /// The next entry that may be the oldest, and whether it was found only now.
+    /// The next entry that may be the oldest.
     fn next(&self, shelf: &Shelf) -> Result<Option<Entry>> {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut looked = false;
         loop {
-            for entry in found.iter_mut().flatten() {
-                let entry = entry?;
-                if key_of(&entry).is_some() {
-                    return Ok(Some(entry));
+            if let Some(found) = found.as_mut() {
+                for entry in &mut found.entries {
+                    let entry = entry?;
+                    if key_of(&entry).is_some() {
+                        return Ok(Some(entry));
+                    }
                 }
             }
-            if looked {
-                *found = None;
+            let stats = shelf.store.stats()?;
+            let file = (stats.generation, stats.file_bytes);
+            if found.as_ref().is_some_and(|found| found.file == file) {
                 return Ok(None);
             }
-            *found = Some(shelf.store.entries());
-            looked = true;
+            // What is written between the two is found now and looked at once more later, which costs no more than that.
+            let entries = shelf.store.entries();
+            *found = Some(Found { entries, file });
         }
     }
 
@@ -58,8 +67,9 @@ impl Shelf {
     /// did not finish before it died is lost; to have it tried again, keep it under a key of another shelf meanwhile.
     ///
     /// To write a key again puts it at the end. The cost of a call does not depend on the length of the queue, on
-    /// average: the shelf is looked through once for as many calls as it had entries. So give a queue a shelf of its own,
-    /// in which nothing else is looked through.
+    /// average: the shelf is looked through once for as many calls as it had entries, and not at all if nothing was
+    /// written since it was found empty. So give a queue a file of its own, in which nothing else is looked through. A
+    /// call never waits for an entry: a receiver that finds none sleeps for a while and asks again.
     ///
     /// # Errors
     ///

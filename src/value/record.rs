@@ -151,7 +151,7 @@ const fn compare(a: &str, b: &str) -> Order {
 ///
 /// let wrong: Value = r#"{"items":[["tea",2],["milk","two"]]}"#.parse()?;
 /// let error = from_cbor::<Cart>(&to_cbor(&wrong)?).unwrap_err();
-/// assert!(error.to_string().starts_with("`items[1][1]`: expected an integer at byte 21, found text"));
+/// assert!(error.to_string().starts_with("`items[1][1]`: expected an integer at byte 20, found text"));
 /// # Ok::<(), shelflife::Error>(())
 /// ```
 #[macro_export]

@@ -52,7 +52,7 @@ fn bytes_made_to_take_memory_are_refused_before_it_is_taken() {
     let list = [&[0x9A][..], &size.to_be_bytes(), &vec![0xF6; size as usize]].concat();
     let lists = [
         &[0x99, 0x1F, 0xFF][..],
-        &[&[0x99, 2, 0][..], &[0xA0; 512]].concat().repeat(0xFFFF),
+        &[&[0x99, 2, 0][..], &[0xA0; 512]].concat().repeat(0x1FFF),
     ]
     .concat();
     for hostile in [list, lists] {

@@ -12,7 +12,9 @@ fn table(shell: &Shell) -> Vec<(String, Vec<String>)> {
     let command = |line: &str| {
         let words: Vec<&str> = line
             .split(' ')
-            .take_while(|word| word.chars().all(char::is_lowercase) && !word.is_empty())
+            .take_while(|word| {
+                word.chars().all(|c| c.is_lowercase() || c == '-') && !word.is_empty()
+            })
             .collect();
         let name = words.join(" ");
         let help = shell.run(&format!("{name} --help")).ok();

@@ -1,0 +1,138 @@
+//! What the compiler says where `record!` or a type is used in a way that cannot work: what to write instead.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn rustc(dir: &Path, arguments: &[&str]) -> Output {
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
+        rustc.env_remove(name);
+    }
+    let common = [
+        "--edition",
+        "2024",
+        "--crate-type",
+        "lib",
+        "--emit",
+        "metadata",
+    ];
+    rustc
+        .args(common)
+        .args(arguments)
+        .current_dir(dir)
+        .output()
+        .unwrap()
+}
+
+/// Definitions, and a part of what is said about each.
+const WRONG: &[(&str, &str)] = &[
+    (
+        "record! { struct S { a } }",
+        "write a field of a `record!` as `name: Type`, with a default as",
+    ),
+    (
+        "record! { struct S { a: u8, b = 3 } }",
+        "write a field of a `record!` as `name: Type`, with a default as",
+    ),
+    (
+        "record! { struct S { #[allow(unused)] a: u8; b: u8 } }",
+        "write a field of a `record!` as",
+    ),
+    (
+        "record! { struct S { ..rest, a: u8 } }",
+        "`..rest` comes last in a `record!`",
+    ),
+    (
+        "record! { struct S { a: u8, ..rest: BTreeMap<String, u8> } }",
+        "`..rest` comes last in a `record!`",
+    ),
+    (
+        "record! { enum E { A = 1, B = 2 } }",
+        "write a variant of a `record!` as `Name`, `Name(Type, ...)`",
+    ),
+    (
+        "record! { enum E { A { a: u8, ..rest } } }",
+        "`..rest` is for structs",
+    ),
+    (
+        "record! { struct S<'a> { a: &'a str } }",
+        "a `record!` owns what is in it: write `String` for `&str`",
+    ),
+    (
+        "record! { struct S<const N: usize> { a: [u8; N] } }",
+        "write structs and enums in a `record!`, as `struct Name",
+    ),
+    (
+        "record! { struct S<T> where T: Copy { a: T } }",
+        "with type parameters as `Name<T>` or `Name<T: Bound>`",
+    ),
+    (
+        "record! { union U { a: u8 } }",
+        "write structs and enums in a `record!`",
+    ),
+    (
+        "record! { struct S(u8) }",
+        "write structs and enums in a `record!`",
+    ),
+    (
+        "record! { struct S(u8, u8, u8, u8, u8, u8, u8, u8, u8, u8, u8, u8, u8); }",
+        "a tuple in a `record!` has at most 12 items; give them names",
+    ),
+    (
+        "record! { struct S { a: u8, b as \"a\": u8 } }",
+        "two fields of a `record!` have the same key",
+    ),
+    (
+        "struct Plain; record! { struct S { a: Plain } }",
+        "`Plain` cannot be stored: it does not implement `Encode`",
+    ),
+    (
+        "struct Plain; pub fn f() -> shelflife::Result<Vec<u8>> { shelflife::to_cbor(&vec![Plain]) }",
+        "for a type of yours write `shelflife::record! { struct Name { field: Type } }` around its definition",
+    ),
+    (
+        "struct Plain; pub fn f() { let _ = shelflife::from_cbor::<Option<Plain>>(b\"\"); }",
+        "`Plain` cannot be read back: it does not implement `Decode`",
+    ),
+    (
+        "pub fn f(shelf: &shelflife::Shelf) { let _ = shelf.get::<&str>(\"key\"); }",
+        "what borrows, such as `&str`, can be stored and not read back: read a `String`",
+    ),
+];
+
+#[test]
+fn wrong_use_is_an_error_that_says_what_to_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
+    let library = ["--crate-name", "shelflife", library.to_str().unwrap()];
+    let built = rustc(dir.path(), &library);
+    assert!(
+        built.status.success(),
+        "{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+    let compile = |code: &str| {
+        let code =
+            format!("#![allow(dead_code, unused_imports)]\nuse shelflife::record;\n{code}\n");
+        fs::write(dir.path().join("wrong.rs"), code).unwrap();
+        let external = "shelflife=libshelflife.rmeta";
+        let output = rustc(dir.path(), &["--extern", external, "wrong.rs"]);
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (right, said) = compile("record! { struct S { a: u8 = 3 } }");
+    assert!(right && said.is_empty(), "{said}");
+    for (wrong, expected) in WRONG {
+        let (compiled, said) = compile(wrong);
+        // As one line, however the compiler breaks it.
+        let said: Vec<&str> = said
+            .split_whitespace()
+            .filter(|word| *word != "=")
+            .collect();
+        let said = said.join(" ");
+        assert!(!compiled && said.contains(expected), "{wrong}\n{said}");
+    }
+}
