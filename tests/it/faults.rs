@@ -291,6 +291,31 @@ fn an_error_of_a_read_is_never_taken_for_the_end_or_for_damage() {
     );
 }
 
+/// Found by a swarm: it took the place for one that it had looked at, and saw nothing of what stands there any more.
+#[test]
+fn a_reader_that_could_not_look_at_what_follows_looks_at_it_again() {
+    for nth in 1.. {
+        let sim = SimDisk::new(1);
+        let [one, other] = [sim.process(), sim.process()];
+        let writer = SHARED.options(one.disk()).open(PATH).unwrap();
+        let mut options = SHARED.options(other.disk());
+        let reader = options.read_only(true).open(PATH).unwrap();
+        for key in ["a", "b", "c"] {
+            writer.insert(key, "value").unwrap();
+        }
+        // The value of the first one, so that the replay stops there.
+        sim.flip_bit(PATH, 8192 + 48 + 1, 1).unwrap();
+        sim.inject(Fault::new(FaultKind::Eio).by(other.id()).nth(nth));
+        let _ = reader.get("b");
+        if sim.faults() == 0 {
+            break;
+        }
+        let value = reader.get("b").unwrap();
+        assert_eq!(value.as_deref(), Some(&b"value"[..]), "call {nth}");
+        assert!(reader.get("a").unwrap_err().is_corrupt(), "call {nth}");
+    }
+}
+
 #[test]
 fn a_lock_that_a_signal_interrupts_is_taken_all_the_same() {
     let sim = SimDisk::new(1);

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `store`, `shelf`, `session` | what each call answers | one test a claim; sessions over every store |
 //! | `model` | every answer is a map's | seeded runs, and every short one, beside a `BTreeMap` |
-//! | `storm` | the same, whatever happens meanwhile | seeded runs with power cuts, kills, failing calls, stepping clocks |
+//! | `swarm` | the same of all the public face, whatever happens meanwhile | seeded runs with power cuts, kills, failing calls, stepping clocks; its first lines say how it judges |
 //! | `crash` | what was acknowledged survives | every image that a power cut can leave, at every step, twice over |
 //! | `faults` | a call that fails loses nothing | every call of a workload fails, in every way |
 //! | `life` | weeks of use leave the file within its bound, options never contradict | a simulated clock; every combination of options over every state of a file |
@@ -21,7 +21,7 @@
 //! | `teeth` | the suites above notice what they are for | syncs and looks left out, wrong answers planted |
 //!
 //! `proof` is shared by them: workloads on a simulated machine, the oracle that judges what is left, the checker of
-//! histories. `raw` writes the format down a second time, so that tests need not believe the crate. `.ci/mutants` does the
+//! histories. `runs` shrinks what fails. `raw` writes the format down a second time, so that tests need not believe the crate. `.ci/mutants` does the
 //! crate wrong on purpose, by the list in `tests/mutants`, and sees that the suite named there notices.
 //!
 //! # How to repeat one case
@@ -31,7 +31,7 @@
 //! - `SHELF_CRASH_SEED=3 cargo test --test it what_was_acknowledged_survives_shared` runs the workload of that test with
 //!   the seed 3. The image is named like `3:12:30`: what the power left at step 12 of that run, number 30. It is had by
 //!   `sim.power_cut("3:12:30".parse()?)` after the same steps.
-//! - `SHELF_FUZZ_SEED=7 SHELF_FUZZ_OPS=500 cargo test --test it storm::...` runs the 500 steps of the seed 7. Those that
+//! - `SHELF_FUZZ_SEED=7 SHELF_FUZZ_OPS=500 cargo test --test it swarm::...` runs the 500 steps of the seed 7. Those that
 //!   made it fail are printed as a list of steps, as short as it gets.
 //! - A schedule prints its seed or its choices; the test of three processes takes seeds as its range.
 //!
@@ -54,13 +54,14 @@ mod proof;
 mod raw;
 mod readme;
 mod real;
+mod runs;
 mod secrets;
 mod session;
 mod shelf;
 mod sim;
 mod store;
-mod storm;
 mod support;
+mod swarm;
 mod teeth;
 mod threads;
 mod tidy;

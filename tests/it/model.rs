@@ -6,10 +6,10 @@
 //!
 //! `SHELF_FUZZ_SEED` and `SHELF_FUZZ_OPS` steer: the first run has that seed, the second the next one.
 
+use crate::runs::{check, outcome};
 use crate::support::{Random, fast_dir, is_soak, metric, setting};
 use shelflife::{Change, Compaction, Durability, Entries, Options, Store};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -453,41 +453,6 @@ pub(crate) fn run(ground: &Ground, steps: &[Step]) -> Result<(), String> {
     run.compare_all().map_err(at_end)
 }
 
-/// As [`run`], with a panic as a failure like any other.
-fn outcome(ground: &dyn Fn() -> Ground, steps: &[Step]) -> Result<(), String> {
-    catch_unwind(AssertUnwindSafe(|| run(&ground(), steps))).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(format!("panicked: {}", text.unwrap_or("?")))
-    })
-}
-
-/// Leaves out steps as long as what is left still fails (Zeller, "Simplifying and isolating failure-inducing input",
-/// 2002: ddmin without its test of subsets).
-pub(crate) fn shrink<S: Clone>(steps: &[S], fails: &dyn Fn(&[S]) -> bool) -> Vec<S> {
-    let mut steps = steps.to_vec();
-    let mut parts = 2;
-    while steps.len() >= 2 {
-        let part = steps.len().div_ceil(parts);
-        let shorter = (0..steps.len()).step_by(part).find_map(|from| {
-            let to = (from + part).min(steps.len());
-            let rest = [&steps[..from], &steps[to..]].concat();
-            fails(&rest).then_some(rest)
-        });
-        match shorter {
-            Some(rest) => {
-                steps = rest;
-                parts = (parts - 1).max(2);
-            }
-            None if part == 1 => break,
-            None => parts = (parts * 2).min(steps.len()),
-        }
-    }
-    steps
-}
-
 /// How the steps of a run are drawn.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Recipe {
@@ -579,19 +544,12 @@ fn fuzz(name: &str, ops: u64, recipe: Recipe, ground: &dyn Fn() -> Ground) {
         let steps: Vec<_> = (0..count as u32)
             .map(|nth| draw(&mut random, recipe, nth * 8 + 1))
             .collect();
-        if let Err(what) = outcome(ground, &steps) {
-            let steps = shrink(&steps, &|steps| outcome(ground, steps).is_err());
-            let what = outcome(ground, &steps).err().unwrap_or(what);
-            let list: Vec<_> = steps
-                .iter()
-                .map(|step| format!("    {step:?},\n"))
-                .collect();
-            panic!(
-                "{what}\nafter\n{}repeat with: SHELF_FUZZ_SEED={seed} SHELF_FUZZ_OPS={count} \
-                 cargo test --test it model::{name}",
-                list.concat()
-            );
-        }
+        let repeat = || {
+            format!(
+                "SHELF_FUZZ_SEED={seed} SHELF_FUZZ_OPS={count} cargo test --test it model::{name}"
+            )
+        };
+        check(&steps, &|steps| run(&ground(), steps), &repeat);
         done += count;
     }
     metric(
@@ -727,18 +685,10 @@ fn every_short_sequence_of_operations_answers_as_a_map_does() {
                 step
             })
             .collect();
-        if let Err(what) = outcome(&ground, &steps) {
+        if let Err(what) = outcome(|| run(&ground(), &steps)) {
             panic!("{what}\nafter {steps:?}");
         }
     }
     let secs = start.elapsed().as_secs_f64();
     metric("model_short_sequences", count, None, secs);
-}
-
-#[test]
-fn a_failing_run_is_shrunk_to_what_makes_it_fail() {
-    let steps: Vec<u32> = (0..1_000).collect();
-    let fails = |steps: &[u32]| [17, 18, 800].iter().all(|step| steps.contains(step));
-    assert_eq!(shrink(&steps, &fails), [17, 18, 800]);
-    assert_eq!(shrink(&steps, &|_| true).len(), 1);
 }

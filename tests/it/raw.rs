@@ -8,6 +8,9 @@
 pub(crate) const LOG: usize = 8192;
 /// The fixed part of a record.
 pub(crate) const HEAD: usize = 48;
+/// Where in it the kind stands, and that of a record which gives a key its value.
+pub(crate) const KIND: usize = 14;
+pub(crate) const PUT: u8 = 1;
 
 const P: [u64; 5] = [
     0x9E37_79B1_85EB_CA87,

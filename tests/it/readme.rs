@@ -136,7 +136,7 @@ fn the_tests_it_names_exist() {
         }
     }
     // Macros that make a test of each line.
-    let lists = ["every_image! {\n", "storms! {\n"];
+    let lists = ["every_image! {\n", "swarms! {\n"];
     let lists = lists.iter().flat_map(|list| sources.split(list).skip(1));
     let listed: Vec<&str> = lists
         .flat_map(|list| list.lines().take_while(|line| *line != "}"))

@@ -212,8 +212,9 @@ impl Replay<'_> {
                     if access == Access::Unlocked && self.position.surveyed == Some(seen) {
                         return Ok(());
                     }
-                    self.position.surveyed = Some(seen);
                     survey = Some(Survey::new(&mut scanner, offset, self)?);
+                    // Not before: what could not be looked at is looked at again.
+                    self.position.surveyed = Some(seen);
                     // What is read of the place from here on is final.
                     scanner.seek(offset, true);
                     continue;

@@ -1,0 +1,388 @@
+//! One process with its handle, and how it makes a call: of the map, of a shelf over it, of sessions in it.
+
+use super::model::{Answer, KEYS, Life, Shown, TYPED, Time, Value};
+use super::step::Step::{self, *};
+use crate::proof::workload::PATH;
+use shelflife::sim::SimProcess;
+use shelflife::{
+    Batch, Change, Disk, Entries, Error, Options, Result, Saved, Session, SessionId,
+    SessionOptions, SessionStore, SessionStoreExt, Shelf, ShelveSessionStore, Store,
+};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// Where a salvage puts what it saves.
+const SALVAGED: &str = "/salvaged.shelf";
+
+pub(super) struct Hand {
+    pub(super) process: SimProcess,
+    pub(super) store: Option<Store>,
+    /// What opens the handle.
+    pub(super) options: Options,
+    pub(super) sessions: SessionOptions,
+    /// It may not know of a failure yet, of which the system will tell it with its next sync.
+    pub(super) shaky: bool,
+}
+
+/// What a browser and a request bring along, and take with them.
+#[derive(Debug, Default)]
+pub(super) struct Visit {
+    pub(super) id: Option<SessionId>,
+    pub(super) copy: Option<Session>,
+    /// The id that a login, or its renewal, was told of.
+    pub(super) told: Option<SessionId>,
+}
+
+/// Some keys are short, some are long, one is empty; those of a shelf are text.
+pub(super) fn key_bytes(key: usize) -> &'static [u8] {
+    const LONG: &[u8] = &[b'k'; 300];
+    const NAMES: [&[u8]; 9] = [
+        b"", b"\0", b"\0\0", b"key 3", b"key 4", b"key 5", b"key 6", b"key 7", b"key 8",
+    ];
+    const OF_SHELF: [&str; KEYS - TYPED] = ["cart", "caf\u{e9}", "visits", "x"];
+    match key.checked_sub(TYPED) {
+        Some(typed) => OF_SHELF[typed].as_bytes(),
+        None => NAMES.get(key).copied().unwrap_or(&LONG[..20 * key]),
+    }
+}
+
+fn key_text(key: usize) -> &'static str {
+    std::str::from_utf8(key_bytes(key)).unwrap()
+}
+
+pub(super) fn millis(time: SystemTime) -> Time {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as Time)
+}
+
+pub(super) fn time(millis: Time) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(millis.max(0) as u64)
+}
+
+impl Value {
+    pub(super) fn bytes(self) -> Vec<u8> {
+        if self.len == 0 {
+            return shelflife::to_cbor(&self.tag).unwrap();
+        }
+        let tag = self.tag.to_le_bytes();
+        let mut bytes = vec![tag[3]; self.len as usize];
+        for chunk in bytes.chunks_mut(4) {
+            let len = chunk.len();
+            chunk.copy_from_slice(&tag[..len]);
+        }
+        bytes
+    }
+
+    /// The value that these are the bytes of; but for a shelf's they are at least four.
+    fn read(key: usize, bytes: &[u8]) -> Option<Value> {
+        if key >= TYPED {
+            let tag = shelflife::from_cbor(bytes).ok()?;
+            return Some(Value { tag, len: 0 });
+        }
+        let tag = bytes.first_chunk::<4>()?;
+        let sound = bytes.chunks(4).all(|chunk| *chunk == tag[..chunk.len()]);
+        sound.then_some(Value {
+            tag: u32::from_le_bytes(*tag),
+            len: bytes.len() as u32,
+        })
+    }
+}
+
+fn value_of(key: usize, bytes: Option<&[u8]>) -> Answer {
+    match bytes.map(|bytes| Value::read(key, bytes)) {
+        None => Answer::Value(None),
+        Some(None) => Answer::Garbage,
+        Some(value) => Answer::Value(value),
+    }
+}
+
+fn number(tag: Option<u32>) -> Answer {
+    Answer::Value(tag.map(|tag| Value { tag, len: 0 }))
+}
+
+/// What is under the known keys, and whether anything can't be read; sessions stand under others.
+pub(super) fn all_of(entries: Entries) -> Result<Answer> {
+    let (mut all, mut is_whole) = (Vec::new(), true);
+    for entry in entries {
+        let (key, value) = match entry {
+            Err(error) if error.is_corrupt() => {
+                is_whole = false;
+                continue;
+            }
+            entry => entry?.into_pair(),
+        };
+        let Some(key) = (0..KEYS).find(|number| key_bytes(*number) == key) else {
+            continue;
+        };
+        match Value::read(key, &value) {
+            Some(value) => all.push((key, value)),
+            None => return Ok(Answer::Garbage),
+        }
+    }
+    Ok(match is_whole {
+        true => Answer::All(all),
+        false => Answer::AllBut(all),
+    })
+}
+
+fn shown(session: &Session) -> Result<Shown> {
+    let number = |text: &str| session.get::<u32>(text).map(Option::unwrap_or_default);
+    let user = session.user().and_then(|user| user.strip_prefix("user "));
+    Ok(Shown {
+        tag: number("tag")?,
+        user: user.and_then(|user| user.parse().ok()).unwrap_or(u8::MAX),
+        count: number("count")?,
+    })
+}
+
+fn name(user: u8) -> String {
+    format!("user {user}")
+}
+
+fn saved(saved: Saved) -> Result<Answer> {
+    Ok(match saved {
+        Saved::Stored => Answer::Stored,
+        Saved::Gone => Answer::Gone,
+        Saved::Conflict(current) => Answer::Conflict(shown(&current)?),
+        _ => Answer::Garbage,
+    })
+}
+
+impl Hand {
+    pub(super) fn store(&self) -> &Store {
+        self.store.as_ref().expect("is open")
+    }
+
+    pub(super) fn open(&mut self) -> Result<()> {
+        if self.store.is_none() {
+            self.store = Some(self.options.open(PATH)?);
+        }
+        Ok(())
+    }
+
+    /// The same handle as a store of sessions.
+    fn with_sessions<T>(
+        &mut self,
+        call: impl FnOnce(&ShelveSessionStore) -> Result<T>,
+    ) -> Result<T> {
+        let store = self.store.take().expect("is open");
+        let sessions = self.sessions.with_store(store)?;
+        let answer = call(&sessions);
+        self.store = Some(sessions.into_store());
+        answer
+    }
+
+    /// The same handle as a shelf.
+    fn with_shelf<T>(&mut self, call: impl FnOnce(&Shelf) -> Result<T>) -> Result<T> {
+        let shelf = Shelf::from(self.store.take().expect("is open"));
+        let answer = call(&shelf);
+        self.store = Some(shelf.into_store());
+        answer
+    }
+
+    /// Makes the call of a step; lives are counted from `wall`.
+    pub(super) fn call(&mut self, step: &Step, wall: Time, visit: &mut Visit) -> Result<Answer> {
+        let until = |life: &Life| life.map(|life| time(wall + life));
+        match step {
+            Get(_, key) => {
+                let mut value = vec![7; 3];
+                let found = self.store().get_into(key_bytes(*key), &mut value)?;
+                Ok(value_of(*key, found.then_some(&*value)))
+            }
+            Contains(_, key) => self.store().contains_key(key_bytes(*key)).map(Answer::Bool),
+            Len(_) => self.store().len().map(Answer::Count),
+            Iterate(_) => all_of(self.store().entries()),
+            Insert(_, key, value, life) => {
+                let (store, key, value) = (self.store(), key_bytes(*key), value.bytes());
+                match until(life) {
+                    None => store.insert(key, value),
+                    Some(until) => store.insert_until(key, value, until),
+                }
+                .map(Answer::Bool)
+            }
+            Remove(_, key) => self.store().remove(key_bytes(*key)).map(Answer::Bool),
+            Replace(_, key, ..) | Keep(_, key) => {
+                let change = match step {
+                    Replace(_, _, value, life) => match until(life) {
+                        None => Change::Put(value.bytes()),
+                        Some(until) => Change::PutUntil(value.bytes(), until),
+                    },
+                    _ => Change::Keep,
+                };
+                let answer = |old: Option<&[u8]>| Ok((change, value_of(*key, old)));
+                self.store().update(key_bytes(*key), answer)
+            }
+            Write(_, changes) => {
+                let mut batch = Batch::new();
+                for (key, put) in changes {
+                    let key = key_bytes(*key);
+                    match put {
+                        None => batch.remove(key),
+                        Some((value, None)) => batch.insert(key, value.bytes()),
+                        Some((value, Some(life))) => {
+                            batch.insert_until(key, value.bytes(), time(wall + life))
+                        }
+                    };
+                }
+                self.store().write(&batch).map(|()| Answer::Nothing)
+            }
+            Clear(_) => self.store().clear().map(|()| Answer::Nothing),
+            Sync(_) => self.store().sync().map(|()| Answer::Nothing),
+            Compact(_) => self.store().compact().map(|_| Answer::Nothing),
+            Reopen(_) => self.store().reopen().map(|()| Answer::Nothing),
+            Verify(_) => match self.store().verify()?.damage.is_empty() {
+                true => Ok(Answer::Nothing),
+                false => Ok(Answer::Garbage),
+            },
+            // Behind a torn tail it saves what was never acknowledged as well, as it should.
+            Salvage(_) | SalvageInPlace(_) if self.store().verify()?.torn_tail.is_some() => {
+                Ok(Answer::Nothing)
+            }
+            Salvage(_) => self.salvage(),
+            SalvageInPlace(_) => self.salvage_in_place(),
+            Close(_) | Leave(_) => {
+                let store = self.store.take();
+                let closing = store.filter(|_| matches!(step, Close(_)));
+                closing.map_or(Ok(()), Store::close)?;
+                self.open().map(|()| Answer::Nothing)
+            }
+            Truncate => {
+                self.store = None;
+                let mut options = self.options.clone();
+                self.store = Some(options.truncate(true).open(PATH)?);
+                Ok(Answer::Nothing)
+            }
+            GetTyped(_, key) => {
+                let text = key_text(*key);
+                self.with_shelf(|shelf| shelf.get::<u32>(text)).map(number)
+            }
+            InsertTyped(_, key, value) => {
+                let text = key_text(*key);
+                self.with_shelf(|shelf| shelf.insert(text, &value.tag))
+                    .map(Answer::Bool)
+            }
+            Take(_, key) => {
+                let text = key_text(*key);
+                self.with_shelf(|shelf| shelf.take::<u32>(text)).map(number)
+            }
+            RemoveOdd(_, key) => {
+                let text = key_text(*key);
+                let odd = |old: Option<u32>| {
+                    let is_odd = old.is_some_and(|tag| tag % 2 == 1);
+                    Ok((old.filter(|_| !is_odd), is_odd))
+                };
+                self.with_shelf(|shelf| shelf.update(text, odd))
+                    .map(Answer::Bool)
+            }
+            _ => self.with_sessions(|sessions| of_sessions(sessions, step, visit)),
+        }
+    }
+
+    fn salvage(&mut self) -> Result<Answer> {
+        // One whose power went in between left it there.
+        let _ = self.process.remove(Path::new(SALVAGED));
+        let salvaged = self.store().salvage(SALVAGED)?;
+        let mut options = self.options.clone();
+        options.exclusive(false).read_only(true);
+        let all = options
+            .open(SALVAGED)
+            .and_then(|store| all_of(store.entries()));
+        let removed = self.process.remove(Path::new(SALVAGED));
+        removed.map_err(|error| Error::other(error.to_string()))?;
+        match all? {
+            Answer::All(all) if !salvaged.lost.is_empty() => Ok(Answer::AllBut(all)),
+            all => Ok(all),
+        }
+    }
+
+    /// What was there is kept beside it, until an admin removes it.
+    fn salvage_in_place(&mut self) -> Result<Answer> {
+        let salvaged = self.store().salvage_in_place()?;
+        match salvaged.lost.is_empty() {
+            true => Ok(Answer::Nothing),
+            false => Ok(Answer::Garbage),
+        }
+    }
+}
+
+fn of_sessions(store: &ShelveSessionStore, step: &Step, visit: &mut Visit) -> Result<Answer> {
+    let no_id = || match step {
+        Has(..) | Touch(..) | Logout(..) => Answer::Bool(false),
+        LogoutHandle(..) => Answer::Count(0),
+        _ => Answer::Session(None),
+    };
+    let session_of = |session: Option<Session>| {
+        let shown = session.as_ref().map(shown).transpose()?;
+        Ok(Answer::Session(shown))
+    };
+    match step {
+        Login(_, _, user, tag) => {
+            let mut session = Session::new();
+            session.set_user(Some(&name(*user)));
+            session.insert("tag", tag)?;
+            let answer = saved(store.save_session(&mut session)?)?;
+            visit.told = session.id().cloned();
+            return Ok(answer);
+        }
+        LogoutUser(_, user) => return store.delete_user_sessions(&name(*user)).map(Answer::Count),
+        Sweep(_, minutes) => {
+            let (deleted, left) = store.delete_old_sessions(Duration::from_secs(60 * minutes))?;
+            return Ok(Answer::Swept(deleted, left));
+        }
+        List(_) => {
+            let (mut list, mut is_whole) = (Vec::new(), true);
+            for session in store.iter_sessions() {
+                match session {
+                    Err(error) if error.is_corrupt() => is_whole = false,
+                    session => list.push(shown(&session?)?),
+                }
+            }
+            list.sort();
+            return Ok(match is_whole {
+                true => Answer::Sessions(list),
+                false => Answer::SessionsBut(list),
+            });
+        }
+        Save(_, count) => {
+            let Some(mut copy) = visit.copy.take() else {
+                return Ok(Answer::Nothing);
+            };
+            copy.insert("count", count)?;
+            let answer = saved(store.save_session(&mut copy)?)?;
+            visit.copy = Some(copy).filter(|_| answer == Answer::Stored);
+            return Ok(answer);
+        }
+        _ => {}
+    }
+    let Some(id) = &visit.id else {
+        visit.copy = None;
+        return Ok(no_id());
+    };
+    match step {
+        Has(..) => store.has_session(id).map(Answer::Bool),
+        Touch(..) => store.touch_session(id).map(Answer::Bool),
+        Logout(..) => store.delete_session(id).map(Answer::Bool),
+        LogoutHandle(..) => store.delete_by_handle(id.handle()).map(Answer::Count),
+        Edit(..) => {
+            let changed = store.update_session(id, |session| {
+                let count = session.get::<u32>("count")?.unwrap_or(0) + 1;
+                session.insert("count", &count)?;
+                shown(session)
+            });
+            changed.map(Answer::Session)
+        }
+        Renew(..) => {
+            let Some(mut session) = store.load_session(id)? else {
+                return Ok(Answer::Session(None));
+            };
+            let answer = saved(store.regenerate_id(&mut session)?)?;
+            visit.told = session.id().cloned().filter(|_| answer == Answer::Stored);
+            Ok(answer)
+        }
+        Copy(..) => {
+            visit.copy = store.load_session(id)?;
+            session_of(visit.copy.clone())
+        }
+        _ => session_of(store.load_session(id)?),
+    }
+}

@@ -1,0 +1,82 @@
+//! What the disk does to a file that nobody writes to: bits turn over, a write goes astray.
+
+use super::super::hand::key_bytes;
+use super::super::model::{Answer, LAST, LAST_KEY};
+use super::super::step::Step::*;
+use super::Swarm;
+use crate::proof::workload::PATH;
+use crate::raw;
+use shelflife::sim::SimDisk;
+
+/// Of each of the two copies of a header.
+pub(super) const HEADER_BYTES: usize = 4096;
+/// A byte of the value that was written last under a key.
+fn value_of(file: &[u8], key: &[u8]) -> Option<usize> {
+    let (mut at, mut found) = (raw::LOG, None);
+    while raw::verifies(file, at).is_some() {
+        let end = at + raw::record_len(file, at);
+        let key_end = at + raw::HEAD + key.len();
+        let has_key = file.get(at + raw::HEAD..key_end) == Some(key);
+        if has_key && usize::from(file[at + 20]) + 256 * usize::from(file[at + 21]) == key.len() {
+            found = (end > key_end && file[at + raw::KIND] == raw::PUT).then_some(key_end);
+        }
+        at = end;
+    }
+    found
+}
+
+impl Swarm {
+    /// Where something is damaged, a call may say so: whether it may is for the model to tell.
+    pub(super) fn or_damage(&self, answer: shelflife::Result<Answer>) -> shelflife::Result<Answer> {
+        match answer {
+            Err(error) if self.has_rotted && error.is_corrupt() => Ok(Answer::Corrupt),
+            answer => answer,
+        }
+    }
+
+    /// Turns a bit over in a value that is known to be on the disk; of another one it could not be told from what a crash
+    /// leaves.
+    pub(super) fn rot(&mut self, key: usize) -> Result<(), String> {
+        let is_sealed = self.write_and_seal()?;
+        let is_sure = is_sealed && matches!(&self.states()[..], [state] if state.may_rot(key));
+        let file = self.sim.read(PATH).unwrap_or_default();
+        if let Some(at) = value_of(&file, key_bytes(key)).filter(|_| is_sure) {
+            let flipped = self.sim.flip_bit(PATH, at as u64, 5);
+            flipped.map_err(|error| error.to_string())?;
+            self.has_rotted = true;
+            self.snapshot = None;
+            self.states()[0].rot(key);
+        }
+        Ok(())
+    }
+
+    /// Where the log of the one copy is in its place and that of the other is not, the one counts.
+    pub(super) fn misplace(&mut self, copy: usize) -> Result<(), String> {
+        if self.write_and_seal()? {
+            let copy = *self.misplaced.get_or_insert(copy);
+            let other = SimDisk::new(self.generation);
+            let opened = self.mode.options(other.disk()).open(PATH);
+            drop(opened.map_err(|error| error.to_string())?);
+            let (at, header) = (copy * HEADER_BYTES, other.read(PATH).unwrap_or_default());
+            let header = header.get(at..at + HEADER_BYTES).unwrap_or_default();
+            let written = self.sim.overwrite(PATH, at as u64, header);
+            written.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// False where that can't be: who has not been told of a failure yet may leave this file for a new one.
+    fn write_and_seal(&mut self) -> Result<bool, String> {
+        if self.hands.iter().any(|hand| hand.shaky) {
+            return Ok(false);
+        }
+        // What is written and synced behind something says that it is there; a seal may be lost.
+        let write = || Insert(0, LAST_KEY, LAST, None);
+        for step in [write(), Sync(0), write(), Sync(0)] {
+            let done = self.attempt(&step)?;
+            let is_durable = done.map_err(|error| format!("{step:?} failed: {error:?}"))?;
+            self.promise(is_durable);
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,486 @@
+//! What can happen, and how a run is drawn.
+
+use super::model::{KEYS, Life, SLOTS, TYPED, USERS, Value};
+use crate::support::Random;
+use shelflife::Durability;
+use shelflife::sim::FaultKind;
+
+/// Number of a process and its handle: two that write (one, where that has the file to itself), and one that reads.
+pub(super) type Who = usize;
+pub(super) const READER: Who = 2;
+
+pub(super) const DAY_SECS: i64 = 24 * 3600;
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    // Of the map.
+    Get(Who, usize),
+    Contains(Who, usize),
+    Len(Who),
+    Iterate(Who),
+    /// Keeps an iterator for later.
+    Snapshot(Who),
+    /// Reads it to its end.
+    Compare,
+    Insert(Who, usize, Value, Life),
+    Remove(Who, usize),
+    Replace(Who, usize, Value, Life),
+    Keep(Who, usize),
+    Write(Who, Vec<(usize, Option<(Value, Life)>)>),
+    Clear(Who),
+    Sync(Who),
+    Compact(Who),
+    Verify(Who),
+    /// Copies what can be read to another file, which has to hold the same.
+    Salvage(Who),
+    SalvageInPlace(Who),
+
+    // Of a shelf.
+    GetTyped(Who, usize),
+    InsertTyped(Who, usize, Value),
+    Take(Who, usize),
+    /// Removes an odd number.
+    RemoveOdd(Who, usize),
+
+    // Of sessions. A slot is a browser: it has the id of the last login that it was told of.
+    Login(Who, usize, u8, u32),
+    Load(Who, usize),
+    Has(Who, usize),
+    Touch(Who, usize),
+    /// Counts one up, in one step.
+    Edit(Who, usize),
+    /// Draws a new id.
+    Renew(Who, usize),
+    /// A request begins: it loads a copy.
+    Copy(Who, usize),
+    /// It ends: the copy is saved with this count.
+    Save(Who, u32),
+    Logout(Who, usize),
+    LogoutHandle(Who, usize),
+    LogoutUser(Who, u8),
+    /// Deletes what was not used for so many minutes.
+    Sweep(Who, u64),
+    List(Who),
+
+    // Of handles and processes.
+    Close(Who),
+    /// As the end of a process that does not call `close`.
+    Leave(Who),
+    /// The same handle reads the file anew.
+    Reopen(Who),
+    Truncate,
+    Kill(Who),
+
+    // Of the world.
+    /// So many seconds pass.
+    Advance(u64),
+    /// A bit of the value under a key turns over, of what is known to be on the disk.
+    Rot(usize),
+    /// One copy of the header is overwritten by that of another store, as by a write that went astray.
+    Misplace(usize),
+    /// The time of day becomes that of the beginning and so many seconds: of one process, or of the machine.
+    Wall(Option<Who>, i64),
+    /// Meanwhile a call fails: the n-th, once or from then on, and then the process may be killed.
+    Fail(Box<Step>, Failure),
+    /// The power goes during the step, or right after it.
+    Cut(Box<Step>),
+    /// Two processes at once: their calls are interleaved as this seed draws it.
+    Both(Box<Step>, Box<Step>, u64),
+}
+
+use Step::*;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) kind: FaultKind,
+    pub(super) nth: u64,
+    pub(super) forever: bool,
+    pub(super) dies: bool,
+}
+
+impl Step {
+    pub(super) fn who(&self) -> Who {
+        match self {
+            Get(who, _)
+            | Contains(who, _)
+            | Len(who)
+            | Iterate(who)
+            | Snapshot(who)
+            | Insert(who, ..)
+            | Remove(who, _)
+            | Replace(who, ..)
+            | Keep(who, _)
+            | Write(who, _)
+            | Clear(who)
+            | Sync(who)
+            | Compact(who)
+            | Verify(who)
+            | Salvage(who)
+            | SalvageInPlace(who)
+            | GetTyped(who, _)
+            | InsertTyped(who, ..)
+            | Take(who, _)
+            | RemoveOdd(who, _)
+            | Login(who, ..)
+            | Load(who, _)
+            | Has(who, _)
+            | Touch(who, _)
+            | Edit(who, _)
+            | Renew(who, _)
+            | Copy(who, _)
+            | Save(who, _)
+            | Logout(who, _)
+            | LogoutHandle(who, _)
+            | LogoutUser(who, _)
+            | Sweep(who, _)
+            | List(who)
+            | Close(who)
+            | Leave(who)
+            | Reopen(who)
+            | Kill(who) => *who,
+            Fail(step, _) | Cut(step) | Both(step, ..) => step.who(),
+            Compare | Truncate | Advance(_) | Rot(_) | Misplace(_) | Wall(..) => 0,
+        }
+    }
+
+    /// The browser whose id it takes.
+    pub(super) fn slot(&self) -> Option<usize> {
+        match self {
+            Load(_, slot)
+            | Has(_, slot)
+            | Touch(_, slot)
+            | Edit(_, slot)
+            | Renew(_, slot)
+            | Copy(_, slot)
+            | Logout(_, slot)
+            | LogoutHandle(_, slot) => Some(*slot),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Get(..)
+                | Contains(..)
+                | Len(_)
+                | Iterate(_)
+                | GetTyped(..)
+                | Load(..)
+                | Has(..)
+                | Copy(..)
+                | List(_)
+                | Verify(_)
+                | Salvage(_)
+        )
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Get,
+    Contains,
+    Len,
+    Iterate,
+    Snapshot,
+    Compare,
+    Insert,
+    Remove,
+    Replace,
+    Keep,
+    Write,
+    Clear,
+    Sync,
+    Compact,
+    Verify,
+    Salvage,
+    SalvageInPlace,
+    GetTyped,
+    InsertTyped,
+    Take,
+    RemoveOdd,
+    Login,
+    Load,
+    Has,
+    Touch,
+    Edit,
+    Renew,
+    Copy,
+    Save,
+    Logout,
+    LogoutHandle,
+    LogoutUser,
+    Sweep,
+    List,
+    Close,
+    Leave,
+    Reopen,
+    Truncate,
+    Kill,
+    Advance,
+    Rot,
+    Misplace,
+    Wall,
+    Fail,
+    Cut,
+    Both,
+}
+
+/// How often each is drawn, where a run has it at all.
+const WEIGHTS: [(Kind, u64); 46] = [
+    (Kind::Get, 150),
+    (Kind::Contains, 40),
+    (Kind::Len, 20),
+    (Kind::Iterate, 10),
+    (Kind::Snapshot, 8),
+    (Kind::Compare, 8),
+    (Kind::Insert, 200),
+    (Kind::Remove, 80),
+    (Kind::Replace, 50),
+    (Kind::Keep, 20),
+    (Kind::Write, 40),
+    (Kind::Clear, 4),
+    (Kind::Sync, 10),
+    (Kind::Compact, 10),
+    (Kind::Verify, 4),
+    (Kind::Salvage, 2),
+    (Kind::SalvageInPlace, 1),
+    (Kind::GetTyped, 30),
+    (Kind::InsertTyped, 30),
+    (Kind::Take, 10),
+    (Kind::RemoveOdd, 6),
+    (Kind::Login, 30),
+    (Kind::Load, 40),
+    (Kind::Has, 10),
+    (Kind::Touch, 20),
+    (Kind::Edit, 30),
+    (Kind::Renew, 10),
+    (Kind::Copy, 20),
+    (Kind::Save, 20),
+    (Kind::Logout, 10),
+    (Kind::LogoutHandle, 3),
+    (Kind::LogoutUser, 3),
+    (Kind::Sweep, 4),
+    (Kind::List, 8),
+    (Kind::Close, 5),
+    (Kind::Leave, 5),
+    (Kind::Reopen, 5),
+    (Kind::Truncate, 2),
+    (Kind::Kill, 5),
+    (Kind::Advance, 10),
+    (Kind::Rot, 6),
+    (Kind::Misplace, 2),
+    (Kind::Wall, 6),
+    (Kind::Fail, 14),
+    (Kind::Cut, 10),
+    (Kind::Both, 14),
+];
+
+/// What a run is made of: some kinds of steps, and not the others, so that those left get far.
+#[derive(Debug, Clone)]
+pub(super) struct Recipe {
+    pub(super) exclusive: bool,
+    pub(super) durability: Durability,
+    /// Values are so large that the file outgrows the size below which nothing is compacted by itself.
+    pub(super) is_bulky: bool,
+    /// With the last of each in reach: the sum of the weights up to it.
+    kinds: Vec<(Kind, u64)>,
+    /// The same, of those that `Fail`, `Cut` and `Both` are made of.
+    calls: Vec<(Kind, u64)>,
+}
+
+fn summed(kinds: impl Iterator<Item = (Kind, u64)>) -> Vec<(Kind, u64)> {
+    let mut sum = 0;
+    let summed = kinds.map(|(kind, weight)| {
+        sum += weight;
+        (kind, sum)
+    });
+    summed.collect()
+}
+
+fn one_of(kinds: &[(Kind, u64)], random: &mut Random) -> Kind {
+    let drawn = random.below(kinds.last().map_or(1, |(_, sum)| *sum));
+    let found = kinds.iter().find(|(_, sum)| drawn < *sum);
+    found.map_or(Kind::Insert, |(kind, _)| *kind)
+}
+
+impl Recipe {
+    pub(super) fn draw(random: &mut Random, exclusive: bool, durability: Durability) -> Recipe {
+        let is_bulky = random.one_in(8);
+        // A half of them or a few: with all of them at once none gets far.
+        let rare = random.one_in(3);
+        let mut kinds: Vec<(Kind, u64)> = WEIGHTS.into_iter().collect();
+        kinds.retain(|_| match rare {
+            true => random.one_in(4),
+            false => random.one_in(2),
+        });
+        if !kinds.iter().any(|(kind, _)| *kind == Kind::Insert) {
+            kinds.push((Kind::Insert, 60));
+        }
+        let is_call = |(kind, _): &(Kind, u64)| {
+            !matches!(
+                kind,
+                Kind::Fail
+                    | Kind::Cut
+                    | Kind::Both
+                    | Kind::Kill
+                    | Kind::Advance
+                    | Kind::Rot
+                    | Kind::Misplace
+                    | Kind::Wall
+                    | Kind::Snapshot
+                    | Kind::Compare
+                    | Kind::Truncate
+            )
+        };
+        Recipe {
+            exclusive,
+            durability,
+            is_bulky,
+            calls: summed(kinds.iter().copied().filter(is_call)),
+            kinds: summed(kinds.into_iter()),
+        }
+    }
+
+    /// The next step. A `tag` and the seven behind it make values that differ from all others.
+    pub(super) fn step(&self, random: &mut Random, tag: u32) -> Step {
+        self.of(one_of(&self.kinds, random), random, tag)
+    }
+
+    fn call(&self, random: &mut Random, tag: u32) -> Step {
+        self.of(one_of(&self.calls, random), random, tag)
+    }
+
+    fn of(&self, kind: Kind, random: &mut Random, tag: u32) -> Step {
+        let who = [0, 0, 1, 1, READER][random.place(5)];
+        let writer = if self.exclusive { 0 } else { random.place(2) };
+        let (key, typed) = (random.place(TYPED), TYPED + random.place(KEYS - TYPED));
+        let (slot, user) = (random.place(SLOTS), random.place(USERS) as u8);
+        let number = Value { tag, len: 0 };
+        match kind {
+            Kind::Get => Get(who, key),
+            Kind::Contains => Contains(who, random.place(KEYS)),
+            Kind::Len => Len(who),
+            Kind::Iterate => Iterate(who),
+            Kind::Snapshot => Snapshot(who),
+            Kind::Compare => Compare,
+            Kind::Insert => Insert(writer, key, self.value(random, tag), life(random)),
+            Kind::Remove => Remove(writer, random.place(KEYS)),
+            Kind::Replace => Replace(writer, key, self.value(random, tag), life(random)),
+            Kind::Keep => Keep(writer, key),
+            Kind::Write => {
+                let change = |nth: u32, random: &mut Random| {
+                    let put = !random.one_in(3);
+                    let put = put.then(|| (self.value(random, tag + nth), life(random)));
+                    (random.place(TYPED), put)
+                };
+                let changes = random.below(6) as u32;
+                Write(
+                    writer,
+                    (0..changes).map(|nth| change(nth, random)).collect(),
+                )
+            }
+            Kind::Clear => Clear(writer),
+            Kind::Sync => Sync(writer),
+            Kind::Compact => Compact(writer),
+            Kind::Verify => Verify(who),
+            Kind::Salvage => Salvage(who),
+            Kind::SalvageInPlace => SalvageInPlace(writer),
+            Kind::GetTyped => GetTyped(who, typed),
+            Kind::InsertTyped => InsertTyped(writer, typed, number),
+            Kind::Take => Take(writer, typed),
+            Kind::RemoveOdd => RemoveOdd(writer, typed),
+            Kind::Login => Login(writer, slot, user, tag),
+            Kind::Load => Load(who, slot),
+            Kind::Has => Has(who, slot),
+            Kind::Touch => Touch(writer, slot),
+            Kind::Edit => Edit(writer, slot),
+            Kind::Renew => Renew(writer, slot),
+            Kind::Copy => Copy(who, slot),
+            Kind::Save => Save(writer, tag),
+            Kind::Logout => Logout(writer, slot),
+            Kind::LogoutHandle => LogoutHandle(writer, slot),
+            Kind::LogoutUser => LogoutUser(writer, user),
+            Kind::Sweep => Sweep(writer, [0, 10, 60, 3_000][random.place(4)]),
+            Kind::List => List(who),
+            Kind::Close => Close(who),
+            Kind::Leave => Leave(who),
+            Kind::Reopen => Reopen(who),
+            Kind::Truncate => Truncate,
+            Kind::Kill => Kill(who),
+            Kind::Advance => Advance([1, 20, 400, 4_000, 100_000][random.place(5)]),
+            Kind::Rot => Rot(random.place(KEYS)),
+            Kind::Misplace => Misplace(random.place(2)),
+            Kind::Wall => {
+                let offsets = [0, -50, 50, -5_000, 5_000, 2 * DAY_SECS, -2 * DAY_SECS];
+                let whose = [None, Some(who)][random.place(2)];
+                Wall(whose, offsets[random.place(offsets.len())])
+            }
+            Kind::Fail => Fail(Box::new(self.call(random, tag)), failure(random)),
+            Kind::Cut => Cut(Box::new(self.call(random, tag))),
+            Kind::Both => self.both(random, tag),
+        }
+    }
+
+    /// Two calls of different handles, which both stay open.
+    fn both(&self, random: &mut Random, tag: u32) -> Step {
+        let mut call = |tag| {
+            // A copy belongs to one request.
+            let stays = |step: &Step| {
+                !matches!(
+                    step,
+                    Close(_) | Leave(_) | Reopen(_) | Salvage(_) | Copy(..) | Save(..)
+                )
+            };
+            let mut drawn = (0..8).map(|_| self.call(random, tag));
+            drawn.find(stays).unwrap_or(Len(READER))
+        };
+        let one = call(tag);
+        let others: Vec<Step> = (0..8).map(|_| call(tag + 4)).collect();
+        let other = others.into_iter().find(|other| other.who() != one.who());
+        let other = other.unwrap_or(Len(if one.who() == READER { 0 } else { READER }));
+        Both(Box::new(one), Box::new(other), random.next())
+    }
+
+    fn value(&self, random: &mut Random, tag: u32) -> Value {
+        let len = match random.below(40) {
+            0 if !self.is_bulky => 4 + random.below(3_000),
+            0..=19 if self.is_bulky => 4 + random.below(100_000),
+            _ => 4 + random.below(200),
+        };
+        let len = len as u32;
+        Value { tag, len }
+    }
+}
+
+/// Half a second beyond whole ones, so that no end comes at the very moment of a step.
+fn life(random: &mut Random) -> Life {
+    match random.below(12) {
+        0 => Some(-1_500),
+        1 => Some(-2_000 * DAY_SECS + 500),
+        2 => Some(30_500),
+        3 => Some(3_600_500),
+        _ => None,
+    }
+}
+
+fn failure(random: &mut Random) -> Failure {
+    let kinds = [
+        FaultKind::Eio,
+        FaultKind::Enospc,
+        FaultKind::Eintr,
+        FaultKind::Emfile,
+        FaultKind::Eacces,
+        FaultKind::Short(1),
+        FaultKind::Short(60),
+        FaultKind::OneShort,
+        FaultKind::Kill,
+    ];
+    let kind = kinds[random.place(kinds.len())];
+    Failure {
+        kind,
+        nth: 1 + random.below(12),
+        forever: random.one_in(3) && !matches!(kind, FaultKind::Eintr | FaultKind::Kill),
+        dies: random.one_in(3),
+    }
+}
