@@ -199,6 +199,7 @@ impl Replay<'_> {
         }
         // Made once somebody has to know.
         let mut survey: Option<Survey> = None;
+        let mut surveying = None;
         loop {
             let Some(stop) = self.count_to_stop(&mut scanner)? else {
                 continue;
@@ -212,15 +213,16 @@ impl Replay<'_> {
                     if access == Access::Unlocked && self.position.surveyed == Some(seen) {
                         return Ok(());
                     }
+                    surveying = Some(seen);
                     survey = Some(Survey::new(&mut scanner, offset, self)?);
-                    // Not before: what could not be looked at is looked at again.
-                    self.position.surveyed = Some(seen);
                     // What is read of the place from here on is final.
                     scanner.seek(offset, true);
                     continue;
                 }
             };
             if !self.pass(&mut scanner, &stop, &surveyed)? {
+                // Not before: what could not be read to the end is looked at again.
+                self.position.surveyed = surveying.or(self.position.surveyed);
                 return Ok(());
             }
             survey = Some(surveyed);
