@@ -6,6 +6,7 @@ mod cli {
     pub(crate) mod browse;
     pub(crate) mod commands;
     pub(crate) mod complete;
+    pub(crate) mod copying;
     pub(crate) mod damage;
     pub(crate) mod demo;
     pub(crate) mod entries;
@@ -18,6 +19,7 @@ mod cli {
     pub(crate) mod manual;
     pub(crate) mod open;
     pub(crate) mod output;
+    pub(crate) mod places;
     pub(crate) mod progress;
     pub(crate) mod sessions;
     pub(crate) mod text;

@@ -6,8 +6,8 @@ use crate::cli::args::{Args, Command, suggestion};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::{
-    browse, complete, damage, demo, entries, file, from_shelve, lines, listing, manual, sessions,
-    text,
+    browse, complete, copying, damage, demo, entries, file, from_shelve, lines, listing, manual,
+    sessions, text,
 };
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -26,6 +26,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     sessions::SHOW,
     sessions::RM,
     sessions::EXPIRE,
+    copying::COPY,
     browse::BROWSE,
     demo::DEMO,
     complete::COMPLETIONS,
