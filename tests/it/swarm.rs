@@ -112,7 +112,7 @@ macro_rules! swarms {
         $(
             #[test]
             fn $name() {
-                swarm(stringify!($name), $exclusive, $durability, 200_000);
+                swarm(stringify!($name), $exclusive, $durability, 300_000);
             }
         )*
     };
