@@ -36,6 +36,7 @@
 //!   [`MemorySessionStore`] in memory.
 //! - `sim`, with the feature of that name: a simulated disk, on which your own program can lose power in a plain
 //!   `cargo test`.
+//! - [`mod@production`]: permissions, cron, backup, monitoring, and what to do when something is wrong.
 //!
 //! # What is promised
 //!
@@ -73,19 +74,28 @@ pub mod hacking {
     #![doc = include_str!("HACKING.md")]
 }
 
+/// In production: permissions, cron, backup, monitoring, and what to do when something is wrong.
+pub mod production {
+    #![doc = include_str!("PRODUCTION.md")]
+}
+
 pub use error::{Error, ErrorKind, Result};
 pub use session::manager::{self, ManagerOptions, SessionManager};
 pub use session::{
-    AsKey, Beyond, Copied, Existing, Key, Lifetime, MemorySessionStore, RedisOptions,
-    RedisSessionStore, Saved, Session, SessionCap, SessionHandle, SessionId, SessionOptions,
-    SessionStore, SessionStoreExt, Sessions, ShelveSessionStore, copy_sessions,
+    AsKey, Existing, Key, Lifetime, MemorySessionStore, Saved, Session, SessionCap, SessionHandle,
+    SessionId, SessionOptions, SessionStore, SessionStoreExt, Sessions, ShelveSessionStore,
 };
 pub use shelf::{Items, Keys, Shelf, Values};
+pub use store::admin::{Changes, Mirror};
+pub use store::backup::Backup;
 pub use store::batch::Batch;
 pub use store::change::Change;
+pub use store::changes::{Position, Seen};
 pub use store::compaction::Compacted;
 pub use store::disk::{Disk, DiskFile, os::OsDisk};
 pub use store::entry::Entry;
+pub use store::event::{Event, EventKind, Events};
+pub use store::history::History;
 pub use store::iter::{Entries, Iter};
 pub use store::mode::{Compaction, Durability};
 pub use store::options::Options;

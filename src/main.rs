@@ -6,7 +6,7 @@ mod cli {
     pub(crate) mod browse;
     pub(crate) mod commands;
     pub(crate) mod complete;
-    pub(crate) mod copying;
+    pub(crate) mod copies;
     pub(crate) mod damage;
     pub(crate) mod demo;
     pub(crate) mod entries;
@@ -16,10 +16,11 @@ mod cli {
     pub(crate) mod keys;
     pub(crate) mod lines;
     pub(crate) mod listing;
+    pub(crate) mod load;
     pub(crate) mod manual;
     pub(crate) mod open;
     pub(crate) mod output;
-    pub(crate) mod places;
+    pub(crate) mod past;
     pub(crate) mod progress;
     pub(crate) mod sessions;
     pub(crate) mod text;

@@ -26,34 +26,42 @@
 //! | `entry`, `read`, `iter` | what is read |
 //! | `write`, `seal` | what is written, and the note that it is on disk |
 //! | `anew`, `verify`, `compaction`, `salvage`, `opening`, `worker` | what concerns a whole file |
-//! | `store`, `options` | the public face |
+//! | `event`, `history`, `changes`, `content`, `backup`, `mirror` | its past, its changes as they come, and copies of it |
+//! | `store`, `store/admin`, `options` | the public face |
 
+pub(crate) mod admin;
 pub(crate) mod admission;
 pub(crate) mod anew;
 mod append;
+pub(crate) mod backup;
 pub(crate) mod batch;
 pub(crate) mod change;
+pub(crate) mod changes;
 pub(crate) mod checksum;
 #[cfg(test)]
 mod collisions;
 mod commit;
 pub(crate) mod compaction;
+mod content;
 mod copy;
 mod current;
 pub(crate) mod disk;
 mod durable;
 pub(crate) mod entry;
+pub(crate) mod event;
 mod evidence;
 pub(crate) mod format;
 mod generation;
 pub(crate) mod hash;
 #[cfg(test)]
 mod held;
+pub(crate) mod history;
 mod index;
 pub(crate) mod iter;
 mod lock;
 mod log;
 mod mend;
+mod mirror;
 pub(crate) mod mode;
 mod opening;
 pub(crate) mod options;

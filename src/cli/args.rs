@@ -147,14 +147,6 @@ impl Args {
         self.options.iter().any(|(option, _)| *option == name)
     }
 
-    /// Whether the command has such an option.
-    pub(crate) fn takes(&self, name: &str) -> bool {
-        self.command
-            .options
-            .iter()
-            .any(|option| option.name == name)
-    }
-
     /// The value of an option, the last one if it was given more than once.
     pub(crate) fn value(&self, name: &str) -> Option<&OsStr> {
         let mut given = self.options.iter().rev();
@@ -211,6 +203,21 @@ impl Args {
         let number = times::number_of(value).filter(|number| *number <= max);
         let wrong = || self.wrong(&format!("{name} needs a number up to {max}"));
         number.map(Some).ok_or_else(wrong)
+    }
+
+    /// A place in a file, as others print it: `0x2000`, or in decimal.
+    pub(crate) fn offset(&self, name: &str) -> Result<Option<u64>> {
+        let Some(value) = self.text(name)? else {
+            return Ok(None);
+        };
+        let offset = match value.strip_prefix("0x") {
+            // std would take a sign.
+            Some(digits) if digits.starts_with('+') => None,
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => times::number_of(value),
+        };
+        let wrong = || self.wrong(&format!("`{}` is no offset for `{name}`", escape(value)));
+        offset.map(Some).ok_or_else(wrong)
     }
 
     /// The next operand; the grammar has counted them already.

@@ -145,6 +145,7 @@ impl App {
             ("size", stats.file_bytes),
             ("live", stats.live_bytes),
             ("dead", stats.dead_bytes),
+            ("past", stats.past_bytes),
             ("damaged", recovery.damage.len() as u64),
             ("unreadable", all.unreadable),
         ]);

@@ -6,8 +6,8 @@ use crate::cli::args::{Args, Command, suggestion};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::{
-    browse, complete, copying, damage, demo, entries, file, from_shelve, lines, listing, manual,
-    sessions, text,
+    browse, complete, copies, damage, demo, entries, file, from_shelve, lines, listing, load,
+    manual, past, sessions, text,
 };
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -16,17 +16,21 @@ pub(crate) const COMMANDS: &[Command] = &[
     listing::RM,
     listing::LS,
     lines::DUMP,
-    lines::LOAD,
+    load::LOAD,
     from_shelve::FROM_SHELVE,
     file::INFO,
     file::COMPACT,
     damage::VERIFY,
     damage::SALVAGE,
+    copies::BACKUP,
+    copies::RESTORE,
+    copies::HASH,
+    past::HISTORY,
+    past::WATCH,
     sessions::LS,
     sessions::SHOW,
     sessions::RM,
     sessions::EXPIRE,
-    copying::COPY,
     browse::BROWSE,
     demo::DEMO,
     complete::COMPLETIONS,

@@ -43,6 +43,8 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
             ("size_bytes", stats.file_bytes),
             ("live_bytes", stats.live_bytes),
             ("dead_bytes", stats.dead_bytes),
+            ("past_bytes", stats.past_bytes),
+            ("overdue_bytes", stats.overdue_bytes),
             ("index_bytes", stats.index_bytes),
             ("generation", stats.generation),
         ];

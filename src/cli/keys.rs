@@ -39,6 +39,11 @@ pub(crate) fn is_of_sessions(key: &[u8]) -> bool {
     matches!(key, [0xFF, b's' | b'u' | b'k', ..])
 }
 
+/// Whether a key is of what the store keeps about sessions, which is shown to nobody: lists of ids, for one.
+pub(crate) fn is_inner(key: &[u8]) -> bool {
+    is_of_sessions(key) && session_of(key).is_none()
+}
+
 /// A key for people.
 pub(crate) fn shown(key: &[u8]) -> String {
     session_of(key).map_or_else(|| text::escape(key), |handle| format!("session {handle}"))

@@ -1,21 +1,23 @@
-//! `dump` and `load`: a whole store as JSON Lines, one entry a line.
+//! `dump`: a store as JSON Lines, one entry a line; and what such a line says.
 //!
 //! `{"k":KEY,"v":VALUE}`: the key is text, or `{"$b64":...}` if it is not UTF-8; the value is the JSON form of a CBOR
 //! value, or `{"$b64":...}` for one of plain bytes. Where that is not all, more members follow: `"cbor":true` for a
 //! CBOR value that is itself a byte string, `"expires":MS` (milliseconds since 1970) for an entry with an expiry.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shelflife::{Batch, Entry, Value};
 
 use crate::cli::args::{Args, Command, WAIT, is_end};
-use crate::cli::failure::{Failure, Result};
+use crate::cli::failure::Result;
 use crate::cli::keys::value_of;
 use crate::cli::output::{Output, say};
-use crate::cli::progress::Progress;
 use crate::cli::{open, text};
+
+const KEY_MAX: usize = 65_535;
+/// What a record takes beside its key and its value.
+const RECORD_BYTES: usize = 48;
+const RECORD_BYTES_MAX: usize = (128 << 20) - 8;
 
 pub(crate) const DUMP: Command = Command {
     name: "dump",
@@ -88,78 +90,18 @@ pub(crate) fn line_of(entry: &Entry) -> (String, bool) {
     (text::escape_json(&line), is_what_it_says)
 }
 
-pub(crate) const LOAD: Command = Command {
-    name: "load",
-    operands: "F [I]",
-    options: &[WAIT],
-    about: "store entries from JSON Lines: all of them, or none",
-    examples: [
-        "shelflife load notes.shelf notes.jsonl",
-        "shelflife dump old.shelf | shelflife load new.shelf",
-    ],
-    notes: "A line is {\"k\":KEY,\"v\":VALUE}; {\"$b64\":\"...\"} stands for bytes. Without I, or with `-`, from standard\n\
-            input. F is created if there is no such file; what it has under other keys stays. It is one batch, of\n\
-            at most 128 MiB: a line that is no entry is named by its number, and nothing is loaded.",
-    run: load,
-};
-
-fn load(args: &mut Args, output: &mut Output) -> Result<()> {
-    let file = args.required("F")?;
-    let mut batch = Batch::new();
-    match args.operand().filter(|input| input != "-") {
-        None => read("standard input", io::stdin().lock(), &mut batch)?,
-        Some(input) => {
-            let name = format!("`{}`", text::escape(input.as_encoded_bytes()));
-            let lines = File::open(&input).map_err(|error| unreadable(&name, error))?;
-            read(&name, BufReader::new(lines), &mut batch)?;
-        }
-    }
-    open::to_fill(args, file)?.write(&batch)?;
-    output.note(&format!("loaded {}", text::count(batch.len() as u64)));
-    Ok(())
-}
-
-fn unreadable(name: &str, error: io::Error) -> Failure {
-    Failure::Io(format!("failed to read {name}"), error)
-}
-
-fn read(name: &str, mut lines: impl BufRead, batch: &mut Batch) -> Result<()> {
-    let mut line = Vec::new();
-    let progress = Progress::of("loading", "lines");
-    for number in 1_u64.. {
-        line.clear();
-        if lines
-            .read_until(b'\n', &mut line)
-            .map_err(|error| unreadable(name, error))?
-            == 0
-        {
-            break;
-        }
-        let line = match number {
-            1 => line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&line),
-            _ => &line,
-        };
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        progress.step();
-        add(line, batch).map_err(|what| {
-            Failure::Usage(format!("{name}, line {number}: {what}; nothing was loaded"))
-        })?;
-    }
-    Ok(())
-}
-
-fn add(line: &[u8], batch: &mut Batch) -> std::result::Result<(), String> {
-    let line = str::from_utf8(line).map_err(|_| match line {
+/// Adds the entry of a line to a batch. Line, value and CBOR are never all in memory: one line may be large.
+pub(crate) fn add(line: Vec<u8>, batch: &mut Batch) -> std::result::Result<(), String> {
+    let text = str::from_utf8(&line).map_err(|_| match line.as_slice() {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
             "UTF-16, by its byte order mark; it must be UTF-8".to_string()
         }
         _ => "not UTF-8".to_string(),
     })?;
-    let value: Value = line
+    let value: Value = text
         .parse()
         .map_err(|error: shelflife::Error| error.to_string())?;
+    drop(line);
     let (mut key, mut content, mut is_cbor, mut expires) = (None, None, None, None);
     let Value::Map(members) = value else {
         return Err("not an object with \"k\" and \"v\"".to_string());
@@ -186,17 +128,31 @@ fn add(line: &[u8], batch: &mut Batch) -> std::result::Result<(), String> {
             }
         }
     }
-    let key = key.ok_or("no \"k\"")?;
-    match (content.ok_or("no \"v\"")?, is_cbor, expires) {
-        (Value::Bytes(bytes), None | Some(false), None) => batch.insert(key, bytes),
-        (Value::Bytes(bytes), None | Some(false), Some(at)) => batch.insert_until(key, bytes, at),
-        (value, _, expires) => {
-            let cbor = shelflife::to_cbor(&value).map_err(|error| error.to_string())?;
-            match expires {
-                None => batch.insert_cbor(key, cbor),
-                Some(at) => batch.insert_cbor_until(key, cbor, at),
-            }
-        }
+    let key: Vec<u8> = key.ok_or("no \"k\"")?;
+    let (bytes, is_cbor) = match (content.ok_or("no \"v\"")?, is_cbor) {
+        (Value::Bytes(bytes), None | Some(false)) => (bytes, false),
+        (value, _) => (
+            shelflife::to_cbor(&value).map_err(|error| error.to_string())?,
+            true,
+        ),
+    };
+    if key.len() > KEY_MAX {
+        return Err(format!(
+            "a key of {} bytes, over the limit of {KEY_MAX}",
+            key.len()
+        ));
+    }
+    let record_bytes = RECORD_BYTES + key.len() + bytes.len();
+    if record_bytes > RECORD_BYTES_MAX {
+        return Err(format!(
+            "an entry of {record_bytes} bytes, over the limit of {RECORD_BYTES_MAX}"
+        ));
+    }
+    match (is_cbor, expires) {
+        (false, None) => batch.insert(key, bytes),
+        (false, Some(at)) => batch.insert_until(key, bytes, at),
+        (true, None) => batch.insert_cbor(key, bytes),
+        (true, Some(at)) => batch.insert_cbor_until(key, bytes, at),
     };
     Ok(())
 }

@@ -57,8 +57,7 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
         }
     }
     open::each("listing", "keys", store.entries(), |entry| {
-        let is_inner = keys::is_of_sessions(entry.key()) && session_of(entry.key()).is_none();
-        if !entry.key().starts_with(&prefix) || is_inner {
+        if !entry.key().starts_with(&prefix) || keys::is_inner(entry.key()) {
             return Ok(());
         }
         if nul {

@@ -14,7 +14,8 @@
 //! record copied and the rename.
 
 use super::admission::{Admission, Purpose};
-use super::copy::{Copied, copy_appended, copy_live};
+use super::batch::Batch;
+use super::copy::{Copied, append_loaded, copy_appended, copy_live};
 use super::durable::ensure_directory_synced;
 use super::evidence::{self, EVIDENCE_SUFFIX};
 use super::format::LOG_START;
@@ -207,6 +208,29 @@ impl Compactor {
         Ok(compacted)
     }
 
+    /// Stores what any number of batches insert, all together or not at all, by a switch to a file that has it.
+    pub(crate) fn load(
+        &self,
+        admission: &Admission,
+        next: &mut dyn FnMut() -> Result<Option<Batch>>,
+    ) -> Result<()> {
+        let place = &admission.place;
+        admission.gate.refuse_reentry(&place.path)?;
+        let deadline = admission.deadline();
+        let _running = self.running.enter(&deadline, &place.path)?;
+        match copy_and_install(admission, &deadline, &AtomicBool::new(false), next)? {
+            Some(Some(_)) => ensure_directory_synced(place, &place.generation()),
+            Some(None) => {
+                let what = "is being compacted by another process";
+                Err(Error::busy(&place.path, what, "try again"))
+            }
+            None => {
+                let what = "was cleared or damaged while entries were loaded into it";
+                Err(Error::busy(&place.path, what, "try again"))
+            }
+        }
+    }
+
     fn note(&self, place: &Place, tried: &Generation, result: &Result<Option<Compacted>>) {
         let mut trouble = lock_of(&self.trouble);
         let overdue = match result {
@@ -241,7 +265,7 @@ fn compact_alone<'a>(
     stop: &AtomicBool,
 ) -> Result<Option<Compacted>> {
     for _ in 0..COPIES_MAX {
-        if let Some(done) = copy_and_install(admission, deadline, stop)? {
+        if let Some(done) = copy_and_install(admission, deadline, stop, &mut || Ok(None))? {
             return Ok(done);
         }
     }
@@ -250,11 +274,12 @@ fn compact_alone<'a>(
     Err(generation.log.corrupt(generation.tail(), what))
 }
 
-/// One copy. The outer `None`: it has to start anew.
+/// One copy, with what `load` gives added to it. The outer `None`: it has to start anew.
 fn copy_and_install<'a>(
     admission: &'a Admission,
     deadline: &Deadline<'a>,
     stop: &AtomicBool,
+    load: &mut dyn FnMut() -> Result<Option<Batch>>,
 ) -> Result<Option<Option<Compacted>>> {
     let place = &admission.place;
     let (old, mut successor) = {
@@ -269,11 +294,12 @@ fn copy_and_install<'a>(
         (old, successor)
     };
     let now_ms = place.now_ms();
-    let mut copied = match copy_live(&old, &mut successor, now_ms, stop)? {
+    let mut copied = match copy_live(&old, &mut successor, now_ms, stop, false)? {
         Copied::To { end, new_damage } => (end, new_damage),
         Copied::Stopped => return Ok(Some(None)),
         Copied::StartAnew => return Ok(None),
     };
+    let loaded = append_loaded(&mut successor, load, now_ms)?;
     let mut passes = 1;
     let _writing: Writing<'_> = loop {
         // Whatever is appended while this lasts is for the next pass, and not for the time under the lock.
@@ -285,7 +311,7 @@ fn copy_and_install<'a>(
             old.look()?;
         }
         if passes < PASSES_MAX && old.tail() - copied.0 >= LAST_BYTES {
-            match copy_appended(&old, &mut successor, copied.0..old.tail(), now_ms)? {
+            match copy_appended(&old, &mut successor, copied.0..old.tail(), &loaded, now_ms)? {
                 Copied::To { end, .. } => copied.0 = end,
                 Copied::StartAnew | Copied::Stopped => return Ok(None),
             }
@@ -304,7 +330,7 @@ fn copy_and_install<'a>(
     };
     let (end, new_damage) = copied;
     let before_bytes = old.tail();
-    match copy_appended(&old, &mut successor, end..before_bytes, now_ms)? {
+    match copy_appended(&old, &mut successor, end..before_bytes, &loaded, now_ms)? {
         Copied::To { .. } => {}
         Copied::StartAnew | Copied::Stopped => return Ok(None),
     }

@@ -5,13 +5,14 @@
 //! purpose, so that its key goes on reading as an error until it is written again, and no older value comes up. Damage
 //! that no key needs is left behind.
 
+use super::batch::Batch;
 use super::format::{CBOR, FileHeader, HEAD_BYTES, Head, Kind, NewRecord};
 use super::generation::{Generation, past::GRACE_MS};
 use super::index::Location;
 use super::log::{Scanner, Step};
 use super::spans::Spans;
 use super::switch::Successor;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -28,12 +29,14 @@ pub(crate) enum Copied {
 }
 
 /// Copies the record of every key as of now. Reads by the places that the index has, so that whatever no key needs,
-/// damaged or not, is not even looked at.
+/// damaged or not, is not even looked at. What is replaced or removed while this lasts is left out, since a later pass
+/// has what became of it, unless the copy `is_snapshot` and has no later pass.
 pub(crate) fn copy_live(
     old: &Generation,
     successor: &mut Successor<'_>,
     now_ms: u64,
     stop: &AtomicBool,
+    is_snapshot: bool,
 ) -> Result<Copied> {
     let (locations, end) = {
         // Nothing is applied meanwhile, so this is one moment.
@@ -50,9 +53,8 @@ pub(crate) fn copy_live(
         }
         let bytes = spans.read(&old.log, at, upcoming.iter().copied())?;
         match Stored::of(bytes, &old.header, at) {
-            // Replaced or removed meanwhile: the next pass has what became of it.
             Stored::Sound { head, .. } | Stored::Damaged { head, .. }
-                if !old.index.holds(head.fingerprint, at.offset()) => {}
+                if !is_snapshot && !old.index.holds(head.fingerprint, at.offset()) => {}
             Stored::Sound { head, body } => {
                 if !is_past(head.expires_ms, now_ms) {
                     successor.append(copy_of(&head, body), 0)?;
@@ -78,11 +80,41 @@ pub(crate) fn copy_live(
     Ok(Copied::To { end, new_damage })
 }
 
-/// Copies what was appended since: each record may replace or remove what was copied before.
+/// Appends entries that the old file does not have, of batch after batch until there is none. Returns where they stand.
+pub(crate) fn append_loaded(
+    successor: &mut Successor<'_>,
+    next: &mut dyn FnMut() -> Result<Option<Batch>>,
+    now_ms: u64,
+) -> Result<Range<u64>> {
+    let start = successor.generation().tail();
+    while let Some(batch) = next()? {
+        for op in batch.ops() {
+            if op.kind != Kind::Put {
+                let what = "a load only inserts, and this batch removes";
+                return Err(Error::invalid_input(what, "use `write` for this one"));
+            }
+            op.check_limits()?;
+            let prev = successor.prev_of(op.key)?;
+            let record = NewRecord {
+                flags: op.flags,
+                expires_ms: op.expires_ms,
+                key: op.key,
+                value: op.value,
+                ..NewRecord::marker(Kind::Put, 0, now_ms)
+            };
+            successor.append(record, prev)?;
+        }
+    }
+    Ok(start..successor.generation().tail())
+}
+
+/// Copies what was appended since: each record may replace or remove what was copied before. Not what was `loaded`: that
+/// counts as written when the successor takes its place, after everything that the old file has.
 pub(crate) fn copy_appended(
     old: &Generation,
     successor: &mut Successor<'_>,
     part: Range<u64>,
+    loaded: &Range<u64>,
     now_ms: u64,
 ) -> Result<Copied> {
     let mut scanner = Scanner::new(&old.log, old.header.seed, part.start);
@@ -102,9 +134,14 @@ pub(crate) fn copy_appended(
         }
         let record = copy_of(&head, body);
         let prev = match head.kind {
+            // It would take what was loaded with it.
+            Kind::Clear if !loaded.is_empty() => return Ok(Copied::StartAnew),
             Kind::Clear => 0,
             _ => successor.prev_of(record.key)?,
         };
+        if loaded.contains(&prev) {
+            continue;
+        }
         // Where the new file has nothing of this key, nothing is to be replaced by what has ended, or is removed.
         let says_nothing = prev == 0
             && match head.kind {

@@ -159,6 +159,14 @@ impl Position {
         self.last.is_some_and(|last| last.kind == Kind::Seal)
     }
 
+    /// The tail, without the note that another file takes this one's place.
+    pub(crate) fn end_of_changes(&self) -> u64 {
+        match &self.last {
+            Some(last) if self.is_retired() => last.offset,
+            _ => self.tail,
+        }
+    }
+
     /// Whether a new file was about to take this one's place when the last record was written.
     pub(crate) fn is_retired(&self) -> bool {
         self.last.is_some_and(|last| last.kind == Kind::Retired)

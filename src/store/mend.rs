@@ -105,7 +105,7 @@ fn copy_to_successor<'a>(
     let header = next_header(place, &generation.header)?;
     let mut successor = Successor::create(place, header, &generation.identity)?;
     let never = AtomicBool::new(false);
-    let copied = copy_live(generation, &mut successor, place.now_ms(), &never)?;
+    let copied = copy_live(generation, &mut successor, place.now_ms(), &never, false)?;
     let new_damage = matches!(
         copied,
         Copied::To {

@@ -148,7 +148,7 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
 }
 
 /// The path of a file to be made, in a folder without symbolic links.
-fn new_path(place: &Place, to: &Path) -> Result<PathBuf> {
+pub(crate) fn new_path(place: &Place, to: &Path) -> Result<PathBuf> {
     let disk = &*place.mode.disk;
     let Some(name) = to.file_name() else {
         let what = format!("{} is not the path of a file", Shown(to));

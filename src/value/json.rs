@@ -139,10 +139,26 @@ pub(super) fn read(text: &str) -> Result<Value> {
         return Err(from.expected("the end"));
     }
     // Nothing is accepted that could not be stored.
-    if to_cbor(&value).is_err() {
+    if !fits(&value, LEVELS) {
         return Err(from.error_at(0, TOO_DEEP));
     }
     Ok(value)
+}
+
+/// Whether a value nests no deeper than so many levels. Encoding it would tell as well, and take as much memory again.
+fn fits(value: &Value, levels: usize) -> bool {
+    let inside = |inner: &Value| levels.checked_sub(1).is_some_and(|left| fits(inner, left));
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(inside),
+        Value::Map(entries) => {
+            levels > 0
+                && entries
+                    .iter()
+                    .all(|(key, value)| inside(key) && inside(value))
+        }
+        Value::Tag(_, inner) => inside(inner),
+        _ => true,
+    }
 }
 
 struct Reader<'a> {

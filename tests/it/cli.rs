@@ -15,8 +15,10 @@ use tempfile::TempDir;
 
 mod bad_input;
 mod browse;
+mod copies;
 mod damage;
 mod keys;
+mod load;
 mod sessions;
 mod shells;
 mod terminal;
@@ -420,7 +422,7 @@ fn help_at_each_level_begins_with_two_examples() {
         .filter_map(|line| line.strip_prefix("  "))
         .filter(|line| !line.starts_with("shelflife "))
         .collect();
-    assert_eq!(commands.len(), 20, "{overview}");
+    assert_eq!(commands.len(), 25, "{overview}");
     for command in commands {
         let words: Vec<&str> = command
             .split(' ')

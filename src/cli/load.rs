@@ -1,0 +1,213 @@
+//! `load`: JSON Lines into a store, all of them or none, however many.
+//!
+//! A few megabytes are one batch. What is more is read to its end first, into a file without a name, so that the store is
+//! not touched before every line is known to be an entry; and is stored by a switch to a file that has it all.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use shelflife::Batch;
+
+use crate::cli::args::{Args, Command, WAIT};
+use crate::cli::failure::{Failure, Result};
+use crate::cli::lines::add;
+use crate::cli::output::Output;
+use crate::cli::progress::Progress;
+use crate::cli::{open, text};
+
+/// So much is kept in memory, and stored as one batch if it is all.
+const BATCH_BYTES: usize = 16 << 20;
+
+pub(crate) const LOAD: Command = Command {
+    name: "load",
+    operands: "F [I]",
+    options: &[WAIT],
+    about: "store entries from JSON Lines: all of them, or none",
+    examples: [
+        "shelflife load notes.shelf notes.jsonl",
+        "shelflife dump old.shelf | shelflife load new.shelf",
+    ],
+    notes: "A line is {\"k\":KEY,\"v\":VALUE}; {\"$b64\":\"...\"} stands for bytes. Without I, or with `-`, from standard\n\
+            input. F is created if there is no such file; what it has under other keys stays. A line that is no\n\
+            entry is named by its number, and nothing is loaded. Others may write meanwhile. More than 16 MiB\n\
+            rewrite F as compact does, and take as much room again beside it while they are read.",
+    run: load,
+};
+
+fn load(args: &mut Args, output: &mut Output) -> Result<()> {
+    let file = args.required("F")?;
+    let (name, input): (String, Box<dyn BufRead>) = match args.operand() {
+        Some(input) if input != "-" => {
+            let name = format!("`{}`", text::escape(input.as_encoded_bytes()));
+            let lines = File::open(&input).map_err(|error| unreadable(&name, error))?;
+            (name, Box::new(BufReader::new(lines)))
+        }
+        _ => ("standard input".to_string(), Box::new(io::stdin().lock())),
+    };
+    let progress = Progress::of("reading", "lines");
+    let mut lines = Lines {
+        name,
+        input,
+        number: 0,
+    };
+    let mut first = Batch::new();
+    let (mut entries, mut bytes) = (0, 0);
+    while bytes < BATCH_BYTES
+        && let Some(line) = lines.next()?
+    {
+        bytes += line.len();
+        lines.add(line, &mut first)?;
+        entries += 1;
+        progress.step();
+    }
+    if bytes < BATCH_BYTES {
+        drop(progress);
+        open::to_fill(args, file)?.write(&first)?;
+    } else {
+        let mut spool = Spool::beside(&file)?;
+        while let Some(line) = lines.next()? {
+            spool.write(&line)?;
+            // Now, while the store is as it was.
+            lines.add(line, &mut Batch::new())?;
+            entries += 1;
+            progress.step();
+        }
+        drop(progress);
+        fill(args, &file, first, spool)?;
+    }
+    output.note(&format!("loaded {}", text::count(entries)));
+    Ok(())
+}
+
+/// Stores what was read.
+fn fill(args: &Args, file: &OsStr, first: Batch, spool: Spool) -> Result<()> {
+    let is_new = !Path::new(file).exists();
+    let store = open::to_fill(args, file.to_owned())?;
+    let progress = Progress::of("loading", "");
+    let (mut first, mut lines) = (Some(first), spool.read()?);
+    let mut failed = None;
+    let loaded = store.load(|| {
+        if let Some(first) = first.take() {
+            return Ok(Some(first));
+        }
+        lines.batch().map_err(|failure| {
+            let error = shelflife::Error::other(failure.to_string());
+            failed = Some(failure);
+            error
+        })
+    });
+    drop(progress);
+    let Err(error) = loaded else {
+        return Ok(store.close()?);
+    };
+    if is_new && store.is_empty().unwrap_or(false) {
+        // Made for nothing.
+        drop(store);
+        let _ = fs::remove_file(file);
+    }
+    Err(failed.unwrap_or(error.into()))
+}
+
+fn unreadable(name: &str, error: io::Error) -> Failure {
+    Failure::Io(format!("failed to read {name}"), error)
+}
+
+/// The lines of an input that hold something.
+struct Lines {
+    name: String,
+    input: Box<dyn BufRead>,
+    number: u64,
+}
+
+impl Lines {
+    fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        loop {
+            let mut line = Vec::new();
+            let read = self.input.read_until(b'\n', &mut line);
+            if read.map_err(|error| unreadable(&self.name, error))? == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            let mark = "\u{feff}".as_bytes();
+            if self.number == 1 && line.starts_with(mark) {
+                line.drain(..mark.len());
+            }
+            if !line.trim_ascii().is_empty() {
+                return Ok(Some(line));
+            }
+        }
+    }
+
+    fn add(&self, line: Vec<u8>, batch: &mut Batch) -> Result<()> {
+        add(line, batch).map_err(|what| {
+            let (name, number) = (&self.name, self.number);
+            Failure::Usage(format!("{name}, line {number}: {what}; nothing was loaded"))
+        })
+    }
+
+    /// Some of the lines, `None` behind the last.
+    fn batch(&mut self) -> Result<Option<Batch>> {
+        let (mut batch, mut bytes) = (Batch::new(), 0);
+        while bytes < BATCH_BYTES
+            && let Some(line) = self.next()?
+        {
+            bytes += line.len();
+            self.add(line, &mut batch)?;
+        }
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+}
+
+/// Lines in a file that has no name any more: nothing of it stays, however this process ends.
+struct Spool(BufWriter<File>);
+
+impl Spool {
+    fn beside(file: &OsStr) -> Result<Spool> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let name = format!(
+            ".shelflife-load-{}-{}",
+            std::process::id(),
+            now.unwrap_or_default().as_nanos()
+        );
+        let path = Path::new(file).with_file_name(name);
+        let mut how = OpenOptions::new();
+        how.read(true).write(true).create_new(true).mode(0o600);
+        let made = how.open(&path).and_then(|file| {
+            fs::remove_file(&path)?;
+            Ok(file)
+        });
+        made.map(|file| Spool(BufWriter::new(file)))
+            .map_err(|error| {
+                let path = text::escape(path.as_os_str().as_encoded_bytes());
+                Failure::Io(format!("failed to create `{path}`"), error)
+            })
+    }
+
+    fn write(&mut self, line: &[u8]) -> Result<()> {
+        let written = self.0.write_all(line).and_then(|()| match line.last() {
+            Some(b'\n') => Ok(()),
+            _ => self.0.write_all(b"\n"),
+        });
+        written.map_err(Spool::failed)
+    }
+
+    fn read(self) -> Result<Lines> {
+        let file = self.0.into_inner();
+        let mut file = file.map_err(|error| Spool::failed(error.into_error()))?;
+        file.rewind().map_err(Spool::failed)?;
+        Ok(Lines {
+            name: "what was read".to_string(),
+            input: Box::new(BufReader::new(file)),
+            // The mark of an input is not one of what follows.
+            number: 1,
+        })
+    }
+
+    fn failed(error: io::Error) -> Failure {
+        Failure::Io("failed to keep what was read".to_string(), error)
+    }
+}

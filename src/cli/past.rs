@@ -1,0 +1,230 @@
+//! `history` and `watch`: what happened, and what happens.
+
+use std::thread;
+use std::time::Duration;
+
+use shelflife::{Entry, Event, EventKind, Position, Seen, Value};
+
+use crate::cli::args::{Args, Command, JSON, Opt, WAIT};
+use crate::cli::entries::no_such;
+use crate::cli::failure::{Failure, Result};
+use crate::cli::keys::{is_inner, session_of, shown, value_of};
+use crate::cli::output::{Output, say};
+use crate::cli::{open, text, times};
+
+/// Between two looks, each of which costs a read of a few bytes.
+const EVERY: Duration = Duration::from_millis(100);
+
+pub(crate) const HISTORY: Command = Command {
+    name: "history",
+    operands: "F [KEY]",
+    options: &[JSON, WAIT],
+    about: "show what a key was, or all changes, with times and offsets",
+    examples: [
+        "shelflife history notes.shelf cart:17",
+        "shelflife history notes.shelf --json | jq 'select(.kind == \"cleared\").offset'",
+    ],
+    notes: "With KEY its changes, newest first: offset, time, `put`, `removed` or `cleared`, size, value. Without it\n\
+            those of all keys, oldest first: offset, time, what, key, size; sessions by handle. It goes back to the last compaction,\n\
+            which leaves one value of each key. shelflife restore takes the offsets.",
+    run: history,
+};
+
+fn history(args: &mut Args, output: &mut Output) -> Result<()> {
+    let json = args.has(JSON.name);
+    let file = args.required("F")?;
+    let key = args.operand();
+    let store = open::to_read(args, file)?;
+    let Some(key) = key else {
+        if !json {
+            output.header(&["OFFSET", "TIME", "WHAT", "KEY", "SIZE"]);
+        }
+        return open::each("reading", "changes", store.events()?, |event| match json {
+            _ if event.key().is_some_and(is_inner) => Ok(()),
+            true => line(members(&event), output),
+            false => output.row(row(&event)),
+        });
+    };
+    let key = key.into_encoded_bytes();
+    let history = store.history(&key)?;
+    let (is_whole, events) = (history.is_whole(), history.size_hint().0);
+    if !json && events > 0 {
+        output.header(&["OFFSET", "TIME", "WHAT", "SIZE", "VALUE"]);
+    }
+    let listed = open::each("reading", "changes", history, |event| {
+        if json {
+            return line(members(&event), output);
+        }
+        let mut fields = row(&event);
+        fields.remove(3);
+        fields.push(event.entry().map_or("-".to_string(), value_text));
+        output.row(fields)
+    });
+    output.flush()?;
+    say(match is_whole {
+        true => "back to the creation of the store",
+        false => "back to the last compaction: older changes are gone, but for the value of then",
+    });
+    match events {
+        0 => listed.and(Err(Failure::No(no_such(&key)))),
+        _ => listed,
+    }
+}
+
+pub(crate) const WATCH: Command = Command {
+    name: "watch",
+    operands: "F [PREFIX]",
+    options: &[
+        JSON,
+        Opt {
+            name: "--from",
+            value: "POSITION",
+            about: "go on behind the line that had this position",
+        },
+        WAIT,
+    ],
+    about: "show each change as it happens, until stopped",
+    examples: [
+        "shelflife watch sessions.shelf",
+        "shelflife watch notes.shelf cart: --json | jq -c .k",
+    ],
+    notes: "A line for each change by any process: offset, time, `put`, `removed`, `cleared` or `compacted`, key,\n\
+            size. `missed` says that changes are gone: read everything again. --json has the values as well, and\n\
+            the position to go on from after a restart. What has an end ends without a line. What is shown may\n\
+            not be on disk yet.",
+    run: watch,
+};
+
+fn watch(args: &mut Args, output: &mut Output) -> Result<()> {
+    let json = args.has(JSON.name);
+    let from = args.text("--from")?.map(str::parse::<Position>);
+    let from = from
+        .transpose()
+        .map_err(|_| args.wrong("--from needs a position that watch --json printed"))?;
+    let file = args.required("F")?;
+    let prefix = args.operand().unwrap_or_default().into_encoded_bytes();
+    let store = open::to_read(args, file)?;
+    let from = match from {
+        Some(from) => from,
+        None => store.position()?,
+    };
+    let mut changes = store.changes(from)?;
+    output.note("watching; stop with Ctrl-C");
+    let mut told = String::new();
+    loop {
+        loop {
+            let seen = match changes.next() {
+                Ok(Some(seen)) => seen,
+                Ok(None) => break,
+                // One record that can't be read; if it is more than that, the next look says the same.
+                Err(error) if error.is_corrupt() && error.to_string() != told => {
+                    told = error.to_string();
+                    say(&format!("shelflife: {told}"));
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let note = match &seen {
+                Seen::Event(event) => {
+                    let is_meant = |key: &[u8]| key.starts_with(&prefix) && !is_inner(key);
+                    if !event.key().is_none_or(is_meant) {
+                        continue;
+                    }
+                    if !json {
+                        output.row(row(event))?;
+                        continue;
+                    }
+                    None
+                }
+                Seen::Compacted => Some("compacted"),
+                Seen::Missed => Some("missed"),
+                _ => continue,
+            };
+            let position = changes.position();
+            if json {
+                let mut told = match &seen {
+                    Seen::Event(event) => members(event),
+                    _ => vec![("kind", Value::from(note.unwrap_or_default()))],
+                };
+                told.push(("position", Value::from(position.to_string())));
+                line(told, output)?;
+            } else if let Some(note) = note {
+                let fields = [&format!("{:#x}", position.offset()), "-", note, "-", "-"];
+                output.row(fields.map(str::to_string).to_vec())?;
+            }
+        }
+        output.flush()?;
+        thread::sleep(EVERY);
+    }
+}
+
+fn row(event: &Event) -> Vec<String> {
+    vec![
+        format!("{:#x}", event.offset()),
+        times::time(event.modified()),
+        kind(event).to_string(),
+        event.key().map_or("-".to_string(), shown),
+        event
+            .entry()
+            .map_or("-".to_string(), |entry| entry.value().len().to_string()),
+    ]
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event.what() {
+        EventKind::Put => "put",
+        EventKind::Removed => "removed",
+        EventKind::Cleared => "cleared",
+        _ => "other",
+    }
+}
+
+/// A change for programs. Of a session the handle, not its key nor what is in it.
+fn members(event: &Event) -> Vec<(&'static str, Value)> {
+    let mut members = vec![
+        ("offset", Value::from(event.offset())),
+        ("at", Value::from(times::time(event.modified()))),
+        ("kind", Value::from(kind(event))),
+    ];
+    let handle = event.key().and_then(session_of);
+    match (event.key(), handle) {
+        (_, Some(handle)) => members.push(("session", Value::from(handle.to_string()))),
+        (Some(key), None) => members.push(("k", value_of(key))),
+        (None, None) => {}
+    }
+    if let Some(entry) = event.entry() {
+        members.push(("size", Value::from(entry.value().len() as u64)));
+        if let Some(end) = entry.expires() {
+            members.push(("ends", Value::from(times::time(end))));
+        }
+        if handle.is_none() {
+            members.push(("v", value(entry)));
+        }
+    }
+    members
+}
+
+fn line(members: Vec<(&'static str, Value)>, output: &mut Output) -> Result<()> {
+    let members = members
+        .into_iter()
+        .map(|(name, value)| (Value::from(name), value));
+    output.line(&text::escape_json(
+        &Value::Map(members.collect()).to_string(),
+    ))
+}
+
+fn value(entry: &Entry) -> Value {
+    let value = entry.is_cbor().then(|| shelflife::from_cbor(entry.value()));
+    match value {
+        Some(Ok(value)) => value,
+        _ => Value::Bytes(entry.value().to_vec()),
+    }
+}
+
+/// A value in one line.
+fn value_text(entry: &Entry) -> String {
+    match entry.is_cbor() {
+        true => text::escape_json(&value(entry).to_string()),
+        false => text::escape(entry.value()),
+    }
+}

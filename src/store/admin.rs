@@ -1,0 +1,317 @@
+//! What an admin asks of a store: its past, its changes as they come, and copies of it.
+
+use super::backup::{self, Backup};
+use super::batch::Batch;
+use super::changes::{Cursor, Position, Seen};
+use super::content;
+use super::event::Events;
+use super::format::LOG_START;
+use super::history::{self, History};
+use super::mirror::{self, Copy};
+use super::{Inner, Store};
+use crate::error::Result;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+impl Store {
+    /// What a key was, newest first, as far back as the log goes: a compaction drops what is older than itself. Reads
+    /// the whole log once; memory is 8 bytes for each version.
+    ///
+    /// # Errors
+    ///
+    /// `Replaced`, `Io`.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+    /// store.insert("tea", "green")?;
+    /// store.insert("tea", "black")?;
+    /// store.remove("tea")?;
+    /// let mut values = Vec::new();
+    /// for event in store.history("tea")? {
+    ///     values.push(event?.entry().map(|entry| entry.value().to_vec()));
+    /// }
+    /// assert_eq!(values, [None, Some(b"black".to_vec()), Some(b"green".to_vec())]);
+    /// # Ok(()) }
+    /// ```
+    pub fn history(&self, key: impl AsRef<[u8]>) -> Result<History> {
+        let generation = Arc::clone(&*self.place().fresh()?);
+        history::history(&generation, key.as_ref())
+    }
+
+    /// Every change that the log has, oldest first, as of now. At its beginning stands what the last compaction kept,
+    /// with the times of then.
+    ///
+    /// # Errors
+    ///
+    /// `Replaced`, `Io`.
+    pub fn events(&self) -> Result<Events> {
+        let generation = Arc::clone(&*self.place().fresh()?);
+        let tail = generation.tail();
+        Ok(Events::of(&generation, LOG_START..tail))
+    }
+
+    /// Where the log ends now: what [`changes`](Store::changes) from here tells is what comes after this call.
+    ///
+    /// # Errors
+    ///
+    /// `Replaced`, `Io`.
+    pub fn position(&self) -> Result<Position> {
+        Ok(Position::end_of(&*self.place().fresh()?))
+    }
+
+    /// Follows the log from a position on: every put, removal and clear, by any thread of any process, in the order in
+    /// which they happened. Compactions are gone along with; if a file was replaced twice between two looks, the
+    /// changes in between are gone and [`Seen::Missed`] says so.
+    ///
+    /// What is seen may not be durable yet, and a power cut may take it back; the process that wrote it has no answer
+    /// by then. An entry with an expiry ends without a change that tells it: look at
+    /// [`Entry::expires`](crate::Entry::expires).
+    ///
+    /// Keeps the handle's file open until it is dropped.
+    ///
+    /// A cache of another process that stays in step:
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("s.shelf");
+    /// # let writer = shelflife::Store::open(&path)?;
+    /// # writer.insert("tea", "green")?;
+    /// use shelflife::{EventKind, Options, Seen};
+    /// use std::collections::HashMap;
+    ///
+    /// let store = Options::new().read_only(true).open(&path)?;
+    /// // In this order: what changes while everything is read is then told again.
+    /// let mut changes = store.changes(store.position()?)?;
+    /// let mut cache: HashMap<Vec<u8>, Vec<u8>> = store.iter().collect::<shelflife::Result<_>>()?;
+    ///
+    /// let mut keep_up = || -> shelflife::Result<HashMap<Vec<u8>, Vec<u8>>> {
+    ///     while let Some(seen) = changes.next()? {
+    ///         match seen {
+    ///             Seen::Event(event) => match (event.what(), event.key(), event.entry()) {
+    ///                 (EventKind::Put, _, Some(entry)) => {
+    ///                     cache.insert(entry.key().to_vec(), entry.value().to_vec());
+    ///                 }
+    ///                 (_, Some(key), _) => drop(cache.remove(key)),
+    ///                 (_, None, _) => cache.clear(),
+    ///             },
+    ///             Seen::Missed => cache = store.iter().collect::<shelflife::Result<_>>()?,
+    ///             _ => {}
+    ///         }
+    ///     }
+    ///     Ok(cache.clone())
+    /// };
+    /// # writer.insert("cup", "blue")?; writer.remove("tea")?; writer.compact()?; writer.insert("pot", "red")?;
+    /// let cached = keep_up()?;
+    /// assert_eq!(cached.len(), 2);
+    /// assert_eq!(cached[&b"pot"[..]], b"red");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `Replaced`, `Io`. A position that the store no longer has is no error but [`Seen::Missed`].
+    pub fn changes(&self, from: Position) -> Result<Changes> {
+        Ok(Changes {
+            cursor: Cursor::new(self.place(), from)?,
+            inner: Arc::clone(&self.inner),
+        })
+    }
+
+    /// Copies what the store holds at this moment to a new file, while others go on writing. The copy is compact, and
+    /// appears whole or not at all. It is a store of its own: put in the place of the running store it is refused as
+    /// another file, until that is opened anew.
+    ///
+    /// Takes about as long as reading and writing the live bytes. An entry that can't be read is carried along as one
+    /// that can't be read, and counted in [`Backup::damaged`].
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if something has that path, `Replaced`, `Io`. Where only the folder could not be synced, the copy
+    /// is there all the same, and whole.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+    /// store.insert("tea", "green")?;
+    /// let backup = store.backup(dir.path().join("backup.shelf"))?;
+    /// assert_eq!(backup.entries, 1);
+    /// let copy = shelflife::Store::open(dir.path().join("backup.shelf"))?;
+    /// assert_eq!(copy.content_hash()?, store.content_hash()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<Backup> {
+        backup::backup(self.place(), to.as_ref())
+    }
+
+    /// Copies the store as it was before the record at an offset was written to a new file, which is a store of its
+    /// own. Offsets are those of [`Event::offset`](crate::Event::offset); of a batch nothing is there before its last
+    /// record. Returns the length of the copy, which keeps the history up to that place.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if no record begins there, or if it is older than the file: a compaction dropped that.
+    /// `AlreadyExists` if something has that path, `Replaced`, `Io`.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+    /// store.insert("tea", "green")?;
+    /// store.clear()?;
+    /// let clear = store.events()?.last().expect("two things happened")?;
+    /// store.restore(clear.offset(), dir.path().join("before.shelf"))?;
+    /// let before = shelflife::Store::open(dir.path().join("before.shelf"))?;
+    /// assert_eq!(before.get("tea")?.as_deref(), Some(&b"green"[..]));
+    /// # Ok(()) }
+    /// ```
+    pub fn restore(&self, before: u64, to: impl AsRef<Path>) -> Result<u64> {
+        backup::restore(self.place(), before, to.as_ref())
+    }
+
+    /// Inserts what any number of batches hold, all together or not at all: `next` gives one batch after another, and
+    /// `None` behind the last. Where [`write`](Store::write) takes one batch of at most 128 MiB, this has no limit but
+    /// that of the file; it rewrites the whole file as [`compact`](Store::compact) does, and keeps one batch in memory.
+    ///
+    /// Others go on reading and writing meanwhile. What is loaded counts as written at the end of the call: it replaces
+    /// what they wrote under the same keys until then. An error of `next` is returned, and nothing was loaded.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if a batch removes a key, `Busy` if another process is compacting the store or clears it
+    /// meanwhile, those of `next`, and those of [`insert`](Store::insert).
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+    /// let mut numbers = 0..3;
+    /// store.load(|| {
+    ///     Ok(numbers.next().map(|number| {
+    ///         let mut batch = shelflife::Batch::new();
+    ///         batch.insert(format!("key {number}"), "value");
+    ///         batch
+    ///     }))
+    /// })?;
+    /// assert_eq!(store.len()?, 3);
+    /// # Ok(()) }
+    /// ```
+    pub fn load(&self, mut next: impl FnMut() -> Result<Option<Batch>>) -> Result<()> {
+        let Inner {
+            admission,
+            compactor,
+        } = &*self.inner;
+        compactor.load(admission, &mut next)
+    }
+
+    /// One figure of all live entries: key, value, its kind and its end. The same for a store, its backup, its
+    /// compaction and its dump loaded anew. Finds accidents, not forgery. Reads every entry.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` if an entry can't be read, `Replaced`, `Io`.
+    pub fn content_hash(&self) -> Result<u128> {
+        content::hash(self.entries())
+    }
+
+    /// Begins a copy of the store that keeps up, in a folder that exists, or goes on with the one that is there. See
+    /// [`Mirror`].
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the store or the folder holds nothing, `AlreadyExists` if the copy that is there is of another
+    /// past, `Replaced`, `Io`.
+    pub fn mirror(&self, dir: impl AsRef<Path>) -> Result<Mirror> {
+        let dir = mirror::folder(self.place(), dir.as_ref())?;
+        Ok(Mirror {
+            copy: Copy::begin(self.place(), &dir)?,
+            inner: Arc::clone(&self.inner),
+        })
+    }
+}
+
+/// Follows the changes of a store. Made by [`Store::changes`].
+pub struct Changes {
+    inner: Arc<Inner>,
+    cursor: Cursor,
+}
+
+impl Changes {
+    /// The next thing that happened, `None` if nothing did so far: ask again later. An error of one record, `Corrupt`,
+    /// is told once, and what follows it afterwards.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`, `Replaced`, `Io`.
+    #[allow(clippy::should_implement_trait)] // `None` is not the end.
+    pub fn next(&mut self) -> Result<Option<Seen>> {
+        self.cursor.next(&self.inner.admission.place)
+    }
+
+    /// Where to go on after a restart: behind the last whole batch that was handed out.
+    pub fn position(&self) -> Position {
+        self.cursor.position()
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes")
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A copy of a store that keeps up, in a folder of its own. Made by [`Store::mirror`].
+///
+/// The folder gets one file for each generation of the store, `NAME.LINEAGE-GENERATION`. Each is, at any moment, a
+/// prefix of that generation's file, and so a store that opens; what a compaction drops from the store stays in the
+/// file before. Restoring is copying one of them to the store's place, keeping less is deleting old ones. The process
+/// may die at any moment, and another one go on.
+///
+/// ```
+/// # fn main() -> shelflife::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+/// # std::fs::create_dir(dir.path().join("copies")).unwrap();
+/// store.insert("tea", "green")?;
+/// let mut mirror = store.mirror(dir.path().join("copies"))?;
+/// store.insert("tea", "black")?;
+/// mirror.update()?;
+/// let copy = shelflife::Options::new().read_only(true).open(mirror.path())?;
+/// assert_eq!(copy.get("tea")?.as_deref(), Some(&b"black"[..]));
+/// # Ok(()) }
+/// ```
+pub struct Mirror {
+    inner: Arc<Inner>,
+    copy: Copy,
+}
+
+impl Mirror {
+    /// Syncs the store's file, copies what was written since the last call, and syncs the copy. Returns how many bytes
+    /// that was.
+    ///
+    /// # Errors
+    ///
+    /// `Replaced`, `Io`, and those of [`Store::mirror`]. Call it again, or begin anew.
+    pub fn update(&mut self) -> Result<u64> {
+        self.copy.update(&self.inner.admission.place)
+    }
+
+    /// The copy of the present file of the store.
+    pub fn path(&self) -> &Path {
+        self.copy.path()
+    }
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror")
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! Copies of a store under another name: whole and compacted, or as it was at an earlier place of its log.
+
+use super::copy::{Copied, copy_live};
+use super::disk::{Create, OpenFile};
+use super::format::{FileHeader, LOG_START, MORE};
+use super::generation::Generation;
+use super::log::{LogFile, Scanner, Step};
+use super::place::{Place, sibling};
+use super::salvage::new_path;
+use super::switch::{Successor, TEMP_SUFFIX, first_header};
+use crate::error::{Error, Result};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// What [`Store::backup`](crate::Store::backup) made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backup {
+    /// Entries in it, expired ones not yet dropped included.
+    pub entries: u64,
+    /// Its length.
+    pub size_bytes: u64,
+    /// How many of the entries can't be read, in the store as in the copy. [`Store::verify`](crate::Store::verify)
+    /// lists them.
+    pub damaged: u64,
+}
+
+/// Copies what the store holds at this moment to a new file of a lineage of its own.
+pub(crate) fn backup(place: &Place, to: &Path) -> Result<Backup> {
+    let to = new_path(place, to)?;
+    let generation = place.fresh()?;
+    let header = own_lineage(place, &generation.header)?;
+    let mut successor = Successor::beside(place, &to, header)?;
+    // A file that this process may not give away belongs to it alone, which locks nobody out of the store.
+    let _ = successor.belong_to(&generation.identity);
+    let never = AtomicBool::new(false);
+    let copied = copy_live(&generation, &mut successor, place.now_ms(), &never, true)?;
+    debug_assert!(matches!(copied, Copied::To { .. }));
+    let made = successor.generation();
+    let backup = Backup {
+        entries: made.keys(),
+        size_bytes: made.tail(),
+        damaged: made.position().damage.len() as u64,
+    };
+    successor.place(&to)?;
+    Ok(backup)
+}
+
+/// The header of a store that is no successor of this one: in its place it is refused as another. Keys are hashed as
+/// before, since the fingerprint is all that is left of a key that can't be read.
+fn own_lineage(place: &Place, old: &FileHeader) -> Result<FileHeader> {
+    Ok(FileHeader {
+        hash_key: old.hash_key,
+        created_ms: old.created_ms,
+        ..first_header(place)?
+    })
+}
+
+/// Copies the store as it was before a record was written to a new file: its log up to there, byte for byte, under a
+/// header with a lineage of its own.
+pub(crate) fn restore(place: &Place, before: u64, to: &Path) -> Result<u64> {
+    let to = new_path(place, to)?;
+    let generation = place.fresh()?;
+    let end = end_of_batch_before(&generation, before)?;
+    let header = FileHeader {
+        base: end,
+        lineage: own_lineage(place, &generation.header)?.lineage,
+        generation: 1,
+        ..generation.header
+    };
+    let disk = &*place.mode.disk;
+    let temp = sibling(&to, &format!("{TEMP_SUFFIX}{:016x}", place.random_word()?));
+    let how = OpenFile {
+        write: true,
+        create: Create::New,
+        mode: 0o600,
+    };
+    let file = disk
+        .open(&temp, how)
+        .map_err(|error| Error::io("create", &temp, error))?;
+    let log = LogFile {
+        file,
+        path: Arc::from(temp.as_path()),
+    };
+    let made = || -> Result<()> {
+        let like = &generation.identity;
+        let _ = log.file.set_owner(like.uid, like.gid, like.mode);
+        copy_bytes(&generation.log, &log, LOG_START, end)?;
+        log.write_all(&header.encode(), 0)?;
+        log.sync()?;
+        disk.link(&temp, &to)
+            .map_err(|error| Error::io("create", &to, error))
+    };
+    let made = made();
+    let _ = disk.remove(&temp);
+    made?;
+    place.sync_directory_of(&to)?;
+    Ok(end)
+}
+
+/// The end of the last batch that was whole before the record at a place.
+fn end_of_batch_before(generation: &Generation, before: u64) -> Result<u64> {
+    let refuse = |what: String| {
+        Err(Error::invalid_input(
+            what,
+            "`shelflife history` lists offsets",
+        ))
+    };
+    let (base, tail) = (generation.header.base, generation.tail());
+    if before < base {
+        return refuse(format!(
+            "the file goes back to offset {base} only: what was before that, a compaction dropped"
+        ));
+    }
+    let mut scanner = Scanner::new(&generation.log, generation.header.seed, base);
+    let mut end = base;
+    while scanner.offset() < before.min(tail) {
+        match scanner.step()? {
+            Step::Record { head, .. } | Step::BadBody { head, .. } => {
+                if head.flags & MORE == 0 && scanner.offset() <= before {
+                    end = scanner.offset();
+                }
+            }
+            Step::Unverified { offset } => {
+                return Err(generation.log.corrupt(offset, "a record does not verify"));
+            }
+            Step::End => break,
+        }
+    }
+    match scanner.offset() == before {
+        true => Ok(end),
+        false => refuse(format!("no record begins at offset {before}")),
+    }
+}
+
+/// Copies bytes of one file to the same place in another.
+pub(crate) fn copy_bytes(from: &LogFile, to: &LogFile, start: u64, end: u64) -> Result<()> {
+    let mut buf = vec![0; 256 << 10];
+    let mut at = start;
+    while at < end {
+        let len = usize::try_from(end - at)
+            .unwrap_or(usize::MAX)
+            .min(buf.len());
+        let part = buf.get_mut(..len).unwrap_or_default();
+        let read = from.read_up_to(part, at)?;
+        if read == 0 {
+            return Err(from.corrupt(at, "the file ends before its log does"));
+        }
+        to.write_all(part.get(..read).unwrap_or_default(), at)?;
+        at += read as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! What happened to a store, as its log tells it.
+
+use super::entry::Entry;
+use super::format::{Head, Kind, MORE};
+use super::generation::Generation;
+use super::log::{Scanner, Step};
+use crate::error::Result;
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Events are read ahead until they take so many bytes.
+const AHEAD_BYTES: u64 = 128 << 10;
+
+/// One change that the log of a store has.
+#[derive(Clone)]
+pub struct Event {
+    what: What,
+    offset: u64,
+    modified_ms: u64,
+    /// Where its record ends.
+    pub(crate) end: u64,
+    /// Whether it is the last of its batch: nothing of a batch counts before that.
+    pub(crate) ends_batch: bool,
+}
+
+#[derive(Clone)]
+enum What {
+    Put(Entry),
+    Removed(Vec<u8>),
+    Cleared,
+}
+
+/// What an [`Event`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A key got a value; [`Event::entry`] has both.
+    Put,
+    /// A key was removed.
+    Removed,
+    /// All keys were removed.
+    Cleared,
+}
+
+impl Event {
+    /// From a record that verifies; `None` if it changes no key.
+    pub(crate) fn new(
+        generation: &Generation,
+        offset: u64,
+        head: &Head,
+        body: &[u8],
+    ) -> Option<Event> {
+        let what = match head.kind {
+            Kind::Put => What::Put(Entry::new(generation, offset, head, body)?),
+            Kind::Delete => What::Removed(body.get(..usize::from(head.key_len))?.to_vec()),
+            Kind::Clear => What::Cleared,
+            _ => return None,
+        };
+        Some(Event {
+            what,
+            offset,
+            modified_ms: head.modified_ms,
+            end: offset.saturating_add(head.record_bytes()),
+            ends_batch: head.flags & MORE == 0,
+        })
+    }
+
+    /// What it did.
+    pub fn what(&self) -> EventKind {
+        match self.what {
+            What::Put(_) => EventKind::Put,
+            What::Removed(_) => EventKind::Removed,
+            What::Cleared => EventKind::Cleared,
+        }
+    }
+
+    /// Whose key it was; `None` where it was every key.
+    pub fn key(&self) -> Option<&[u8]> {
+        match &self.what {
+            What::Put(entry) => Some(entry.key()),
+            What::Removed(key) => Some(key),
+            What::Cleared => None,
+        }
+    }
+
+    /// What was put.
+    pub fn entry(&self) -> Option<&Entry> {
+        match &self.what {
+            What::Put(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// Where its record stands in the file, as [`Store::restore`](crate::Store::restore) takes it.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// When it was written, by the writer's clock, to the millisecond.
+    pub fn modified(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.modified_ms)
+    }
+}
+
+/// Tells what and where, not whose: keys and values may be secrets.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("what", &self.what())
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The events of a part of one log, in its order. Made by [`Store::events`](crate::Store::events); keeps the file it
+/// was made from open. A record that can't be read is an `Err` item in its place, and the others follow.
+pub struct Events {
+    generation: Arc<Generation>,
+    /// What is still to be read.
+    rest: Range<u64>,
+    ahead: VecDeque<Result<Event>>,
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+impl Events {
+    /// Of a part that begins at a record and ends where a batch does.
+    pub(crate) fn of(generation: &Arc<Generation>, part: Range<u64>) -> Events {
+        Events {
+            generation: Arc::clone(generation),
+            rest: part,
+            ahead: VecDeque::new(),
+        }
+    }
+
+    /// Where the part ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.rest.end
+    }
+
+    fn read_ahead(&mut self) -> Result<()> {
+        let generation = &self.generation;
+        let mut scanner = Scanner::new(&generation.log, generation.header.seed, self.rest.start);
+        let stop = self
+            .rest
+            .start
+            .saturating_add(AHEAD_BYTES)
+            .min(self.rest.end);
+        while scanner.offset() < stop {
+            let damaged = match scanner.step()? {
+                Step::Record { offset, head, body } => {
+                    let event = Event::new(generation, offset, &head, body);
+                    self.ahead.extend(event.map(Ok));
+                    self.rest.start = scanner.offset();
+                    continue;
+                }
+                Step::BadBody { offset, .. } => offset,
+                Step::Unverified { offset } => {
+                    let epoch = generation.header.epoch;
+                    scanner.seek(offset.saturating_add(super::format::ALIGN), false);
+                    if scanner.find_record(epoch)?.is_none() {
+                        scanner.seek(self.rest.end, false);
+                    }
+                    offset
+                }
+                Step::End => {
+                    scanner.seek(self.rest.end, false);
+                    self.rest.start
+                }
+            };
+            let error = generation.log.corrupt(damaged, "a record does not verify");
+            self.ahead.push_back(Err(error));
+            self.rest.start = scanner.offset();
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Result<Event>> {
+        while self.ahead.is_empty() && self.rest.start < self.rest.end {
+            if let Err(error) = self.read_ahead() {
+                // The file can't be read: nor will the next try.
+                self.rest.start = self.rest.end;
+                return Some(Err(error));
+            }
+        }
+        self.ahead.pop_front()
+    }
+}
+
+impl std::iter::FusedIterator for Events {}

@@ -1,0 +1,213 @@
+//! A dump of any size loads: all of it or nothing, beside other writers, in little memory.
+
+use super::*;
+use crate::support::{fast_dir, is_soak, metric, skip};
+use shelflife::Durability;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
+
+/// Lines of so many entries, each with a value of 1,000 bytes.
+fn lines(entries: u32, mark: &str) -> Vec<u8> {
+    let value = "x".repeat(1000 - mark.len());
+    let line = |nth| format!("{{\"k\":\"key {nth}\",\"v\":\"{mark}{value}\"}}\n");
+    (0..entries).map(line).collect::<String>().into_bytes()
+}
+
+fn os(path: &Path) -> Store {
+    let mut options = Options::new();
+    options.durability(Durability::Os);
+    options.open(path).unwrap()
+}
+
+/// Files of a folder but those of a store that somebody has open.
+fn names(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap();
+    let mut names: Vec<String> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn more_than_a_batch_is_loaded_whole_while_others_write() {
+    let start = Instant::now();
+    let entries = if is_soak() { 200_000 } else { 30_000 };
+    let dir = fast_dir();
+    let path = dir.path().join("s.shelf");
+    let (input, all) = (dir.path().join("in.jsonl"), lines(entries, "new "));
+    fs::write(&input, &all).unwrap();
+    let store = os(&path);
+    store.insert("key 7", "old").unwrap();
+    store.insert("mine", "1").unwrap();
+    let over = AtomicBool::new(false);
+    let ran = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let store = os(&path);
+            let mut nth = 0_u32;
+            while !over.load(Relaxed) {
+                nth += 1;
+                // Of its own, and of what is loaded: as if it had been written before that.
+                store
+                    .insert(format!("own {}", nth % 100), nth.to_le_bytes())
+                    .unwrap();
+                store
+                    .insert(format!("key {}", nth % 100), "meanwhile")
+                    .unwrap();
+                let len = store.len().unwrap() as u32;
+                assert!(!(300..entries).contains(&len), "half of it shows: {len}");
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            nth
+        });
+        let mut load = Command::new(BIN);
+        let ran = load
+            .args(["load", "s.shelf", "in.jsonl"])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        // What is loaded replaces what was written until then, and a writer what was loaded.
+        over.store(true, Relaxed);
+        assert!(writer.join().unwrap() > 3);
+        ran
+    });
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    let loaded = (100..entries).all(|nth| {
+        store
+            .get(format!("key {nth}"))
+            .unwrap()
+            .is_some_and(|value| value.len() > 1000)
+    });
+    assert!(loaded && store.contains_key("mine").unwrap());
+    assert!(store.contains_key("own 1").unwrap());
+    assert_eq!(names(dir.path()), ["in.jsonl", "s.shelf"]);
+    let secs = start.elapsed().as_secs_f64();
+    metric("load_mib", all.len() >> 20, None, secs);
+}
+
+#[test]
+fn what_is_wrong_at_the_end_of_much_leaves_everything_as_it_was() {
+    let dir = fast_dir();
+    let mut all = lines(20_000, "");
+    all.extend_from_slice(b"{\"k\":1}\n");
+    fs::write(dir.path().join("in.jsonl"), &all).unwrap();
+    os(&dir.path().join("s.shelf")).insert("old", "1").unwrap();
+    let before = now_and_bytes(&dir.path().join("s.shelf"));
+    for file in ["s.shelf", "new.shelf"] {
+        let ran = Command::new(BIN)
+            .args(["load", file, "in.jsonl"])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("line 20001: ") && said.ends_with("; nothing was loaded\n"),
+            "{said}"
+        );
+    }
+    assert!(now_and_bytes(&dir.path().join("s.shelf")) == before);
+    assert_eq!(names(dir.path()), ["in.jsonl", "s.shelf"]);
+}
+
+#[test]
+fn what_is_over_a_limit_is_named_by_its_line() {
+    let shell = Shell::new();
+    let key = "k".repeat(65_536);
+    let line = format!("{{\"k\":\"a\",\"v\":1}}\n{{\"k\":\"{key}\",\"v\":1}}\n");
+    let said = shell.pipe(line.as_bytes(), "load n.shelf").failed(2);
+    assert_eq!(
+        said,
+        "shelflife: standard input, line 2: a key of 65536 bytes, over the limit of 65535; nothing was loaded\n"
+    );
+    assert!(!shell.path("n.shelf").exists());
+}
+
+#[test]
+fn a_load_that_is_killed_happened_or_did_not() {
+    let dir = fast_dir();
+    let path = dir.path().join("s.shelf");
+    let entries = 20_000;
+    fs::write(dir.path().join("in.jsonl"), lines(entries, "")).unwrap();
+    let (mut none, mut all) = (0, 0);
+    for round in 0..8_u64 {
+        let _ = fs::remove_file(&path);
+        let store = os(&path);
+        store.insert("old", "1").unwrap();
+        let mut child = Command::new(BIN)
+            .args(["load", "s.shelf", "in.jsonl"])
+            .current_dir(dir.path())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        if round < 6 {
+            // It takes some tenths of a second.
+            while start.elapsed() < Duration::from_millis(60 * round) {
+                std::thread::yield_now();
+            }
+            child.kill().unwrap();
+        }
+        child.wait().unwrap();
+        store.reopen().unwrap();
+        match store.len().unwrap() {
+            1 => none += 1,
+            len => {
+                assert_eq!(len, entries as usize + 1, "round {round}");
+                all += 1;
+            }
+        }
+        // The next compaction takes away what the kill left.
+        store.compact().unwrap();
+        assert_eq!(names(dir.path()), ["in.jsonl", "s.shelf"], "round {round}");
+    }
+    assert!(none >= 1 && all >= 2, "{none} {all}");
+}
+
+/// Runs a command and prints how much memory it had at most, in KiB.
+const MEASURE: &str = "import resource, subprocess, sys\n\
+    code = subprocess.run(sys.argv[1:]).returncode\n\
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n\
+    sys.exit(code)\n";
+
+#[test]
+fn loading_takes_no_more_than_twice_the_longest_line_and_64_mib() {
+    let name = "loading_takes_no_more_than_twice_the_longest_line_and_64_mib";
+    let dir = fast_dir();
+    let many = lines(60_000, "");
+    let mut long = b"{\"k\":\"long\",\"v\":\"".to_vec();
+    long.resize(100 << 20, b'x');
+    long.extend_from_slice(b"\"}\n");
+    for (what, input) in [("many", many), ("long", long)] {
+        let longest = match what {
+            "many" => 1100,
+            _ => input.len(),
+        };
+        fs::write(dir.path().join("in.jsonl"), &input).unwrap();
+        let measured = Command::new("python3")
+            .args([
+                "-c",
+                MEASURE,
+                BIN,
+                "load",
+                &format!("{what}.shelf"),
+                "in.jsonl",
+            ])
+            .current_dir(dir.path())
+            .output();
+        let Ok(measured) = measured else {
+            skip(name, "no python3");
+            return;
+        };
+        let said = String::from_utf8(measured.stdout).unwrap();
+        assert!(measured.status.success(), "{what}: {said}");
+        let peak = said.trim().parse::<usize>().unwrap() << 10;
+        metric(&format!("load_{what}_peak_mib"), peak >> 20, None, 0.0);
+        assert!(peak < 2 * longest + (64 << 20), "{what}: {peak} bytes");
+        let keys = os(&dir.path().join(format!("{what}.shelf"))).len().unwrap();
+        assert_eq!(keys, if what == "many" { 60_000 } else { 1 });
+    }
+}
