@@ -134,6 +134,25 @@ impl Error {
         made
     }
 
+    /// `failed to <verb> the server at <address>: <cause>`. Invalid data are what no such server says.
+    pub(crate) fn server(verb: &str, server: &dyn fmt::Display, cause: io::Error) -> Error {
+        let (kind, advice) = match cause.kind() {
+            io::ErrorKind::InvalidData => (ErrorKind::Decode, ""),
+            io::ErrorKind::ConnectionRefused => {
+                (ErrorKind::Io, "check the address, and that the server runs")
+            }
+            io::ErrorKind::TimedOut => (
+                ErrorKind::Io,
+                "check the server and the network, or allow more time",
+            ),
+            _ => (ErrorKind::Io, ""),
+        };
+        let what = format!("failed to {verb} the server at `{server}`");
+        let mut made = Error::new(kind, what).advise(advice);
+        made.0.cause = Some(Cause::Io(cause));
+        made
+    }
+
     pub(crate) fn corrupt(path: &Path, offset: u64, what: &str) -> Error {
         Error::new(
             ErrorKind::Corrupt,

@@ -82,8 +82,9 @@ pub mod production {
 pub use error::{Error, ErrorKind, Result};
 pub use session::manager::{self, ManagerOptions, SessionManager};
 pub use session::{
-    AsKey, Existing, Key, Lifetime, MemorySessionStore, Saved, Session, SessionCap, SessionHandle,
-    SessionId, SessionOptions, SessionStore, SessionStoreExt, Sessions, ShelveSessionStore,
+    AsKey, Beyond, Copied, Existing, Key, Lifetime, MemorySessionStore, RedisOptions,
+    RedisSessionStore, Saved, Session, SessionCap, SessionHandle, SessionId, SessionOptions,
+    SessionStore, SessionStoreExt, Sessions, ShelveSessionStore, copy_sessions,
 };
 pub use shelf::{Items, Keys, Shelf, Values};
 pub use store::admin::{Changes, Mirror};

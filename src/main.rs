@@ -7,6 +7,7 @@ mod cli {
     pub(crate) mod commands;
     pub(crate) mod complete;
     pub(crate) mod copies;
+    pub(crate) mod copying;
     pub(crate) mod damage;
     pub(crate) mod demo;
     pub(crate) mod entries;
@@ -21,6 +22,7 @@ mod cli {
     pub(crate) mod open;
     pub(crate) mod output;
     pub(crate) mod past;
+    pub(crate) mod places;
     pub(crate) mod progress;
     pub(crate) mod sessions;
     pub(crate) mod text;

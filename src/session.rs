@@ -19,6 +19,7 @@ mod codec;
 #[cfg(feature = "sim")]
 pub mod conformance;
 mod contents;
+mod copy;
 mod engine;
 mod id;
 mod key;
@@ -29,19 +30,22 @@ mod memory;
 mod outcome;
 mod place;
 mod records;
+mod redis;
 mod sha256;
 mod shelve;
 mod state;
 
+pub use copy::{Beyond, Copied, copy_sessions};
 pub use id::{SessionHandle, SessionId};
 pub use key::{AsKey, Key};
 pub use lifetime::Lifetime;
 pub use memory::MemorySessionStore;
 pub use outcome::{Existing, Saved, SessionCap, Sessions};
+pub use redis::{RedisOptions, RedisSessionStore};
 pub use shelve::{SessionOptions, ShelveSessionStore};
 pub use state::Session;
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -434,6 +438,24 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize>;
+
+    /// Stores sessions of another store as they are there: under the ids or hashes that they have, with their versions
+    /// and times. What this store has in the same or a later state stays as it is. Returns how many were stored.
+    ///
+    /// [`copy_sessions`] does this for all sessions of a store.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for sessions of which only the hash of the id is known,
+    /// if this store keeps ids as they are, and for one that no store has. A store that does not provide this says
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    fn import_sessions(&self, sessions: &[Session]) -> Result<usize> {
+        let _ = sessions;
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "this store takes over no sessions of another",
+        ))
+    }
 
     /// Prepares the store before first use. A store exists when it holds a session.
     ///

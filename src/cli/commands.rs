@@ -6,8 +6,8 @@ use crate::cli::args::{Args, Command, suggestion};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::{
-    browse, complete, copies, damage, demo, entries, file, from_shelve, lines, listing, load,
-    manual, past, sessions, text,
+    browse, complete, copies, copying, damage, demo, entries, file, from_shelve, lines, listing,
+    load, manual, past, sessions, text,
 };
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -31,6 +31,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     sessions::SHOW,
     sessions::RM,
     sessions::EXPIRE,
+    copying::COPY,
     browse::BROWSE,
     demo::DEMO,
     complete::COMPLETIONS,

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::cli::args::{Args, Command, Opt};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::open;
 use crate::cli::output::Output;
+use crate::cli::places::{self, PASSWORD_FILE, PREFIX, Sessions};
 use app::App;
 use http::{Connection, NoRequest};
 
@@ -34,6 +35,11 @@ const IDLE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 100;
 
+const STORE: Opt = Opt {
+    name: "--store",
+    value: "URL",
+    about: "sessions on a Redis or Valkey server, not in F",
+};
 pub(crate) const DEMO: Command = Command {
     name: "demo",
     operands: "[F]",
@@ -48,6 +54,9 @@ pub(crate) const DEMO: Command = Command {
             value: "",
             about: "pages that change something by GET, as session3's demo has",
         },
+        STORE,
+        PREFIX,
+        PASSWORD_FILE,
     ],
     about: "serve a small web app with a login, on 127.0.0.1",
     examples: [
@@ -55,7 +64,8 @@ pub(crate) const DEMO: Command = Command {
         "shelflife demo sessions.shelf --port 8081",
     ],
     notes: "Its sessions are in F, or in demo.shelf. Kill it and start it again: who was logged in still is. Run\n\
-            it twice on one file: both see the same sessions. Browse them with shelflife session ls F.",
+            it twice on one file: both see the same sessions. Browse them with shelflife session ls F. With\n\
+            --store redis://host:port two demos on two machines share their sessions.",
     run: demo,
 };
 
@@ -65,18 +75,29 @@ fn demo(args: &mut Args, output: &mut Output) -> Result<()> {
         None => first_free()?,
     };
     let port = listener.local_addr().map_err(no_port)?.port();
-    let file = args.operand().unwrap_or_else(|| "demo.shelf".into());
-    let name = file.to_string_lossy().into_owned();
-    let store = open::to_fill(args, file)?;
-    let cookie = cookie_name(store.path());
-    let store = SessionOptions::new()
-        .hash_ids(true)
-        .idle_lifetime(IDLE_LIFETIME)
-        .with_store(store)?;
+    let mut options = SessionOptions::new();
+    options.hash_ids(true).idle_lifetime(IDLE_LIFETIME);
+    let (store, cookie, name): (Sessions, _, _) = match args.value(STORE.name) {
+        Some(_) if args.has_operand() => {
+            return Err(args.wrong("F and --store exclude each other"));
+        }
+        Some(url) => {
+            let url = url.to_os_string();
+            let store = places::on_server(args, &url, &options)?;
+            (store, cookie_name(Path::new(&url)), url)
+        }
+        None => {
+            let file = args.operand().unwrap_or_else(|| "demo.shelf".into());
+            let store = open::to_fill(args, file.clone())?;
+            let cookie = cookie_name(store.path());
+            (Arc::new(options.with_store(store)?), cookie, file)
+        }
+    };
+    let name = name.to_string_lossy().into_owned();
     let sessions = ManagerOptions::new()
         .cookie_name(&cookie)
         .secure(false) // plain HTTP, and not every browser makes an exception for this machine
-        .manage(store)?;
+        .manage_shared(store)?;
     let app = App::new(sessions, args.has("--like-session3"));
     output.line(&format!(
         "http://127.0.0.1:{port}/  (sessions in {name}; stop it with Ctrl-C)"

@@ -6,12 +6,13 @@
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
-use shelflife::{Session, SessionHandle, SessionId, SessionStore, ShelveSessionStore, Value};
+use shelflife::{Session, SessionHandle, SessionId, Value};
 
 use crate::cli::args::{Args, Command, DRY_RUN, JSON, Opt, WAIT, YES};
 use crate::cli::ask::confirm;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::{Output, say};
+use crate::cli::places::{self, PASSWORD_FILE, PREFIX, Sessions, to_change, to_read};
 use crate::cli::{keys, open, text, times};
 
 /// A shorter beginning of a handle is more likely a slip than a name.
@@ -30,13 +31,22 @@ const IDLE: Opt = Opt {
 pub(crate) const LS: Command = Command {
     name: "session ls",
     operands: "F",
-    options: &[USER, IDLE, JSON, keys::WRITE_NUL, WAIT],
+    options: &[
+        USER,
+        IDLE,
+        JSON,
+        keys::WRITE_NUL,
+        PREFIX,
+        PASSWORD_FILE,
+        WAIT,
+    ],
     about: "list sessions, the least recently saved first",
     examples: [
         "shelflife session ls sessions.shelf --user ann",
         "shelflife session ls sessions.shelf --idle 12h --json",
     ],
-    notes: "Handle, user, time of last use, end if it is not used again, remote address; with -0 the handle only.\n\
+    notes: "F is a file, or the URL of a Redis or Valkey server: redis://host:port, or unix:///path.\n\
+            Handle, user, time of last use, end if it is not used again, remote address; with -0 the handle only.\n\
             What -0 and --json print, session rm reads.",
     run: ls,
 };
@@ -103,7 +113,7 @@ fn object(session: &Session) -> Value {
 pub(crate) const SHOW: Command = Command {
     name: "session show",
     operands: "F HANDLE",
-    options: &[WAIT],
+    options: &[PREFIX, PASSWORD_FILE, WAIT],
     about: "show one session and what is in it",
     examples: [
         "shelflife session show sessions.shelf 7f3a91c2e04b",
@@ -170,6 +180,8 @@ pub(crate) const RM: Command = Command {
         DRY_RUN,
         keys::READ_NUL,
         keys::READ_JSON,
+        PREFIX,
+        PASSWORD_FILE,
         WAIT,
     ],
     about: "log out: some sessions, or all of a user",
@@ -209,8 +221,10 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
             session.handle() == Some(id.handle())
         });
     }
-    let store = to_change(args, file)?;
-    let deleted = store.delete_session(&id)?;
+    let mut deleted = to_change(args, file.clone())?.delete_session(&id)?;
+    if !deleted && let Some(hashing) = places::hashing(args, file)? {
+        deleted = hashing.delete_session(&id)?;
+    }
     logged_out(deleted.into(), "", output).unwrap_or_else(|| Err(no_such(id.handle())))
 }
 
@@ -287,7 +301,7 @@ impl Named {
     }
 }
 
-fn named(store: &ShelveSessionStore, typed: &[Vec<u8>]) -> Result<Named> {
+fn named(store: &Sessions, typed: &[Vec<u8>]) -> Result<Named> {
     let mut names = Vec::new();
     for typed in typed {
         names.push(String::from_utf8_lossy(typed).into_owned());
@@ -333,7 +347,7 @@ fn named(store: &ShelveSessionStore, typed: &[Vec<u8>]) -> Result<Named> {
 pub(crate) const EXPIRE: Command = Command {
     name: "session expire",
     operands: "F",
-    options: &[IDLE, DRY_RUN, JSON, WAIT],
+    options: &[IDLE, DRY_RUN, JSON, PREFIX, PASSWORD_FILE, WAIT],
     about: "delete the sessions that were not used for a while",
     examples: [
         "shelflife session expire sessions.shelf --idle 30m",
@@ -381,25 +395,13 @@ fn expire(args: &mut Args, output: &mut Output) -> Result<()> {
     }
 }
 
-fn to_read(args: &Args, file: OsString) -> Result<ShelveSessionStore> {
-    Ok(ShelveSessionStore::from(open::to_read(args, file)?))
-}
-
-fn to_change(args: &Args, file: OsString) -> Result<ShelveSessionStore> {
-    Ok(ShelveSessionStore::from(open::to_change(args, file)?))
-}
-
-fn each(store: &ShelveSessionStore, mut visit: impl FnMut(&Session) -> Result<()>) -> Result<()> {
+fn each(store: &Sessions, mut visit: impl FnMut(&Session) -> Result<()>) -> Result<()> {
     let sessions = store.iter_sessions();
     open::each("reading", "sessions", sessions, |session| visit(&session))
 }
 
 /// What would be deleted: the handles.
-fn list(
-    store: &ShelveSessionStore,
-    output: &mut Output,
-    is_meant: impl Fn(&Session) -> bool,
-) -> Result<()> {
+fn list(store: &Sessions, output: &mut Output, is_meant: impl Fn(&Session) -> bool) -> Result<()> {
     let mut found = false;
     each(store, |session| {
         if !is_meant(session) {

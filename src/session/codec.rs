@@ -76,7 +76,6 @@ pub(super) fn decode(stored: &[u8]) -> Result<Session> {
 }
 
 /// What [`encode_contents`] made.
-#[expect(dead_code, reason = "for stores that keep the numbers elsewhere")]
 pub(super) fn decode_contents(stored: &[u8]) -> Result<Contents> {
     from_cbor(stored)
 }
@@ -179,7 +178,10 @@ impl Encode for Writing<'_> {
     }
 }
 
-fn insert_all(map: &mut MapEncoder<'_>, items: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+pub(super) fn insert_all(
+    map: &mut MapEncoder<'_>,
+    items: &BTreeMap<String, Vec<u8>>,
+) -> Result<()> {
     items
         .iter()
         .try_for_each(|(key, value)| map.insert(key, &Encoded(value)))

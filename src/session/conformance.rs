@@ -32,7 +32,7 @@
 use super::lifetime::Lifetime;
 use super::{Saved, Session, SessionHandle, SessionId, SessionOptions, SessionStore};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 mod deletion;
 mod life;
@@ -107,6 +107,17 @@ pub trait Subject {
     fn advance(&self, by: Duration) -> bool {
         let _ = by;
         false
+    }
+
+    /// Whether time passes by making what is stored older, where the clock is one that nobody can set: each time that was
+    /// noted before then reads as so much earlier.
+    fn makes_older(&self) -> bool {
+        false
+    }
+
+    /// How exact the time that passes is. With a clock that goes on by itself a claim takes a while, too.
+    fn grain(&self) -> Duration {
+        Duration::from_millis(1)
     }
 
     /// Makes what is stored of a session unreadable.
@@ -350,6 +361,19 @@ fn users(store: &dyn SessionStore) -> Vec<String> {
     let mut users: Vec<String> = users.collect();
     users.sort();
     users
+}
+
+/// So long before its end a session is surely there.
+fn margin(subject: &dyn Subject) -> Duration {
+    SECOND.max(subject.grain())
+}
+
+/// What a time that was noted reads after so much has passed.
+fn noted(subject: &dyn Subject, at: Option<SystemTime>, passed: Duration) -> Option<SystemTime> {
+    match subject.makes_older() {
+        true => at.map(|at| at - passed),
+        false => at,
+    }
 }
 
 /// Every way to ask for a session says that there is none.

@@ -10,8 +10,9 @@
 //!
 //! So a deleted session can't come back: only a session without an id can create a record, and it draws a new id.
 
-mod bulk;
+pub(super) mod bulk;
 mod convert;
+mod import;
 mod kind;
 
 use super::codec::{self, Head};
@@ -47,7 +48,7 @@ pub(super) struct Rules {
 
 impl Rules {
     /// The lifetimes that hold for a session with these of its own.
-    fn lifetimes_of(&self, own: Option<Lifetimes>) -> Lifetimes {
+    pub(super) fn lifetimes_of(&self, own: Option<Lifetimes>) -> Lifetimes {
         own.unwrap_or(self.lifetimes)
     }
 

@@ -179,7 +179,7 @@ impl SessionOptions {
         MemorySessionStore::with(self.rules(), clock)
     }
 
-    fn rules(&self) -> Rules {
+    pub(super) fn rules(&self) -> Rules {
         let lifetimes = Lifetimes {
             idle: self.idle_lifetime.map(millis_of),
             absolute: self.absolute_lifetime.map(millis_of),
@@ -422,6 +422,10 @@ macro_rules! session_store {
 
             fn now(&self) -> SystemTime {
                 self.engine.records.now()
+            }
+
+            fn import_sessions(&self, sessions: &[Session]) -> Result<usize> {
+                self.engine.import(sessions)
             }
 
             fn setup(&self, existing: Existing) -> Result<()> {

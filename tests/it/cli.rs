@@ -422,7 +422,7 @@ fn help_at_each_level_begins_with_two_examples() {
         .filter_map(|line| line.strip_prefix("  "))
         .filter(|line| !line.starts_with("shelflife "))
         .collect();
-    assert_eq!(commands.len(), 25, "{overview}");
+    assert_eq!(commands.len(), 26, "{overview}");
     for command in commands {
         let words: Vec<&str> = command
             .split(' ')

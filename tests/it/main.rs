@@ -16,6 +16,7 @@
 //! | `real` | the same on a real kernel | `strace` injects, a small tmpfs fills, limits are reached |
 //! | `format` | files open for ever, in any language | golden files; a reader in Python |
 //! | `secrets` | nothing shows what is stored | canaries in errors, `Debug`, files |
+//! | `redis` | sessions on a server are what they are in a file | real servers, alone and as a cluster; a fake one; a way that cuts |
 //! | `cli`, `demo` | the program | both outputs word for word; a small browser |
 //! | `readme`, `tidy` | what is written is so | examples run, names looked up, layers of the source |
 //! | `teeth` | the suites above notice what they are for | syncs and looks left out, wrong answers planted |
@@ -56,6 +57,7 @@ mod proof;
 mod raw;
 mod readme;
 mod real;
+mod redis;
 mod runs;
 mod secrets;
 mod session;

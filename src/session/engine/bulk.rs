@@ -22,7 +22,7 @@ const READS: usize = 16;
 
 /// What a walk could not read.
 #[derive(Debug, Default)]
-pub(super) struct Passed {
+pub(in crate::session) struct Passed {
     count: usize,
     named: Vec<String>,
     first: Option<Error>,
@@ -44,6 +44,11 @@ impl Passed {
             (None, Some(offset)) => format!("the record at offset {offset}"),
             (None, None) => error.to_string(),
         };
+        self.note_named(name, error);
+    }
+
+    /// Notes what is a session, by how it is called.
+    pub(in crate::session) fn note_named(&mut self, name: String, error: Error) {
         self.count += 1;
         if self.named.len() < NAMED {
             self.named.push(name);
@@ -56,7 +61,11 @@ impl Passed {
     }
 
     /// The answer of a call that did what it could, or the error that says so.
-    pub(super) fn answer<T>(self, answer: T, done: impl FnOnce(&T) -> String) -> Result<T> {
+    pub(in crate::session) fn answer<T>(
+        self,
+        answer: T,
+        done: impl FnOnce(&T) -> String,
+    ) -> Result<T> {
         let Some(first) = self.first else {
             return Ok(answer);
         };
@@ -83,7 +92,7 @@ impl Passed {
     }
 }
 
-fn deleted(count: &usize) -> String {
+pub(in crate::session) fn deleted(count: &usize) -> String {
     match count {
         1 => "1 session was deleted".to_string(),
         _ => format!("{count} sessions were deleted"),

@@ -1,0 +1,71 @@
+//! `session copy`: an application moves, and its visitors stay logged in.
+
+use shelflife::{Beyond, copy_sessions};
+
+use crate::cli::args::{Args, Command, Opt, WAIT};
+use crate::cli::failure::Result;
+use crate::cli::output::{Output, say};
+use crate::cli::places::{self, PASSWORD_FILE, PREFIX};
+use crate::cli::progress::Progress;
+use crate::cli::text;
+
+const MIRROR: Opt = Opt {
+    name: "--mirror",
+    value: "",
+    about: "end sessions that only TO has",
+};
+const HASH_IDS: Opt = Opt {
+    name: "--hash-ids",
+    value: "",
+    about: "TO keeps the hashes of ids only",
+};
+pub(crate) const COPY: Command = Command {
+    name: "session copy",
+    operands: "FROM TO",
+    options: &[MIRROR, HASH_IDS, PREFIX, PASSWORD_FILE, WAIT],
+    about: "take sessions along to another file or server",
+    examples: [
+        "shelflife session copy sessions.shelf redis://127.0.0.1",
+        "shelflife session copy --mirror redis://127.0.0.1 sessions.shelf",
+    ],
+    notes: "FROM and TO are files, or URLs of Redis or Valkey servers. Ids and times stay, so visitors stay logged\n\
+            in. Copy while the app runs, stop it, copy again with --mirror, start it on TO. What is in TO in the\n\
+            same or a later state stays; a copy that was interrupted is done again. Hashed ids stay hashed.",
+    run: copy,
+};
+
+fn copy(args: &mut Args, output: &mut Output) -> Result<()> {
+    let (from, to) = (args.required("FROM")?, args.required("TO")?);
+    let from = places::to_read(args, from)?;
+    // Of hashes no ids can be made, so what is hashed stays hashed.
+    let first = from.iter_sessions().find_map(std::result::Result::ok);
+    let is_hashed = first.is_some_and(|session| session.id().is_none());
+    let to = places::to_fill(args, to, is_hashed || args.has(HASH_IDS.name))?;
+    let beyond = match args.has(MIRROR.name) {
+        true => Beyond::End,
+        false => Beyond::Keep,
+    };
+    let progress = Progress::of("copying", "sessions");
+    let mut shown = 0;
+    let copied = copy_sessions(&*from, &*to, beyond, |copied| {
+        let done = copied.stored + copied.unchanged;
+        (shown..done).for_each(|_| progress.step());
+        shown = done;
+    });
+    drop(progress);
+    let copied = copied?;
+    let stored = text::counted(copied.stored as u64, "session");
+    let unchanged = text::count(copied.unchanged as u64);
+    output.line(&format!("copied {stored}, {unchanged} were there already"))?;
+    let only_there = text::counted(copied.beyond as u64, "session");
+    match beyond {
+        Beyond::End if copied.beyond > 0 => {
+            output.line(&format!("ended {only_there} that only TO had"))
+        }
+        Beyond::Keep if copied.beyond > 0 => {
+            say(&format!("only TO has {only_there}: --mirror ends them"));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}

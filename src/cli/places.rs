@@ -1,0 +1,144 @@
+//! Where sessions are: in a file, or on a server that a URL names.
+//!
+//! A password comes from a file or from the environment. One in a URL would be an argument, and arguments can be seen by
+//! every user of a machine.
+
+use std::ffi::OsString;
+use std::fs;
+use std::sync::Arc;
+
+use shelflife::{RedisOptions, SessionOptions, SessionStore, ShelveSessionStore};
+
+use crate::cli::args::{Args, Opt};
+use crate::cli::failure::{Failure, Result};
+use crate::cli::open;
+use crate::cli::output::say;
+
+pub(crate) const PREFIX: Opt = Opt {
+    name: "--prefix",
+    value: "P",
+    about: "what keys on a server begin with (shelflife:)",
+};
+pub(crate) const PASSWORD_FILE: Opt = Opt {
+    name: "--password-file",
+    value: "FILE",
+    about: "the password of a server (or the variable)",
+};
+const PASSWORD: &str = "SHELFLIFE_REDIS_PASSWORD";
+
+const SCHEMES: [&str; 7] = [
+    "redis",
+    "valkey",
+    "unix",
+    "redis+unix",
+    "valkey+unix",
+    "rediss",
+    "valkeys",
+];
+
+pub(crate) type Sessions = Arc<dyn SessionStore>;
+
+pub(crate) fn to_read(args: &Args, place: OsString) -> Result<Sessions> {
+    match url(&place)? {
+        Some(url) => connect(args, url, &hashing_ids(false)),
+        None => Ok(Arc::new(ShelveSessionStore::from(open::to_read(
+            args, place,
+        )?))),
+    }
+}
+
+pub(crate) fn to_change(args: &Args, place: OsString) -> Result<Sessions> {
+    match url(&place)? {
+        Some(url) => connect(args, url, &hashing_ids(false)),
+        None => Ok(Arc::new(ShelveSessionStore::from(open::to_change(
+            args, place,
+        )?))),
+    }
+}
+
+/// For sessions of another place. A file that is new keeps ids as it is told.
+pub(crate) fn to_fill(args: &Args, place: OsString, hash_ids: bool) -> Result<Sessions> {
+    if let Some(url) = url(&place)? {
+        return connect(args, url, &hashing_ids(hash_ids));
+    }
+    let store = open::to_fill(args, place)?;
+    Ok(Arc::new(match hash_ids {
+        true => SessionOptions::new().hash_ids(true).with_store(store)?,
+        false => ShelveSessionStore::from(store),
+    }))
+}
+
+/// As the server has its ids hashed or not, so must they be looked for.
+pub(crate) fn hashing(args: &Args, place: OsString) -> Result<Option<Sessions>> {
+    let url = url(&place)?;
+    url.map(|url| connect(args, url, &hashing_ids(true)))
+        .transpose()
+}
+
+/// The store of a URL, for sessions that live as an application wants them to.
+pub(crate) fn on_server(
+    args: &Args,
+    place: &OsString,
+    sessions: &SessionOptions,
+) -> Result<Sessions> {
+    match url(place)? {
+        Some(url) => connect(args, url, sessions),
+        None => Err(args.wrong("a server is named by its URL: redis://host:port, or unix:///path")),
+    }
+}
+
+fn hashing_ids(hash_ids: bool) -> SessionOptions {
+    SessionOptions::new().hash_ids(hash_ids).clone()
+}
+
+fn connect(args: &Args, url: &str, sessions: &SessionOptions) -> Result<Sessions> {
+    let mut options = RedisOptions::new();
+    options.sessions(sessions);
+    if let Some(prefix) = args.text(PREFIX.name)? {
+        options.prefix(prefix);
+    }
+    if let Some(password) = password(args)? {
+        options.password(&password);
+    }
+    if args.takes("--wait")
+        && let Some(wait) = args.span("--wait", Some("s"))?
+    {
+        options.timeout(wait);
+    }
+    let store = options.connect(url)?;
+    if let Some(warning) = store.warning() {
+        say(&format!("shelflife: {warning}"));
+    }
+    Ok(Arc::new(store))
+}
+
+/// The place as a URL, unless it is a path.
+fn url(place: &OsString) -> Result<Option<&str>> {
+    let parts = place
+        .to_str()
+        .and_then(|url| Some((url, url.split_once("://")?)));
+    let Some((url, (_, rest))) = parts.filter(|(_, (scheme, _))| SCHEMES.contains(scheme)) else {
+        return Ok(None);
+    };
+    let credentials = rest
+        .rsplit_once('@')
+        .map_or("", |(credentials, _)| credentials);
+    match credentials.contains(':') {
+        true => Err(Failure::Usage(format!(
+            "a password in a URL can be seen by every user of this machine: give it by {} or in {PASSWORD}",
+            PASSWORD_FILE.name
+        ))),
+        false => Ok(Some(url)),
+    }
+}
+
+fn password(args: &Args) -> Result<Option<String>> {
+    let Some(file) = args.value(PASSWORD_FILE.name) else {
+        return Ok(std::env::var(PASSWORD).ok());
+    };
+    let read = fs::read_to_string(file);
+    let password = read.map_err(|error| {
+        Failure::Io("failed to read the file of the password".to_string(), error)
+    })?;
+    Ok(Some(password.trim_end_matches(['\r', '\n']).to_string()))
+}

@@ -1,0 +1,383 @@
+//! `RedisSessionStore`: sessions on Redis or Valkey, shared by machines.
+//!
+//! Lowest first: [`reply`] has the bytes of the protocol, [`url`] says where the servers are, [`connection`] is one
+//! wire, [`pool`] those that are idle, [`cluster`] which server has a slot, [`client`] the loop that gets a command
+//! answered. [`scripts`] has what servers run, [`keys`] and [`record`] what they keep, [`marks`] what tells one write
+//! from another. [`store`] has the rules for one session and [`bulk`] those for all.
+
+mod bulk;
+mod client;
+mod cluster;
+mod connection;
+mod keys;
+mod marks;
+mod pool;
+mod record;
+mod reply;
+mod scripts;
+mod sha1;
+mod store;
+mod url;
+
+use super::SessionStore;
+use super::id::{SessionHandle, SessionId};
+use super::outcome::{Existing, Saved, Sessions};
+use super::place::Kind;
+use super::shelve::SessionOptions;
+use super::state::Session;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::disk::{Disk, os::OsDisk};
+use client::{Client, Replicas};
+use keys::Keys;
+use marks::Marks;
+use reply::{Bounds, Reply};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use store::Store;
+
+/// Where and how a [`RedisSessionStore`] keeps sessions. Setters return the options, as those of
+/// [`OpenOptions`](std::fs::OpenOptions) do.
+///
+/// ```no_run
+/// use shelflife::{RedisOptions, SessionOptions};
+/// use std::time::Duration;
+///
+/// let lifetimes = SessionOptions::new().idle_lifetime(Duration::from_secs(30 * 60)).clone();
+/// let store = RedisOptions::new()
+///     .sessions(&lifetimes)
+///     .prefix("shop:")
+///     .password(&std::env::var("REDIS_PASSWORD").unwrap_or_default())
+///     .connect("redis://sessions.internal")?;
+/// # Ok::<(), shelflife::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct RedisOptions {
+    sessions: SessionOptions,
+    prefix: String,
+    user: Option<String>,
+    password: Option<String>,
+    timeout: Duration,
+    replicas: Option<Replicas>,
+}
+
+impl RedisOptions {
+    /// Keys that begin with `shelflife:`, 5 seconds for a call, no waiting for replicas, and the default
+    /// [`SessionOptions`].
+    pub fn new() -> RedisOptions {
+        RedisOptions {
+            sessions: SessionOptions::new(),
+            prefix: "shelflife:".into(),
+            user: None,
+            password: None,
+            timeout: Duration::from_secs(5),
+            replicas: None,
+        }
+    }
+
+    /// How sessions live and how their ids are kept.
+    pub fn sessions(&mut self, sessions: &SessionOptions) -> &mut RedisOptions {
+        self.sessions = sessions.clone();
+        self
+    }
+
+    /// What the keys begin with. Give each application a prefix of its own: `shop:` and `shop:2` have no session in
+    /// common. Without braces, which say which server of a cluster has a key.
+    pub fn prefix(&mut self, prefix: &str) -> &mut RedisOptions {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// The user of the server's access list, in place of the one in the URL.
+    pub fn user(&mut self, user: &str) -> &mut RedisOptions {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// The password, in place of the one in the URL. Empty is none.
+    pub fn password(&mut self, password: &str) -> &mut RedisOptions {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// How long a call may take in all, with connecting and every further try. What is done step by step, such as
+    /// a list, has this time for each step. Looking up the host's name is the operating system's matter and not
+    /// bounded by it.
+    ///
+    /// Default: 5 seconds. At least 100 milliseconds.
+    pub fn timeout(&mut self, timeout: Duration) -> &mut RedisOptions {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Waits until so many replicas have what ends a session: a deletion, a new id. Without it a failover right
+    /// after a logout can undo the logout.
+    ///
+    /// If they do not answer in time the call returns an error, and the session has ended on its primary all the same.
+    /// The time is part of the [`timeout`](RedisOptions::timeout) and must be less than half of it.
+    pub fn replicas(&mut self, count: u32, wait: Duration) -> &mut RedisOptions {
+        self.replicas = (count > 0).then_some(Replicas { count, wait });
+        self
+    }
+
+    /// Connects to `redis://host:port`, to a cluster by one or more of its servers (`redis://host,host:port`), or to
+    /// a socket (`unix:///path`). A database of a single server is named by `/2` or `?db=2`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what is no such URL and for options that cannot be,
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `rediss://`, and [`ErrorKind::Io`](crate::ErrorKind::Io)
+    /// if no server answers or lets this client in.
+    pub fn connect(&self, url: &str) -> Result<RedisSessionStore> {
+        let mut servers = url::parse(url)?;
+        let login = &mut servers.login;
+        login.user = self.user.clone().or(login.user.take());
+        login.password = self.password.clone().or(login.password.take());
+        login.password = login
+            .password
+            .take()
+            .filter(|password| !password.is_empty());
+        if self.timeout < Duration::from_millis(100) {
+            return Err(invalid("a timeout under 100 milliseconds"));
+        }
+        if self
+            .replicas
+            .is_some_and(|replicas| replicas.wait.is_zero() || replicas.wait >= self.timeout / 2)
+        {
+            return Err(invalid(
+                "a wait for replicas of nothing, or of half the timeout or more",
+            ));
+        }
+        let rules = self.sessions.rules();
+        let keys = Keys::new(&self.prefix, rules.kind == Some(Kind::Hashed))?;
+        let client = Client::connect(servers, self.timeout, self.replicas)?;
+        let warning = warning(&client);
+        let store = Store {
+            client,
+            keys,
+            rules,
+            marks: Marks::new(store::random)?,
+        };
+        Ok(RedisSessionStore {
+            store: Arc::new(store),
+            warning,
+        })
+    }
+}
+
+impl Default for RedisOptions {
+    fn default() -> RedisOptions {
+        RedisOptions::new()
+    }
+}
+
+/// Shows no password.
+impl std::fmt::Debug for RedisOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisOptions")
+            .field("sessions", &self.sessions)
+            .field("prefix", &self.prefix)
+            .field("user", &self.user)
+            .field("has_password", &self.password.is_some())
+            .field("timeout", &self.timeout)
+            .field("replicas", &self.replicas)
+            .finish()
+    }
+}
+
+/// Sessions on Redis 6.2 or later, or Valkey, on one server or a cluster, shared by machines.
+///
+/// For when one machine is not enough: the contract is that of [`ShelveSessionStore`](crate::ShelveSessionStore), so
+/// that one line changes, and [`copy_sessions`](crate::copy_sessions) takes the sessions along. Until that day a file
+/// is faster, and needs no server that somebody has to run.
+///
+/// ```no_run
+/// use shelflife::{RedisSessionStore, Saved, Session, SessionStore};
+///
+/// let store = RedisSessionStore::connect("redis://127.0.0.1")?;
+/// if let Some(warning) = store.warning() {
+///     eprintln!("{warning}");
+/// }
+/// let mut session = Session::new();
+/// session.set_user(Some("ann"));
+/// assert!(matches!(store.save_session(&mut session)?, Saved::Stored));
+/// # Ok::<(), shelflife::Error>(())
+/// ```
+///
+/// # What a server keeps
+///
+/// A session is one string under `shelflife:{x7Q}x7QeGF0LqcxkqsHUm8Aagw`: 38 bytes of versions, times and lifetimes,
+/// and the contents as CBOR. The braces hold the first three letters of the id, by which a cluster chooses the server,
+/// and a session keeps these letters when it gets a new id. So a new id is one atomic step in a cluster, too; its other
+/// 110 bits are new.
+///
+/// Each change is one script that compares the version, so that no lock is held and nothing is lost. A session ends by
+/// the server's clock, at the same moment for all machines, and its key ends with it. A change whose connection broke
+/// before the answer came is sent again, and the server knows that it has made it already.
+///
+/// Threads share a store. Each call takes a connection from a pool, and a connection that has failed in any way is
+/// closed: nobody gets the answer to somebody else's question.
+///
+/// # What is different from a file
+///
+/// - **What was answered can be lost.** A server that dies loses what it had not written to its disk or sent to
+///   its replicas, and after a failover a logout can be undone. [`RedisOptions::replicas`] waits for replicas at
+///   whatever ends a session; `appendfsync always` waits for the disk.
+/// - **A server can throw sessions away** when its memory is full, if it is set up so: see
+///   [`warning`](RedisSessionStore::warning).
+/// - **Lists are no snapshot.** [`iter_sessions`](SessionStore::iter_sessions) yields each session that was there all
+///   the time, as it is when the list comes to it. What concerns all sessions, or all of one user, reads the keys of
+///   all servers: a few seconds for a million sessions.
+/// - **Ended sessions are gone** without anybody's doing, so that
+///   [`delete_old_sessions`](SessionStore::delete_old_sessions) does not count them.
+/// - **An update may run its closure more than once**, when others change the session at the same time. If that goes on
+///   until the deadline it is [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+/// - **A session can be 16 MiB large**, or what
+///   [`session_bytes_max`](SessionOptions::session_bytes_max) allows if that is less.
+/// - **The outcome can be unknown**: with an error of kind [`Io`](crate::ErrorKind::Io) the change was made or not.
+///
+/// # Rights
+///
+/// The user of an access list needs these commands, and the keys `shelflife:{*` or those of another prefix:
+///
+/// ```text
+/// +get +getrange +setrange +set +unlink +exists +eval +evalsha +pexpireat +persist +time +scan +select +cluster|slots +info +wait
+/// ```
+///
+/// # Encryption
+///
+/// The standard library has no TLS. On a network that is not yours alone let a proxy on this machine encrypt, such as
+/// stunnel or a sidecar, and connect to it by loopback or by a Unix socket.
+#[derive(Debug)]
+pub struct RedisSessionStore {
+    store: Arc<Store>,
+    warning: Option<String>,
+}
+
+impl RedisSessionStore {
+    /// Connects with the default [`RedisOptions`].
+    ///
+    /// # Errors
+    ///
+    /// As [`RedisOptions::connect`].
+    pub fn connect(url: &str) -> Result<RedisSessionStore> {
+        RedisOptions::new().connect(url)
+    }
+
+    /// What the operator of the server should know: that it is set up to throw sessions away when its memory is full.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+}
+
+impl SessionStore for RedisSessionStore {
+    fn load_session(&self, id: &SessionId) -> Result<Option<Session>> {
+        self.store.load(id)
+    }
+
+    fn save_session(&self, session: &mut Session) -> Result<Saved> {
+        self.store.save(session)
+    }
+
+    fn edit_session(
+        &self,
+        id: &SessionId,
+        edit: &mut dyn FnMut(&mut Session) -> Result<()>,
+    ) -> Result<Option<Session>> {
+        self.store.edit(id, edit)
+    }
+
+    fn touch_session(&self, id: &SessionId) -> Result<bool> {
+        self.store.touch(id)
+    }
+
+    fn regenerate_id(&self, session: &mut Session) -> Result<Saved> {
+        self.store.regenerate(session)
+    }
+
+    fn was_replaced(&self, id: &SessionId) -> Result<bool> {
+        self.store.was_replaced(id)
+    }
+
+    fn delete_session(&self, id: &SessionId) -> Result<bool> {
+        self.store.delete(id)
+    }
+
+    fn has_session(&self, id: &SessionId) -> Result<bool> {
+        self.store.has(id)
+    }
+
+    fn iter_sessions(&self) -> Sessions {
+        Sessions::new(self.store.list())
+    }
+
+    fn delete_old_sessions(&self, idle: Duration) -> Result<(usize, usize)> {
+        self.store.delete_old(idle)
+    }
+
+    fn delete_user_sessions(&self, user: &str) -> Result<usize> {
+        self.store.delete_user(user, &|_| true)
+    }
+
+    fn delete_user_sessions_except(&self, user: &str, keep: &SessionHandle) -> Result<usize> {
+        self.store.delete_user(user, &|handle| handle != *keep)
+    }
+
+    fn delete_user_session(&self, user: &str, handle: &SessionHandle) -> Result<bool> {
+        let deleted = self.store.delete_user(user, &|its| its == *handle)?;
+        Ok(deleted > 0)
+    }
+
+    fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize> {
+        self.store.delete_handle(handle)
+    }
+
+    fn import_sessions(&self, sessions: &[Session]) -> Result<usize> {
+        self.store.import(sessions)
+    }
+
+    fn setup(&self, existing: Existing) -> Result<()> {
+        self.store.setup(existing)
+    }
+
+    /// By the server's clock; by this machine's if the server does not answer.
+    fn now(&self) -> SystemTime {
+        self.store.now().unwrap_or_else(|_| OsDisk.wall_clock())
+    }
+
+    fn is_thread_safe(&self) -> bool {
+        true
+    }
+
+    fn is_multiprocess_safe(&self) -> bool {
+        true
+    }
+}
+
+/// Whether the server throws sessions away when its memory is full. One that does not tell is not asked again.
+fn warning(client: &Client) -> Option<String> {
+    let server = client.any_primary();
+    let bounds = Bounds::new(64 * 1024, 0, 0);
+    let Ok(Reply::Bulk(info)) = client.ask_one(&server, &[b"INFO", b"memory"], bounds) else {
+        return None;
+    };
+    let info = String::from_utf8_lossy(&info);
+    let field = |name: &str| {
+        let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+        lines
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.trim())
+    };
+    let policy = field("maxmemory_policy")?;
+    let is_bounded = field("maxmemory").is_some_and(|bytes| bytes != "0");
+    let keeps = matches!(policy, "noeviction" | "volatile-ttl");
+    (is_bounded && !keeps).then(|| {
+        format!(
+            "the server at `{server}` logs people out when its memory is full: its maxmemory-policy is {policy}; \
+             set it to noeviction or volatile-ttl"
+        )
+    })
+}
+
+fn invalid(what: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, what)
+}

@@ -1,0 +1,396 @@
+//! What concerns all sessions: lists, and deletions of many.
+//!
+//! A server has no snapshot. `SCAN` promises this much: a key that is there from the beginning of a walk to its end is
+//! met. While slots move between the servers of a cluster that does not hold for a walk over all of them: a key can
+//! leave a server before its turn for one whose turn is over. So a cluster is walked twice, and again for as long as
+//! its map changes: of any two servers the one that a key leaves is then walked before the one that it goes to.
+
+use super::super::engine::bulk::{Passed, deleted};
+use super::super::id::SessionHandle;
+use super::super::lifetime::{millis_at, millis_of};
+use super::super::outcome::Existing;
+use super::super::state::{Identity, Session};
+use super::client::Command;
+use super::keys::RedisKey;
+use super::record::{self, Head, Read, millis};
+use super::reply::{Bounds, Reply};
+use super::scripts;
+use super::store::{Deleted, NUMBERS, Store, array, bulk, head_of, is_done, nonsense};
+use super::url::Address;
+use crate::error::{Error, ErrorKind, Result};
+use std::collections::HashSet;
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many commands go to a server at once.
+const BATCH: usize = 256;
+
+/// How many values are asked for at once: each can be large.
+const VALUES: usize = 64;
+
+/// A cluster whose map changes at each of so many walks is given up.
+const WALKS_MAX: usize = 8;
+
+/// The cursor, and what `COUNT 1000` brings, which a server exceeds where a table's chains are long.
+const SCAN_BOUNDS: Bounds = Bounds::new(64 * 1024, 100_000, 2);
+
+/// A session that has moved so often while it is followed is met by the next walk.
+const MOVES_MAX: usize = 1000;
+
+type Found = (RedisKey, Identity);
+
+impl Store {
+    /// The key of every session that is there all the while, each once.
+    fn walk(&self) -> Result<Vec<Found>> {
+        let hasher = RandomState::new();
+        let mut seen = HashSet::new();
+        let mut found = Vec::new();
+        let mut map = self.client.map();
+        for walk in 1..=WALKS_MAX {
+            for server in map.primaries() {
+                self.walk_server(&server, |text| {
+                    if seen.insert(hasher.hash_one(&text)) {
+                        found.extend(self.keys.read(text));
+                    }
+                })?;
+            }
+            self.client.refresh_now();
+            let before = std::mem::replace(&mut map, self.client.map());
+            if !map.is_cluster() || (walk > 1 && map.primaries() == before.primaries()) {
+                return Ok(found);
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Busy,
+            "the slots of the cluster move faster than they can be read",
+        )
+        .advise("try again later"))
+    }
+
+    fn walk_server(&self, server: &Address, mut each: impl FnMut(Vec<u8>)) -> Result<()> {
+        let pattern = self.keys.pattern();
+        let mut cursor = b"0".to_vec();
+        loop {
+            let words: [&[u8]; 6] = [b"SCAN", &cursor, b"MATCH", &pattern, b"COUNT", b"1000"];
+            let mut reply = array(self.client.ask_one(server, &words, SCAN_BOUNDS)?)?.into_iter();
+            cursor = bulk(reply.next().ok_or_else(nonsense)?)?;
+            for key in array(reply.next().ok_or_else(nonsense)?)? {
+                each(bulk(key)?);
+            }
+            if cursor == b"0" {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The heads of the sessions, in the order of the keys; of what ended since there is none.
+    fn heads(&self, found: &[Found]) -> Vec<Result<Option<Head>>> {
+        let commands: Vec<_> = found.iter().map(|(key, _)| head_of(key)).collect();
+        let answers = self.client.call_all(&commands).into_iter();
+        let heads = answers.map(|answer| {
+            let value = bulk(answer?.reply)?;
+            match value.is_empty() {
+                true => Ok(None),
+                false => record::head(&value).map(|(head, _)| Some(head)),
+            }
+        });
+        heads.collect()
+    }
+
+    /// The sessions behind the keys. One that got another id since is followed to where it is; of what ended since there
+    /// is none.
+    fn sessions(&self, found: Vec<Found>) -> Vec<(Found, Result<Session>)> {
+        let mut sessions = Vec::with_capacity(found.len());
+        let mut pending = found;
+        for _ in 0..MOVES_MAX {
+            let commands: Vec<Command> =
+                pending.iter().map(|(key, _)| self.value_of(key)).collect();
+            let answers = self.client.call_all(&commands);
+            let mut moved = Vec::new();
+            for (found, answer) in pending.into_iter().zip(answers) {
+                let read = answer.and_then(|answer| match answer.reply {
+                    Reply::Bulk(value) => record::read(&value, found.1.clone()),
+                    Reply::Nil => Ok(Read::Ended),
+                    _ => Err(nonsense()),
+                });
+                match read {
+                    Ok(Read::Session(session)) => sessions.push((found, Ok(*session))),
+                    Ok(Read::Ended) => {}
+                    Ok(Read::Moved(to)) => moved.extend(self.keys.read(to)),
+                    Err(error) => sessions.push((found, Err(error))),
+                }
+            }
+            pending = moved;
+            if pending.is_empty() {
+                break;
+            }
+        }
+        sessions
+    }
+
+    /// Every session, least recently used first.
+    pub(super) fn list(self: &Arc<Store>) -> impl Iterator<Item = Result<Session>> + Send + use<> {
+        let (listed, failed) = match self.by_last_use() {
+            Ok(listed) => (listed, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        let listing = Listing {
+            store: Arc::clone(self),
+            keys: listed.into_iter(),
+            listed: HashSet::new(),
+            read: Vec::new().into_iter(),
+        };
+        failed.into_iter().chain(listing)
+    }
+
+    fn by_last_use(&self) -> Result<Vec<Found>> {
+        let mut order: Vec<(u64, Found)> = Vec::new();
+        let mut found = self.walk()?.into_iter();
+        loop {
+            let batch: Vec<Found> = found.by_ref().take(BATCH).collect();
+            if batch.is_empty() {
+                break;
+            }
+            let heads = self.heads(&batch);
+            for (found, head) in batch.into_iter().zip(heads) {
+                match head {
+                    Ok(Some(Head::Session { stamp, .. })) => order.push((stamp.accessed, found)),
+                    Ok(Some(Head::Tombstone { moved: true })) => order.push((u64::MAX, found)),
+                    Ok(Some(Head::Tombstone { moved: false }) | None) => {}
+                    // It is listed, with the error that reading it gives.
+                    Err(error) if error.kind() == ErrorKind::Decode => order.push((0, found)),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        order.sort_by_key(|(accessed, _)| *accessed);
+        Ok(order.into_iter().map(|(_, found)| found).collect())
+    }
+
+    /// Deletes what was not used for so long; returns how many that were and how many are left.
+    pub(super) fn delete_old(&self, idle: Duration) -> Result<(usize, usize)> {
+        self.check_not_editing()?;
+        let idle = millis_of(idle);
+        let now = millis_at(self.now()?);
+        let (mut deleted, mut left) = (0, 0);
+        let mut passed = Passed::default();
+        for batch in self.walk()?.chunks(BATCH) {
+            let mut old = Vec::new();
+            for ((key, identity), head) in batch.iter().zip(self.heads(batch)) {
+                match head {
+                    Ok(Some(Head::Session { stamp, .. })) if stamp.idle(now) >= idle => {
+                        old.push((key, stamp));
+                    }
+                    Ok(Some(Head::Session { .. })) => left += 1,
+                    Ok(Some(Head::Tombstone { .. }) | None) => {}
+                    Err(error) => pass(&mut passed, identity, error)?,
+                }
+            }
+            for outcome in self.delete_if(old.into_iter(), true) {
+                match outcome? {
+                    Deleted::Done => deleted += 1,
+                    Deleted::Changed => left += 1,
+                    Deleted::Absent => {}
+                }
+            }
+        }
+        passed.answer((deleted, left), |(gone, remaining)| {
+            format!("{}, {remaining} remain", self::deleted(gone))
+        })
+    }
+
+    /// Ends the sessions of a user that `doomed` names by their handles, until a walk finds none.
+    pub(super) fn delete_user(
+        &self,
+        user: &str,
+        doomed: &dyn Fn(SessionHandle) -> bool,
+    ) -> Result<usize> {
+        self.check_not_editing()?;
+        let mut deleted = 0;
+        loop {
+            let mut passed = Passed::default();
+            let mut met = false;
+            let found = self.walk()?.into_iter();
+            let mut found = found.filter(|(_, identity)| doomed(identity.handle()));
+            loop {
+                let batch: Vec<Found> = found.by_ref().take(VALUES).collect();
+                if batch.is_empty() {
+                    break;
+                }
+                deleted += self.delete_batch(user, doomed, batch, &mut met, &mut passed)?;
+            }
+            if !met {
+                return passed.answer(deleted, self::deleted);
+            }
+        }
+    }
+
+    /// Ends the user's sessions among these, and notes whether there was one. One that is busy, or gets another id, is
+    /// read again and does not escape by that; one that became another user's meanwhile stays.
+    fn delete_batch(
+        &self,
+        user: &str,
+        doomed: &dyn Fn(SessionHandle) -> bool,
+        batch: Vec<Found>,
+        met: &mut bool,
+        passed: &mut Passed,
+    ) -> Result<usize> {
+        let mut deleted = 0;
+        let mut pending = batch;
+        while !pending.is_empty() {
+            let mut theirs = Vec::new();
+            for (found, session) in self.sessions(pending) {
+                match session {
+                    Ok(session) if session.user() == Some(user) && doomed(found.1.handle()) => {
+                        theirs.push((found, session.stamp));
+                    }
+                    Ok(_) => {}
+                    Err(error) => pass(passed, &found.1, error)?,
+                }
+            }
+            *met |= !theirs.is_empty();
+            let seen = theirs.iter().map(|((key, _), stamp)| (key, *stamp));
+            let outcomes = self.delete_if(seen, false);
+            pending = Vec::new();
+            for ((found, _), outcome) in theirs.into_iter().zip(outcomes) {
+                match outcome? {
+                    Deleted::Done => deleted += 1,
+                    Deleted::Changed | Deleted::Absent => pending.push(found),
+                }
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Ends the sessions with this handle.
+    pub(super) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
+        self.check_not_editing()?;
+        let mut deleted = 0;
+        for (key, identity) in self.walk()? {
+            if identity.handle() == handle {
+                deleted += usize::from(self.delete_key(&key)?);
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Stores sessions of another store as they are there; returns how many of them were not here already.
+    pub(super) fn import(&self, sessions: &[Session]) -> Result<usize> {
+        self.check_not_editing()?;
+        let mut commands = Vec::new();
+        for session in sessions {
+            let identity = session.identity_to_import(self.keys.hashes_ids())?;
+            let key = self.keys.of_identity(identity);
+            let stamp = session.stamp;
+            let mut lifetimes = self.rules.lifetimes_of(session.contents.lifetimes);
+            if session.contents.lifetimes.is_none() {
+                // The other store may let it end sooner than this one would. The next use here decides anew.
+                let left = session.end.map(|end| end.saturating_sub(stamp.accessed));
+                lifetimes.idle = lifetimes.idle.into_iter().chain(left).min();
+            }
+            let command = [stamp.version, stamp.created, stamp.accessed]
+                .into_iter()
+                .map(Some)
+                .chain([lifetimes.idle, lifetimes.absolute])
+                .fold(
+                    Command::script(&scripts::IMPORT, &key, NUMBERS),
+                    |command, number| command.with(&millis(number)),
+                );
+            commands.push(command.with(&self.marks.next()).with(&self.body(session)?));
+        }
+        let mut stored = 0;
+        for answer in self.client.call_all(&commands) {
+            stored += usize::from(is_done(answer?.reply)?);
+        }
+        Ok(stored)
+    }
+
+    pub(super) fn setup(&self, existing: Existing) -> Result<()> {
+        self.check_not_editing()?;
+        match existing {
+            Existing::Keep => Ok(()),
+            Existing::Fail => {
+                for batch in self.walk()?.chunks(BATCH) {
+                    for head in self.heads(batch) {
+                        let is_there = match head {
+                            Ok(head) => matches!(head, Some(Head::Session { .. })),
+                            Err(error) if error.kind() == ErrorKind::Decode => true,
+                            Err(error) => return Err(error),
+                        };
+                        if is_there {
+                            let what = "the store already has sessions";
+                            return Err(Error::new(ErrorKind::AlreadyExists, what)
+                                .advise("keep or overwrite them"));
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Existing::Overwrite => {
+                for batch in self.walk()?.chunks(BATCH) {
+                    let unlink = |(key, _): &Found| Command::plain("UNLINK", key, NUMBERS);
+                    let commands: Vec<_> = batch.iter().map(unlink).collect();
+                    for answer in self.client.call_all(&commands) {
+                        answer?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Notes a session that can't be read, and goes on; a server that fails ends the walk.
+fn pass(passed: &mut Passed, identity: &Identity, error: Error) -> Result<()> {
+    match error.kind() {
+        ErrorKind::Decode => {
+            passed.note_named(format!("session {}", identity.handle()), error);
+            Ok(())
+        }
+        _ => Err(error),
+    }
+}
+
+/// Tells keys of one list from each other.
+fn hash(key: &RedisKey) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What is left of a list.
+struct Listing {
+    store: Arc<Store>,
+    keys: std::vec::IntoIter<Found>,
+    /// So that a session that got another id meanwhile is not listed twice.
+    listed: HashSet<u64>,
+    read: std::vec::IntoIter<Result<Session>>,
+}
+
+impl Iterator for Listing {
+    type Item = Result<Session>;
+
+    fn next(&mut self) -> Option<Result<Session>> {
+        loop {
+            if let Some(session) = self.read.next() {
+                return Some(session);
+            }
+            let batch: Vec<Found> = self.keys.by_ref().take(VALUES).collect();
+            if batch.is_empty() {
+                return None;
+            }
+            let mut read = Vec::new();
+            for ((key, identity), session) in self.store.sessions(batch) {
+                if self.listed.insert(hash(&key)) {
+                    let named = |error: Error| {
+                        let what = format!("session {} can't be read: {error}", identity.handle());
+                        Error::new(error.kind(), what)
+                    };
+                    read.push(session.map_err(named));
+                }
+            }
+            self.read = read.into_iter();
+        }
+    }
+}

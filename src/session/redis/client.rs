@@ -1,0 +1,568 @@
+//! The one loop that gets a command to the server that has its slot, and its answer back, before a deadline.
+//!
+//! What a server answers besides is dealt with here: a slot that has moved or is on its way, a server that is
+//! loading, a replica that has become a primary, a script that a server does not have, a connection that broke. Every
+//! command may be sent again: reads change nothing, and a script that has run already knows its mark
+//! ([`scripts`](super::scripts)).
+
+use super::cluster::{Map, Refusal, slot_of};
+use super::connection::{Connection, Failed, now, refused};
+use super::keys::RedisKey;
+use super::pool::Pool;
+use super::reply::{Bounds, Reply, write_command, write_count, write_word};
+use super::scripts::Script;
+use super::url::{Address, Servers};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::disk::{Disk, os::OsDisk};
+use std::io;
+use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
+use std::time::Duration;
+
+/// How often a slot can be elsewhere before the servers are said to send in circles.
+const HOPS_MAX: usize = 16;
+
+/// The map is read again at most this often.
+const REFRESH_TIME: Duration = Duration::from_secs(1);
+
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(160);
+
+/// A wait that is shorter than this is not worth a connection.
+const ATTEMPT_MIN: Duration = Duration::from_millis(50);
+
+/// 16,384 ranges of one slot, with the names of some replicas each.
+const SLOTS_BOUNDS: Bounds = Bounds::new(1024, 16_384, 5);
+
+/// What a server is asked, about one key or two of one slot.
+pub(super) struct Command {
+    slot: u16,
+    verb: Verb,
+    keys: usize,
+    words: usize,
+    /// The keys and what follows them, as they are sent.
+    tail: Vec<u8>,
+    bounds: Bounds,
+    /// Whether it ends a session: that is worth waiting for replicas, where they were asked for.
+    ends: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Verb {
+    Plain(&'static str),
+    Script(&'static Script),
+}
+
+impl Command {
+    /// A command of the server's own, and the bounds of its answer.
+    pub(super) fn plain(name: &'static str, key: &RedisKey, bounds: Bounds) -> Command {
+        Command::new(Verb::Plain(name), key, bounds)
+    }
+
+    pub(super) fn script(script: &'static Script, key: &RedisKey, bounds: Bounds) -> Command {
+        Command::new(Verb::Script(script), key, bounds)
+    }
+
+    fn new(verb: Verb, key: &RedisKey, bounds: Bounds) -> Command {
+        let command = Command {
+            slot: slot_of(&key.tag),
+            verb,
+            keys: 0,
+            words: 0,
+            tail: Vec::with_capacity(512),
+            bounds,
+            ends: false,
+        };
+        command.and_key(key)
+    }
+
+    /// A further key, of the same tag. Keys stand before arguments.
+    pub(super) fn and_key(mut self, key: &RedisKey) -> Command {
+        self.keys += 1;
+        self.with(&key.text)
+    }
+
+    pub(super) fn with(mut self, argument: &[u8]) -> Command {
+        self.words += 1;
+        write_word(&mut self.tail, argument);
+        self
+    }
+
+    pub(super) fn ends_session(self) -> Command {
+        Command { ends: true, ..self }
+    }
+
+    fn changes(&self) -> bool {
+        matches!(self.verb, Verb::Script(_))
+    }
+
+    fn write(&self, to: &mut Vec<u8>, with_text: bool) {
+        match self.verb {
+            Verb::Plain(name) => {
+                write_count(to, 1 + self.words);
+                write_word(to, name.as_bytes());
+            }
+            Verb::Script(script) => {
+                let (name, which) = match with_text {
+                    true => ("EVAL", script.text),
+                    false => ("EVALSHA", script.sha()),
+                };
+                write_count(to, 3 + self.words);
+                write_word(to, name.as_bytes());
+                write_word(to, which.as_bytes());
+                write_word(to, self.keys.to_string().as_bytes());
+            }
+        }
+        to.extend_from_slice(&self.tail);
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) reply: Reply,
+    /// Whether the command was sent before without an answer, so that it may have been carried out then.
+    pub(super) repeated: bool,
+}
+
+/// How many replicas must have an end of a session, and how long they are waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Replicas {
+    pub(super) count: u32,
+    pub(super) wait: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Client {
+    servers: Servers,
+    timeout: Duration,
+    replicas: Option<Replicas>,
+    /// Written by who refreshes it, and by who is told of a slot that moved.
+    map: RwLock<Map>,
+    pool: Pool,
+    /// When the map was read last, and whether something has shown since that it is outdated. Held by who refreshes
+    /// it.
+    refreshed: Mutex<(Duration, bool)>,
+}
+
+impl Client {
+    /// Connects to the first server that answers, and reads where the slots are.
+    pub(super) fn connect(
+        servers: Servers,
+        timeout: Duration,
+        replicas: Option<Replicas>,
+    ) -> Result<Client> {
+        let client = Client {
+            map: RwLock::new(Map::single(servers.first.clone())),
+            servers,
+            timeout,
+            replicas,
+            pool: Pool::default(),
+            refreshed: Mutex::new((now(), false)),
+        };
+        let until = client.deadline();
+        let mut pause = Pause::new(until);
+        loop {
+            let mut last = None;
+            for server in client.known() {
+                match client.read_map(&server, until) {
+                    Ok(map) => {
+                        client.replace_map(map);
+                        return Ok(client);
+                    }
+                    Err(error) => last = Some(error),
+                }
+            }
+            match last {
+                Some(error) if !error.is_busy() || !pause.wait() => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    /// The moment at which a call that begins now gives up.
+    pub(super) fn deadline(&self) -> Duration {
+        now().saturating_add(self.timeout)
+    }
+
+    /// A server to ask what is not about a key.
+    pub(super) fn any_primary(&self) -> Address {
+        self.read_lock().server(0).clone()
+    }
+
+    pub(super) fn map(&self) -> Map {
+        self.read_lock().clone()
+    }
+
+    pub(super) fn call(&self, command: &Command) -> Result<Answer> {
+        self.call_until(command, self.deadline())
+    }
+
+    pub(super) fn call_until(&self, command: &Command, until: Duration) -> Result<Answer> {
+        let slot = command.slot;
+        let mut pause = Pause::new(until);
+        let mut hops = 0;
+        let mut repeated = false;
+        let mut with_text = false;
+        let mut asked = None;
+        loop {
+            self.refresh(until);
+            let asking = asked.is_some();
+            let server = asked
+                .take()
+                .unwrap_or_else(|| self.read_lock().server(slot).clone());
+            let text = match self.attempt(&server, asking, with_text, command, until) {
+                Ok(Reply::Error(text)) => text,
+                Ok(reply) => return Ok(Answer { reply, repeated }),
+                Err(Failed::Refused(error)) => return Err(error),
+                Err(Failed::Unanswered { cause, sent }) => {
+                    repeated |= sent && command.changes();
+                    self.suspect();
+                    // What is no answer would be none the next time.
+                    if cause.kind() != io::ErrorKind::InvalidData && pause.wait() {
+                        continue;
+                    }
+                    return Err(unanswered(&server, cause, repeated));
+                }
+            };
+            match Refusal::read(&text, &server) {
+                Refusal::Moved(to) => {
+                    self.learn(slot, to);
+                    hops += 1;
+                }
+                Refusal::Ask(to) => {
+                    asked = Some(to);
+                    hops += 1;
+                }
+                Refusal::NoScript if !with_text => {
+                    with_text = true;
+                    asked = asking.then_some(server);
+                    continue;
+                }
+                refusal @ (Refusal::Wait | Refusal::WaitForOther) => {
+                    if refusal == Refusal::WaitForOther {
+                        self.suspect();
+                    }
+                    if !pause.wait() {
+                        return Err(not_now(&server, &text));
+                    }
+                }
+                Refusal::NoScript | Refusal::Final => return Err(refused(&server, &text)),
+            }
+            if hops > HOPS_MAX {
+                return Err(Error::new(
+                    ErrorKind::Io,
+                    "the servers of the cluster send in circles",
+                )
+                .advise("check `CLUSTER SLOTS` of each"));
+            }
+        }
+    }
+
+    /// Sends many commands at once, each to its server, and returns their answers in the same order. What a server
+    /// did not answer at once, or refused for the moment, is asked for again on its own.
+    pub(super) fn call_all(&self, commands: &[Command]) -> Vec<Result<Answer>> {
+        let until = self.deadline();
+        self.refresh(until);
+        let mut of_servers: Vec<(Address, Vec<usize>)> = Vec::new();
+        let map = self.map();
+        for (at, command) in commands.iter().enumerate() {
+            let server = map.server(command.slot);
+            match of_servers.iter_mut().find(|(known, _)| known == server) {
+                Some((_, indices)) => indices.push(at),
+                None => of_servers.push((server.clone(), vec![at])),
+            }
+        }
+        let mut answers: Vec<Option<Reply>> = Vec::new();
+        answers.resize_with(commands.len(), || None);
+        let mut sent = vec![false; commands.len()];
+        for (server, indices) in of_servers {
+            let of_server = || indices.iter().filter_map(|at| commands.get(*at));
+            let bounds = of_server()
+                .map(|command| command.bounds)
+                .fold(Bounds::new(0, 0, 0), Bounds::or);
+            let asked = self.ask(&server, until, bounds, |to| {
+                of_server().for_each(|command| command.write(to, false));
+                indices.len()
+            });
+            match asked {
+                Ok(replies) => {
+                    for (at, reply) in indices.iter().zip(replies) {
+                        if let Some(answer) = answers.get_mut(*at) {
+                            *answer = Some(reply);
+                        }
+                    }
+                }
+                Err(Failed::Unanswered { sent: true, .. }) => {
+                    for at in &indices {
+                        if let Some(sent) = sent.get_mut(*at) {
+                            *sent = true;
+                        }
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        let answers = answers.into_iter().zip(sent).zip(commands);
+        let answers = answers.map(|((reply, sent), command)| {
+            // Replicas are waited for one by one: the script knows what it has done, and only confirms it.
+            let is_waited_for = command.ends && self.replicas.is_some();
+            match reply {
+                None | Some(Reply::Error(_)) => {}
+                Some(_) if is_waited_for => {}
+                Some(reply) => {
+                    return Ok(Answer {
+                        reply,
+                        repeated: false,
+                    });
+                }
+            }
+            self.call(command).map(|answer| Answer {
+                repeated: answer.repeated || sent,
+                ..answer
+            })
+        });
+        answers.collect()
+    }
+
+    /// One command to one server, which is not about a key.
+    pub(super) fn ask_one(
+        &self,
+        server: &Address,
+        words: &[&[u8]],
+        bounds: Bounds,
+    ) -> Result<Reply> {
+        let until = self.deadline();
+        let mut pause = Pause::new(until);
+        loop {
+            let asked = self.ask(server, until, bounds, |to| {
+                write_command(to, words);
+                1
+            });
+            match asked {
+                Ok(replies) => match replies.into_iter().next() {
+                    Some(Reply::Error(text)) => match Refusal::read(&text, server) {
+                        Refusal::Wait | Refusal::WaitForOther if pause.wait() => {}
+                        Refusal::Wait | Refusal::WaitForOther => {
+                            return Err(not_now(server, &text));
+                        }
+                        _ => return Err(refused(server, &text)),
+                    },
+                    Some(reply) => return Ok(reply),
+                    None => return Err(nonsense(server)),
+                },
+                Err(Failed::Refused(error)) => return Err(error),
+                Err(Failed::Unanswered { cause, .. }) => {
+                    self.suspect();
+                    if cause.kind() == io::ErrorKind::InvalidData || !pause.wait() {
+                        return Err(unanswered(server, cause, false));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends one command once, and waits for its replicas where they were asked for.
+    fn attempt(
+        &self,
+        server: &Address,
+        asking: bool,
+        with_text: bool,
+        command: &Command,
+        until: Duration,
+    ) -> std::result::Result<Reply, Failed> {
+        let replicas = self.replicas.filter(|_| command.ends);
+        let mut replies = self.ask(server, until, command.bounds, |to| {
+            if asking {
+                write_command(to, &[b"ASKING"]);
+            }
+            command.write(to, with_text);
+            if let Some(replicas) = replicas {
+                let (count, wait) = (
+                    replicas.count.to_string(),
+                    replicas.wait.as_millis().to_string(),
+                );
+                write_command(to, &[b"WAIT", count.as_bytes(), wait.as_bytes()]);
+            }
+            1 + usize::from(asking) + usize::from(replicas.is_some())
+        })?;
+        let confirmed = replicas.map(|replicas| (replicas, replies.pop()));
+        let Some(reply) = replies.pop() else {
+            return Err(Failed::Refused(nonsense(server)));
+        };
+        match confirmed {
+            Some((replicas, confirmed)) if !matches!(reply, Reply::Error(_)) => match confirmed {
+                Some(Reply::Int(count)) if count >= i64::from(replicas.count) => Ok(reply),
+                Some(Reply::Error(text)) => Err(Failed::Refused(refused(server, &text))),
+                _ => Err(Failed::Refused(unconfirmed(server, replicas))),
+            },
+            _ => Ok(reply),
+        }
+    }
+
+    /// Sends commands once, over an idle connection or a new one. An attempt takes half of the time that is left, so
+    /// that there is time for another.
+    fn ask(
+        &self,
+        server: &Address,
+        until: Duration,
+        bounds: Bounds,
+        write: impl FnOnce(&mut Vec<u8>) -> usize,
+    ) -> std::result::Result<Vec<Reply>, Failed> {
+        let begun = now();
+        let patience = (until.saturating_sub(begun) / 2).max(ATTEMPT_MIN);
+        let until = begun.saturating_add(patience);
+        let mut connection = match self.pool.take(server) {
+            Some(connection) => connection,
+            None => Connection::open(server, &self.servers.login, until)?,
+        };
+        let replies = connection.ask(until, bounds, write)?;
+        self.pool.put(server, connection);
+        Ok(replies)
+    }
+
+    /// Something showed that the map may be outdated: the next call reads it again.
+    fn suspect(&self) {
+        if let Ok(mut refreshed) = self.refreshed.try_lock() {
+            refreshed.1 = true;
+        }
+    }
+
+    fn learn(&self, slot: u16, server: Address) {
+        self.map
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .learn(slot, server);
+        self.suspect();
+    }
+
+    /// Reads the map again if it is suspect. One call does so at a time, the others go on with what is known.
+    fn refresh(&self, until: Duration) {
+        let mut refreshed = match self.refreshed.try_lock() {
+            Ok(refreshed) => refreshed,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let (at, suspect) = *refreshed;
+        if suspect && now().saturating_sub(at) >= REFRESH_TIME {
+            self.read_any_map(until);
+            *refreshed = (now(), false);
+        }
+    }
+
+    /// Reads the map now, for a look at all servers.
+    pub(super) fn refresh_now(&self) {
+        self.read_any_map(self.deadline());
+    }
+
+    fn read_any_map(&self, until: Duration) {
+        if !self.map().is_cluster() && self.servers.others.is_empty() {
+            return; // there is no other server to be told of
+        }
+        for server in self.known() {
+            if let Ok(map) = self.read_map(&server, until) {
+                self.replace_map(map);
+                return;
+            }
+        }
+    }
+
+    fn replace_map(&self, map: Map) {
+        self.pool.keep(&map.primaries());
+        *self.map.write().unwrap_or_else(PoisonError::into_inner) = map;
+    }
+
+    /// Where the slots are, as one server says.
+    fn read_map(&self, server: &Address, until: Duration) -> Result<Map> {
+        let asked = self.ask(server, until, SLOTS_BOUNDS, |to| {
+            write_command(to, &[b"CLUSTER", b"SLOTS"]);
+            1
+        });
+        let reply = match asked {
+            Ok(replies) => replies.into_iter().next(),
+            Err(Failed::Refused(error)) => return Err(error),
+            Err(Failed::Unanswered { cause, .. }) => return Err(unanswered(server, cause, false)),
+        };
+        match reply {
+            Some(Reply::Error(text)) => match Refusal::read(&text, server) {
+                // It has no cluster, or does not tell: should it be one after all, it will say where each slot is.
+                Refusal::Final if !text.starts_with("NOAUTH") => Ok(Map::single(server.clone())),
+                Refusal::Final => Err(refused(server, &text)),
+                _ => Err(not_now(server, &text)),
+            },
+            Some(slots) => Map::read(&slots, server).ok_or_else(|| not_now(server, "CLUSTERDOWN")),
+            None => Err(nonsense(server)),
+        }
+    }
+
+    /// Every server that was ever named, those of the map first.
+    fn known(&self) -> Vec<Address> {
+        let mut known = self.read_lock().primaries();
+        for server in std::iter::once(&self.servers.first).chain(&self.servers.others) {
+            if !known.contains(server) {
+                known.push(server.clone());
+            }
+        }
+        known
+    }
+
+    fn read_lock(&self) -> std::sync::RwLockReadGuard<'_, Map> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The waits of one call, each longer than the one before.
+pub(super) struct Pause {
+    next: Duration,
+    until: Duration,
+}
+
+impl Pause {
+    pub(super) fn new(until: Duration) -> Pause {
+        Pause {
+            next: PAUSE_MIN,
+            until,
+        }
+    }
+
+    /// Waits; `false` when there is no time left.
+    fn wait(&mut self) -> bool {
+        let left = self.until.saturating_sub(now());
+        if left < ATTEMPT_MIN {
+            return false;
+        }
+        OsDisk.sleep(self.next.min(left));
+        self.next = (self.next * 2).min(PAUSE_MAX);
+        true
+    }
+}
+
+fn unanswered(server: &Address, cause: io::Error, repeated: bool) -> Error {
+    let error = Error::server("get an answer from", server, cause);
+    match repeated {
+        true => error.advise("the outcome is unknown: load the session to learn what is stored"),
+        false => error,
+    }
+}
+
+/// Of what the server said only the code is shown, which names no key.
+fn not_now(server: &Address, text: &str) -> Error {
+    let code = text.split(' ').next().unwrap_or_default();
+    Error::new(
+        ErrorKind::Busy,
+        format!("the server at `{server}` is not ready: {code}"),
+    )
+    .advise("try again later")
+}
+
+fn unconfirmed(server: &Address, replicas: Replicas) -> Error {
+    let count = replicas.count;
+    let what = format!("the end of a session was not confirmed by {count} replicas of `{server}`");
+    Error::new(ErrorKind::Io, what).advise("it holds on the primary; a failover may undo it")
+}
+
+fn nonsense(server: &Address) -> Error {
+    Error::new(
+        ErrorKind::Io,
+        format!("the server at `{server}` sent an answer to another question"),
+    )
+}

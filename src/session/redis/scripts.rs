@@ -1,0 +1,244 @@
+//! The verbs that change a session, each one script that a server runs with nobody between.
+//!
+//! A value is a head of 38 bytes, big-endian, and the CBOR of the session's contents:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 6 | version; 0 is a *tombstone*: a session was here less than a minute ago |
+//! | 6 | created, in milliseconds since 1970 by the server's clock |
+//! | 6 | accessed; of a tombstone 1 if the session has another id now, else 0 |
+//! | 6 | idle lifetime in milliseconds: its own, or that of the store that wrote or used it last; 2^48 - 1 is without end |
+//! | 6 | absolute lifetime, likewise |
+//! | 8 | the mark of the write: random, so that nobody else writes the same |
+//!
+//! A tombstone of a session that has another id has the key of that in place of the contents: who looks for all
+//! sessions of a user must not lose one by that.
+//!
+//! A number of six bytes is exact in Lua, whose numbers are doubles.
+//!
+//! **Each script may be sent twice.** A client whose connection broke does not know whether its command was carried
+//! out, and sends it again with the same mark. A script that finds its mark at the key answers what the first run has
+//! answered, and changes nothing. Every write leaves its mark: in the head of what it stores, or in the tombstone of
+//! what it ends. That tombstone also keeps a creation that was held up on its way from bringing a session back that
+//! was created by the second try and deleted since.
+//!
+//! **A script's keys lie in one slot**: there is one, or a new id that has the tag of the old one.
+
+use super::sha1::sha1_hex;
+use std::sync::OnceLock;
+
+/// Bytes before the contents.
+pub(super) const HEAD_BYTES: usize = 38;
+
+/// A lifetime without end: a number of six bytes has no larger value.
+pub(super) const NEVER: u64 = (1 << 48) - 1;
+
+pub(super) struct Script {
+    pub(super) text: &'static str,
+    sha: OnceLock<String>,
+}
+
+impl Script {
+    const fn new(text: &'static str) -> Script {
+        Script {
+            text,
+            sha: OnceLock::new(),
+        }
+    }
+
+    /// What a server calls the script once it has run it.
+    pub(super) fn sha(&self) -> &str {
+        self.sha.get_or_init(|| sha1_hex(self.text.as_bytes()))
+    }
+}
+
+/// What every script begins with: the clock, the head of the key, and the ways to write.
+///
+/// A client that waits for replicas waits for what its own connection has written. So a script that has ended the
+/// session already writes something.
+///
+/// The expiry is one millisecond early since a server still shows a key at the very moment at which it expires. A
+/// server that is out of memory refuses the tombstone, and must not refuse to end a session: it goes without.
+macro_rules! script {
+    ($body:literal) => {
+        Script::new(concat!(
+            "local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local key = KEYS[1]
+local head = redis.call('GETRANGE', key, 0, 37)
+local there, sound = #head > 0, #head == 38
+local version, created, accessed, idle, absolute, mark = 0, now, now, 0, 0, ''
+if sound then
+  version, created, accessed, idle, absolute = struct.unpack('>I6I6I6I6I6', head)
+  mark = string.sub(head, 31, 38)
+end
+local function last(created, accessed, idle, absolute)
+  return math.min(accessed + idle, created + absolute)
+end
+local alive = sound and version > 0
+if alive and last(created, accessed, idle, absolute) <= now then
+  redis.call('UNLINK', key)
+  there, alive, mark = false, false, ''
+end
+local function used()
+  if accessed > now + 60000 then return math.min(created, now), now end
+  return created, math.max(accessed, now)
+end
+local function put(key, version, created, accessed, idle, absolute, mark, contents)
+  local head = struct.pack('>I6I6I6I6I6', version, created, accessed, idle, absolute) .. mark
+  local value, till = head .. contents, last(created, accessed, idle, absolute)
+  if till < 281474976710655 then
+    redis.call('SET', key, value, 'PXAT', string.format('%.0f', math.max(till - 1, 1)))
+  else
+    redis.call('SET', key, value)
+  end
+  return value
+end
+local function bury(key, mark, moved, to)
+  local head = struct.pack('>I6I6I6I6I6', 0, now, moved, 0, 0) .. mark
+  local set = redis.pcall('SET', key, head .. (to or ''), 'PX', 60000)
+  if set.err then redis.call('UNLINK', key) end
+end
+local function confirm()
+  redis.call('PEXPIREAT', key, string.format('%.0f', now + 60000))
+  return {1}
+end
+",
+            $body
+        ))
+    };
+}
+
+/// idle, absolute, mark, contents: `{1, created, accessed}`, or `{0}` if the id is taken.
+pub(super) static CREATE: Script = script!(
+    "
+if there then
+  if alive and mark == ARGV[3] then return {1, created, accessed} end
+  return {0}
+end
+put(key, 1, now, now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4])
+return {1, now, now}
+"
+);
+
+/// version, idle, absolute, mark, contents: `{1, version, created, accessed}`, `{0}` if the session is gone, `{2, value}`
+/// if it is of another version.
+pub(super) static SAVE: Script = script!(
+    "
+if not alive then return {0} end
+if mark == ARGV[4] then return {1, version, created, accessed} end
+if version ~= tonumber(ARGV[1]) then return {2, redis.call('GET', key)} end
+created, accessed = used()
+put(key, version + 1, created, accessed, tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5])
+return {1, version + 1, created, accessed}
+"
+);
+
+/// version, mark: as [`SAVE`], of a session that has nothing left worth keeping.
+pub(super) static EMPTY: Script = script!(
+    "
+if mark == ARGV[2] then return confirm() end
+if not alive then return {0} end
+if version ~= tonumber(ARGV[1]) then return {2, redis.call('GET', key)} end
+bury(key, ARGV[2], 0)
+return {1}
+"
+);
+
+/// resolution, idle, absolute: `{1, created, accessed}`, or `{0}` if there is no session.
+///
+/// The lifetimes are those of the store that uses the session. They take the place of those that another store wrote,
+/// with other options or from a copy, unless the session has its own: an array stands in place of its contents.
+pub(super) static TOUCH: Script = script!(
+    "
+if not alive then return {0} end
+local due = math.min(tonumber(ARGV[1]), math.floor(idle / 10))
+if now - accessed >= due or accessed > now + 60000 then
+  created, accessed = used()
+  if redis.call('GETRANGE', key, 38, 38) ~= string.char(130) then
+    idle, absolute = tonumber(ARGV[2]), tonumber(ARGV[3])
+  end
+  local till = last(created, accessed, idle, absolute)
+  if till <= now then
+    redis.call('UNLINK', key)
+    return {0}
+  end
+  redis.call('SETRANGE', key, 6, struct.pack('>I6I6I6I6', created, accessed, idle, absolute))
+  if till < 281474976710655 then
+    redis.call('PEXPIREAT', key, string.format('%.0f', till - 1))
+  else
+    redis.call('PERSIST', key)
+  end
+end
+return {1, created, accessed}
+"
+);
+
+/// mark: `{1}`, or `{0}` if there was no session. What is none but stands there is deleted as well.
+pub(super) static DELETE: Script = script!(
+    "
+if there and mark == ARGV[1] then return confirm() end
+if not alive then
+  if not sound then return {redis.call('UNLINK', key)} end
+  return {0}
+end
+bury(key, ARGV[1], 0)
+return {1}
+"
+);
+
+/// version, accessed or -1, mark: `{1}` if it was as given and is deleted, `{0}` if there is none, `{2}` if it changed.
+pub(super) static DELETE_IF: Script = script!(
+    "
+if there and mark == ARGV[3] then return confirm() end
+if not alive then return {0} end
+local seen = tonumber(ARGV[2])
+if version ~= tonumber(ARGV[1]) or (seen >= 0 and accessed ~= seen) then return {2} end
+bury(key, ARGV[3], 0)
+return {1}
+"
+);
+
+/// Of the old key and the new one; version, or -1 for a copy that was not changed and so takes over what is stored;
+/// idle, absolute, whether the session begins anew, mark, contents: `{1, value}`, `{0}`, `{2, value}`, or `{3}` if the
+/// new id is taken.
+///
+/// The new one is stored first: a server that is out of memory refuses that, and nothing has changed.
+pub(super) static MOVE: Script = script!(
+    "
+if not alive then
+  if there and mark == ARGV[5] then
+    local moved = redis.call('GET', KEYS[2])
+    confirm()
+    if moved then return {1, moved} end
+  end
+  return {0}
+end
+local seen, contents = tonumber(ARGV[1]), ARGV[6]
+if seen < 0 then
+  contents = redis.call('GETRANGE', key, 38, -1)
+else
+  if version ~= seen then return {2, redis.call('GET', key)} end
+  idle, absolute = tonumber(ARGV[2]), tonumber(ARGV[3])
+end
+if redis.call('EXISTS', KEYS[2]) == 1 then return {3} end
+created, accessed = used()
+if ARGV[4] == '1' then created = now end
+local value = put(KEYS[2], version + 1, created, accessed, idle, absolute, ARGV[5], contents)
+bury(key, ARGV[5], 1, KEYS[2])
+return {1, value}
+"
+);
+
+/// version, created, accessed, idle, absolute, mark, contents, of a session that another store has: `{1}`, or `{0}` if
+/// this server has the same or a later state of it, or has ended it a moment ago.
+pub(super) static IMPORT: Script = script!(
+    "
+if there and mark == ARGV[6] then return {1} end
+if there and sound and not alive then return {0} end
+local seen, last_use = tonumber(ARGV[1]), tonumber(ARGV[3])
+if alive and (version > seen or (version == seen and accessed >= last_use)) then return {0} end
+put(key, seen, tonumber(ARGV[2]), last_use, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7])
+return {1}
+"
+);

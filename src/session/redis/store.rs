@@ -1,0 +1,535 @@
+//! The rules of sessions, by scripts in place of locks.
+//!
+//! They are those that files and memory have, with two differences. The clock is the server's, so that a session ends
+//! for all machines at the same moment. And a change is not made under a lock: it is made on a copy, and the script
+//! that stores it refuses if the stored version is not the copy's.
+
+use super::super::engine::Rules;
+use super::super::id::SessionId;
+use super::super::lifetime::{Stamp, millis_at, time_at};
+use super::super::outcome::Saved;
+use super::super::state::{Identity, Session};
+use super::client::{Answer, Client, Command};
+use super::connection;
+use super::keys::{Keys, RedisKey};
+use super::marks::Marks;
+use super::record::{self, Head, millis};
+use super::reply::{Bounds, Reply};
+use super::scripts::{self, HEAD_BYTES};
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::disk::{Disk, os::OsDisk};
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How often an id is drawn before the random source is given up. The second draw never happens with a sound one.
+const DRAWS: usize = 8;
+
+/// An update that lost the race more often waits a little, so that not all come back at once.
+const TRIES_AT_ONCE: usize = 3;
+
+/// Of the contents of a session.
+const BYTES_MAX: usize = 16 << 20;
+
+/// A value, or an answer that holds one.
+const VALUE: Bounds = Bounds::new(BYTES_MAX + HEAD_BYTES, 10, 1);
+
+/// An answer of a few numbers.
+pub(super) const NUMBERS: Bounds = Bounds::new(64, 10, 1);
+
+thread_local! {
+    /// The stores whose updates run on this thread, by their marks.
+    static EDITING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) client: Client,
+    pub(super) keys: Keys,
+    pub(super) rules: Rules,
+    pub(super) marks: Marks,
+}
+
+/// What became of a changed copy.
+enum Put {
+    Gone,
+    /// The value that is stored instead.
+    Conflict(Vec<u8>),
+    Stored(Stamp),
+    /// It had nothing worth keeping.
+    Ended,
+}
+
+/// What became of a session that was to be deleted as it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deleted {
+    Absent,
+    Done,
+    Changed,
+}
+
+impl Store {
+    pub(super) fn load(&self, id: &SessionId) -> Result<Option<Session>> {
+        match self.value(&self.keys.of_id(id))? {
+            Some(value) => record::session(&value, Identity::Id(id.clone())),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn has(&self, id: &SessionId) -> Result<bool> {
+        let key = self.keys.of_id(id);
+        let command = Command::plain("GETRANGE", &key, NUMBERS)
+            .with(b"0")
+            .with(b"5");
+        let version = bulk(self.client.call(&command)?.reply)?;
+        Ok(version.iter().any(|byte| *byte != 0))
+    }
+
+    pub(super) fn was_replaced(&self, id: &SessionId) -> Result<bool> {
+        let head = self.client.call(&head_of(&self.keys.of_id(id)))?;
+        let head = bulk(head.reply)?;
+        Ok(record::head(&head).is_ok_and(|(head, _)| head == Head::Tombstone { moved: true }))
+    }
+
+    pub(super) fn save(&self, session: &mut Session) -> Result<Saved> {
+        self.check_not_editing()?;
+        let key = match &session.identity {
+            Some(identity) => self.keys.of_identity(identity),
+            None if session.has_info() => return self.create(session),
+            None => return Ok(Saved::Empty),
+        };
+        if !session.modified {
+            return Ok(match self.touch_key(&key)? {
+                // The version stays that of the copy: others may have changed the session since.
+                Some(stamp) => {
+                    session.stamp.accessed = stamp.accessed;
+                    session.end = self.end_of(session, stamp);
+                    Saved::Stored
+                }
+                None => Saved::Gone,
+            });
+        }
+        let next = self.settled(session)?;
+        Ok(match self.put(&key, &next)? {
+            Put::Gone => Saved::Gone,
+            Put::Conflict(value) => self.conflict(&value, session)?,
+            Put::Stored(stamp) => {
+                *session = self.stored(next, stamp);
+                Saved::Stored
+            }
+            Put::Ended => {
+                session.is_new_again();
+                Saved::Empty
+            }
+        })
+    }
+
+    fn create(&self, session: &mut Session) -> Result<Saved> {
+        let mut next = self.settled(session)?;
+        let body = self.body(&next)?;
+        let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
+        for _ in 0..DRAWS {
+            let identity = Identity::Id(SessionId::draw(random)?);
+            let command =
+                Command::script(&scripts::CREATE, &self.keys.of_identity(&identity), NUMBERS)
+                    .with(&millis(lifetimes.idle))
+                    .with(&millis(lifetimes.absolute))
+                    .with(&self.marks.next())
+                    .with(&body);
+            match *numbers(self.client.call(&command)?.reply)? {
+                [0] => {}
+                [1, created, accessed] => {
+                    next.identity = Some(identity);
+                    let stamp = Stamp {
+                        version: 1,
+                        created,
+                        accessed,
+                    };
+                    *session = self.stored(next, stamp);
+                    return Ok(Saved::Stored);
+                }
+                _ => return Err(nonsense()),
+            }
+        }
+        Err(no_free_id())
+    }
+
+    /// Stores a copy if nobody has changed the session since, or ends the session if the copy is not worth keeping.
+    fn put(&self, key: &RedisKey, next: &Session) -> Result<Put> {
+        let seen = next.stamp.version;
+        let command = if next.has_info() {
+            let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
+            Command::script(&scripts::SAVE, key, VALUE)
+                .with(seen.to_string().as_bytes())
+                .with(&millis(lifetimes.idle))
+                .with(&millis(lifetimes.absolute))
+                .with(&self.marks.next())
+                .with(&self.body(next)?)
+        } else {
+            Command::script(&scripts::EMPTY, key, VALUE)
+                .with(seen.to_string().as_bytes())
+                .with(&self.marks.next())
+                .ends_session()
+        };
+        let Answer { reply, repeated } = self.client.call(&command)?;
+        let mut elements = array(reply)?;
+        match elements.as_mut_slice() {
+            [Reply::Int(0)] => Ok(Put::Gone),
+            [Reply::Int(1)] => Ok(Put::Ended),
+            [
+                Reply::Int(1),
+                Reply::Int(version),
+                Reply::Int(created),
+                Reply::Int(accessed),
+            ] => Ok(Put::Stored(Stamp {
+                version: number(*version)?,
+                created: number(*created)?,
+                accessed: number(*accessed)?,
+            })),
+            [Reply::Int(2), Reply::Bulk(value)] => {
+                let value = std::mem::take(value);
+                match record::head(&value)? {
+                    // The first try may have been stored, and been changed by others before the second came.
+                    (Head::Session { stamp, .. }, _)
+                        if repeated && next.has_info() && stamp.version > seen + 1 =>
+                    {
+                        Err(overtaken())
+                    }
+                    _ => Ok(Put::Conflict(value)),
+                }
+            }
+            _ => Err(nonsense()),
+        }
+    }
+
+    pub(super) fn regenerate(&self, session: &mut Session) -> Result<Saved> {
+        self.check_not_editing()?;
+        let old = match &session.identity {
+            Some(identity) if session.has_info() => identity.clone(),
+            _ => return self.save(session),
+        };
+        let next = self.settled(session)?;
+        let body = self.body(&next)?;
+        let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
+        // A copy that was not changed must not undo what others have changed: what is stored moves.
+        let version = match session.modified {
+            true => session.stamp.version.to_string(),
+            false => "-1".into(),
+        };
+        let old_key = self.keys.of_identity(&old);
+        for _ in 0..DRAWS {
+            let identity = Identity::Id(SessionId::draw_like(old_key.tag, random)?);
+            let command = Command::script(&scripts::MOVE, &old_key, VALUE)
+                .and_key(&self.keys.of_identity(&identity))
+                .with(version.as_bytes())
+                .with(&millis(lifetimes.idle))
+                .with(&millis(lifetimes.absolute))
+                .with(if is_login(session) { b"1" } else { b"0" })
+                .with(&self.marks.next())
+                .with(&body)
+                .ends_session();
+            match array(self.client.call(&command)?.reply)?.as_slice() {
+                [Reply::Int(0)] => return Ok(Saved::Gone),
+                [Reply::Int(1), Reply::Bulk(value)] => {
+                    let moved = record::session(value, identity)?;
+                    *session = moved.ok_or_else(nonsense)?;
+                    return Ok(Saved::Stored);
+                }
+                [Reply::Int(2), Reply::Bulk(value)] => return self.conflict(value, session),
+                [Reply::Int(3)] => {}
+                _ => return Err(nonsense()),
+            }
+        }
+        Err(no_free_id())
+    }
+
+    pub(super) fn edit(
+        &self,
+        id: &SessionId,
+        change: &mut dyn FnMut(&mut Session) -> Result<()>,
+    ) -> Result<Option<Session>> {
+        self.check_not_editing()?;
+        let until = self.client.deadline();
+        let identity = Identity::Id(id.clone());
+        let key = self.keys.of_id(id);
+        let mut current = self.value(&key)?;
+        let mut tries = 0;
+        loop {
+            let Some(value) = current else {
+                return Ok(None);
+            };
+            let Some(mut session) = record::session(&value, identity.clone())? else {
+                return Ok(None);
+            };
+            let (stamp, before) = (session.stamp, Arc::clone(&session.contents));
+            {
+                let _editing = Editing::begin(self.marks.seed());
+                change(&mut session)?;
+            }
+            // Whatever became of the copy, perhaps another one took its place: this is what is stored under this id.
+            session.identity = Some(identity.clone());
+            session.stamp = stamp;
+            if session.has_info() && !session.confirming && session.contents == before {
+                let Some(stamp) = self.touch_key(&key)? else {
+                    return Ok(None);
+                };
+                let stamp = Stamp {
+                    version: session.stamp.version,
+                    ..stamp
+                };
+                return Ok(Some(self.stored(session, stamp)));
+            }
+            let mut next = self.settled(&session)?;
+            match self.put(&key, &next)? {
+                Put::Gone => return Ok(None),
+                Put::Stored(stamp) => return Ok(Some(self.stored(next, stamp))),
+                Put::Ended => {
+                    next.is_new_again();
+                    return Ok(Some(next));
+                }
+                Put::Conflict(value) => current = Some(value),
+            }
+            tries += 1;
+            if connection::now() >= until {
+                let what = "others changed the session whenever this update was to be stored";
+                return Err(Error::new(ErrorKind::Busy, what).advise("try again later"));
+            }
+            if tries >= TRIES_AT_ONCE {
+                OsDisk.sleep(Duration::from_micros(self.marks.below(2000)));
+            }
+        }
+    }
+
+    pub(super) fn touch(&self, id: &SessionId) -> Result<bool> {
+        self.check_not_editing()?;
+        let touched = self.touch_key(&self.keys.of_id(id))?;
+        Ok(touched.is_some())
+    }
+
+    /// The times that the session has then; the version is not told.
+    fn touch_key(&self, key: &RedisKey) -> Result<Option<Stamp>> {
+        let command = Command::script(&scripts::TOUCH, key, NUMBERS)
+            .with(&millis(Some(self.rules.resolution)))
+            .with(&millis(self.rules.lifetimes.idle))
+            .with(&millis(self.rules.lifetimes.absolute));
+        match *numbers(self.client.call(&command)?.reply)? {
+            [0] => Ok(None),
+            [1, created, accessed] => Ok(Some(Stamp {
+                version: 0,
+                created,
+                accessed,
+            })),
+            _ => Err(nonsense()),
+        }
+    }
+
+    pub(super) fn delete(&self, id: &SessionId) -> Result<bool> {
+        self.check_not_editing()?;
+        self.delete_key(&self.keys.of_id(id))
+    }
+
+    pub(super) fn delete_key(&self, key: &RedisKey) -> Result<bool> {
+        let command = Command::script(&scripts::DELETE, key, NUMBERS)
+            .with(&self.marks.next())
+            .ends_session();
+        is_done(self.client.call(&command)?.reply)
+    }
+
+    /// Deletes each session that is still of the version that was seen, and was not used since if that matters.
+    pub(super) fn delete_if<'a>(
+        &self,
+        seen: impl Iterator<Item = (&'a RedisKey, Stamp)>,
+        unused: bool,
+    ) -> Vec<Result<Deleted>> {
+        let commands = seen.map(|(key, stamp)| {
+            let accessed = match unused {
+                true => stamp.accessed.to_string(),
+                false => "-1".into(),
+            };
+            Command::script(&scripts::DELETE_IF, key, NUMBERS)
+                .with(stamp.version.to_string().as_bytes())
+                .with(accessed.as_bytes())
+                .with(&self.marks.next())
+                .ends_session()
+        });
+        let answers = self.client.call_all(&commands.collect::<Vec<_>>());
+        let deleted = answers
+            .into_iter()
+            .map(|answer| match *numbers(answer?.reply)? {
+                [0] => Ok(Deleted::Absent),
+                [1] => Ok(Deleted::Done),
+                [2] => Ok(Deleted::Changed),
+                _ => Err(nonsense()),
+            });
+        deleted.collect()
+    }
+
+    /// What the server's clock reads.
+    pub(super) fn now(&self) -> Result<SystemTime> {
+        let server = self.client.any_primary();
+        let time = array(self.client.ask_one(&server, &[b"TIME"], NUMBERS)?)?;
+        let part = |at: usize| match time.get(at) {
+            Some(Reply::Bulk(digits)) => str::from_utf8(digits).ok()?.parse::<u64>().ok(),
+            _ => None,
+        };
+        let millis = part(0)
+            .zip(part(1))
+            .and_then(|(seconds, micros)| seconds.checked_mul(1000)?.checked_add(micros / 1000));
+        millis.and_then(time_at).ok_or_else(nonsense)
+    }
+
+    fn value(&self, key: &RedisKey) -> Result<Option<Vec<u8>>> {
+        match self.client.call(&self.value_of(key))?.reply {
+            Reply::Nil => Ok(None),
+            reply => bulk(reply).map(Some),
+        }
+    }
+
+    pub(super) fn value_of(&self, key: &RedisKey) -> Command {
+        Command::plain("GET", key, VALUE)
+    }
+
+    /// What is sent of a session.
+    pub(super) fn body(&self, session: &Session) -> Result<Vec<u8>> {
+        let body = record::body(&session.contents)?;
+        let most = self.rules.session_bytes_max.min(BYTES_MAX);
+        if body.len() > most {
+            let what = format!("a session of {} bytes where {most} are allowed", body.len());
+            return Err(Error::new(ErrorKind::TooLarge, what).advise("keep less in it"));
+        }
+        Ok(body)
+    }
+
+    /// The session as it is to be stored. Only a login or a proof of who the user is needs the server's clock.
+    fn settled(&self, session: &Session) -> Result<Session> {
+        match session.confirming {
+            true => Ok(session.settled(millis_at(self.now()?))),
+            false => Ok(session.clone()),
+        }
+    }
+
+    /// The copy in memory of what is in the store now.
+    fn stored(&self, mut session: Session, stamp: Stamp) -> Session {
+        let end = self.end_of(&session, stamp);
+        session.is_stored(stamp, end);
+        session
+    }
+
+    fn end_of(&self, session: &Session, stamp: Stamp) -> Option<u64> {
+        self.rules
+            .lifetimes_of(session.contents.lifetimes)
+            .end(stamp)
+    }
+
+    fn conflict(&self, value: &[u8], session: &Session) -> Result<Saved> {
+        let identity = session.identity.clone().ok_or_else(nonsense)?;
+        let current = record::session(value, identity)?.ok_or_else(nonsense)?;
+        Ok(Saved::Conflict(Box::new(current)))
+    }
+
+    /// A write inside an update of the same store would make the update begin again, for ever.
+    pub(super) fn check_not_editing(&self) -> Result<()> {
+        let seed = self.marks.seed();
+        let editing = EDITING.with_borrow(|editing| editing.contains(&seed));
+        match editing {
+            false => Ok(()),
+            true => {
+                let what = "a write to a store from inside an update of it";
+                Err(Error::new(ErrorKind::Reentrant, what)
+                    .advise("write before or after the update"))
+            }
+        }
+    }
+}
+
+/// The closure of an update runs. Dropped also when it panics.
+struct Editing;
+
+impl Editing {
+    fn begin(seed: u64) -> Editing {
+        EDITING.with_borrow_mut(|editing| editing.push(seed));
+        Editing
+    }
+}
+
+impl Drop for Editing {
+    fn drop(&mut self) {
+        EDITING.with_borrow_mut(|editing| editing.pop());
+    }
+}
+
+/// The head of a key's value, or nothing.
+pub(super) fn head_of(key: &RedisKey) -> Command {
+    Command::plain("GETRANGE", key, NUMBERS)
+        .with(b"0")
+        .with(b"37")
+}
+
+pub(super) fn bulk(reply: Reply) -> Result<Vec<u8>> {
+    match reply {
+        Reply::Bulk(bytes) => Ok(bytes),
+        _ => Err(nonsense()),
+    }
+}
+
+pub(super) fn array(reply: Reply) -> Result<Vec<Reply>> {
+    match reply {
+        Reply::Array(elements) => Ok(elements),
+        _ => Err(nonsense()),
+    }
+}
+
+pub(super) fn is_done(reply: Reply) -> Result<bool> {
+    match *numbers(reply)? {
+        [done @ (0 | 1)] => Ok(done == 1),
+        _ => Err(nonsense()),
+    }
+}
+
+fn numbers(reply: Reply) -> Result<Box<[u64]>> {
+    let numbers = array(reply)?.into_iter().map(|element| match element {
+        Reply::Int(value) => number(value),
+        _ => Err(nonsense()),
+    });
+    numbers.collect()
+}
+
+/// Whether a copy that is to get a new id begins an absolute lifetime: another user than was loaded, or proven anew.
+fn is_login(session: &Session) -> bool {
+    session.modified && (session.confirming || session.contents.user != session.base.user)
+}
+
+fn number(value: i64) -> Result<u64> {
+    u64::try_from(value).map_err(|_| nonsense())
+}
+
+pub(super) fn random(bytes: &mut [u8]) -> Result<()> {
+    OsDisk
+        .random(bytes)
+        .map_err(|cause| Error::io("read", Path::new("/dev/urandom"), cause))
+}
+
+pub(super) fn nonsense() -> Error {
+    Error::new(
+        ErrorKind::Io,
+        "the server sent an answer to another question",
+    )
+    .advise("check that it is Redis 6.2 or later, or Valkey")
+}
+
+fn no_free_id() -> Error {
+    Error::new(
+        ErrorKind::Io,
+        "the operating system's random source repeats itself",
+    )
+    .advise("check /dev/urandom")
+}
+
+fn overtaken() -> Error {
+    Error::new(
+        ErrorKind::Io,
+        "the connection broke during a change, and others changed the session before it was back",
+    )
+    .advise("the outcome is unknown: load the session to learn what is stored")
+}

@@ -1,0 +1,46 @@
+//! Sessions on real servers, which the tests start and end themselves, and on one that says what no real one would.
+//!
+//! Without `redis-server` the tests print `SKIP`. The same claims in their full sizes, as `.ci/run` holds them:
+//! `SHELF_SOAK=1 cargo test --test it redis::`.
+
+use shelflife::{Saved, Session, SessionStore};
+
+mod cluster;
+mod conformance;
+mod copying;
+mod fake;
+mod program;
+mod proxy;
+mod server;
+mod single;
+mod updates;
+
+/// A new session of a user.
+fn stored(store: &dyn SessionStore, user: &str) -> Session {
+    let mut session = Session::new();
+    session.set_user(Some(user));
+    assert!(matches!(
+        store.save_session(&mut session),
+        Ok(Saved::Stored)
+    ));
+    session
+}
+
+/// Counts one up.
+fn counter(session: &mut Session, key: &str) -> shelflife::Result<u64> {
+    let count = session.get::<u64>(key)?.unwrap_or(0) + 1;
+    session.insert(key, &count)?;
+    Ok(count)
+}
+
+/// The rights that the documentation of the store lists.
+fn rights() -> String {
+    let source = include_str!("../../src/session/redis.rs");
+    let listed = source
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("/// +get "));
+    format!(
+        "+get {}",
+        listed.expect("the documentation lists the rights")
+    )
+}

@@ -1,0 +1,263 @@
+//! Three primaries, on which slots move and which die.
+
+use super::server::{Cluster, is_there};
+use super::single::live;
+use super::{counter, stored};
+use crate::support::{is_soak, metric};
+use shelflife::{
+    ErrorKind, RedisOptions, RedisSessionStore, Saved, SessionOptions, SessionStore,
+    SessionStoreExt,
+};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// The slot of a session's keys, as the servers count it.
+fn slot(cluster: &Cluster, id: &str) -> u16 {
+    let answer = cluster.servers[0].say(&format!("CLUSTER KEYSLOT {{{}}}", &id[..3]));
+    answer.trim().trim_start_matches(':').parse().unwrap()
+}
+
+#[test]
+fn a_session_lives_its_whole_life_on_a_cluster() {
+    if !is_there("a_session_lives_its_whole_life_on_a_cluster") {
+        return;
+    }
+    let mut cluster = Cluster::start(&[]);
+    let store = RedisSessionStore::connect(&cluster.url()).unwrap();
+    live(&store);
+    let hashed = SessionOptions::new().hash_ids(true).clone();
+    let hashed = RedisOptions::new()
+        .sessions(&hashed)
+        .prefix("hashed:")
+        .connect(&cluster.url())
+        .unwrap();
+    live(&hashed);
+
+    // Sessions are on each server, and lists are of all.
+    let sessions: Vec<_> = (0..60).map(|_| stored(&store, "ann")).collect();
+    for server in &cluster.servers {
+        assert!(server.keys("shelflife:").len() > 5);
+    }
+    assert_eq!(store.sessions_of("ann").unwrap().len(), 60);
+    let order: Vec<_> = store
+        .iter_sessions()
+        .map(|session| session.unwrap().accessed())
+        .collect();
+    assert!(order.is_sorted());
+
+    slots_on_their_way(&cluster, &store);
+    assert_eq!(store.delete_user_sessions("ann").unwrap(), 60);
+    assert!(!store.has_session(sessions[0].id().unwrap()).unwrap());
+
+    // A URL may name several servers, and the first need not answer.
+    let others = format!(
+        "redis://127.0.0.1:{},127.0.0.1:{}",
+        cluster.servers[0].port, cluster.servers[1].port
+    );
+    cluster.servers[0].kill();
+    let store = RedisSessionStore::connect(&others).unwrap();
+    assert!(cluster.servers[0].run());
+    cluster.settle();
+    live(&store);
+    let error = RedisSessionStore::connect(&format!("{}/1", cluster.url())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+/// While a slot moves its sessions are found wherever they are, and a new id waits until the slot is settled.
+fn slots_on_their_way(cluster: &Cluster, store: &RedisSessionStore) {
+    let mut session = stored(store, "bob");
+    let id = session.id().unwrap().clone();
+    let slot = slot(cluster, id.as_str());
+    let from = cluster.owner(slot);
+    let to = (from + 1) % 3;
+    cluster.begin_move(slot, from, to);
+    assert!(
+        store.has_session(id_of(&session)).unwrap(),
+        "it is still there"
+    );
+    assert!(store.touch_session(id_of(&session)).unwrap());
+
+    // One that is created in the slot goes to the new server at once; here the session is the one that has gone ahead.
+    let key = format!("shelflife:{{{}}}{}", &id.as_str()[..3], id.as_str());
+    let port = cluster.servers[to].port.to_string();
+    let words: [&[u8]; 6] = [
+        b"MIGRATE",
+        b"127.0.0.1",
+        port.as_bytes(),
+        key.as_bytes(),
+        b"0",
+        b"5000",
+    ];
+    assert_eq!(cluster.servers[from].ask(&words).trim(), "+OK");
+    assert_eq!(
+        store.load_session(&id).unwrap().unwrap().user(),
+        Some("bob")
+    );
+    assert!(
+        store
+            .update_session(&id, |session| counter(session, "n"))
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        store
+            .iter_sessions()
+            .any(|listed| listed.unwrap().id() == Some(&id))
+    );
+
+    let hurried = RedisOptions::new()
+        .timeout(Duration::from_secs(1))
+        .connect(&cluster.url())
+        .unwrap();
+    session = hurried.load_session(&id).unwrap().unwrap();
+    let error = hurried.regenerate_id(&mut session).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert_eq!(session.id(), Some(&id));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let saved = store.regenerate_id(&mut session);
+            assert!(matches!(saved, Ok(Saved::Stored)), "{saved:?}");
+        });
+        cluster.end_move(slot, from, to);
+        waiting.join().unwrap();
+    });
+    assert!(store.was_replaced(&id).unwrap() && store.has_session(id_of(&session)).unwrap());
+    assert!(store.delete_session(id_of(&session)).unwrap());
+    cluster.move_slot(slot, to, from);
+}
+
+fn id_of(session: &shelflife::Session) -> &shelflife::SessionId {
+    session.id().unwrap()
+}
+
+/// Moves slots there and back until the work is done.
+fn while_slots_move<T>(cluster: &Cluster, slots: &[u16], work: impl FnOnce() -> T) -> (T, usize) {
+    let (over, moves) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let done = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for slot in slots.iter().cycle() {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                let from = cluster.owner(*slot);
+                let to = (from + 1) % 3;
+                cluster.move_slot(*slot, from, to);
+                cluster.move_slot(*slot, to, from);
+                moves.fetch_add(2, Ordering::Relaxed);
+            }
+        });
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        over.store(true, Ordering::Relaxed);
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    (done, moves.load(Ordering::Relaxed))
+}
+
+#[test]
+fn while_slots_move_nothing_is_lost_and_lists_are_whole() {
+    if !is_there("while_slots_move_nothing_is_lost_and_lists_are_whole") {
+        return;
+    }
+    let begun = Instant::now();
+    let cluster = Cluster::start(&[]);
+    let store = RedisSessionStore::connect(&cluster.url()).unwrap();
+    let sessions: Vec<_> = (0..12).map(|_| stored(&store, "ann")).collect();
+    let ids: Vec<_> = sessions
+        .iter()
+        .map(|session| session.id().unwrap().clone())
+        .collect();
+    let slots: Vec<_> = ids.iter().map(|id| slot(&cluster, id.as_str())).collect();
+    let rounds = if is_soak() { 300 } else { 15 };
+    let ((), moves) = while_slots_move(&cluster, &slots, || {
+        for round in 1..=rounds {
+            for id in &ids {
+                let count = store
+                    .update_session(id, |session| counter(session, "n"))
+                    .unwrap();
+                assert_eq!(count, Some(round));
+            }
+            let listed: BTreeSet<_> = store
+                .iter_sessions()
+                .map(|session| session.unwrap().id().unwrap().as_str().to_string())
+                .collect();
+            if listed.len() != ids.len() {
+                for id in &ids {
+                    let l = listed.contains(id.as_str());
+                    eprintln!(
+                        "{} {} listed {l} has {:?}",
+                        id.as_str(),
+                        slot(&cluster, id.as_str()),
+                        store.has_session(id)
+                    );
+                }
+                eprintln!("{store:#?}");
+                for s in &cluster.servers {
+                    eprintln!("{}", s.say("CLUSTER NODES"));
+                }
+            }
+            assert_eq!(listed.len(), ids.len(), "round {round}");
+            let mut passing = stored(&store, "bob");
+            assert!(matches!(
+                store.regenerate_id(&mut passing),
+                Ok(Saved::Stored)
+            ));
+            assert_eq!(store.delete_user_sessions("bob").unwrap(), 1);
+        }
+    });
+    assert!(moves > 0);
+    metric(
+        "redis_slots_moved",
+        moves,
+        None,
+        begun.elapsed().as_secs_f64(),
+    );
+}
+
+#[test]
+fn a_primary_that_is_killed_and_restarted_loses_no_answered_logout() {
+    if !is_there("a_primary_that_is_killed_and_restarted_loses_no_answered_logout") {
+        return;
+    }
+    // Each server writes what it did before it answers.
+    let mut cluster = Cluster::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let timeout = Duration::from_secs(5);
+    let store = RedisOptions::new()
+        .timeout(timeout)
+        .connect(&cluster.url())
+        .unwrap();
+    for round in 0..if is_soak() { 20 } else { 2 } {
+        let kept: Vec<_> = (0..20).map(|_| stored(&store, "ann")).collect();
+        let gone: Vec<_> = (0..20).map(|_| stored(&store, "bob")).collect();
+        for session in &gone {
+            assert!(store.delete_session(session.id().unwrap()).unwrap());
+        }
+        let victim = round % 3;
+        cluster.servers[victim].kill();
+        let (store, kept) = (&store, &kept);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                for session in kept {
+                    let begun = Instant::now();
+                    let there = store.has_session(session.id().unwrap());
+                    assert!(
+                        begun.elapsed() < timeout + Duration::from_secs(1),
+                        "{:?}",
+                        begun.elapsed()
+                    );
+                    assert!(there.unwrap(), "round {round}");
+                }
+            });
+            assert!(cluster.servers[victim].run());
+            waiting.join().unwrap();
+        });
+        cluster.settle();
+        for session in &gone {
+            assert!(
+                !store.has_session(session.id().unwrap()).unwrap(),
+                "round {round}"
+            );
+        }
+        assert_eq!(store.delete_user_sessions("ann").unwrap(), 20);
+    }
+}

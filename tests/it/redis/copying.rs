@@ -1,0 +1,204 @@
+//! Sessions that move from one store to another.
+
+use super::server::{Cluster, Server, is_there};
+use super::stored;
+use crate::support::Random;
+use shelflife::{
+    Beyond, ErrorKind, Lifetime, MemorySessionStore, RedisOptions, RedisSessionStore, Saved,
+    Session, SessionOptions, SessionStore, ShelveSessionStore, copy_sessions,
+};
+use std::time::Duration;
+
+/// What can be seen of a session.
+fn seen(session: &Session) -> String {
+    let text = session.get::<String>("text").unwrap();
+    let (user, version, lifetime) = (session.user(), session.version(), session.lifetime());
+    format!(
+        "{:?} {user:?} {version} {lifetime:?} {text:?} {:?} {:?}",
+        session.handle(),
+        session.created(),
+        session.accessed()
+    )
+}
+
+fn all(store: &dyn SessionStore) -> Vec<String> {
+    let mut all: Vec<_> = store
+        .iter_sessions()
+        .map(|session| seen(&session.unwrap()))
+        .collect();
+    all.sort();
+    all
+}
+
+/// Sessions of all kinds.
+fn fill(store: &dyn SessionStore, count: usize) -> Vec<Session> {
+    let mut random = Random::new(3);
+    let fill_one = |nth: usize| {
+        let mut session = stored(store, &format!("u{}", nth % 7));
+        for _ in 0..nth % 3 {
+            session
+                .insert("text", &"x".repeat(random.place(5000)))
+                .unwrap();
+            assert!(matches!(
+                store.save_session(&mut session),
+                Ok(Saved::Stored)
+            ));
+        }
+        if nth.is_multiple_of(5) {
+            let idle = Some(Duration::from_secs(random.below(100_000) + 1000));
+            session.set_lifetime(Some(Lifetime {
+                idle,
+                absolute: None,
+            }));
+            assert!(matches!(
+                store.save_session(&mut session),
+                Ok(Saved::Stored)
+            ));
+        }
+        session
+    };
+    (0..count).map(fill_one).collect()
+}
+
+#[test]
+fn a_store_moves_to_a_server_and_to_a_cluster_and_back_and_nothing_is_lost() {
+    if !is_there("a_store_moves_to_a_server_and_to_a_cluster_and_back_and_nothing_is_lost") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (server, cluster) = (Server::start(&[]), Cluster::start(&[]));
+    for hash_ids in [false, true] {
+        let options = SessionOptions::new().hash_ids(hash_ids).clone();
+        let redis = |url: &str| {
+            RedisOptions::new()
+                .sessions(&options)
+                .prefix(if hash_ids { "h:" } else { "p:" })
+                .connect(url)
+                .unwrap()
+        };
+        let file = |name: &str| {
+            options
+                .open(dir.path().join(format!("{name}{hash_ids}")))
+                .unwrap()
+        };
+        let (from, back) = (file("from"), file("back"));
+        let sessions = fill(&from, 600);
+        let (single, spread) = (redis(&server.url()), redis(&cluster.url()));
+        let stores: [&dyn SessionStore; 4] = [&from, &single, &spread, &back];
+        for pair in stores.windows(2) {
+            let mut told = 0;
+            let copied = copy_sessions(pair[0], pair[1], Beyond::Keep, |copied| {
+                assert!(copied.stored >= told);
+                told = copied.stored;
+            });
+            let copied = copied.unwrap();
+            assert_eq!(
+                (copied.stored, copied.unchanged, copied.beyond, told),
+                (600, 0, 0, 600)
+            );
+            assert!(all(pair[0]) == all(pair[1]), "hashed: {hash_ids}");
+            let copied = copy_sessions(pair[0], pair[1], Beyond::Keep, |_| {}).unwrap();
+            assert_eq!(
+                (copied.stored, copied.unchanged, copied.beyond),
+                (0, 600, 0)
+            );
+        }
+        // The visitors have the same cookies as before.
+        for session in &sessions {
+            assert_eq!(
+                seen(&spread.load_session(session.id().unwrap()).unwrap().unwrap()),
+                seen(session)
+            );
+        }
+        assert_eq!(
+            back.sessions_of("u3").unwrap().len(),
+            spread.sessions_of("u3").unwrap().len()
+        );
+    }
+}
+
+#[test]
+fn what_changed_and_ended_between_two_copies_is_so_in_the_second() {
+    if !is_there("what_changed_and_ended_between_two_copies_is_so_in_the_second") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let redis = RedisSessionStore::connect(&server.url()).unwrap();
+    let memory = MemorySessionStore::new();
+    let stores: [(&dyn SessionStore, &dyn SessionStore); 2] =
+        [(&memory, &redis), (&redis, &memory)];
+    for (from, to) in stores {
+        let mut sessions = fill(from, 10);
+        copy_sessions(from, to, Beyond::Keep, |_| {}).unwrap();
+        sessions[0].insert("text", "changed").unwrap();
+        assert!(matches!(
+            from.save_session(&mut sessions[0]),
+            Ok(Saved::Stored)
+        ));
+        assert!(matches!(
+            from.regenerate_id(&mut sessions[1]),
+            Ok(Saved::Stored)
+        ));
+        assert!(from.delete_session(sessions[2].id().unwrap()).unwrap());
+        stored(from, "late");
+        // One that is changed in the new place is not set back.
+        let mut ahead = to.load_session(sessions[3].id().unwrap()).unwrap().unwrap();
+        ahead.insert("text", "ahead").unwrap();
+        assert!(matches!(to.save_session(&mut ahead), Ok(Saved::Stored)));
+        let copied = copy_sessions(from, to, Beyond::Keep, |_| {}).unwrap();
+        assert_eq!((copied.stored, copied.unchanged, copied.beyond), (3, 7, 2));
+        let copied = copy_sessions(from, to, Beyond::End, |_| {}).unwrap();
+        assert_eq!((copied.stored, copied.unchanged, copied.beyond), (0, 10, 2));
+        assert_eq!(to.iter_sessions().count(), 10);
+        assert_eq!(
+            to.load_session(ahead.id().unwrap())
+                .unwrap()
+                .unwrap()
+                .get::<String>("text")
+                .unwrap()
+                .as_deref(),
+            Some("ahead")
+        );
+        // One that has just been logged out in the new place stays so.
+        assert!(redis.delete_session(sessions[4].id().unwrap()).unwrap());
+        copy_sessions(&memory, &redis, Beyond::Keep, |_| {}).unwrap();
+        assert!(!redis.has_session(sessions[4].id().unwrap()).unwrap());
+        for store in [&memory as &dyn SessionStore, &redis] {
+            store.setup(shelflife::Existing::Overwrite).unwrap();
+        }
+    }
+}
+
+#[test]
+fn hashes_are_not_copied_to_where_ids_are_kept_as_they_are() {
+    if !is_there("hashes_are_not_copied_to_where_ids_are_kept_as_they_are") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&[]);
+    let hashed = SessionOptions::new()
+        .hash_ids(true)
+        .open(dir.path().join("hashed"))
+        .unwrap();
+    let plain = ShelveSessionStore::open(dir.path().join("plain")).unwrap();
+    let redis = RedisSessionStore::connect(&server.url()).unwrap();
+    let session = stored(&hashed, "ann");
+    for to in [&plain as &dyn SessionStore, &redis] {
+        let error = copy_sessions(&hashed, to, Beyond::Keep, |_| {}).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert_eq!(to.iter_sessions().count(), 0);
+    }
+    // The other way round does.
+    let hashing = SessionOptions::new().hash_ids(true).clone();
+    let redis_hashed = RedisOptions::new()
+        .sessions(&hashing)
+        .prefix("h:")
+        .connect(&server.url())
+        .unwrap();
+    let plain_one = stored(&plain, "bob");
+    copy_sessions(&plain, &redis_hashed, Beyond::Keep, |_| {}).unwrap();
+    copy_sessions(&hashed, &redis_hashed, Beyond::Keep, |_| {}).unwrap();
+    for session in [session, plain_one] {
+        assert!(redis_hashed.has_session(session.id().unwrap()).unwrap());
+    }
+}

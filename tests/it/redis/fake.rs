@@ -1,0 +1,476 @@
+//! A server that says what no real one can be made to say, and what the client must make of it.
+
+use shelflife::{ErrorKind, RedisOptions, RedisSessionStore, Session, SessionId, SessionStore};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const ID: &str = "AAECAwQFBgcICQoLDA0ODw";
+/// The slot of its first three letters.
+const SLOT: u16 = 3073;
+const TIMEOUT: Duration = Duration::from_millis(400);
+
+fn id() -> SessionId {
+    ID.parse().unwrap()
+}
+
+/// What a server does about one command.
+enum Act {
+    Say(Vec<u8>),
+    /// Says so much and hangs up.
+    Last(Vec<u8>),
+    /// Says so much and nothing ever again.
+    Stall(Vec<u8>),
+    /// Says it a byte at a time, this long apart.
+    Drip(Vec<u8>, Duration),
+    /// Says it late.
+    Late(Vec<u8>, Duration),
+}
+
+fn say(text: &str) -> Act {
+    Act::Say(text.as_bytes().to_vec())
+}
+
+/// A session of a user, as a server keeps it.
+fn value(user: &str) -> Vec<u8> {
+    let mut value = Vec::new();
+    let never = (1u64 << 48) - 1;
+    for number in [1, 1_700_000_000_000, 1_700_000_000_000, never, never] {
+        value.extend_from_slice(&number.to_be_bytes()[2..]);
+    }
+    value.extend_from_slice(b"somemark\xA1\x64user");
+    value.push(0x60 + user.len() as u8);
+    value.extend_from_slice(user.as_bytes());
+    value
+}
+
+fn bulk(bytes: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}
+
+type Serve = dyn Fn(&[String]) -> Act + Send + Sync;
+
+struct Fake {
+    port: u16,
+    asked: Arc<Mutex<Vec<Vec<String>>>>,
+    connections: Arc<AtomicUsize>,
+    over: Arc<AtomicBool>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl Fake {
+    /// A single server. What a client asks when it connects is answered; `serve` has the rest.
+    fn start(serve: impl Fn(&[String]) -> Act + Send + Sync + 'static) -> Fake {
+        Fake::start_any(move |words| match words[0].as_str() {
+            "CLUSTER" => say("-ERR This instance has cluster support disabled\r\n"),
+            "INFO" => say("$0\r\n\r\n"),
+            _ => serve(words),
+        })
+    }
+
+    fn start_any(serve: impl Fn(&[String]) -> Act + Send + Sync + 'static) -> Fake {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serve: Arc<Serve> = Arc::new(serve);
+        let (asked, connections, over) = (Arc::default(), Arc::default(), Arc::default());
+        let mut fake = Fake {
+            port,
+            asked,
+            connections,
+            over,
+            accepting: None,
+        };
+        let (asked, connections, over) = (
+            fake.asked.clone(),
+            fake.connections.clone(),
+            fake.over.clone(),
+        );
+        fake.accepting = Some(std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                connections.fetch_add(1, Ordering::Relaxed);
+                let (serve, asked) = (serve.clone(), asked.clone());
+                std::thread::spawn(move || converse(stream.unwrap(), &*serve, &asked));
+            }
+        }));
+        fake
+    }
+
+    fn store(&self) -> RedisSessionStore {
+        let url = format!("redis://127.0.0.1:{}", self.port);
+        RedisOptions::new().timeout(TIMEOUT).connect(&url).unwrap()
+    }
+
+    /// How often a command was asked for.
+    fn count(&self, name: &str) -> usize {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|words| words[0] == name).count()
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = self.accepting.take().map(JoinHandle::join);
+    }
+}
+
+fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
+    let mut out = stream.try_clone().unwrap();
+    let mut input = BufReader::new(stream);
+    while let Some(words) = read_command(&mut input) {
+        asked.lock().unwrap().push(words.clone());
+        let sent = match serve(&words) {
+            Act::Say(bytes) => out.write_all(&bytes),
+            Act::Last(bytes) => {
+                let _ = out.write_all(&bytes);
+                let _ = out.shutdown(std::net::Shutdown::Both);
+                return;
+            }
+            Act::Stall(bytes) => {
+                let _ = out.write_all(&bytes);
+                // Until the client hangs up.
+                let _ = std::io::copy(&mut input, &mut std::io::sink());
+                return;
+            }
+            Act::Drip(bytes, pause) => bytes.iter().try_for_each(|byte| {
+                std::thread::sleep(pause);
+                out.write_all(&[*byte])
+            }),
+            Act::Late(bytes, pause) => {
+                std::thread::sleep(pause);
+                out.write_all(&bytes)
+            }
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+fn read_command(input: &mut impl BufRead) -> Option<Vec<String>> {
+    let mut line = String::new();
+    input.read_line(&mut line).ok().filter(|len| *len > 0)?;
+    let count: usize = line.trim_start_matches('*').trim().parse().ok()?;
+    let mut words = Vec::new();
+    for _ in 0..count {
+        line.clear();
+        input.read_line(&mut line).ok()?;
+        let len: usize = line.trim_start_matches('$').trim().parse().ok()?;
+        let mut bytes = vec![0; len + 2];
+        input.read_exact(&mut bytes).ok()?;
+        words.push(String::from_utf8_lossy(&bytes[..len]).into_owned());
+    }
+    Some(words)
+}
+
+/// Loads the session; tells its user, or the error, and that it took no longer than a call may.
+fn load(store: &RedisSessionStore) -> Result<Option<String>, shelflife::Error> {
+    let begun = Instant::now();
+    let loaded = store.load_session(&id());
+    let took = begun.elapsed();
+    // A machine with much to do wakes late.
+    assert!(took < TIMEOUT + Duration::from_millis(400), "{took:?}");
+    let error = loaded
+        .as_ref()
+        .err()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    assert!(!error.contains(ID), "{error}");
+    loaded.map(|session| session.map(|session| session.user().unwrap().to_string()))
+}
+
+#[test]
+fn a_reply_larger_than_any_answer_is_refused_before_it_arrives() {
+    for reply in [
+        "$2147483648\r\n".to_string(),
+        "$9223372036854775807\r\n".to_string(),
+        "*1000000000\r\n".to_string(),
+        "*1\r\n".repeat(10_000),
+        "+".repeat(1 << 20),
+        format!("${}\r\n", (16 << 20) + 39),
+        ">2\r\n$7\r\nmessage\r\n$1\r\nx\r\n".to_string(),
+        "_\r\n".to_string(),
+        "HTTP/1.1 400 Bad Request\r\n\r\n".to_string(),
+    ] {
+        let head = reply.chars().take(20).collect::<String>();
+        let fake = Fake::start(move |_| Act::Stall(reply.clone().into_bytes()));
+        let error = load(&fake.store()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Decode, "{head:?}: {error}");
+        assert_eq!(
+            fake.count("GET"),
+            1,
+            "{head:?}: asking again gives the same"
+        );
+    }
+}
+
+#[test]
+fn a_read_is_sent_again_over_another_connection_until_it_is_answered() {
+    let good = bulk(&value("ann"));
+    let half = good[..good.len() / 2].to_vec();
+    for at in [0, 1, 2, 3] {
+        let (good, half) = (good.clone(), half.clone());
+        let times = AtomicUsize::new(0);
+        let fake = Fake::start(move |_| match (times.fetch_add(1, Ordering::Relaxed), at) {
+            (0, 0) => Act::Last(half.clone()),
+            (0, 1) => Act::Last(Vec::new()),
+            (0, 2) => Act::Stall(half.clone()),
+            (0, 3) => Act::Stall(Vec::new()),
+            _ => Act::Say(good.clone()),
+        });
+        assert_eq!(
+            load(&fake.store()).unwrap().as_deref(),
+            Some("ann"),
+            "case {at}"
+        );
+        assert_eq!(fake.count("GET"), 2, "case {at}");
+    }
+}
+
+#[test]
+fn silence_ends_at_the_deadline_however_it_drips() {
+    let good = bulk(&value("ann"));
+    let half = good[..good.len() / 2].to_vec();
+    let pause = Duration::from_millis(20);
+    for at in 0..4 {
+        let (good, half) = (good.clone(), half.clone());
+        let fake = Fake::start(move |_| match at {
+            0 => Act::Stall(Vec::new()),
+            1 => Act::Stall(half.clone()),
+            2 => Act::Drip(good.clone(), pause),
+            _ => Act::Last(half.clone()),
+        });
+        let error = load(&fake.store()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "case {at}: {error}");
+        assert!(error.to_string().contains("127.0.0.1"), "{error}");
+    }
+}
+
+#[test]
+fn nobody_gets_the_answer_to_an_earlier_question() {
+    let extra = [bulk(&value("ann")), bulk(&value("bob"))].concat();
+    let alone = bulk(&value("ann"));
+    for at in 0..3 {
+        let (extra, alone) = (extra.clone(), alone.clone());
+        let times = AtomicUsize::new(0);
+        let fake = Fake::start(move |_| match (times.fetch_add(1, Ordering::Relaxed), at) {
+            // One more than was asked for, at once; after a while; and one that comes when nobody waits any more.
+            (0, 0) => Act::Say(extra.clone()),
+            (0, 1) => Act::Drip(extra.clone(), Duration::from_micros(300)),
+            (0, 2) => Act::Late(alone.clone(), TIMEOUT),
+            _ => say("$-1\r\n"),
+        });
+        let store = fake.store();
+        let first = load(&store).unwrap();
+        assert_eq!(
+            first.as_deref(),
+            if at == 2 { None } else { Some("ann") },
+            "case {at}"
+        );
+        std::thread::sleep(TIMEOUT);
+        for _ in 0..3 {
+            assert_eq!(load(&store).unwrap(), None, "case {at}");
+        }
+    }
+}
+
+#[test]
+fn a_slot_that_has_moved_is_followed_and_an_empty_host_is_the_one_that_was_asked() {
+    let there = Fake::start(|_| Act::Say(bulk(&value("ann"))));
+    let port = there.port;
+    let fake = Fake::start(move |_| say(&format!("-MOVED {SLOT} :{port}\r\n")));
+    let store = fake.store();
+    for _ in 0..3 {
+        assert_eq!(load(&store).unwrap().as_deref(), Some("ann"));
+    }
+    assert_eq!(
+        (fake.count("GET"), there.count("GET")),
+        (1, 3),
+        "the slot is remembered"
+    );
+}
+
+#[test]
+fn servers_that_send_in_circles_are_told() {
+    let port = Arc::new(AtomicUsize::new(0));
+    let other = Arc::clone(&port);
+    let fake = Fake::start(move |_| {
+        say(&format!(
+            "-MOVED {SLOT} 127.0.0.1:{}\r\n",
+            other.load(Ordering::Relaxed)
+        ))
+    });
+    port.store(usize::from(fake.port), Ordering::Relaxed);
+    let error = load(&fake.store()).unwrap_err();
+    assert!(error.to_string().contains("in circles"), "{error}");
+    assert_eq!(fake.count("GET"), 17);
+}
+
+#[test]
+fn a_slot_on_its_way_is_asked_for_with_asking_and_not_remembered() {
+    let there = Fake::start(|words| match words[0].as_str() {
+        "ASKING" => say("+OK\r\n"),
+        _ => Act::Say(bulk(&value("ann"))),
+    });
+    let port = there.port;
+    let fake = Fake::start(move |_| say(&format!("-ASK {SLOT} 127.0.0.1:{port}\r\n")));
+    let store = fake.store();
+    for _ in 0..3 {
+        assert_eq!(load(&store).unwrap().as_deref(), Some("ann"));
+    }
+    assert_eq!(
+        (fake.count("GET"), there.count("ASKING"), there.count("GET")),
+        (3, 3, 3)
+    );
+    let asked = there.asked.lock().unwrap();
+    let asked: Vec<_> = asked.iter().map(|words| words[0].as_str()).collect();
+    assert_eq!(asked, ["ASKING", "GET"].repeat(3));
+}
+
+#[test]
+fn what_passes_is_waited_for_and_what_does_not_is_busy() {
+    for refusal in [
+        "-TRYAGAIN Multiple keys request during rehashing of slot\r\n",
+        "-LOADING Redis is loading the dataset in memory\r\n",
+        "-CLUSTERDOWN The cluster is down\r\n",
+        "-MASTERDOWN Link with MASTER is down\r\n",
+        "-READONLY You can't write against a read only replica.\r\n",
+    ] {
+        let times = AtomicUsize::new(0);
+        let fake = Fake::start(move |_| match times.fetch_add(1, Ordering::Relaxed) {
+            0..3 => say(refusal),
+            _ => Act::Say(bulk(&value("ann"))),
+        });
+        assert_eq!(
+            load(&fake.store()).unwrap().as_deref(),
+            Some("ann"),
+            "{refusal}"
+        );
+        let fake = Fake::start(move |_| say(refusal));
+        let begun = Instant::now();
+        let error = load(&fake.store()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        assert!(
+            begun.elapsed() > TIMEOUT / 2,
+            "it gave up after {:?}",
+            begun.elapsed()
+        );
+        assert!(fake.count("GET") < 20, "asked {} times", fake.count("GET"));
+    }
+}
+
+#[test]
+fn a_server_that_loads_at_the_start_is_waited_for() {
+    let times = AtomicUsize::new(0);
+    let fake = Fake::start_any(move |words| match words[0].as_str() {
+        "CLUSTER" if times.fetch_add(1, Ordering::Relaxed) < 3 => say("-LOADING\r\n"),
+        "CLUSTER" => say("-ERR unknown command\r\n"),
+        _ => say("$-1\r\n"),
+    });
+    assert_eq!(load(&fake.store()).unwrap(), None);
+}
+
+#[test]
+fn a_script_that_a_server_does_not_have_is_sent_whole() {
+    let fake = Fake::start(|words| match words[0].as_str() {
+        "EVALSHA" => say("-NOSCRIPT No matching script. Please use EVAL.\r\n"),
+        "EVAL" => say("*1\r\n:1\r\n"),
+        _ => say("$-1\r\n"),
+    });
+    assert!(fake.store().delete_session(&id()).unwrap());
+    let asked = fake.asked.lock().unwrap();
+    let [.., by_hash, whole] = asked.as_slice() else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(
+        (by_hash[0].as_str(), whole[0].as_str()),
+        ("EVALSHA", "EVAL")
+    );
+    assert_eq!(
+        by_hash[2..],
+        whole[2..],
+        "the same keys and arguments, the mark among them"
+    );
+}
+
+#[test]
+fn a_refusal_in_the_middle_of_a_pipeline_is_that_commands_alone() {
+    let keys = [
+        "AAECAwQFBgcICQoLDA0ODw",
+        "BBECAwQFBgcICQoLDA0ODw",
+        "CCECAwQFBgcICQoLDA0ODw",
+    ];
+    let fake = Fake::start(move |words| match words[0].as_str() {
+        "SCAN" => {
+            let keys = keys.map(|key| bulk(format!("shelflife:{{{}}}{key}", &key[..3]).as_bytes()));
+            Act::Say([b"*2\r\n$1\r\n0\r\n*3\r\n".as_slice(), &keys.concat()].concat())
+        }
+        "GETRANGE" => Act::Say(bulk(&value("ann")[..38])),
+        _ if words[1].contains("BBE") => {
+            say("-WRONGTYPE Operation against a key holding the wrong kind of value\r\n")
+        }
+        _ => Act::Say(bulk(&value("ann"))),
+    });
+    let store = fake.store();
+    let listed: Vec<_> = store.iter_sessions().collect();
+    assert_eq!(
+        listed.iter().map(Result::is_ok).collect::<Vec<_>>(),
+        [true, false, true]
+    );
+    assert_eq!(listed[1].as_ref().unwrap_err().kind(), ErrorKind::Decode);
+    assert_eq!(store.sessions_of("ann").unwrap().len(), 2);
+}
+
+#[test]
+fn a_client_that_is_not_let_in_is_told_at_once_and_no_password_is_shown() {
+    for refusal in [
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n",
+        "-ERR AUTH <password> called\r\n",
+    ] {
+        let fake = Fake::start_any(move |_| say(refusal));
+        let url = format!("redis://ann:secret@127.0.0.1:{}", fake.port);
+        let mut options = RedisOptions::new();
+        options.password("secret2");
+        let begun = Instant::now();
+        let error = options.connect(&url).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert_eq!(error.kind(), ErrorKind::Io);
+        let shown = format!("{error} {error:?} {options:?}");
+        assert!(
+            shown.contains("password") && !shown.contains("secret"),
+            "{shown}"
+        );
+        assert_eq!(fake.asked.lock().unwrap()[0], ["AUTH", "ann", "secret2"]);
+    }
+}
+
+#[test]
+fn what_a_server_quotes_of_a_command_is_not_repeated() {
+    let quoted = format!("-ERR unknown command 'GET', with args beginning with: '{ID}'\r\n");
+    let fake = Fake::start(move |_| say(&quoted));
+    let error = load(&fake.store()).unwrap_err();
+    assert!(error.to_string().contains("ERR"), "{error}");
+}
+
+#[test]
+fn a_write_without_an_answer_says_that_its_outcome_is_unknown() {
+    let fake = Fake::start(|_| Act::Stall(Vec::new()));
+    let store = fake.store();
+    let mut session = Session::new();
+    session.insert("n", &1u64).unwrap();
+    let error = store.save_session(&mut session).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.to_string().contains("outcome is unknown"), "{error}");
+    assert!(session.id().is_none());
+    // Every try was the same write.
+    let asked = fake.asked.lock().unwrap();
+    let tries: Vec<_> = asked.iter().filter(|words| words[0] == "EVALSHA").collect();
+    assert!(tries.len() > 1 && tries.windows(2).all(|two| two[0] == two[1]));
+}

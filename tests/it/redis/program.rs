@@ -1,0 +1,175 @@
+//! The commands that take a server's URL in place of a file.
+
+use super::server::{Server, is_there};
+use super::stored;
+use shelflife::{RedisOptions, SessionStore, ShelveSessionStore};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Output, Stdio};
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shelflife"));
+    command
+        .args(words)
+        .stdin(Stdio::null())
+        .env_remove("SHELFLIFE_REDIS_PASSWORD");
+    command
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a command prints that succeeds.
+fn prints(words: &[&str]) -> String {
+    let output = run(&mut command(words));
+    assert!(
+        output.status.success(),
+        "{words:?}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+#[test]
+fn the_commands_of_sessions_work_on_a_server() {
+    if !is_there("the_commands_of_sessions_work_on_a_server") {
+        return;
+    }
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(&[]));
+    let (file, url) = (dir.path().join("s.shelf"), server.url());
+    let (file, url) = (file.to_str().unwrap(), url.as_str());
+    let sessions: Vec<_> = {
+        let store = ShelveSessionStore::open(file).unwrap();
+        ["ann", "bob", "ann"]
+            .map(|user| stored(&store, user))
+            .into()
+    };
+    assert_eq!(
+        prints(&["session", "copy", file, url]),
+        "copied 3 sessions, 0 were there already\n"
+    );
+    assert_eq!(
+        prints(&["session", "ls", url]),
+        prints(&["session", "ls", file])
+    );
+    let handle = sessions[0].handle().unwrap().to_string();
+    assert!(prints(&["session", "show", url, &handle[..6]]).contains("user"));
+    prints(&["session", "rm", url, &handle]);
+    assert_eq!(
+        run(&mut command(&["session", "rm", url, &handle]))
+            .status
+            .code(),
+        Some(1)
+    );
+    let output = run(&mut command(&["session", "copy", file, url]));
+    assert_eq!(
+        text(&output.stdout),
+        "copied 0 sessions, 3 were there already\n",
+        "a logout stays one"
+    );
+    prints(&["session", "rm", url, "--user", "ann", "--yes"]);
+    let output = run(&mut command(&["session", "copy", url, file]));
+    assert!(
+        text(&output.stderr).contains("--mirror"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(
+        prints(&["session", "copy", "--mirror", url, file]),
+        "copied 0 sessions, 1 were there already\nended 2 sessions that only TO had\n"
+    );
+    assert!(prints(&["session", "ls", file]).contains("bob"));
+    assert!(
+        prints(&["session", "expire", url, "--idle", "0s", "--json"]).contains("\"deleted\":1")
+    );
+    assert_eq!(prints(&["session", "ls", url]), "");
+    // By a cookie, however ids are kept.
+    let hashing = shelflife::SessionOptions::new().hash_ids(true).clone();
+    let hashed = RedisOptions::new().sessions(&hashing).connect(url).unwrap();
+    let session = stored(&hashed, "ann");
+    let mut rm = command(&["session", "rm", url, "--cookie", "-"]);
+    let mut rm = rm.stdin(Stdio::piped()).spawn().unwrap();
+    rm.stdin
+        .take()
+        .unwrap()
+        .write_all(session.id().unwrap().as_str().as_bytes())
+        .unwrap();
+    assert!(rm.wait().unwrap().success());
+    assert!(!hashed.has_session(session.id().unwrap()).unwrap());
+}
+
+#[test]
+fn a_password_comes_from_a_file_or_the_environment_and_never_from_an_argument() {
+    if !is_there("a_password_comes_from_a_file_or_the_environment_and_never_from_an_argument") {
+        return;
+    }
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(&[]));
+    assert_eq!(server.say("CONFIG SET requirepass hunter2").trim(), "+OK");
+    let url = server.url();
+    let refused = run(&mut command(&["session", "ls", &url]));
+    assert_eq!(refused.status.code(), Some(5));
+    assert!(
+        text(&refused.stderr).contains("password"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let with_password = url.replace("//", "//:hunter2@");
+    let refused = run(&mut command(&["session", "ls", &with_password]));
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    assert!(
+        said.contains("--password-file") && !said.contains("hunter2"),
+        "{said}"
+    );
+    let allowed = run(command(&["session", "ls", &url]).env("SHELFLIFE_REDIS_PASSWORD", "hunter2"));
+    assert!(allowed.status.success(), "{}", text(&allowed.stderr));
+    let file = dir.path().join("password");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    prints(&[
+        "session",
+        "ls",
+        &url,
+        "--password-file",
+        file.to_str().unwrap(),
+    ]);
+}
+
+#[test]
+fn the_demo_keeps_its_sessions_on_a_server() {
+    if !is_there("the_demo_keeps_its_sessions_on_a_server") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let mut demo = command(&["demo", "--port", "0", "--store", &server.url()]);
+    let mut demo = demo.stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(demo.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    let address = first
+        .trim_start_matches("http://")
+        .split('/')
+        .next()
+        .unwrap()
+        .to_string();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let form = "name=Ann";
+    let request = format!(
+        "POST /login HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nOrigin: http://{address}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let listed = prints(&["session", "ls", &server.url()]);
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    assert!(answer.contains("Set-Cookie"), "{answer}");
+    assert!(listed.contains("Ann"), "{answer}{listed}");
+}

@@ -1,0 +1,134 @@
+//! Threads and processes that change one session at once.
+
+use super::server::{Server, is_there};
+use super::{counter, stored};
+use crate::support::{is_soak, metric};
+use shelflife::{RedisOptions, RedisSessionStore, SessionId, SessionStore, SessionStoreExt};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a child process is to do: the server, the session, how many updates each thread makes.
+const TASK: &str = "SHELF_REDIS_TASK";
+const THREADS: usize = 8;
+
+/// The child process's side; in an ordinary run it has nothing to do.
+#[test]
+fn child_process() {
+    let Ok(task) = std::env::var(TASK) else {
+        return;
+    };
+    let words: Vec<&str> = task.split(' ').collect();
+    let [url, id, updates] = words.as_slice() else {
+        panic!("{task}");
+    };
+    work(url, &id.parse().unwrap(), updates.parse().unwrap());
+}
+
+fn work(url: &str, id: &SessionId, updates: usize) {
+    // Sixteen at once can keep one of them waiting for a while on a busy machine.
+    let store = RedisOptions::new()
+        .timeout(Duration::from_secs(60))
+        .connect(url)
+        .unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..updates {
+                    store
+                        .update_session(id, |session| counter(session, "n"))
+                        .unwrap()
+                        .unwrap();
+                }
+            });
+        }
+    });
+}
+
+fn child(url: &str, id: &SessionId, updates: usize) -> Child {
+    let (_, this) = module_path!().split_once("::").unwrap();
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("{this}::child_process")])
+        .env(TASK, format!("{url} {} {updates}", id.as_str()))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn no_update_of_sixteen_threads_in_two_processes_is_lost() {
+    if !is_there("no_update_of_sixteen_threads_in_two_processes_is_lost") {
+        return;
+    }
+    let begun = Instant::now();
+    let server = Server::start(&[]);
+    let store = RedisSessionStore::connect(&server.url()).unwrap();
+    let session = stored(&store, "ann");
+    let id = session.id().unwrap();
+    let updates = if is_soak() { 10_000 / 2 / THREADS } else { 25 };
+    let children: Vec<_> = (0..2).map(|_| child(&server.url(), id, updates)).collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let all = (2 * THREADS * updates) as u64;
+    let end = store.load_session(id).unwrap().unwrap();
+    assert_eq!(end.get::<u64>("n").unwrap(), Some(all));
+    assert_eq!(end.version(), all + 1, "each was stored once");
+    metric(
+        "redis_updates_of_one_session",
+        all,
+        None,
+        begun.elapsed().as_secs_f64(),
+    );
+}
+
+#[test]
+fn a_write_inside_an_update_of_the_same_store_is_refused() {
+    if !is_there("a_write_inside_an_update_of_the_same_store_is_refused") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = RedisSessionStore::connect(&server.url()).unwrap();
+    let other = RedisSessionStore::connect(&server.url()).unwrap();
+    let session = stored(&store, "ann");
+    let id = session.id().unwrap();
+    let updated = store.update_session(id, |session| {
+        assert!(store.load_session(id)?.is_some(), "reading is allowed");
+        assert!(other.touch_session(id)?, "as is another store");
+        counter(session, "n")?;
+        store.delete_session(id)
+    });
+    assert_eq!(updated.unwrap_err().kind(), shelflife::ErrorKind::Reentrant);
+    let panicked = std::panic::catch_unwind(|| {
+        store.update_session(id, |_| -> shelflife::Result<()> { panic!("on purpose") })
+    });
+    assert!(panicked.is_err());
+    assert_eq!(store.load_session(id).unwrap().unwrap().version(), 1);
+    assert!(store.delete_session(id).unwrap(), "the update is over");
+}
+
+#[test]
+fn scripts_are_sent_once_and_known_by_their_hash_from_then_on() {
+    if !is_there("scripts_are_sent_once_and_known_by_their_hash_from_then_on") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = RedisSessionStore::connect(&server.url()).unwrap();
+    super::single::live(&store);
+    let calls = |name: &str| -> u64 {
+        let info = server.say("INFO commandstats");
+        let line = info
+            .lines()
+            .find(|line| line.starts_with(&format!("cmdstat_{name}:")));
+        let calls = line.and_then(|line| line.split(['=', ',']).nth(1));
+        calls.map_or(0, |calls| calls.parse().unwrap())
+    };
+    let whole = calls("eval");
+    assert!((1..10).contains(&whole), "{whole}");
+    super::single::live(&store);
+    assert_eq!(calls("eval"), whole);
+    assert!(calls("evalsha") > whole);
+    // A server that lost them gets them again.
+    assert_eq!(server.say("SCRIPT FLUSH").trim(), "+OK");
+    super::single::live(&store);
+    assert_eq!(calls("eval"), 2 * whole);
+}
