@@ -1,60 +1,182 @@
-"""Prints the live entries of a store, one JSON object a line: written from src/store/FORMAT.md alone."""
+"""Reads stores as src/store/FORMAT.md describes them, written from that page alone: `reader.py FILE...`
+
+For each file it prints one JSON object a line: the live entries in the order of the log, `lost` for each key whose record is
+damaged, `torn` where bytes stand behind the log, `copy` for a copy of the header that does not count, or `error`. With several
+files, each begins with the line `== FILE`.
+"""
 import json, struct, sys, time
-M = 2**64 - 1
-P = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
-rotate = lambda x, by: (x << by | x >> 64 - by) & M
-mix = lambda lane, word: rotate(lane + word * P[1] & M, 31) * P[0] & M
-number = lambda data, at, size: int.from_bytes(data[at:at + size], "little")
+
+WORD, LOG, HEAD, RECORD_MAX = 2**64 - 1, 8192, 48, 134_217_720
+PUT, DELETE, CLEAR, CUT, MORE, CBOR = 1, 2, 3, 5, 1, 2
+PRIMES = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
+rotated = lambda word, by: (word << by | word >> 64 - by) & WORD
+number = lambda data, at, size: int.from_bytes(data[at : at + size], "little")
+
+class Unreadable(Exception):
+    """Why a reader stops that must not lose anything."""
 
 def xxh64(data, seed):
-    lanes, at, h = [seed + P[0] + P[1] & M, seed + P[1] & M, seed, seed - P[0] & M], 0, seed + P[4] & M
-    for at in range(32, len(data) + 1, 32):
-        lanes = list(map(mix, lanes, struct.unpack_from("<4Q", data, at - 32)))
-        h = sum(map(rotate, lanes, (1, 7, 12, 18))) & M
-    for lane in lanes if at else ():
-        h = (h ^ mix(0, lane)) * P[0] + P[3] & M
-    h = h + len(data) & M
+    first, second, third, fourth, fifth = PRIMES
+    mix = lambda lane, word: rotated(lane + word * second & WORD, 31) * first & WORD
+    at, hashed = 0, seed + fifth & WORD
+    if len(data) >= 32:
+        lanes = [seed + first + second & WORD, seed + second & WORD, seed, seed - first & WORD]
+        for at in range(32, len(data) + 1, 32):
+            lanes = list(map(mix, lanes, struct.unpack_from("<4Q", data, at - 32)))
+        hashed = sum(map(rotated, lanes, (1, 7, 12, 18))) & WORD
+        for lane in lanes:
+            hashed = (hashed ^ mix(0, lane)) * first + fourth & WORD
+    hashed = hashed + len(data) & WORD
     while len(data) - at >= 8:
-        h, at = rotate(h ^ mix(0, number(data, at, 8)), 27) * P[0] + P[3] & M, at + 8
+        hashed, at = rotated(hashed ^ mix(0, number(data, at, 8)), 27) * first + fourth & WORD, at + 8
     if len(data) - at >= 4:
-        h, at = rotate(h ^ number(data, at, 4) * P[0] & M, 23) * P[1] + P[2] & M, at + 4
+        hashed, at = rotated(hashed ^ number(data, at, 4) * first & WORD, 23) * second + third & WORD, at + 4
     for byte in data[at:]:
-        h = rotate(h ^ byte * P[4] & M, 11) * P[0] & M
-    h = (h ^ h >> 33) * P[1] & M
-    h = (h ^ h >> 29) * P[2] & M
-    return h ^ h >> 32
+        hashed = rotated(hashed ^ byte * fifth & WORD, 11) * first & WORD
+    hashed = (hashed ^ hashed >> 33) * second & WORD
+    hashed = (hashed ^ hashed >> 29) * third & WORD
+    return hashed ^ hashed >> 32
 
-def header(data):
-    for at, copy in (0, data[:4096]), (4096, data[4096:8192]):
-        if copy[:8] == b"\x89SLF\r\n\x1a\n" and xxh64(copy[:4088], at) == number(copy, 4088, 8):
-            version, epoch, features, seed, *_, generation, base = struct.unpack_from("<HHIQ32sQQ", copy, 8)
-            if (version, features) == (1, 0) and generation:
-                return seed, epoch, base
-    sys.exit("no header of a format 1 store verifies")
+def siphash13(data, key):
+    start = struct.unpack("<4Q", b"uespemosmodnarodarenegylsetybdet")
+    lanes = [half ^ word for half, word in zip(struct.unpack("<2Q", key) * 2, start)]
+    def mix():
+        a, b, c, d = lanes
+        a, c = a + b & WORD, c + d & WORD
+        b, d, a = rotated(b, 13) ^ a, rotated(d, 16) ^ c, rotated(a, 32)
+        c, a = c + b & WORD, a + d & WORD
+        lanes[:] = a, rotated(b, 17) ^ c, rotated(c, 32), rotated(d, 21) ^ a
+    whole = len(data) & ~7
+    for word in *struct.unpack_from(f"<{whole // 8}Q", data), number(data, whole, 8) | (len(data) & 255) << 56:
+        lanes[3] ^= word
+        mix()
+        lanes[0] ^= word
+    lanes[2] ^= 255
+    for _ in range(3):
+        mix()
+    return lanes[0] ^ lanes[1] ^ lanes[2] ^ lanes[3]
 
-def record(data, at, seed):
-    head, check = data[at:at + 48], lambda part: xxh64(part, seed + at & M) & 0xFFFFFFFF
-    if len(head) == 48 and check(head[8:]) == number(head, 0, 4):
-        epoch, kind, flags, values, keys, reserved = struct.unpack_from("<HBBIHH", head, 12)
-        end, key = at + (48 + keys + values + 7 & ~7), at + 48 + keys
-        if kind and end <= len(data) and end - at <= 134217720 and check(data[at + 48:end]) == number(head, 4, 4):
-            if 7 < kind < 128 or kind < 8 and (flags > 3 or reserved):
-                sys.exit(f"a newer version wrote the record at {at}")
-            times = [number(head, field, 6) for field in (30, 36, 42)]
-            return epoch, kind, flags, data[at + 48:key], data[key:key + values], *times, end
+class Record:
+    """What stands at a place: whether its head is right, whether it ends within the file, whether it is valid."""
+    def __init__(self, file, at):
+        data, fixed = file.data, file.data[at : at + HEAD]
+        check = lambda part: xxh64(part, file.seed + at & WORD) & 0xFFFFFFFF
+        self.at, self.head, self.whole, self.valid = at, False, False, False
+        # No record begins with so many zeros, and hashing them takes long.
+        if len(fixed) < HEAD or not any(fixed) or check(fixed[8:]) != number(fixed, 0, 4):
+            return
+        self.fingerprint, self.epoch, self.kind, self.flags, value, key, reserved = struct.unpack_from("<IHBBIHH", fixed, 8)
+        self.prev, self.durable, self.modified, self.expires = (number(fixed, field, 6) for field in (24, 30, 36, 42))
+        self.end = at + (HEAD + key + value + 7 & ~7)
+        self.head = self.kind != 0 and self.end - at <= RECORD_MAX and self.durable <= at
+        self.whole = self.head and self.end <= len(data)
+        self.valid = self.whole and check(data[at + HEAD : self.end]) == number(fixed, 4, 4)
+        self.key, self.value = data[at + HEAD : at + HEAD + key], data[at + HEAD + key : at + HEAD + key + value]
+        self.is_newer = 7 < self.kind < 128 or self.kind < 8 and (self.flags > 3 or reserved != 0)
 
-data = open(sys.argv[1], "rb").read()
-seed, epoch, durable = header(data) if len(data) > 8192 or data.strip(b"\0") else (0, 0, 0)
-at, batch, entries, now = 8192, [], {}, time.time() * 1000
-while (found := record(data, at, seed)) and found[0] == epoch + (found[1] == 5):
-    batch, epoch, durable, at = batch + [found], found[0], max(durable, found[5]), found[8]
-    for _, kind, flags, key, value, _, modified, expires, _ in batch if not found[2] & 1 else ():
-        batch, entries = [], {} if kind == 3 else entries
-        if kind < 3:
-            entries.pop(key, None)
-        if kind == 1:
-            entries[key] = dict(key=key.hex(), value=value.hex(), modified=modified, expires=expires, cbor=flags > 1)
-behind = (record(data, place, seed) for place in range(at + 8, len(data), 8))
-if at < max([durable] + [other[5] for other in behind if other and other[0] >= epoch]):
-    sys.exit(f"acknowledged data is damaged at {at}")
-sys.stdout.writelines(json.dumps(entry) + "\n" for entry in entries.values() if not 0 < entry["expires"] <= now)
+class File:
+    def __init__(self, data):
+        self.data, self.bad_copy, self.slots, self.tail = data, None, {}, LOG
+        self.is_unborn = len(data) <= LOG and not any(data)
+        if not self.is_unborn:
+            self.take(self.header())
+
+    def header(self):
+        """The copy of the header that counts."""
+        copies, told = [None, None], set()
+        for nth, at in enumerate((0, 4096)):
+            copy = self.data[at : at + 4096]
+            if copy[:8] == b"\x89SLF\r\n\x1a\n":
+                # What is not there says nothing.
+                version, features = number(copy, 8, 2), number(copy, 12, 4) if len(copy) >= 16 else 0
+                right = len(copy) == 4096 and xxh64(copy[:4088], at) == number(copy, 4088, 8)
+                if right and (version, features) == (1, 0) and number(copy, 56, 8) != 0:
+                    copies[nth] = copy[:80]
+                told.add("newer" if version > 1 or features not in (0, 2**31) else "cut off" if features else "damaged at 0")
+        valid = [copy for copy in copies if copy]
+        if not valid:
+            raise Unreadable(next((what for what in ("newer", "cut off", "damaged at 0") if what in told), "no store"))
+        if len(self.data) < LOG:
+            raise Unreadable(f"damaged at {len(self.data)}")
+        if copies[0] == copies[1]:
+            return valid[0]
+        shown = [copy for copy in valid if self.take(copy) or any(True for _ in self.records_from(LOG))]
+        if not shown and (len(valid) > 1 or len(self.data) > LOG):
+            raise Unreadable("damaged at 0")
+        counts = max(shown or valid, key=lambda copy: number(copy, 64, 8))
+        self.bad_copy = 4096 if counts is copies[0] else 0
+        return counts
+
+    def take(self, copy):
+        self.epoch, self.seed, self.hash_key, self.durable = number(copy, 10, 2), number(copy, 16, 8), copy[24:40], number(copy, 64, 8)
+
+    def records_from(self, at):
+        while at + HEAD <= len(self.data):
+            record = Record(self, at)
+            counts = record.valid and record.epoch >= self.epoch
+            if counts:
+                yield record
+            at = record.end if counts else at + 8
+
+    def is_filed(self, record):
+        return siphash13(record.key, self.hash_key) & 0xFFFFFFFF == record.fingerprint
+
+    def apply(self, record):
+        """Slots are records by offset, as an index of fingerprints has them."""
+        if record.kind == CLEAR:
+            self.slots = {}
+        if record.kind in (PUT, DELETE):
+            told = lambda of: (of.fingerprint, of.key)
+            there = self.slots.get(record.prev)
+            if there and there.fingerprint == record.fingerprint:
+                del self.slots[record.prev]
+            elif self.is_filed(record):
+                self.slots.pop(next((other.at for other in self.slots.values() if told(other) == told(record)), None), None)
+        if record.kind == PUT:
+            self.slots[record.at] = record
+        self.epoch, self.durable, self.tail = record.epoch, max(self.durable, record.durable), record.end
+
+    def read(self):
+        """Reads the log; tells whether it is torn."""
+        batch, durable, at = [], None, LOG
+        while not self.is_unborn:
+            record = Record(self, at)
+            before, cuts = batch[-1].epoch if batch else self.epoch, record.head and record.kind == CUT
+            follows = record.head and record.epoch == before + cuts and not (cuts and batch)
+            if not (record.valid and follows):
+                known = max([self.durable] + [other.durable for other in batch])
+                if durable is None and at < len(self.data):
+                    durable = max([known] + [other.durable for other in self.records_from(at)])
+                if self.tail >= max(known, durable or 0):
+                    return len(self.data) > self.tail
+                if not (follows and record.whole):
+                    raise Unreadable(f"damaged at {at}")
+                record.durable = 0
+            if record.is_newer:
+                raise Unreadable(f"newer at {at}")
+            batch, at = batch + [record], record.end
+            if not record.flags & MORE:
+                for some in batch:
+                    self.apply(some)
+                batch = []
+
+    def told(self):
+        torn, now = self.read(), time.time() * 1000
+        for at, record in sorted(self.slots.items()):
+            if not record.valid or not self.is_filed(record):
+                yield {"lost": at}
+            elif not 0 < record.expires <= now:
+                yield dict(key=record.key.hex(), value=record.value.hex(), modified=record.modified, expires=record.expires, cbor=bool(record.flags & CBOR))
+        if torn:
+            yield {"torn": self.tail}
+        if self.bad_copy is not None:
+            yield {"copy": self.bad_copy}
+
+for path in sys.argv[1:]:
+    if len(sys.argv) > 2:
+        print("==", path)
+    try:
+        lines = list(File(open(path, "rb").read()).told())
+    except Unreadable as why:
+        lines = [{"error": str(why)}]
+    print(*map(json.dumps, lines), sep="\n", end="\n" if lines else "")

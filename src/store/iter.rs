@@ -71,12 +71,11 @@ impl Snapshot {
             let (fixed, body) = record.split_first_chunk::<HEAD_BYTES>()?;
             Some((Head::decode(fixed, seed, at.offset())?, body))
         });
-        let corrupt = |key| Unreadable {
+        let spoilt = |what, key| Unreadable {
             key,
-            error: generation
-                .log
-                .corrupt(at.offset(), "a record does not verify"),
+            error: generation.log.corrupt(at.offset(), what),
         };
+        let corrupt = |key| spoilt("a record does not verify", key);
         let Some((head, body)) = parts else {
             return Err(corrupt(None));
         };
@@ -85,6 +84,11 @@ impl Snapshot {
             let key = body.get(..usize::from(head.key_len));
             let key = key.filter(|key| generation.fingerprint(key) == head.fingerprint);
             return Err(corrupt(key.map(<[u8]>::to_vec)));
+        }
+        if generation.is_misfiled(&head, body) {
+            let what = "the fingerprint of a record is not that of its key";
+            let key = body.get(..usize::from(head.key_len));
+            return Err(spoilt(what, key.map(<[u8]>::to_vec)));
         }
         let entry =
             Entry::new(generation, at.offset(), &head, body).ok_or_else(|| corrupt(None))?;

@@ -6,8 +6,10 @@
 
 use super::admission::Admission;
 use super::anew::{read_anew, sound_key};
+use super::format::LOG_START;
 use super::generation::{Crossing, End, Generation};
 use super::index::Location;
+use super::log::{Scanner, Step};
 use super::recovery::{Damage, TornTail};
 use crate::error::Result;
 use std::fmt;
@@ -16,7 +18,7 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Records of the log that verify, superseded ones included.
+    /// Records of the log that verify, superseded ones included. One that stands under another key's fingerprint does not.
     pub records: u64,
     /// Entries that can be read, expired ones not yet dropped included.
     pub live: u64,
@@ -85,9 +87,13 @@ pub(crate) fn verify(admission: &Admission) -> Result<Verified> {
         bad_header_copies: anew.bad_header_copies.clone(),
         ..Verified::default()
     };
+    let misfiled = misfiled(read, &damage)?;
+    let mut damage: Vec<_> = damage.into_iter().map(|damage| (damage, None)).collect();
+    damage.extend(misfiled);
     if damage.is_empty() {
         return Ok(verified);
     }
+    damage.sort_by_key(|(damage, _)| damage.offset);
     let all = read.index.locations();
     verified.uncertain = count_below(&all, read.outdated_below());
     let known = if anew.known_holds {
@@ -96,7 +102,7 @@ pub(crate) fn verify(admission: &Admission) -> Result<Verified> {
     } else {
         Vec::new()
     };
-    for damage in damage {
+    for (damage, misfiled_key) in damage {
         let end = damage.offset.saturating_add(damage.len_bytes);
         let within = |all| count_below(all, end) - count_below(all, damage.offset);
         let unreadable = within(&all);
@@ -108,6 +114,7 @@ pub(crate) fn verify(admission: &Admission) -> Result<Verified> {
         let keys = within(&known).max(unreadable);
         verified.damage.push(Affected {
             key: match keys {
+                _ if misfiled_key.is_some() => misfiled_key,
                 1 if damage.one_record => sound_key(read, damage.offset)?,
                 _ => None,
             },
@@ -134,6 +141,30 @@ fn torn_tail(admission: &Admission, read: &Generation) -> Result<Option<TornTail
         Err(_) => read.look()?,
     }
     Ok(read.torn_tail()?.filter(|torn| torn.offset == tail))
+}
+
+/// Records whose checks are right, and whose fingerprint is that of another key, with the key: what such a record says of
+/// its key is not what reading that key says. Passes over what is damaged anyway.
+fn misfiled(read: &Generation, damage: &[Damage]) -> Result<Vec<(Damage, Option<Vec<u8>>)>> {
+    let mut damage = damage.iter().peekable();
+    let mut found = Vec::new();
+    let mut scanner = Scanner::new(&read.log, read.header.seed, LOG_START);
+    while scanner.offset() < read.tail() {
+        if let Some(next) = damage.next_if(|damage| damage.offset <= scanner.offset()) {
+            scanner.seek(next.offset.saturating_add(next.len_bytes), false);
+            continue;
+        }
+        match scanner.step()? {
+            Step::Record { offset, head, body } if read.is_misfiled(&head, body) => {
+                let damage = Damage::record(offset, head.record_bytes(), head.fingerprint);
+                let key = body.get(..usize::from(head.key_len));
+                found.push((damage, key.map(<[u8]>::to_vec)));
+            }
+            Step::Record { .. } => {}
+            Step::BadBody { .. } | Step::Unverified { .. } | Step::End => break,
+        }
+    }
+    Ok(found)
 }
 
 /// How many of the locations, which are in log order, stand below an offset.

@@ -4,7 +4,7 @@
 use crate::raw::{self, LOG};
 use crate::support::{Random, metric};
 use shelflife::sim::SimDisk;
-use shelflife::{Compaction, Disk, ErrorKind, Options, Salvaged, Store, TornTail};
+use shelflife::{Compaction, Disk, Durability, ErrorKind, Options, Salvaged, Store, TornTail};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
@@ -13,8 +13,9 @@ mod flips;
 mod foreign;
 mod headers;
 mod healing;
-mod hostile;
+pub(crate) mod hostile;
 mod rescue;
+mod rules;
 mod sectors;
 
 const PATH: &str = "/s.shelf";

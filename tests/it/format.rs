@@ -1,14 +1,16 @@
 //! The file format: files of every version open for ever, and another language reads them from FORMAT.md alone.
 
-use crate::support::skip;
+use crate::damage::hostile::hostile_files;
+use crate::support::{fast_dir, is_soak, metric, setting, skip};
 use shelflife::sim::SimDisk;
-use shelflife::{Batch, Compaction, Durability, Options, Store};
+use shelflife::{Batch, Compaction, Durability, ErrorKind, Options, Store};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Golden files: a store and, as JSON lines, the entries that it must have for ever. A format version adds files; none
 /// is ever changed or removed. `SHELF_GOLDEN=1` makes those that are missing.
@@ -37,37 +39,102 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// What a store holds, as tests/reader.py prints it.
+/// The live entries of a store, as tests/reader.py prints them, and `lost` for each that can't be read.
 fn lines(store: &Store) -> String {
     store.entries().fold(String::new(), |mut lines, entry| {
-        let entry = entry.unwrap();
-        writeln!(
-            lines,
-            r#"{{"key": "{}", "value": "{}", "modified": {}, "expires": {}, "cbor": {}}}"#,
-            hex(entry.key()),
-            hex(entry.value()),
-            unix_ms(entry.modified()),
-            entry.expires().map_or(0, unix_ms),
-            entry.is_cbor()
-        )
+        match entry {
+            Ok(entry) => writeln!(
+                lines,
+                r#"{{"key": "{}", "value": "{}", "modified": {}, "expires": {}, "cbor": {}}}"#,
+                hex(entry.key()),
+                hex(entry.value()),
+                unix_ms(entry.modified()),
+                entry.expires().map_or(0, unix_ms),
+                entry.is_cbor()
+            ),
+            Err(error) => writeln!(lines, r#"{{"lost": {}}}"#, error.offset().unwrap()),
+        }
         .unwrap();
         lines
     })
 }
 
-/// What the reader in Python prints of a file, or `None` if there is no Python.
-fn python(path: &Path) -> Option<Result<String, String>> {
+/// All that this crate tells of a file, as tests/reader.py does.
+fn told(path: &Path) -> String {
+    let store = match Options::new().read_only(true).open(path) {
+        Ok(store) => store,
+        Err(error) => {
+            let offset = error.offset();
+            let what = match error.kind() {
+                ErrorKind::Corrupt => format!("damaged at {}", offset.unwrap()),
+                ErrorKind::NewerVersion => {
+                    offset.map_or("newer".into(), |offset| format!("newer at {offset}"))
+                }
+                ErrorKind::NotAStore if error.to_string().contains("repair") => "cut off".into(),
+                ErrorKind::NotAStore => "no store".into(),
+                _ => error.to_string(),
+            };
+            return format!("{{\"error\": \"{what}\"}}\n");
+        }
+    };
+    let mut told = lines(&store);
+    let recovery = store.recovery();
+    for torn in recovery.torn_tails {
+        writeln!(told, r#"{{"torn": {}}}"#, torn.offset).unwrap();
+    }
+    if let Some(copy) = recovery.bad_header_copy {
+        writeln!(told, r#"{{"copy": {copy}}}"#).unwrap();
+    }
+    told
+}
+
+/// What the reader in Python prints of each of these files, or `None` if there is no Python.
+fn python(paths: &[PathBuf]) -> Option<Vec<String>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reader.py");
-    let output = Command::new("python3")
-        .arg(script)
-        .arg(path)
-        .output()
-        .ok()?;
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Some(match output.status.success() {
-        true => Ok(text(output.stdout)),
-        false => Err(text(output.stderr)),
-    })
+    let mut command = Command::new("python3");
+    // With one path it prints no line that begins with this.
+    command.arg(script).args(paths).arg("/dev/null");
+    let output = command.output().ok()?;
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut each: Vec<String> = text
+        .split("== ")
+        .skip(1)
+        .map(|one| one.split_once('\n').unwrap().1.to_string())
+        .collect();
+    assert_eq!(each.pop().as_deref(), Some(""), "/dev/null is unborn");
+    assert_eq!(each.len(), paths.len());
+    Some(each)
+}
+
+/// Holds what the crate tells of some files against what the reader in Python does.
+fn agree_on(name: &str, files: impl Iterator<Item = (String, Vec<u8>)>) {
+    let started = Instant::now();
+    let dir = fast_dir();
+    let (mut paths, mut what, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+    for (file, bytes) in files {
+        let path = dir.path().join(paths.len().to_string());
+        fs::write(&path, bytes).unwrap();
+        expected.push(told(&path));
+        paths.push(path);
+        what.push(file);
+    }
+    let found: Option<Vec<_>> = thread::scope(|scope| {
+        let parts = paths.chunks(paths.len().div_ceil(2));
+        let parts: Vec<_> = parts.map(|part| scope.spawn(|| python(part))).collect();
+        let parts = parts.into_iter().map(|part| part.join().unwrap());
+        parts.collect::<Option<Vec<_>>>().map(|each| each.concat())
+    });
+    let Some(found) = found else {
+        return skip(name, "there is no python3");
+    };
+    for ((found, expected), what) in found.iter().zip(&expected).zip(&what) {
+        assert_eq!(found, expected, "{what}: Python to the left");
+    }
+    let torn = expected.iter().filter(|told| told.contains("torn")).count();
+    let refused = expected.iter().filter(|told| told.contains("error"));
+    let figure = format!("{} torn={torn} refused={}", paths.len(), refused.count());
+    metric(name, figure, None, started.elapsed().as_secs_f64());
 }
 
 /// A history with everything in it that format 1 has, told as it goes on.
@@ -191,39 +258,58 @@ fn make_golden_files() {
 #[test]
 fn a_reader_in_python_written_from_the_format_alone_sees_what_this_crate_sees() {
     const NAME: &str = "a reader in Python sees what this crate sees";
-    let script = include_str!("../reader.py");
-    assert!(script.lines().count() <= 60);
-    for name in GOLDEN {
-        match python(&golden(name, "shelf")) {
-            None => return skip(NAME, "there is no python3"),
-            Some(found) => {
-                let expected = fs::read_to_string(golden(name, "jsonl")).unwrap();
-                assert_eq!(found, Ok(expected), "{name}");
-            }
-        }
+    let golden_files = GOLDEN.map(|name| golden(name, "shelf"));
+    let Some(found) = python(&golden_files) else {
+        return skip(NAME, "there is no python3");
+    };
+    for (name, found) in GOLDEN.iter().zip(found) {
+        let expected = fs::read_to_string(golden(name, "jsonl")).unwrap();
+        assert!(found.starts_with(&expected), "{name}: {found}");
+        assert_eq!(found, told(&golden(name, "shelf")), "{name}");
     }
-    let copy = tempfile::NamedTempFile::new().unwrap();
-    let mut stages = 0;
-    history(|name, sim| {
-        fs::write(copy.path(), sim.read("/s.shelf").unwrap()).unwrap();
-        assert_eq!(
-            python(copy.path()),
-            Some(Ok(lines(&read_only(sim)))),
-            "{name}"
-        );
-        stages += 1;
-    });
-    assert_eq!(stages, 6);
+    let mut files = Vec::new();
+    history(|name, sim| files.push((name.to_string(), sim.read("/s.shelf").unwrap())));
+    assert_eq!(files.len(), 6);
 
     // And it says so where acknowledged data is damaged.
     let mut file = fs::read(golden("1-everything", "shelf")).unwrap();
     file[8192 + 30] ^= 1;
-    fs::write(copy.path(), &file).unwrap();
-    let told = python(copy.path()).unwrap().unwrap_err();
-    assert_eq!(told, "acknowledged data is damaged at 8192\n");
+    files.push(("a damaged record".into(), file.clone()));
     file[100] ^= 1;
+    files.push(("and a damaged copy of the header".into(), file.clone()));
     file[5000] ^= 1;
-    fs::write(copy.path(), &file).unwrap();
-    let told = python(copy.path()).unwrap().unwrap_err();
-    assert_eq!(told, "no header of a format 1 store verifies\n");
+    files.push(("and the other copy".into(), file));
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
+    for entry in fs::read_dir(corpus).unwrap() {
+        let path = entry.unwrap().path();
+        files.push((path.display().to_string(), fs::read(&path).unwrap()));
+    }
+    agree_on("format.files_of_the_repository", files.into_iter());
+}
+
+#[test]
+fn the_reader_in_python_agrees_on_what_a_power_cut_may_leave() {
+    let images = if is_soak() { 20_000 } else { 300 };
+    let mut files = Vec::new();
+    history(|name, sim| {
+        if name == "1-everything" {
+            for cut in sim.power_cuts().pick(images) {
+                if let Ok(file) = cut.sim().read("/s.shelf") {
+                    files.push((format!("image {}", cut.id()), file));
+                }
+            }
+        }
+    });
+    // Many of those drawn are the same.
+    assert!(files.len() >= 100, "{}", files.len());
+    agree_on("format.images_read_in_python", files.into_iter());
+}
+
+#[test]
+fn the_reader_in_python_agrees_on_hostile_files() {
+    let count = if is_soak() { 50_000 } else { 600 };
+    let first = setting("SHELF_FUZZ_SEED").unwrap_or(7_000_000_000);
+    let files = hostile_files(first..first + count);
+    let files = files.map(|(seed, file)| (format!("SHELF_FUZZ_SEED={seed}"), file));
+    agree_on("format.hostile_files_read_in_python", files);
 }

@@ -2,7 +2,7 @@
 
 use super::Generation;
 use crate::error::Result;
-use crate::store::format::{ALIGN, HEAD_BYTES, Head};
+use crate::store::format::{ALIGN, HEAD_BYTES, Head, Kind};
 use crate::store::index::{Candidates, Location};
 use crate::store::spans::Spans;
 
@@ -17,6 +17,13 @@ pub(crate) struct Found {
 }
 
 impl Generation {
+    /// Whether a record that verifies, whose bytes behind the head are `body`, stands under the fingerprint of another key
+    /// than its own. A writer did that, no crash: the index can't lead to such a record.
+    pub(crate) fn is_misfiled(&self, head: &Head, body: &[u8]) -> bool {
+        let key = body.get(..usize::from(head.key_len)).unwrap_or_default();
+        matches!(head.kind, Kind::Put | Kind::Delete) && self.fingerprint(key) != head.fingerprint
+    }
+
     /// Whether a record stands for one of which nothing verified when it was copied: it has the fingerprint of that, and
     /// no key. It may be any key's that has this fingerprint.
     pub(crate) fn is_keyless(&self, head: &Head) -> bool {

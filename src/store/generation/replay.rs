@@ -72,10 +72,12 @@ impl Generation {
             position,
             batch: Vec::new(),
             damaged: Vec::new(),
+            durable: self.commit.durable(),
             moves: Moves::of_replay(how != How::Short),
         };
         let replayed = replay.run(access, how);
         let made = replay.moves.make(self);
+        self.commit.credit(replay.durable);
         self.publish(position);
         replayed.and(made)
     }
@@ -135,7 +137,6 @@ impl Generation {
         position.tail = at.end();
         position.records += 1;
         position.end = End::Clean;
-        self.commit.credit(head.durable);
         Ok(())
     }
 
@@ -172,6 +173,9 @@ struct Replay<'a> {
     batch: Vec<(u64, Head)>,
     /// Damage that counts once its batch does.
     damaged: Vec<Damage>,
+    /// The largest `durable` of all records that count, and what this process knows beside. A writer's own records tell
+    /// it nothing new, so only a replay looks.
+    durable: u64,
     moves: Moves,
 }
 
@@ -185,14 +189,12 @@ struct Stop {
 
 impl Replay<'_> {
     fn run(&mut self, access: Access, how: How) -> Result<()> {
-        let mut scanner = match how {
+        let Generation { log, header, .. } = self.generation;
+        let scanner_of = match how {
             How::Short => Scanner::short,
             How::Long | How::Ahead => Scanner::new,
-        }(
-            &self.generation.log,
-            self.generation.header.seed,
-            self.position.tail,
-        );
+        };
+        let mut scanner = scanner_of(log, header.seed, self.position.tail);
         if how == How::Ahead {
             let end = self.count_ahead()?;
             scanner.seek(end, true);
@@ -292,6 +294,7 @@ impl Replay<'_> {
         if !self.batch.is_empty() || !self.damaged.is_empty() {
             self.take_batch()?;
         }
+        self.durable = self.durable.max(head.durable);
         self.generation
             .apply_one(self.position, &mut self.moves, offset, head)
     }
@@ -304,6 +307,7 @@ impl Replay<'_> {
     /// Takes in what was read of a batch so far.
     fn take_batch(&mut self) -> Result<()> {
         for (offset, head) in self.batch.drain(..) {
+            self.durable = self.durable.max(head.durable);
             self.generation
                 .apply_one(self.position, &mut self.moves, offset, &head)?;
         }
@@ -390,10 +394,9 @@ struct Survey {
 impl Survey {
     /// When nothing stands at the place.
     fn of_nothing(replay: &Replay<'_>) -> Survey {
-        let known = replay.generation.commit.durable();
         let begun = replay.batch.iter().map(|(_, head)| head.durable).max();
         Survey {
-            watermark: known.max(begun.unwrap_or(0)),
+            watermark: replay.durable.max(begun.unwrap_or(0)),
             last: 0,
         }
     }

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::support::{fast_dir, is_soak, setting, skip};
+use shelflife::Batch;
 use shelflife::sim::Call;
-use shelflife::{Batch, Durability};
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -224,6 +224,17 @@ fn mutate(file: &mut Vec<u8>, others: &[Vec<u8>], random: &mut Random) {
     }
 }
 
+/// Files that no store would write, one for each seed.
+pub(crate) fn hostile_files(seeds: Range<u64>) -> impl Iterator<Item = (u64, Vec<u8>)> {
+    let specimens = specimens();
+    seeds.map(move |seed| {
+        let mut random = Random::new(seed);
+        let mut file = specimens[random.place(specimens.len())].clone();
+        mutate(&mut file, &specimens, &mut random);
+        (seed, file)
+    })
+}
+
 fn span(random: &mut Random, len: usize, longest: usize) -> Range<usize> {
     let start = random.place(len);
     start..(start + random.place(longest)).min(len)
@@ -259,11 +270,7 @@ fn survive_hostile_files(shard: u64) {
     let started = Instant::now();
     let files = if is_soak() { 2_500_000 } else { 62_500 };
     let first = setting("SHELF_FUZZ_SEED").unwrap_or(shard * 1_000_000_000);
-    let specimens = specimens();
-    for seed in first..first + files {
-        let mut random = Random::new(seed);
-        let mut file = specimens[random.place(specimens.len())].clone();
-        mutate(&mut file, &specimens, &mut random);
+    for (seed, file) in hostile_files(first..first + files) {
         survive(&with_file(&file), seed);
     }
     metric(

@@ -43,6 +43,7 @@ fn reached(bytes: &[u8]) -> u64 {
         position: &mut generation.position(),
         batch: Vec::new(),
         damaged: Vec::new(),
+        durable: 0,
         moves: Moves::of_replay(true),
     };
     replay.count_ahead().unwrap()
