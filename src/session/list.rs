@@ -20,7 +20,7 @@
 //! beyond it notes it anew, about once an hour.
 //!
 //! **A name in a list proves nothing.** A caller that finds one reads the session, whose own word on its user counts.
-//! So a record that is lost or removed below leaves a name that does no harm; each change of a part looks after two of them.
+//! So a record that is lost or removed below leaves a name that does no harm; each name that is added looks after another one.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -34,6 +34,7 @@ use super::sha256::sha256;
 use crate::error::{ErrorKind, Result};
 use crate::store::change::Edit;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
 /// A part with more is split.
@@ -42,14 +43,36 @@ const NAMES_MAX: usize = 32;
 const NAMES_MIN: usize = 4;
 /// So many parts are joined at most by one removal.
 const JOINS: usize = 4;
-/// So many names are looked after by each change.
-const LOOKED_AFTER: usize = 2;
+/// So many names are looked after by each name that is added.
+const LOOKED_AFTER: usize = 1;
 /// As an hour: a session that does not end by itself.
 const NEVER: u32 = u32::MAX;
 const HOUR_MS: u64 = 3_600_000;
 
-/// What tells a session from all others of a store.
-pub(super) type Name = Vec<u8>;
+/// The part of a key that tells a session from all others of a store. Without an allocation: a login reads dozens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name {
+    len: u8,
+    bytes: [u8; 35],
+}
+
+impl Name {
+    /// `None` if it is longer than any.
+    pub(super) fn of(name: &[u8]) -> Option<Name> {
+        let mut bytes = [0; 35];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        let len = u8::try_from(name.len()).ok()?;
+        Some(Name { len, bytes })
+    }
+}
+
+impl Deref for Name {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
 
 /// The hour by which a session that ends at `end`, in ms, has ended.
 pub(super) fn hour_of(end: Option<u64>) -> u32 {
@@ -92,7 +115,7 @@ impl Part {
         while let Some((end, named)) = rest.split_first_chunk::<4>() {
             let (&name_len, named) = named.split_first()?;
             let (name, others) = named.split_at_checked(usize::from(name_len))?;
-            part.names.push((u32::from_be_bytes(*end), name.to_vec()));
+            part.names.push((u32::from_be_bytes(*end), Name::of(name)?));
             rest = others;
         }
         (flags <= 1 && rest.is_empty()).then_some(part)
@@ -104,8 +127,8 @@ impl Part {
         bytes.extend(self.last_end.to_be_bytes());
         for (end, name) in &self.names {
             bytes.extend(end.to_be_bytes());
-            bytes.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
-            bytes.extend(name);
+            bytes.push(name.len);
+            bytes.extend_from_slice(name);
         }
         bytes
     }
@@ -241,22 +264,24 @@ impl<'a, R: Records> Lists<'a, R> {
         let mut names = Vec::new();
         for nth in 0..self.parts(user)? {
             let part = &self.part(user, nth)?.part;
-            names.extend(part.names.iter().map(|(_, name)| name.clone()));
+            names.extend(part.names.iter().map(|(_, name)| *name));
         }
         Ok(names)
     }
 
     /// Names a session that ends in this hour, or notes that it ends later than was known.
     pub(super) fn add(&mut self, user: &str, name: &[u8], end: u32) -> Result<()> {
-        let user = hash_of(user);
+        let (user, Some(name)) = (hash_of(user), Name::of(name)) else {
+            return Ok(());
+        };
         let parts = self.parts(user)?;
-        let nth = part_of(name, parts);
+        let nth = part_of(&name, parts);
         let names = &mut self.change(user, nth)?.names;
-        match names.iter_mut().find(|(_, known)| known == name) {
+        match names.iter_mut().find(|(_, known)| *known == name) {
             Some((known, _)) => *known = end.max(*known),
             None => {
-                names.push((end, name.to_vec()));
-                self.added.insert(name.to_vec());
+                names.push((end, name));
+                self.added.insert(name);
                 self.look_after(user, nth)?;
             }
         }
@@ -274,11 +299,11 @@ impl<'a, R: Records> Lists<'a, R> {
         let user = hash_of(user);
         let nth = part_of(name, self.parts(user)?);
         let names = &self.part(user, nth)?.part.names;
-        if !names.iter().any(|(_, known)| known == name) {
+        if !names.iter().any(|(_, known)| **known == *name) {
             return Ok(());
         }
         let part = self.change(user, nth)?;
-        part.names.retain(|(_, known)| known != name);
+        part.names.retain(|(_, known)| **known != *name);
         for _ in 0..JOINS {
             let is_short = self.part(user, nth)?.part.names.len() < NAMES_MIN;
             if !is_short || self.parts(user)? < 2 {
@@ -289,7 +314,7 @@ impl<'a, R: Records> Lists<'a, R> {
         Ok(())
     }
 
-    /// Drops the two oldest names of a part if nothing stands there any more; else it is the others' turn next.
+    /// Drops the oldest name of a part if nothing stands there any more; else it is another's turn next.
     fn look_after(&mut self, user: User, nth: u32) -> Result<()> {
         for _ in 0..LOOKED_AFTER {
             let names = &self.part(user, nth)?.part.names;

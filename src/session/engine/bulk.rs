@@ -270,7 +270,7 @@ impl<R: Records + 'static> Engine<R> {
                     };
                     match codec::decode(R::value(&entry)) {
                         Ok(session) if session.user() == Some(user) => {
-                            walked.names.push(name.to_vec());
+                            walked.names.extend(Name::of(name));
                         }
                         Ok(_) => {}
                         Err(_) if R::value(&entry) == codec::REPLACED => {}
