@@ -1,7 +1,6 @@
 //! The README says nothing that is not so: its examples, commands, script and names of tests are run or looked up.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -57,13 +56,16 @@ fn example(name: &str, dir: &Path) -> String {
 fn its_rust_is_that_of_the_examples_and_prints_what_it_says() {
     let rust = blocks("rust");
     let dir = tempfile::tempdir().unwrap();
-    for (nth, name) in ["quickstart", "sessions"].into_iter().enumerate() {
+    for (nth, name) in ["quickstart", "manager", "sessions"]
+        .into_iter()
+        .enumerate()
+    {
         let file = fs::read_to_string(root().join(format!("tests/examples/{name}.rs"))).unwrap();
         let (about, code) = file.split_once("\n\n").unwrap();
         assert!(about.lines().all(|line| line.starts_with("//! ")));
         assert_eq!(rust[nth], code, "{name}");
     }
-    assert_eq!(rust.len(), 2);
+    assert_eq!(rust.len(), 3);
     let said = example("quickstart", dir.path());
     assert!(blocks("text").contains(&said), "{said}");
     assert!(example("quickstart", dir.path()).starts_with("run 2: "));
@@ -186,80 +188,4 @@ fn its_first_commands_are_the_two_that_matter_and_its_versions_are_right() {
         );
     }
     assert!(readme().contains(&format!("Rust {} or later", setting("rust-version"))));
-}
-
-#[test]
-fn its_script_takes_a_python_shelf_along() {
-    let dir = tempfile::tempdir().unwrap();
-    let python = |input: &str, arguments: &[&str]| {
-        let mut child = Command::new("python3")
-            .arg("-")
-            .args(arguments)
-            .current_dir(dir.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        child.stdin.take().unwrap().write_all(input.as_bytes())?;
-        child.wait_with_output()
-    };
-    let make = "import shelve\n\
-        with shelve.open('old') as d:\n    d['list'] = [1, 2.0, None, True, 2**64 - 1, -5]\n    d['bytes'] = b'\\x00\\xff'\n    \
-        d['nested'] = {'raw': b'x', 'pair': (1, 'two'), 'set': {7}}\n    d['caf\\u00e9 \\U0001f600'] = 'tea'\n";
-    let Ok(made) = python(make, &[]) else {
-        writeln!(
-            std::io::stdout(),
-            "SKIP its_script_takes_a_python_shelf_along: no python3"
-        )
-        .unwrap();
-        return;
-    };
-    assert!(made.status.success());
-    let converted = python(&blocks("python")[0], &["old"]).unwrap();
-    assert!(converted.status.success());
-    let load = |input: &[u8]| {
-        let mut load = Command::new(env!("CARGO_BIN_EXE_shelflife"));
-        let mut child = load
-            .args(["load", "new.shelf"])
-            .current_dir(dir.path())
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
-        assert!(child.wait().unwrap().success());
-    };
-    load(&converted.stdout);
-    let shelf = shelflife::Shelf::open(dir.path().join("new.shelf")).unwrap();
-    let json = |key: &str| {
-        shelf
-            .get::<shelflife::Value>(key)
-            .unwrap()
-            .unwrap()
-            .to_string()
-    };
-    assert_eq!(json("list"), "[1,2.0,null,true,18446744073709551615,-5]");
-    assert_eq!(shelf.store().get("bytes").unwrap().unwrap(), b"\x00\xff");
-    assert_eq!(
-        json("nested"),
-        "{\"raw\":{\"$b64\":\"eA==\"},\"set\":[7],\"pair\":[1,\"two\"]}"
-    );
-    assert_eq!(json("café 😀"), "\"tea\"");
-    assert_eq!(shelf.len().unwrap(), 4);
-    // An object becomes a map of its attributes; its class is in the module that the shelf names.
-    let object = "import shelve, sys, types\nm = types.ModuleType('app'); sys.modules['app'] = m\n\
-        exec('class Session:\\n  pass', m.__dict__); m.Session.__module__ = 'app'\ns = m.Session(); s.user = 'Zoë'; s.hits = 3\n\
-        shelve.open('objects')['s'] = s\n";
-    assert!(python(object, &[]).unwrap().status.success());
-    fs::write(dir.path().join("app.py"), "class Session:\n    pass\n").unwrap();
-    load(
-        &python(
-            &format!(
-                "import sys; sys.path.insert(0, '.')\n{}",
-                blocks("python")[0]
-            ),
-            &["objects"],
-        )
-        .unwrap()
-        .stdout,
-    );
-    assert_eq!(json("s"), "{\"hits\":3,\"user\":\"Zoë\"}");
 }

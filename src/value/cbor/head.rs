@@ -35,7 +35,7 @@ impl Head {
     }
 }
 
-/// What kind of item comes next, as [`Decoder::peek`] tells.
+/// What kind of item comes next, as [`Decoder::peek`](crate::Decoder::peek) tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ValueKind {
     /// Null.

@@ -119,7 +119,7 @@ fn usage_errors_name_what_is_wrong_and_the_way_out() {
         ),
         (
             "demo --port x",
-            "--port needs a number up to 65535; usage: shelflife demo [F] [--port N] [--like-session3]",
+            "--port needs a number up to 65535; usage: shelflife demo [F] [--port N] [--like-session3] [--store URL] [--prefix P] [--password-file FILE]",
         ),
     ] {
         assert_eq!(
