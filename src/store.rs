@@ -8,7 +8,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | `poison` | mutexes after a panic |
+//! | `poison`, `ahead` | mutexes after a panic; work that a second thread does ahead |
 //! | `disk`, `disk/mounts`, `disk/names`, `disk/os` | the only code that touches an operating system |
 //! | `checksum`, `hash`, `format` | bytes to records and back: pure |
 //! | `log` | one file as a run of records |
@@ -31,6 +31,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod admission;
+mod ahead;
 pub(crate) mod anew;
 mod append;
 pub(crate) mod backup;
@@ -503,6 +504,23 @@ impl Store {
     /// ```
     pub fn iter(&self) -> Iter {
         Iter(self.entries())
+    }
+
+    /// As [`iter`](Store::iter), but shows each entry where it was read to, which allocates and copies nothing: for what
+    /// sums, counts or searches. An entry that can't be read is passed by; the first such error is returned at the end.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = shelflife::Store::open(dir.path().join("s.shelf"))?;
+    /// store.insert("tea", "green")?;
+    /// let mut bytes = 0;
+    /// store.for_each(|_key, value| bytes += value.len())?;
+    /// assert_eq!(bytes, 5);
+    /// # Ok(()) }
+    /// ```
+    pub fn for_each(&self, visit: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        self.entries().show(visit)
     }
 
     /// One entry, with what the store knows of it.

@@ -23,17 +23,28 @@ impl Entry {
         generation: &Generation,
         offset: u64,
         head: &Head,
-        body: &[u8],
-    ) -> Option<Entry> {
-        let (key, rest) = body.split_at_checked(usize::from(head.key_len))?;
-        Some(Entry {
+        key: &[u8],
+        value: &[u8],
+    ) -> Entry {
+        Entry {
             key: key.to_vec(),
-            value: rest.get(..head.value_len as usize)?.to_vec(),
+            value: value.to_vec(),
             head: *head,
             generation: generation.header.generation,
             offset,
             fingerprint: head.fingerprint,
-        })
+        }
+    }
+
+    /// As [`new`](Entry::new), of what stands behind the head.
+    pub(crate) fn of_body(
+        generation: &Generation,
+        offset: u64,
+        head: &Head,
+        body: &[u8],
+    ) -> Option<Entry> {
+        let (key, value) = head.key_and_value(body)?;
+        Some(Entry::new(generation, offset, head, key, value))
     }
 
     /// The key.
@@ -60,10 +71,6 @@ impl Entry {
     pub fn expires(&self) -> Option<SystemTime> {
         (self.head.expires_ms != 0)
             .then(|| UNIX_EPOCH + Duration::from_millis(self.head.expires_ms))
-    }
-
-    pub(crate) fn has_ended(&self, now_ms: u64) -> bool {
-        self.head.expires_ms != 0 && self.head.expires_ms <= now_ms
     }
 
     /// Whether the value is CBOR, by its writer's word.

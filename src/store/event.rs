@@ -54,7 +54,7 @@ impl Event {
         body: &[u8],
     ) -> Option<Event> {
         let what = match head.kind {
-            Kind::Put => What::Put(Entry::new(generation, offset, head, body)?),
+            Kind::Put => What::Put(Entry::of_body(generation, offset, head, body)?),
             Kind::Delete => What::Removed(body.get(..usize::from(head.key_len))?.to_vec()),
             Kind::Clear => What::Cleared,
             _ => return None,

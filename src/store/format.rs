@@ -375,6 +375,19 @@ impl Head {
         !low32(xxh64(body, seed.wrapping_add(offset))) == self.body_check
     }
 
+    /// Key and value in what stands behind the head; `None` if it is too short for them.
+    #[inline]
+    pub(crate) fn key_and_value<'b>(&self, body: &'b [u8]) -> Option<(&'b [u8], &'b [u8])> {
+        let (key, rest) = body.split_at_checked(usize::from(self.key_len))?;
+        Some((key, rest.get(..usize::try_from(self.value_len).ok()?)?))
+    }
+
+    /// Whether a key that has this record is absent by now.
+    #[inline]
+    pub(crate) fn has_ended(&self, now_ms: u64) -> bool {
+        self.expires_ms != 0 && self.expires_ms <= now_ms
+    }
+
     #[inline]
     pub(crate) fn more(&self) -> bool {
         self.flags & MORE != 0

@@ -1,14 +1,20 @@
 //! Reading everything, as it was at one moment.
 
+use super::ahead::Ahead;
 use super::entry::Entry;
 use super::format::{HEAD_BYTES, Head};
 use super::generation::Generation;
 use super::index::Location;
 use super::place::Place;
-use super::spans::Spans;
+use super::spans::{Spans, in_one_read};
 use crate::error::{Error, Result};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// A second thread reads and verifies ahead once so many reads, some 4 MiB, were worth no thread.
+const PARTS_ALONE: usize = 32;
+const UNVERIFIED: &str = "a record does not verify";
 
 /// All entries of a snapshot with what the store knows of them, least recently saved first. Made by
 /// [`Store::entries`](crate::Store::entries); keeps the file it was made from open, whatever happens to the store meanwhile.
@@ -24,8 +30,105 @@ pub struct Iter(pub(crate) Entries);
 struct Snapshot {
     generation: Arc<Generation>,
     now_ms: u64,
-    locations: std::vec::IntoIter<Location>,
+    /// In log order.
+    locations: Arc<[Location]>,
+    /// Parts of the locations, with what verified of each.
+    ahead: Ahead<Range<usize>, Verified>,
+    /// The part that is being shown: its first location, those that are left of it, and what verified.
+    first: usize,
+    left: Range<usize>,
+    verified: Verified,
+    /// For what did not.
     spans: Spans,
+}
+
+/// What verified of records that one read gets: those before the first that did not.
+#[derive(Default)]
+struct Verified {
+    heads: Vec<Head>,
+    spans: Spans,
+}
+
+impl Verified {
+    fn read(&mut self, generation: &Generation, locations: &[Location]) {
+        self.heads.clear();
+        let Some((first, rest)) = locations.split_first() else {
+            return;
+        };
+        if (self
+            .spans
+            .read(&generation.log, *first, rest.iter().copied()))
+        .is_err()
+        {
+            return;
+        }
+        for at in locations {
+            let record = self.spans.held(*at);
+            match record.map(|record| Borrowed::verify(generation, *at, record)) {
+                Some(Ok(verified)) => self.heads.push(verified.head),
+                _ => break,
+            }
+        }
+    }
+}
+
+impl Snapshot {
+    fn new(generation: Arc<Generation>, now_ms: u64, locations: Vec<Location>) -> Snapshot {
+        let locations: Arc<[Location]> = locations.into();
+        let (all, mut begun) = (Arc::clone(&locations), 0);
+        let parts = std::iter::from_fn(move || {
+            let part = begun..begun + in_one_read(all.get(begun..).unwrap_or_default());
+            begun = part.end;
+            (!part.is_empty()).then_some(part)
+        });
+        let alone = match generation.log.file.reads_beside() {
+            true => PARTS_ALONE,
+            false => usize::MAX,
+        };
+        let (all, from) = (Arc::clone(&locations), Arc::clone(&generation));
+        let ahead = Ahead::new(
+            parts,
+            alone,
+            move |part: &Range<usize>, made: &mut Verified| {
+                made.read(&from, all.get(part.clone()).unwrap_or_default());
+            },
+        );
+        Snapshot {
+            generation,
+            now_ms,
+            locations,
+            ahead,
+            first: 0,
+            left: 0..0,
+            verified: Verified::default(),
+            spans: Spans::default(),
+        }
+    }
+
+    /// The next record, also if its entry has ended.
+    #[inline]
+    fn next(&mut self) -> Option<std::result::Result<Borrowed<'_>, Unreadable>> {
+        if self.left.is_empty() {
+            let (part, verified) = self.ahead.take(Some(std::mem::take(&mut self.verified)))?;
+            (self.first, self.left, self.verified) = (part.start, part, verified);
+        }
+        let nth = self.left.next()?;
+        let (generation, at) = (&*self.generation, *self.locations.get(nth)?);
+        // The mark may have moved up since the record was verified.
+        if at.offset() >= generation.outdated_below()
+            && let Some(head) = self.verified.heads.get(nth - self.first)
+            && let Some(record) = self.verified.spans.held(at)
+            && let Some(body) = record.get(HEAD_BYTES..)
+            && let Some(borrowed) = Borrowed::of(generation, at, head, body)
+        {
+            return Some(Ok(borrowed));
+        }
+        let read = self.spans.read(&generation.log, at, std::iter::empty());
+        Some(match read {
+            Ok(record) => Borrowed::verify(generation, at, record),
+            Err(error) => Err(Unreadable { key: None, error }),
+        })
+    }
 }
 
 impl fmt::Debug for Entries {
@@ -43,62 +146,124 @@ impl Entries {
                 let _position = generation.position();
                 generation.index.locations()
             };
-            Ok(Snapshot {
-                now_ms: place.now_ms(),
-                generation,
-                locations: locations.into_iter(),
-                spans: Spans::default(),
-            })
+            Ok(Snapshot::new(generation, place.now_ms(), locations))
         };
         Entries {
             snapshot: Some(made()),
         }
     }
+
+    /// The next record, as `made` of it; one of an entry that has ended only if `ended_too`.
+    #[inline]
+    fn next_as<T>(
+        &mut self,
+        ended_too: bool,
+        made: impl FnOnce(Borrowed<'_>) -> T,
+    ) -> Option<std::result::Result<T, Unreadable>> {
+        let snapshot = match self.snapshot.as_mut()? {
+            Ok(snapshot) => snapshot,
+            Err(_) => {
+                let error = self.snapshot.take()?.err()?;
+                return Some(Err(Unreadable { key: None, error }));
+            }
+        };
+        loop {
+            let now_ms = snapshot.now_ms;
+            match snapshot.next()? {
+                Ok(record) if !ended_too && record.head.has_ended(now_ms) => {}
+                Ok(record) => return Some(Ok(made(record))),
+                Err(unreadable) => return Some(Err(unreadable)),
+            }
+        }
+    }
+
+    /// Shows key and value of every entry. Goes on behind what can't be read, and returns the first such error at the end.
+    pub(crate) fn show(mut self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        let mut passed_by = None;
+        while let Some(shown) = self.next_as(false, |record| visit(record.key, record.value)) {
+            if let Err(unreadable) = shown {
+                passed_by.get_or_insert(unreadable.error);
+            }
+        }
+        passed_by.map_or(Ok(()), Err)
+    }
 }
 
-impl Snapshot {
-    /// The entry at a place, also if it has ended.
-    fn read(&mut self, at: Location) -> std::result::Result<Entry, Unreadable> {
-        let generation = &*self.generation;
-        let upcoming = self.locations.as_slice().iter().copied();
-        let record = match self.spans.read(&generation.log, at, upcoming) {
-            Ok(record) => record,
-            Err(error) => return Err(Unreadable { key: None, error }),
-        };
+/// A record of a snapshot, whole and sound, in the buffer that it was read to.
+struct Borrowed<'b> {
+    generation: &'b Generation,
+    offset: u64,
+    head: Head,
+    key: &'b [u8],
+    value: &'b [u8],
+}
+
+impl<'b> Borrowed<'b> {
+    /// Of the bytes at a location, fewer if the file ended before.
+    #[inline]
+    fn verify(
+        generation: &'b Generation,
+        at: Location,
+        record: &'b [u8],
+    ) -> std::result::Result<Borrowed<'b>, Unreadable> {
         let seed = generation.header.seed;
+        let spoilt = |what, key: Option<&[u8]>| Unreadable {
+            key: key.map(<[u8]>::to_vec),
+            error: generation.log.corrupt(at.offset(), what),
+        };
         let whole = (record.len() as u64 == at.len()).then_some(record);
         let parts = whole.and_then(|record| {
             let (fixed, body) = record.split_first_chunk::<HEAD_BYTES>()?;
             Some((Head::decode(fixed, seed, at.offset())?, body))
         });
-        let spoilt = |what, key| Unreadable {
-            key,
-            error: generation.log.corrupt(at.offset(), what),
-        };
-        let corrupt = |key| spoilt("a record does not verify", key);
         let Some((head, body)) = parts else {
-            return Err(corrupt(None));
+            return Err(spoilt(UNVERIFIED, None));
         };
+        let key = body.get(..usize::from(head.key_len));
         if !head.body_holds(body, seed, at.offset()) {
             // The key may have been spared.
-            let key = body.get(..usize::from(head.key_len));
             let key = key.filter(|key| generation.fingerprint(key) == head.fingerprint);
-            return Err(corrupt(key.map(<[u8]>::to_vec)));
+            return Err(spoilt(UNVERIFIED, key));
         }
         if generation.is_misfiled(&head, body) {
             let what = "the fingerprint of a record is not that of its key";
-            let key = body.get(..usize::from(head.key_len));
-            return Err(spoilt(what, key.map(<[u8]>::to_vec)));
+            return Err(spoilt(what, key));
         }
-        let entry =
-            Entry::new(generation, at.offset(), &head, body).ok_or_else(|| corrupt(None))?;
         if at.offset() < generation.outdated_below() {
             return Err(Unreadable {
-                key: Some(entry.key),
+                key: key.map(<[u8]>::to_vec),
                 error: generation.outdated(at.offset()),
             });
         }
-        Ok(entry)
+        Borrowed::of(generation, at, &head, body).ok_or_else(|| spoilt(UNVERIFIED, None))
+    }
+
+    /// Of a record that verified.
+    #[inline]
+    fn of(
+        generation: &'b Generation,
+        at: Location,
+        head: &Head,
+        body: &'b [u8],
+    ) -> Option<Borrowed<'b>> {
+        let (key, value) = head.key_and_value(body)?;
+        Some(Borrowed {
+            generation,
+            offset: at.offset(),
+            head: *head,
+            key,
+            value,
+        })
+    }
+
+    fn entry(&self) -> Entry {
+        Entry::new(
+            self.generation,
+            self.offset,
+            &self.head,
+            self.key,
+            self.value,
+        )
     }
 }
 
@@ -119,16 +284,7 @@ impl Iterator for Walk {
     type Item = std::result::Result<Entry, Unreadable>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.0.snapshot.as_mut()? {
-            Ok(snapshot) => {
-                let at = snapshot.locations.next()?;
-                Some(snapshot.read(at))
-            }
-            Err(_) => match self.0.snapshot.take() {
-                Some(Err(error)) => Some(Err(Unreadable { key: None, error })),
-                _ => None,
-            },
-        }
+        self.0.next_as(true, |record| record.entry())
     }
 }
 
@@ -136,25 +292,13 @@ impl Iterator for Entries {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Result<Entry>> {
-        match self.snapshot.as_mut()? {
-            Ok(snapshot) => loop {
-                let at = snapshot.locations.next()?;
-                match snapshot.read(at) {
-                    Ok(entry) if entry.has_ended(snapshot.now_ms) => {}
-                    Ok(entry) => return Some(Ok(entry)),
-                    Err(unreadable) => return Some(Err(unreadable.error)),
-                }
-            },
-            Err(_) => match self.snapshot.take() {
-                Some(Err(error)) => Some(Err(error)),
-                _ => None,
-            },
-        }
+        let entry = self.next_as(false, |record| record.entry())?;
+        Some(entry.map_err(|unreadable| unreadable.error))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match &self.snapshot {
-            Some(Ok(snapshot)) => (0, Some(snapshot.locations.len())),
+            Some(Ok(snapshot)) => (0, Some(snapshot.locations.len() - snapshot.left.start)),
             Some(Err(_)) => (1, Some(1)),
             None => (0, Some(0)),
         }
@@ -167,7 +311,9 @@ impl Iterator for Iter {
     type Item = Result<(Vec<u8>, Vec<u8>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|entry| entry.map(Entry::into_pair))
+        let copied = |record: Borrowed<'_>| (record.key.to_vec(), record.value.to_vec());
+        let pair = self.0.next_as(false, copied)?;
+        Some(pair.map_err(|unreadable| unreadable.error))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

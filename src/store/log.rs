@@ -160,6 +160,15 @@ impl<'f> Scanner<'f> {
         }
     }
 
+    /// Reads through a buffer that there is already.
+    pub(crate) fn buffered(self, buf: Vec<u8>) -> Scanner<'f> {
+        Scanner { buf, ..self }
+    }
+
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buf
+    }
+
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }

@@ -83,7 +83,7 @@ pub(crate) fn entry_even_ended(place: &Place, key: &[u8]) -> Result<Option<Entry
 
 fn entry_of(found: &Live, record: &[u8]) -> Option<Entry> {
     let body = record.get(HEAD_BYTES..)?;
-    Entry::new(&found.generation, found.offset, &found.head, body)
+    Entry::of_body(&found.generation, found.offset, &found.head, body)
 }
 
 pub(crate) fn contains(place: &Place, key: &[u8]) -> Result<bool> {

@@ -252,7 +252,7 @@ fn older(old: &Generation, mut offset: u64) -> Result<Option<Entry>> {
             Step::Record {
                 head: found, body, ..
             } if found.kind == Kind::Put && found.fingerprint == head.fingerprint => {
-                return Ok(Entry::new(old, offset, &found, body));
+                return Ok(Entry::of_body(old, offset, &found, body));
             }
             Step::BadBody { head: found, .. }
                 if found.kind == Kind::Put && found.fingerprint == head.fingerprint => {}

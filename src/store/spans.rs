@@ -4,8 +4,8 @@ use super::index::Location;
 use super::log::LogFile;
 use crate::error::Result;
 
-/// Read together at most.
-const SPAN_BYTES: u64 = 256 << 10;
+/// Read together at most. Small enough to stay in a core's cache between copying and checking.
+const SPAN_BYTES: u64 = 128 << 10;
 /// A gap so small is read rather than skipped: a call costs as much as copying it.
 const GAP_BYTES: u64 = 4 << 10;
 
@@ -24,10 +24,10 @@ impl Spans {
         at: Location,
         upcoming: impl Iterator<Item = Location>,
     ) -> Result<&[u8]> {
-        if at.offset() < self.start || at.end() > self.start + self.bytes.len() as u64 {
+        if self.held(at).is_none() {
             let mut end = at.end();
             for next in upcoming {
-                if next.offset() > end + GAP_BYTES || next.end() > at.offset() + SPAN_BYTES {
+                if !joins(at, end, next) {
                     break;
                 }
                 end = end.max(next.end());
@@ -43,4 +43,30 @@ impl Spans {
         let end = self.bytes.len().min(start + at.len() as usize);
         Ok(self.bytes.get(start..end).unwrap_or_default())
     }
+
+    /// The bytes at a location, if they were all read with the last read.
+    #[inline]
+    pub(crate) fn held(&self, at: Location) -> Option<&[u8]> {
+        let start = at.offset().checked_sub(self.start)?;
+        self.bytes.get(start as usize..)?.get(..at.len() as usize)
+    }
+}
+
+/// How many of these locations, which are in log order, one read gets.
+pub(crate) fn in_one_read(locations: &[Location]) -> usize {
+    let Some((first, rest)) = locations.split_first() else {
+        return 0;
+    };
+    let mut end = first.end();
+    let joined = rest.iter().take_while(|next| {
+        let joins = joins(*first, end, **next);
+        end = next.end();
+        joins
+    });
+    1 + joined.count()
+}
+
+/// Whether one read from `first` to `end` gets what is at `next` as well.
+fn joins(first: Location, end: u64, next: Location) -> bool {
+    next.offset() <= end + GAP_BYTES && next.end() <= first.offset() + SPAN_BYTES
 }

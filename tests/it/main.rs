@@ -11,6 +11,7 @@
 //! | `crash` | what was acknowledged survives | every image that a power cut can leave, at every step, twice over |
 //! | `faults` | a call that fails loses nothing | every call of a workload fails, in every way |
 //! | `life` | weeks of use leave the file within its bound, options never contradict | a simulated clock; every combination of options over every state of a file |
+//! | `reading` | two threads read all as one does | a store of real size, damaged in places |
 //! | `damage`, `ends` | damage is told, and takes itself only | every bit, sector and length; hostile files; salvage |
 //! | `sim`, `threads`, `processes` | threads and processes lose nothing to each other | every interleaving, or drawn ones; real threads; real processes, killed |
 //! | `real` | the same on a real kernel | `strace` injects, a small tmpfs fills, limits are reached |
@@ -55,6 +56,7 @@ mod past;
 mod processes;
 mod proof;
 mod raw;
+mod reading;
 mod readme;
 mod real;
 mod redis;

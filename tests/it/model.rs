@@ -249,6 +249,14 @@ impl Run<'_> {
             Iterate(who) => {
                 let got: Result<Vec<_>, _> = self.store(*who).iter().collect();
                 same!("iter", got.map_err(failed)?, self.model.in_order());
+                let mut shown = Vec::new();
+                let told = (self.store(*who))
+                    .for_each(|key, value| shown.push((key.to_vec(), value.to_vec())));
+                same!(
+                    "for_each",
+                    told.map(|()| shown).map_err(failed)?,
+                    self.model.in_order()
+                );
             }
             Snapshot(who) => {
                 let entries = self.store(*who).entries();

@@ -1,145 +1,75 @@
-//! Reading ahead: a thread of its own verifies the records of a long log while another one counts them.
+//! Reading ahead: records of a long log are verified in stretches, by whichever of two threads has time, while one of
+//! them counts what was verified.
 //!
-//! It judges nothing. What it hands over verifies and stands in the order of the log; where that ends it stops, whatever
-//! the reason.
+//! A stretch begins anywhere, so its first record has to be found: the first place where both checks of a record hold.
+//! That says nothing yet. What was verified counts only where it joins what was counted before, record by record; where
+//! it does not, the one who counts reads the stretch again from where it is.
 
-use crate::store::format::Head;
+use crate::store::ahead::Ahead;
+use crate::store::format::{ALIGN, Head};
 use crate::store::log::{LogFile, Scanner, Step};
-use crate::store::poison::lock_of;
-use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle};
-use std::vec::IntoIter;
 
-/// Handed over at once: enough that the threads seldom wait for each other (with 512 records a busy machine took longer
-/// than with one thread), not more than can be read in vain where the other one stops.
-const RECORDS_AT_ONCE: usize = if cfg!(test) { 7 } else { 2048 };
-const BYTES_AT_ONCE: u64 = 1 << 20;
-/// So many may wait to be counted: what the index needs for one record varies more than what reading it does.
-const HANDED_OVER_MAX: usize = 4;
+/// Verified together: enough that the threads seldom wait for each other, and little enough that what was verified is
+/// still in a cache when it is counted.
+pub(super) const STRETCH_BYTES: u64 = if cfg!(test) { 1 << 10 } else { 1 << 20 };
+/// A stretch whose first record is not found in so many bytes begins within a long one: the one who counts passes over it.
+const SEARCHED_BYTES: u64 = 64 << 10;
 
-/// A record that verifies, and where it stands.
-type Verified = (u64, Head);
-
-/// The records from some place on, read by another thread. Dropped, it stops that thread and waits for it.
-#[derive(Debug)]
-pub(super) struct ReadAhead {
-    records: IntoIter<Verified>,
-    handover: Arc<Handover>,
-    /// None where no thread was to be had: then there are no records.
-    thread: Option<JoinHandle<()>>,
+/// A part of the log, and what verified in it.
+#[derive(Debug, Default)]
+pub(super) struct Stretch {
+    /// Records one behind the other, and where each stands.
+    pub(super) records: Vec<(u64, Head)>,
+    /// Where the last one of them ends; 0 if there is none.
+    pub(super) end: u64,
+    /// What the records were read through.
+    buffer: Vec<u8>,
 }
 
-impl ReadAhead {
-    pub(super) fn start(log: &LogFile, seed: u64, offset: u64) -> ReadAhead {
-        let handover = Arc::new(Handover::default());
-        let (log, ends) = (log.clone(), Ends(Arc::clone(&handover)));
-        let verify = move || verify(Scanner::new(&log, seed, offset), &ends.0);
-        let thread = Builder::new().name("shelflife".into()).spawn(verify);
-        ReadAhead {
-            records: Vec::new().into_iter(),
-            handover,
-            thread: thread.ok(),
-        }
+impl Stretch {
+    /// Where the first record stands.
+    pub(super) fn start(&self) -> Option<u64> {
+        self.records.first().map(|(offset, _)| *offset)
     }
-}
 
-impl Iterator for ReadAhead {
-    type Item = Verified;
-
-    #[inline]
-    fn next(&mut self) -> Option<Verified> {
-        loop {
-            match self.records.next() {
-                None => self.records = self.handover.take()?.into_iter(),
-                record => return record,
-            }
-        }
-    }
-}
-
-impl Drop for ReadAhead {
-    fn drop(&mut self) {
-        self.handover.end();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn verify(mut scanner: Scanner<'_>, handover: &Handover) {
-    let mut goes_on = true;
-    while goes_on {
-        let (mut records, mut bytes) = (Vec::with_capacity(RECORDS_AT_ONCE), 0);
-        while goes_on && records.len() < RECORDS_AT_ONCE && bytes < BYTES_AT_ONCE {
+    /// Verifies the records that begin in the stretch from `start` on.
+    fn verify(&mut self, log: &LogFile, seed: u64, start: u64, is_record: bool) {
+        self.records.clear();
+        self.end = 0;
+        let mut scanner = Scanner::new(log, seed, start).buffered(std::mem::take(&mut self.buffer));
+        let until = start.saturating_add(STRETCH_BYTES);
+        let searched = match is_record {
+            true => 0,
+            false => SEARCHED_BYTES,
+        };
+        while scanner.offset() < until {
             match scanner.step() {
                 Ok(Step::Record { offset, head, .. }) => {
-                    bytes += head.record_bytes();
-                    records.push((offset, head));
+                    self.records.push((offset, head));
+                    self.end = offset + head.record_bytes();
                 }
-                _ => goes_on = false,
+                Ok(Step::Unverified { offset })
+                    if self.records.is_empty() && offset < start + searched =>
+                {
+                    scanner.seek(offset + ALIGN, false);
+                }
+                _ => break,
             }
         }
-        goes_on &= handover.put(records);
+        self.buffer = scanner.into_buffer();
     }
 }
 
-/// Between the two threads. (A channel of std would do, for 36 KB of code more in every program.)
-#[derive(Debug, Default)]
-struct Handover {
-    state: Mutex<Handed>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Handed {
-    waiting: VecDeque<Vec<Verified>>,
-    /// Nothing comes any more, or nobody takes it.
-    is_over: bool,
-}
-
-impl Handover {
-    /// False if nobody takes it any more.
-    fn put(&self, records: Vec<Verified>) -> bool {
-        let mut state = self.wait(|state| state.waiting.len() >= HANDED_OVER_MAX);
-        let wanted = !state.is_over;
-        if wanted {
-            state.waiting.push_back(records);
-        }
-        drop(state);
-        self.changed.notify_one();
-        wanted
-    }
-
-    /// `None` once nothing comes any more and all was taken.
-    fn take(&self) -> Option<Vec<Verified>> {
-        let mut state = self.wait(|state| state.waiting.is_empty());
-        let taken = state.waiting.pop_front();
-        drop(state);
-        self.changed.notify_one();
-        taken
-    }
-
-    fn end(&self) {
-        lock_of(&self.state).is_over = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits while that holds, and it is not over.
-    fn wait(&self, holds: fn(&Handed) -> bool) -> MutexGuard<'_, Handed> {
-        let mut state = lock_of(&self.state);
-        while holds(&state) && !state.is_over {
-            state = (self.changed.wait(state)).unwrap_or_else(PoisonError::into_inner);
-        }
-        state
-    }
-}
-
-/// Dropped with the closure that has it, also where no thread takes that up, it ends the handover.
-struct Ends(Arc<Handover>);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        self.0.end();
-    }
+/// The stretches of a log from `start` on, where a record stands or nothing does, up to `end`; each with where it ends.
+pub(super) fn stretches(log: &LogFile, seed: u64, start: u64, end: u64) -> Ahead<u64, Stretch> {
+    let log = log.clone();
+    let mut next = start;
+    let jobs = std::iter::from_fn(move || {
+        let at = (next < end).then_some(next);
+        next = next.saturating_add(STRETCH_BYTES);
+        at
+    });
+    Ahead::new(jobs, 0, move |at, stretch: &mut Stretch| {
+        stretch.verify(&log, seed, *at, *at == start);
+    })
 }

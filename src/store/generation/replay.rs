@@ -40,7 +40,7 @@
 //!    wrong watermark would turn torn bytes into damage. So it does not matter where a replay began.
 
 use super::moves::Moves;
-use super::read_ahead::ReadAhead;
+use super::read_ahead::{STRETCH_BYTES, stretches};
 use super::verdict::{Place, Stands, Verdict, verdict};
 use super::*;
 use crate::store::index::Move;
@@ -196,7 +196,7 @@ impl Replay<'_> {
         };
         let mut scanner = scanner_of(log, header.seed, self.position.tail);
         if how == How::Ahead {
-            let end = self.count_ahead()?;
+            let end = self.count_ahead(log.size()?)?;
             scanner.seek(end, true);
         }
         // Made once somebody has to know.
@@ -231,17 +231,35 @@ impl Replay<'_> {
         }
     }
 
-    /// Counts records while another thread reads and verifies those behind them. Returns where that ended, for whatever
-    /// reason: to judge what stands there is left to the caller, so that there is one place for it.
-    fn count_ahead(&mut self) -> Result<u64> {
-        let generation = self.generation;
+    /// Counts records that two threads verify in stretches. Returns where that ended, for whatever reason: to judge what
+    /// stands there is left to the caller, so that there is one place for it.
+    fn count_ahead(&mut self, size_bytes: u64) -> Result<u64> {
+        let Generation { log, header, .. } = self.generation;
         let mut end = self.position.tail;
-        for (offset, head) in ReadAhead::start(&generation.log, generation.header.seed, end) {
-            if !self.follows(&head) {
-                break;
+        let mut ahead = stretches(log, header.seed, end, size_bytes);
+        let mut spent = None;
+        while let Some((at, stretch)) = ahead.take(spent.take()) {
+            if stretch.start() == Some(end) {
+                for (offset, head) in &stretch.records {
+                    if !self.follows(head) {
+                        return Ok(end);
+                    }
+                    self.count(*offset, head)?;
+                    end = offset + head.record_bytes();
+                }
             }
-            self.count(offset, &head)?;
-            end = offset + head.record_bytes();
+            spent = Some(stretch);
+            // A record may reach beyond the stretch that it begins in, and beyond the next ones.
+            let until = at.saturating_add(STRETCH_BYTES);
+            if end < until {
+                let mut scanner = Scanner::new(log, header.seed, end);
+                while scanner.offset() < until {
+                    if self.count_to_stop(&mut scanner)?.is_some() {
+                        return Ok(end);
+                    }
+                    end = scanner.offset();
+                }
+            }
         }
         Ok(end)
     }

@@ -46,7 +46,7 @@ fn reached(bytes: &[u8]) -> u64 {
         durable: 0,
         moves: Moves::of_replay(true),
     };
-    replay.count_ahead().unwrap()
+    replay.count_ahead(bytes.len() as u64).unwrap()
 }
 
 /// How a log is replayed: what stood there `at_first` alone before.
@@ -144,6 +144,29 @@ fn with_a_second_thread_the_same_counts_of_a_log_damaged_anywhere() {
         assert_same(&damaged, &format!("byte {at} changed"));
         assert_same(&bytes[..at], &format!("cut at {at}"));
     }
+}
+
+/// Somebody stores bytes that are records of this file, each for the place where it comes to stand.
+#[test]
+fn with_a_second_thread_no_record_counts_that_stands_in_a_value() {
+    let mut bytes = written();
+    let header = generation_of(&SimDisk::new(1), &bytes, Crossing::Nothing).header;
+    let key = *b"8 bytes.";
+    let (start, mut value) = (bytes.len(), Vec::new());
+    let value_start = (start + HEAD_BYTES + key.len()) as u64;
+    while value.len() < 5_000 {
+        let clear = NewRecord::marker(Kind::Clear, header.epoch, 0);
+        clear.encode(header.seed, value_start + value.len() as u64, &mut value);
+    }
+    let put = NewRecord {
+        fingerprint: 7,
+        key: &key,
+        value: &value,
+        ..NewRecord::marker(Kind::Put, header.epoch, 0)
+    };
+    put.encode(header.seed, start as u64, &mut bytes);
+    assert_eq!(reached(&bytes), bytes.len() as u64);
+    assert_same(&bytes, "records in a value");
 }
 
 #[test]
