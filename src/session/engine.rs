@@ -22,10 +22,11 @@ use super::lifetime::{Clock, Lifetimes, Stamp, millis_at, time_at};
 use super::list::{Lists, Name, hour_of};
 use super::outcome::{Saved, SessionCap};
 use super::place::{KIND, Kind, name_of, session_key};
-use super::records::Records;
+use super::records::{Edits, Records};
 use super::state::{Identity, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
@@ -66,12 +67,31 @@ impl Rules {
     }
 }
 
+/// The rules are compiled once, for `dyn Records`; an engine over a file and one over memory are both used as that.
 #[derive(Debug)]
-pub(super) struct Engine<R> {
-    pub(super) records: R,
+pub(super) struct Engine<R: ?Sized> {
     pub(super) rules: Rules,
     /// How the ids of which file are kept, see [`kind`].
     known_kind: AtomicU64,
+    pub(super) records: R,
+}
+
+impl<R> Engine<R> {
+    pub(super) fn new(records: R, rules: Rules) -> Engine<R> {
+        Engine {
+            rules,
+            known_kind: AtomicU64::new(0),
+            records,
+        }
+    }
+}
+
+impl<R: Records + 'static> Deref for Engine<R> {
+    type Target = Engine<dyn Records>;
+
+    fn deref(&self) -> &Engine<dyn Records> {
+        self
+    }
 }
 
 /// A stored session that is not over: its bytes, its stamp, the lifetimes of its own.
@@ -89,6 +109,9 @@ enum Fate {
     },
 }
 
+/// Decides what becomes of a session, from its record as it is by now.
+type Decide<'a> = dyn FnMut(Option<&[u8]>, Clock) -> Result<Fate> + 'a;
+
 /// What became of a session that was to get an id.
 enum Outcome {
     /// The new id is somebody else's: draw another.
@@ -97,15 +120,7 @@ enum Outcome {
     Stored(Box<Session>),
 }
 
-impl<R: Records + 'static> Engine<R> {
-    pub(super) fn new(records: R, rules: Rules) -> Engine<R> {
-        Engine {
-            records,
-            rules,
-            known_kind: AtomicU64::new(0),
-        }
-    }
-
+impl Engine<dyn Records> {
     pub(super) fn load(&self, id: &SessionId) -> Result<Option<Session>> {
         let Some(stored) = self.get(id)? else {
             return Ok(None);
@@ -155,24 +170,28 @@ impl<R: Records + 'static> Engine<R> {
                 None => Saved::Gone,
             });
         }
-        let (saved, next) = self.transact(&key, |stored, clock| {
+        let (mut saved, mut next) = (Saved::Gone, None);
+        self.transact(&key, &mut |stored, clock| {
+            (saved, next) = (Saved::Gone, None);
             let Some((stored, stamp, _)) = self.live(stored, clock)? else {
-                return Ok((Fate::Keep, (Saved::Gone, None)));
+                return Ok(Fate::Keep);
             };
             if stamp.version != session.stamp.version {
                 let current = self.decode(session.identity.clone(), stored)?;
-                return Ok((Fate::Keep, (Saved::Conflict(Box::new(current)), None)));
+                saved = Saved::Conflict(Box::new(current));
+                return Ok(Fate::Keep);
             }
             let before = Arc::clone(&session.base);
             if !session.has_info() {
-                return Ok((Fate::Remove { before }, (Saved::Empty, None)));
+                saved = Saved::Empty;
+                return Ok(Fate::Remove { before });
             }
-            let next = self.next(session, stamp.changed(clock), clock);
-            let fate = Fate::Put {
-                next: next.clone(),
+            saved = Saved::Stored;
+            let stored = next.insert(self.next(session, stamp.changed(clock), clock));
+            Ok(Fate::Put {
+                next: stored.clone(),
                 before,
-            };
-            Ok((fate, (Saved::Stored, Some(next))))
+            })
         })?;
         match next {
             Some(next) => *session = next,
@@ -197,37 +216,43 @@ impl<R: Records + 'static> Engine<R> {
     fn establish(&self, session: &mut Session, cap: Option<SessionCap>) -> Result<Saved> {
         for _ in 0..DRAWS {
             let identity = Identity::Id(SessionId::draw(|bytes| self.records.random(bytes))?);
-            let outcome = self.records.change(|| {
+            let mut outcome = Outcome::Taken;
+            self.records.change(&mut || {
                 let clock = self.clock();
                 let mut edits = Vec::new();
                 let kind = self.kind_to_store(&mut edits)?;
                 let key = kind.key(&identity);
                 let mut lists = Lists::new(&self.records);
-                let outcome = match &session.identity {
+                let moved = match &session.identity {
                     None => Ok(self.next(session, session.stamp.changed(clock), clock)),
                     Some(old) => {
                         let old = kind.key(old);
                         self.moved(session, &old, clock, &mut lists, &mut edits)?
                     }
                 };
-                let mut next = match outcome {
+                let mut next = match moved {
                     Ok(next) => next,
-                    Err(saved) => return Ok((Vec::new(), Outcome::Refused(saved))),
+                    Err(saved) => {
+                        outcome = Outcome::Refused(saved);
+                        return Ok(Vec::new());
+                    }
                 };
                 next.identity = Some(identity.clone());
                 // An id whose session has ended, or can't be read, is taken as well.
                 if !matches!(self.records.peek(&key), Ok(None)) {
-                    return Ok((Vec::new(), Outcome::Taken));
+                    return Ok(Vec::new());
                 }
                 if let Some(cap) = cap
                     && !self.make_room(cap, &next, &mut lists, &mut edits)?
                 {
-                    return Ok((Vec::new(), Outcome::Refused(Saved::Full)));
+                    outcome = Outcome::Refused(Saved::Full);
+                    return Ok(Vec::new());
                 }
                 self.relist(&mut lists, &key, None, Some(&next))?;
                 edits.push((key, self.put(&next)?));
                 edits.extend(lists.into_edits());
-                Ok((edits, Outcome::Stored(Box::new(next))))
+                outcome = Outcome::Stored(Box::new(next));
+                Ok(edits)
             })?;
             match outcome {
                 Outcome::Taken => {}
@@ -248,8 +273,8 @@ impl<R: Records + 'static> Engine<R> {
         session: &Session,
         old_key: &[u8],
         clock: Clock,
-        lists: &mut Lists<'_, R>,
-        edits: &mut Vec<(Vec<u8>, Edit)>,
+        lists: &mut Lists<'_>,
+        edits: &mut Edits,
     ) -> Result<std::result::Result<Session, Saved>> {
         let stored = self.records.get(old_key)?;
         let Some((stored, stamp, _)) = self.live(stored.as_deref(), clock)? else {
@@ -277,8 +302,8 @@ impl<R: Records + 'static> Engine<R> {
         &self,
         cap: SessionCap,
         next: &Session,
-        lists: &mut Lists<'_, R>,
-        edits: &mut Vec<(Vec<u8>, Edit)>,
+        lists: &mut Lists<'_>,
+        edits: &mut Edits,
     ) -> Result<bool> {
         let Some(user) = next.user() else {
             return Ok(true);
@@ -312,9 +337,11 @@ impl<R: Records + 'static> Engine<R> {
         change: &mut dyn FnMut(&mut Session) -> Result<()>,
     ) -> Result<Option<Session>> {
         let identity = Some(Identity::Id(id.clone()));
-        self.transact(&self.kind()?.key_of(id), |stored, clock| {
+        let mut answer = None;
+        self.transact(&self.kind()?.key_of(id), &mut |stored, clock| {
+            answer = None;
             let Some((stored, stamp, own)) = self.live(stored, clock)? else {
-                return Ok((Fate::Keep, None));
+                return Ok(Fate::Keep);
             };
             let mut session = self.decode(identity.clone(), stored)?;
             let before = Arc::clone(&session.base);
@@ -323,7 +350,8 @@ impl<R: Records + 'static> Engine<R> {
             session.identity.clone_from(&identity);
             if !session.has_info() {
                 session.is_new_again();
-                return Ok((Fate::Remove { before }, Some(session)));
+                answer = Some(session);
+                return Ok(Fate::Remove { before });
             }
             let is_changed = session.confirming || session.contents != before;
             let stamp = match is_changed {
@@ -331,16 +359,17 @@ impl<R: Records + 'static> Engine<R> {
                 false if self.rules.is_due(stamp, own, clock) => stamp.used(clock),
                 false => {
                     session.is_stored(stamp, self.rules.lifetimes_of(own).end(stamp));
-                    return Ok((Fate::Keep, Some(session)));
+                    answer = Some(session);
+                    return Ok(Fate::Keep);
                 }
             };
-            let next = self.next(&session, stamp, clock);
-            let fate = Fate::Put {
+            let next = answer.insert(self.next(&session, stamp, clock));
+            Ok(Fate::Put {
                 next: next.clone(),
                 before,
-            };
-            Ok((fate, Some(next)))
-        })
+            })
+        })?;
+        Ok(answer)
     }
 
     pub(super) fn touch(&self, id: &SessionId) -> Result<bool> {
@@ -359,19 +388,24 @@ impl<R: Records + 'static> Engine<R> {
             Some((stamp, own)) if self.rules.is_due(stamp, own, clock) => {}
             as_it_is => return Ok(as_it_is),
         }
-        self.transact(key, |stored, clock| {
+        let mut touched = None;
+        self.transact(key, &mut |stored, clock| {
+            touched = None;
             let Some((stored, stamp, own)) = self.live(stored, clock)? else {
-                return Ok((Fate::Keep, None));
+                return Ok(Fate::Keep);
             };
             if !self.rules.is_due(stamp, own, clock) {
-                return Ok((Fate::Keep, Some((stamp, own))));
+                touched = Some((stamp, own));
+                return Ok(Fate::Keep);
             }
             let current = self.decode(None, stored)?;
             let before = Arc::clone(&current.base);
             let stamp = stamp.used(clock);
             let next = self.next(&current, stamp, clock);
-            Ok((Fate::Put { next, before }, Some((stamp, own))))
-        })
+            touched = Some((stamp, own));
+            Ok(Fate::Put { next, before })
+        })?;
+        Ok(touched)
     }
 
     pub(super) fn delete(&self, id: &SessionId) -> Result<bool> {
@@ -380,16 +414,18 @@ impl<R: Records + 'static> Engine<R> {
 
     /// Deletes the session of a key, also one that has ended, and one that can't be read.
     fn delete_at(&self, key: &[u8]) -> Result<bool> {
-        self.records.change(|| {
+        let mut is_deleted = false;
+        self.records.change(&mut || {
             let mut lists = Lists::new(&self.records);
             let mut edits = Vec::new();
-            let is_deleted = self.end_at(key, None, &mut lists, &mut edits)?;
+            is_deleted = self.end_at(key, None, &mut lists, &mut edits)?;
             if !is_deleted {
                 self.kind()?;
             }
             edits.extend(lists.into_edits());
-            Ok((edits, is_deleted))
-        })
+            Ok(edits)
+        })?;
+        Ok(is_deleted)
     }
 
     /// Ends what stands under a session's key, if it is `user`'s where one is given. A record that can't be read is taken
@@ -398,8 +434,8 @@ impl<R: Records + 'static> Engine<R> {
         &self,
         key: &[u8],
         user: Option<&str>,
-        lists: &mut Lists<'_, R>,
-        edits: &mut Vec<(Vec<u8>, Edit)>,
+        lists: &mut Lists<'_>,
+        edits: &mut Edits,
     ) -> Result<bool> {
         let stored = match self.records.peek(key) {
             Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
@@ -420,33 +456,30 @@ impl<R: Records + 'static> Engine<R> {
     }
 
     /// Changes one session. `decide` may be called again, with the lists at hand: only its last answer counts.
-    fn transact<T>(
-        &self,
-        key: &[u8],
-        mut decide: impl FnMut(Option<&[u8]>, Clock) -> Result<(Fate, T)>,
-    ) -> Result<T> {
+    fn transact(&self, key: &[u8], decide: &mut Decide<'_>) -> Result<()> {
         // Usually one record is all that changes.
-        let alone = self.records.edit(key, |stored, end| {
+        let mut moves = false;
+        self.records.edit(key, &mut |stored, end| {
             if stored.is_none() {
                 self.kind()?;
             }
-            let (fate, answer) = decide(stored, self.clock())?;
-            Ok(match &fate {
-                Fate::Keep => (Edit::Keep, Some(answer)),
-                _ if moves_lists(&fate, end) => (Edit::Keep, None),
-                Fate::Put { next, .. } => (self.put(next)?, Some(answer)),
-                Fate::Remove { .. } => (Edit::Remove, Some(answer)),
-            })
+            let fate = decide(stored, self.clock())?;
+            moves = moves_lists(&fate, end);
+            match &fate {
+                Fate::Put { next, .. } if !moves => self.put(next),
+                Fate::Remove { .. } if !moves => Ok(Edit::Remove),
+                _ => Ok(Edit::Keep),
+            }
         })?;
-        if let Some(answer) = alone {
-            return Ok(answer);
+        if !moves {
+            return Ok(());
         }
-        self.records.change(|| {
+        self.records.change(&mut || {
             let stored = self.records.get(key)?;
-            let (fate, answer) = decide(stored.as_deref(), self.clock())?;
+            let fate = decide(stored.as_deref(), self.clock())?;
             let mut lists = Lists::new(&self.records);
             let edit = match &fate {
-                Fate::Keep => return Ok((Vec::new(), answer)),
+                Fate::Keep => return Ok(Vec::new()),
                 Fate::Put { next, before } => {
                     self.relist(&mut lists, key, Some(before), Some(next))?;
                     self.put(next)?
@@ -458,14 +491,14 @@ impl<R: Records + 'static> Engine<R> {
             };
             let mut edits = lists.into_edits();
             edits.push((key.to_vec(), edit));
-            Ok((edits, answer))
+            Ok(edits)
         })
     }
 
     /// Brings the lists in line with a session that was `before` and is `next` from now on.
     fn relist(
         &self,
-        lists: &mut Lists<'_, R>,
+        lists: &mut Lists<'_>,
         key: &[u8],
         before: Option<&Contents>,
         next: Option<&Session>,
@@ -485,7 +518,7 @@ impl<R: Records + 'static> Engine<R> {
     }
 
     /// The names of all sessions of a user, for who holds the lock.
-    fn names_to_change(&self, lists: &mut Lists<'_, R>, user: &str) -> Result<Vec<Name>> {
+    fn names_to_change(&self, lists: &mut Lists<'_>, user: &str) -> Result<Vec<Name>> {
         match lists.is_whole(user)? {
             true => lists.names(user),
             false => Ok(self.names_by_walk(user)?.names),

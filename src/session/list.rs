@@ -29,7 +29,7 @@
 )]
 
 use super::place::{list_key, session_key};
-use super::records::Records;
+use super::records::{Edits, Records};
 use super::sha256::sha256;
 use crate::error::{ErrorKind, Result};
 use crate::store::change::Edit;
@@ -178,15 +178,15 @@ struct Loaded {
 }
 
 /// Parts of lists as they are to become. They are changed under the store's lock.
-pub(super) struct Lists<'a, R> {
-    records: &'a R,
+pub(super) struct Lists<'a> {
+    records: &'a dyn Records,
     loaded: BTreeMap<(User, u32), Loaded>,
     /// Sessions that are named since: their records are not stored yet.
     added: BTreeSet<Name>,
 }
 
-impl<'a, R: Records> Lists<'a, R> {
-    pub(super) fn new(records: &'a R) -> Lists<'a, R> {
+impl<'a> Lists<'a> {
+    pub(super) fn new(records: &'a dyn Records) -> Lists<'a> {
         Lists {
             records,
             loaded: BTreeMap::new(),
@@ -363,7 +363,7 @@ impl<'a, R: Records> Lists<'a, R> {
     }
 
     /// What makes the stored lists these.
-    pub(super) fn into_edits(self) -> Vec<(Vec<u8>, Edit)> {
+    pub(super) fn into_edits(self) -> Edits {
         let mut edits = Vec::new();
         for ((user, nth), loaded) in self.loaded {
             let Loaded {

@@ -1,12 +1,12 @@
 //! `MemorySessionStore`: sessions in a map, by the same rules as those in a file.
 
 use super::engine::{Engine, Rules};
-use super::records::Records;
+use super::records::{Edits, MakeEdit, Records, Walk};
 use super::shelve::SessionOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
-use crate::store::iter::Unreadable;
+use crate::store::entry::Entry;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
@@ -102,7 +102,7 @@ struct Map {
 }
 
 #[derive(Clone)]
-pub(super) struct Record {
+struct Record {
     value: Vec<u8>,
     expires: Option<SystemTime>,
     /// Which write it was: the order of iteration, and how a later change is noticed.
@@ -112,6 +112,11 @@ pub(super) struct Record {
 impl Record {
     fn is_live(&self, now: SystemTime) -> bool {
         self.expires.is_none_or(|expires| now < expires)
+    }
+
+    /// The record as an entry whose place is the write that made it.
+    fn entry(&self, key: &[u8]) -> Entry {
+        Entry::of_memory(key, &self.value, self.expires, self.write)
     }
 }
 
@@ -173,8 +178,6 @@ impl Memory {
 }
 
 impl Records for Memory {
-    type Entry = (Vec<u8>, Record);
-
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.live(key).map(|record| record.value))
     }
@@ -184,68 +187,44 @@ impl Records for Memory {
         Ok(map.records.get(key).map(|record| record.value.clone()))
     }
 
-    fn edit<T>(
-        &self,
-        key: &[u8],
-        change: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
-    ) -> Result<T> {
+    fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()> {
         let _writing = self.begin()?;
         let old = self.live(key);
         let (old, expires) = old.map_or((None, None), |old| (Some(old.value), old.expires));
-        let (edit, answer) = change(old.as_deref(), expires)?;
+        let edit = change(old.as_deref(), expires)?;
         self.apply(key, edit);
-        Ok(answer)
+        Ok(())
     }
 
-    fn change<T>(&self, change: impl FnOnce() -> Result<(Vec<(Vec<u8>, Edit)>, T)>) -> Result<T> {
+    fn change(&self, change: &mut dyn FnMut() -> Result<Edits>) -> Result<()> {
         let _writing = self.begin()?;
-        let (edits, answer) = change()?;
-        for (key, edit) in edits {
+        for (key, edit) in change()? {
             self.apply(&key, edit);
         }
-        Ok(answer)
+        Ok(())
     }
 
-    fn walk(
-        &self,
-    ) -> impl Iterator<Item = std::result::Result<Self::Entry, Unreadable>> + Send + use<> {
+    fn walk(&self) -> Walk {
         let dropped = self.now().checked_sub(GRACE);
         let mut map = lock(&self.map);
         if let Some(dropped) = dropped {
             map.records.retain(|_, record| record.is_live(dropped));
         }
         let records = map.records.iter();
-        let mut entries: Vec<_> = records
-            .map(|(key, record)| (key.clone(), record.clone()))
-            .collect();
+        let mut entries: Vec<_> = records.map(|(key, record)| record.entry(key)).collect();
         drop(map);
-        entries.sort_unstable_by_key(|(_, record)| record.write);
-        entries.into_iter().map(Ok)
+        entries.sort_unstable_by_key(|entry| entry.offset);
+        Box::new(entries.into_iter().map(Ok))
     }
 
-    fn key((key, _): &Self::Entry) -> &[u8] {
-        key
-    }
-
-    fn value((_, record): &Self::Entry) -> &[u8] {
-        &record.value
-    }
-
-    fn expires((_, record): &Self::Entry) -> Option<SystemTime> {
-        record.expires
-    }
-
-    fn remove_unchanged(&self, entries: &[Self::Entry]) -> Result<usize> {
+    fn remove_unchanged(&self, entries: &[Entry]) -> Result<usize> {
         let _writing = self.begin()?;
         let mut map = lock(&self.map);
         let before = map.records.len();
-        for (key, seen) in entries {
-            if map
-                .records
-                .get(key)
-                .is_some_and(|now| now.write == seen.write)
-            {
-                map.records.remove(key);
+        for seen in entries {
+            let now = map.records.get(seen.key());
+            if now.is_some_and(|now| now.write == seen.offset) {
+                map.records.remove(seen.key());
             }
         }
         Ok(before - map.records.len())

@@ -11,37 +11,33 @@ use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
 
-pub(super) trait Records: fmt::Debug + Send + Sync {
-    /// One entry of a snapshot.
-    type Entry: Send;
+/// What becomes of records, by their keys.
+pub(super) type Edits = Vec<(Vec<u8>, Edit)>;
 
+/// Makes an edit of the value that is there, and of the time at which it ends.
+pub(super) type MakeEdit<'a> = dyn FnMut(Option<&[u8]>, Option<SystemTime>) -> Result<Edit> + 'a;
+
+/// A snapshot, entry by entry.
+pub(super) type Walk = Box<dyn Iterator<Item = std::result::Result<Entry, Unreadable>> + Send>;
+
+pub(super) trait Records: fmt::Debug + Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
     /// A value, also if it has ended and was not dropped yet.
     fn peek(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// Replaces one value by that which `change` makes of it, which is told the value's end as well; nobody comes between.
-    fn edit<T>(
-        &self,
-        key: &[u8],
-        change: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
-    ) -> Result<T>;
+    /// Replaces one value by that which `change` makes of it; nobody comes between.
+    fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()>;
 
     /// Makes several changes, all or nothing; nobody changes meanwhile the records that `change` reads.
-    fn change<T>(&self, change: impl FnOnce() -> Result<(Vec<(Vec<u8>, Edit)>, T)>) -> Result<T>;
+    fn change(&self, change: &mut dyn FnMut() -> Result<Edits>) -> Result<()>;
 
     /// A snapshot, least recently written first, of all that is there, those included that have ended. Goes on behind
     /// what can't be read.
-    fn walk(
-        &self,
-    ) -> impl Iterator<Item = std::result::Result<Self::Entry, Unreadable>> + Send + use<Self>;
-
-    fn key(entry: &Self::Entry) -> &[u8];
-    fn value(entry: &Self::Entry) -> &[u8];
-    fn expires(entry: &Self::Entry) -> Option<SystemTime>;
+    fn walk(&self) -> Walk;
 
     /// Removes those entries that are still as the snapshot saw them, and returns how many.
-    fn remove_unchanged(&self, entries: &[Self::Entry]) -> Result<usize>;
+    fn remove_unchanged(&self, entries: &[Entry]) -> Result<usize>;
 
     fn clear(&self) -> Result<()>;
 
@@ -61,8 +57,6 @@ pub(super) trait Records: fmt::Debug + Send + Sync {
 }
 
 impl Records for Store {
-    type Entry = Entry;
-
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Store::get(self, key)
     }
@@ -72,17 +66,13 @@ impl Records for Store {
         Ok(entry.map(|entry| entry.into_pair().1))
     }
 
-    fn edit<T>(
-        &self,
-        key: &[u8],
-        change: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
-    ) -> Result<T> {
-        self.edit_entry(key, change)
+    fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()> {
+        self.edit_entry(key, |old, end| Ok((change(old, end)?, ())))
     }
 
-    fn change<T>(&self, change: impl FnOnce() -> Result<(Vec<(Vec<u8>, Edit)>, T)>) -> Result<T> {
+    fn change(&self, change: &mut dyn FnMut() -> Result<Edits>) -> Result<()> {
         self.edit_batch(|| {
-            let (edits, answer) = change()?;
+            let edits = change()?;
             let mut batch = Batch::new();
             for (key, edit) in &edits {
                 match edit {
@@ -104,24 +94,12 @@ impl Records for Store {
                     }
                 }
             }
-            Ok((batch, answer))
+            Ok((batch, ()))
         })
     }
 
-    fn walk(&self) -> impl Iterator<Item = std::result::Result<Entry, Unreadable>> + Send + use<> {
-        Store::walk(self)
-    }
-
-    fn key(entry: &Entry) -> &[u8] {
-        entry.key()
-    }
-
-    fn value(entry: &Entry) -> &[u8] {
-        entry.value()
-    }
-
-    fn expires(entry: &Entry) -> Option<SystemTime> {
-        entry.expires()
+    fn walk(&self) -> Walk {
+        Box::new(Store::walk(self))
     }
 
     fn remove_unchanged(&self, entries: &[Entry]) -> Result<usize> {

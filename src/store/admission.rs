@@ -308,7 +308,7 @@ impl Admission {
     }
 
     /// Gives the right to write back, and returns once all that was written is as durable as was asked for.
-    fn finish(&self, writing: Writing<'_>) -> Result<()> {
+    pub(crate) fn finish(&self, writing: Writing<'_>) -> Result<()> {
         rewrite_unsynced(&writing.generation)?;
         let generation = Arc::clone(&writing.generation);
         let end = generation.tail();

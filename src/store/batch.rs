@@ -101,7 +101,7 @@ pub(crate) fn unix_ms(time: SystemTime) -> u64 {
 }
 
 /// As [`unix_ms`], but never the 0 that means "never".
-fn expiry_ms(time: SystemTime) -> u64 {
+pub(crate) fn expiry_ms(time: SystemTime) -> u64 {
     unix_ms(time).max(1)
 }
 

@@ -1,6 +1,7 @@
 //! A key with its value, as it was read from one record.
 
-use super::format::{CBOR, Head};
+use super::batch::expiry_ms;
+use super::format::{CBOR, Head, record_bytes};
 use super::generation::Generation;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Entry {
     pub(crate) key: Vec<u8>,
     pub(crate) value: Vec<u8>,
-    head: Head,
+    modified_ms: u64,
+    /// 0: never.
+    expires_ms: u64,
+    is_cbor: bool,
     /// Which record of which file this was read from.
     pub(crate) generation: u64,
     pub(crate) offset: u64,
@@ -29,7 +33,9 @@ impl Entry {
         Entry {
             key: key.to_vec(),
             value: value.to_vec(),
-            head: *head,
+            modified_ms: head.modified_ms,
+            expires_ms: head.expires_ms,
+            is_cbor: head.flags & CBOR != 0,
             generation: generation.header.generation,
             offset,
             fingerprint: head.fingerprint,
@@ -45,6 +51,25 @@ impl Entry {
     ) -> Option<Entry> {
         let (key, value) = head.key_and_value(body)?;
         Some(Entry::new(generation, offset, head, key, value))
+    }
+
+    /// From a map in memory, whose `nth` write it was.
+    pub(crate) fn of_memory(
+        key: &[u8],
+        value: &[u8],
+        expires: Option<SystemTime>,
+        nth: u64,
+    ) -> Entry {
+        Entry {
+            key: key.to_vec(),
+            value: value.to_vec(),
+            modified_ms: 0,
+            expires_ms: expires.map_or(0, expiry_ms),
+            is_cbor: false,
+            generation: 0,
+            offset: nth,
+            fingerprint: 0,
+        }
     }
 
     /// The key.
@@ -64,29 +89,28 @@ impl Entry {
 
     /// When it was written, by the writer's clock, to the millisecond.
     pub fn modified(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_millis(self.head.modified_ms)
+        UNIX_EPOCH + Duration::from_millis(self.modified_ms)
     }
 
     /// From when on it is absent.
     pub fn expires(&self) -> Option<SystemTime> {
-        (self.head.expires_ms != 0)
-            .then(|| UNIX_EPOCH + Duration::from_millis(self.head.expires_ms))
+        (self.expires_ms != 0).then(|| UNIX_EPOCH + Duration::from_millis(self.expires_ms))
     }
 
     /// Whether the value is CBOR, by its writer's word.
     pub fn is_cbor(&self) -> bool {
-        self.head.flags & CBOR != 0
+        self.is_cbor
     }
 
     /// Whether a record of the same key is a copy of the one this was read from.
     pub(crate) fn is_same(&self, head: &Head) -> bool {
-        let told = |head: &Head| (head.modified_ms, head.expires_ms, head.flags & CBOR);
-        told(&self.head) == told(head)
+        let other = (head.modified_ms, head.expires_ms, head.flags & CBOR != 0);
+        (self.modified_ms, self.expires_ms, self.is_cbor) == other
     }
 
     /// What it takes in the file.
     pub fn size_bytes(&self) -> u64 {
-        self.head.record_bytes()
+        record_bytes(self.key.len(), self.value.len() as u64)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is written: one key, several keys, or what a closure decides.
 
-use super::admission::Admission;
+use super::admission::{Admission, Purpose};
 use super::batch::{Batch, Op, Put};
 use super::change::Edit;
 use super::entry::Entry;
@@ -60,8 +60,10 @@ pub(crate) fn clear(admission: &Admission) -> Result<()> {
     })
 }
 
-/// A key between the look at it and what becomes of it.
+/// A key between the look at it and what becomes of it, with the right to write.
 struct Editing<'a> {
+    admission: &'a Admission,
+    writing: Writing<'a>,
     key: &'a [u8],
     fingerprint: u32,
     prev: u64,
@@ -72,7 +74,8 @@ struct Editing<'a> {
 }
 
 impl<'a> Editing<'a> {
-    fn start(writing: &Writing<'_>, key: &'a [u8]) -> Result<Editing<'a>> {
+    fn start(admission: &'a Admission, key: &'a [u8]) -> Result<Editing<'a>> {
+        let writing = admission.begin(Purpose::Write)?;
         let fingerprint = writing.generation.fingerprint(key);
         let found = writing.find(key, fingerprint)?;
         let mut record = Vec::new();
@@ -81,6 +84,8 @@ impl<'a> Editing<'a> {
             false => None,
         };
         Ok(Editing {
+            admission,
+            writing,
             key,
             fingerprint,
             expires_ms: found
@@ -103,26 +108,29 @@ impl<'a> Editing<'a> {
         (self.expires_ms != 0).then(|| UNIX_EPOCH + Duration::from_millis(self.expires_ms))
     }
 
-    fn finish(self, writing: &mut Writing<'_>, edit: Edit) -> Result<()> {
+    fn finish(mut self, edit: Edit) -> Result<()> {
         let op = match &edit {
             Edit::Put {
                 value,
                 expires,
                 cbor,
-            } => Op::put(
+            } => Some(Op::put(
                 self.key,
                 Put {
                     value,
                     expires: *expires,
                     cbor: *cbor,
                 },
-            ),
-            Edit::Keep => return Ok(()),
-            Edit::Remove if self.prev == 0 => return Ok(()),
-            Edit::Remove => Op::remove(self.key),
+            )),
+            Edit::Keep => None,
+            // What is not there needs no removal.
+            Edit::Remove => (self.prev != 0).then(|| Op::remove(self.key)),
         };
-        op.check_limits()?;
-        writing.append_one(op, self.fingerprint, self.prev)
+        if let Some(op) = op {
+            op.check_limits()?;
+            self.writing.append_one(op, self.fingerprint, self.prev)?;
+        }
+        self.admission.finish(self.writing)
     }
 }
 
@@ -132,15 +140,13 @@ pub(crate) fn edit<T>(
     key: &[u8],
     edit: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
 ) -> Result<T> {
-    admission.write(|writing| {
-        let editing = Editing::start(writing, key)?;
-        let (edit, answer) = {
-            let _closed = writing.turn.closed_to_this_thread();
-            edit(editing.old(), editing.expires())?
-        };
-        editing.finish(writing, edit)?;
-        Ok(answer)
-    })
+    let editing = Editing::start(admission, key)?;
+    let (edit, answer) = {
+        let _closed = editing.writing.turn.closed_to_this_thread();
+        edit(editing.old(), editing.expires())?
+    };
+    editing.finish(edit)?;
+    Ok(answer)
 }
 
 /// Makes a batch in one step with the reads that it rests on: what the closure reads of the store, no other thread or
@@ -149,19 +155,23 @@ pub(crate) fn edit_batch<T>(
     admission: &Admission,
     edit: impl FnOnce() -> Result<(Batch, T)>,
 ) -> Result<T> {
-    admission.write(|writing| {
-        let (batch, answer) = {
-            let _closed = writing.turn.closed_to_this_thread();
-            edit()?
-        };
-        write_batch(writing, &batch)?;
-        Ok(answer)
-    })
+    let writing = admission.begin(Purpose::Write)?;
+    let (batch, answer) = {
+        let _closed = writing.turn.closed_to_this_thread();
+        edit()?
+    };
+    finish_batch(admission, writing, &batch)?;
+    Ok(answer)
 }
 
 /// Makes all changes of a batch, or none of them.
 pub(crate) fn batch(admission: &Admission, batch: &Batch) -> Result<()> {
-    admission.write(|writing| write_batch(writing, batch))
+    finish_batch(admission, admission.begin(Purpose::Write)?, batch)
+}
+
+fn finish_batch(admission: &Admission, mut writing: Writing<'_>, batch: &Batch) -> Result<()> {
+    write_batch(&mut writing, batch)?;
+    admission.finish(writing)
 }
 
 fn write_batch(writing: &mut Writing<'_>, batch: &Batch) -> Result<()> {

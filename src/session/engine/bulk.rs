@@ -10,6 +10,7 @@ use super::{
     Clock, Engine, Error, ErrorKind, Head, Lists, Name, Records, Result, Rules, Session, millis_at,
     session_key,
 };
+use crate::store::entry::Entry;
 use crate::store::iter::Unreadable;
 use std::time::Duration;
 
@@ -99,7 +100,7 @@ pub(in crate::session) fn deleted(count: &usize) -> String {
     }
 }
 
-impl<R: Records + 'static> Engine<R> {
+impl Engine<dyn Records> {
     pub(in crate::session) fn iter(&self) -> Sessions {
         if let Err(error) = self.kind() {
             return Sessions::new(std::iter::once(Err(error)));
@@ -109,9 +110,9 @@ impl<R: Records + 'static> Engine<R> {
         Sessions::new(self.records.walk().filter_map(move |entry| {
             let mut passed = Passed::default();
             match entry {
-                Ok(entry) => match listed::<R>(&entry, &rules, clock) {
+                Ok(entry) => match listed(&entry, &rules, clock) {
                     Ok(session) => return session.map(Ok),
-                    Err(error) => passed.note(Some(R::key(&entry)), error),
+                    Err(error) => passed.note(Some(entry.key()), error),
                 },
                 Err(unreadable) => passed.note_unreadable(unreadable),
             }
@@ -142,23 +143,22 @@ impl<R: Records + 'static> Engine<R> {
                     continue;
                 }
             };
-            if name_of(R::key(&entry)).is_none() {
+            if name_of(entry.key()).is_none() {
                 continue;
             }
-            match codec::head(R::value(&entry)) {
+            match codec::head(entry.value()) {
                 Ok(Head::Replaced) => continue,
                 Ok(Head::Session { stamp, own }) => {
                     sessions += 1;
                     let is_old = stamp.idle(clock.now) >= idle && !clock.is_wrong;
-                    if is_old || self.rules.is_over(stamp, own, clock) || ended::<R>(&entry, clock)
-                    {
-                        match has_user::<R>(&entry) {
+                    if is_old || self.rules.is_over(stamp, own, clock) || ended(&entry, clock) {
+                        match has_user(&entry) {
                             true => listed_old.push(entry),
                             false => old.push(entry),
                         }
                     }
                 }
-                Err(error) => passed.note(Some(R::key(&entry)), error),
+                Err(error) => passed.note(Some(entry.key()), error),
             }
             if old.len() == CHUNK {
                 deleted += self.records.remove_unchanged(&old)?;
@@ -177,23 +177,25 @@ impl<R: Records + 'static> Engine<R> {
     }
 
     /// Ends those sessions that are still as a snapshot saw them.
-    fn delete_unchanged(&self, entries: &[R::Entry]) -> Result<usize> {
+    fn delete_unchanged(&self, entries: &[Entry]) -> Result<usize> {
         if entries.is_empty() {
             return Ok(0);
         }
-        self.records.change(|| {
+        let mut count = 0;
+        self.records.change(&mut || {
             let mut lists = Lists::new(&self.records);
             let mut edits = Vec::new();
             for entry in entries {
-                let key = R::key(entry);
-                if self.records.peek(key)?.as_deref() == Some(R::value(entry)) {
+                let key = entry.key();
+                if self.records.peek(key)?.as_deref() == Some(entry.value()) {
                     self.end_at(key, None, &mut lists, &mut edits)?;
                 }
             }
-            let count = edits.len();
+            count = edits.len();
             edits.extend(lists.into_edits());
-            Ok((edits, count))
-        })
+            Ok(edits)
+        })?;
+        Ok(count)
     }
 
     pub(in crate::session) fn sessions_of(&self, user: &str) -> Result<Vec<Session>> {
@@ -265,16 +267,16 @@ impl<R: Records + 'static> Engine<R> {
         for entry in self.records.walk() {
             match entry {
                 Ok(entry) => {
-                    let Some(name) = name_of(R::key(&entry)) else {
+                    let Some(name) = name_of(entry.key()) else {
                         continue;
                     };
-                    match codec::decode(R::value(&entry)) {
+                    match codec::decode(entry.value()) {
                         Ok(session) if session.user() == Some(user) => {
                             walked.names.extend(Name::of(name));
                         }
                         Ok(_) => {}
-                        Err(_) if R::value(&entry) == codec::REPLACED => {}
-                        Err(error) => walked.passed.note(Some(R::key(&entry)), error),
+                        Err(_) if entry.value() == codec::REPLACED => {}
+                        Err(error) => walked.passed.note(Some(entry.key()), error),
                     }
                 }
                 Err(unreadable) if is_of_one_record(&unreadable.error) => {
@@ -303,9 +305,10 @@ impl<R: Records + 'static> Engine<R> {
                 true => None,
                 false => Some(self.names_by_walk(user)?),
             };
-            let (ended, is_all, is_whole) = self.records.change(|| {
+            let (mut ended, mut is_all, mut is_whole) = (0, false, false);
+            self.records.change(&mut || {
                 let mut lists = Lists::new(&self.records);
-                let is_whole = lists.is_whole(user)?;
+                is_whole = lists.is_whole(user)?;
                 let mut names = match &walked {
                     Some(walked) => walked.names.clone(),
                     None => Vec::new(),
@@ -314,9 +317,8 @@ impl<R: Records + 'static> Engine<R> {
                 names.retain(is_meant);
                 names.sort();
                 names.dedup();
-                let is_all = names.len() <= CHUNK && (is_whole || walked.is_some());
+                is_all = names.len() <= CHUNK && (is_whole || walked.is_some());
                 let mut edits = Vec::new();
-                let mut ended = 0;
                 for name in names.iter().take(CHUNK) {
                     let key = session_key(name);
                     ended += usize::from(self.end_at(&key, Some(user), &mut lists, &mut edits)?);
@@ -327,7 +329,7 @@ impl<R: Records + 'static> Engine<R> {
                     lists.set_whole(user)?;
                 }
                 edits.extend(lists.into_edits());
-                Ok((edits, (ended, is_all, is_whole)))
+                Ok(edits)
             })?;
             deleted += ended;
             // A whole list names all of them; else another look at all records has to find none.
@@ -344,10 +346,10 @@ impl<R: Records + 'static> Engine<R> {
         handle: &SessionHandle,
     ) -> Result<bool> {
         self.kind()?;
-        self.records.change(|| {
+        let mut is_deleted = false;
+        self.records.change(&mut || {
             let mut lists = Lists::new(&self.records);
             let mut edits = Vec::new();
-            let mut is_deleted = false;
             for name in self.names_to_change(&mut lists, user)? {
                 let key = session_key(&name);
                 if identity_of(&key).is_some_and(|identity| identity.handle() == *handle) {
@@ -356,8 +358,9 @@ impl<R: Records + 'static> Engine<R> {
                 }
             }
             edits.extend(lists.into_edits());
-            Ok((edits, is_deleted))
-        })
+            Ok(edits)
+        })?;
+        Ok(is_deleted)
     }
 
     /// Ends all sessions with this handle, until a look at all records finds none.
@@ -371,7 +374,7 @@ impl<R: Records + 'static> Engine<R> {
             let mut found = Vec::new();
             for entry in self.records.walk() {
                 match entry {
-                    Ok(entry) if is_meant(R::key(&entry)) => found.push(R::key(&entry).to_vec()),
+                    Ok(entry) if is_meant(entry.key()) => found.push(entry.key().to_vec()),
                     Ok(_) => {}
                     Err(Unreadable { key: Some(key), .. }) if is_meant(&key) => found.push(key),
                     // A record that is known to be another session's hides none.
@@ -411,29 +414,29 @@ fn is_of_one_record(error: &Error) -> bool {
 }
 
 /// Whether a record has ended by what its writer noted.
-fn ended<R: Records>(entry: &R::Entry, clock: Clock) -> bool {
-    let end = R::expires(entry).map(millis_at);
+fn ended(entry: &Entry, clock: Clock) -> bool {
+    let end = entry.expires().map(millis_at);
     !clock.is_wrong && end.is_some_and(|end| end <= clock.now)
 }
 
-fn has_user<R: Records>(entry: &R::Entry) -> bool {
-    codec::decode(R::value(entry)).is_ok_and(|session| session.user().is_some())
+fn has_user(entry: &Entry) -> bool {
+    codec::decode(entry.value()).is_ok_and(|session| session.user().is_some())
 }
 
 /// The session of an entry, unless it is over, or the entry is no session.
-fn listed<R: Records>(entry: &R::Entry, rules: &Rules, clock: Clock) -> Result<Option<Session>> {
-    let Some(identity) = identity_of(R::key(entry)) else {
+fn listed(entry: &Entry, rules: &Rules, clock: Clock) -> Result<Option<Session>> {
+    let Some(identity) = identity_of(entry.key()) else {
         return Ok(None);
     };
-    let Head::Session { stamp, own } = codec::head(R::value(entry))? else {
+    let Head::Session { stamp, own } = codec::head(entry.value())? else {
         return Ok(None);
     };
-    if rules.is_over(stamp, own, clock) || ended::<R>(entry, clock) {
+    if rules.is_over(stamp, own, clock) || ended(entry, clock) {
         return Ok(None);
     }
-    let mut session = codec::decode(R::value(entry))?;
+    let mut session = codec::decode(entry.value())?;
     // Another process may have stored it with a shorter life.
-    let recorded = R::expires(entry).map(millis_at);
+    let recorded = entry.expires().map(millis_at);
     let end = rules.lifetimes_of(own).end(stamp);
     session.end = end.into_iter().chain(recorded).min();
     session.identity = Some(identity);

@@ -44,14 +44,15 @@ impl Engine<Store> {
             );
             let error =
                 Error::new(error.kind(), what).advise("run it again, or `shelflife compact`");
-            self.at_path(error)
+            error.at(self.records.path())
         })?;
         passed.answer(hashed, |hashed| format!("{hashed} session ids were hashed"))
     }
 
     /// Hashes these ids, all or none, and notes that this is how ids are kept here.
     fn hash_some(&self, keys: &[Vec<u8>]) -> Result<usize> {
-        self.records.change(|| {
+        let mut hashed = 0;
+        self.records.change(&mut || {
             let mut lists = Lists::new(&self.records);
             let mut edits = Vec::new();
             if self.records.get(KIND)?.as_deref() != Some(Kind::Hashed.noted()) {
@@ -62,7 +63,6 @@ impl Engine<Store> {
                 };
                 edits.push((KIND.to_vec(), note));
             }
-            let mut hashed = 0;
             for key in keys {
                 let Some((identity, entry)) =
                     identity_of(key).zip(self.records.entry_even_ended(key)?)
@@ -88,7 +88,8 @@ impl Engine<Store> {
                 edits.push((new, put));
             }
             edits.extend(lists.into_edits());
-            Ok((edits, hashed))
-        })
+            Ok(edits)
+        })?;
+        Ok(hashed)
     }
 }

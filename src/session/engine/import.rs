@@ -3,15 +3,15 @@
 use super::super::place::Kind;
 use super::{Engine, ErrorKind, Head, Lists, Records, Result, Session, Stamp, codec};
 
-impl<R: Records + 'static> Engine<R> {
+impl Engine<dyn Records> {
     /// Stores sessions under the ids or hashes that they have, with their versions and times, all in one batch. What is
     /// here in the same or a later state stays. Returns how many were stored.
     pub(in crate::session) fn import(&self, sessions: &[Session]) -> Result<usize> {
-        self.records.change(|| {
+        let mut stored = 0;
+        self.records.change(&mut || {
             let mut edits = Vec::new();
             let kind = self.kind_to_store(&mut edits)?;
             let mut lists = Lists::new(&self.records);
-            let mut stored = 0;
             for session in sessions {
                 let identity = session.identity_to_import(kind == Kind::Hashed)?;
                 let key = kind.key(identity);
@@ -41,8 +41,9 @@ impl<R: Records + 'static> Engine<R> {
                 stored += 1;
             }
             edits.extend(lists.into_edits());
-            Ok((edits, stored))
-        })
+            Ok(edits)
+        })?;
+        Ok(stored)
     }
 }
 

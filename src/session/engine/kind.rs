@@ -4,7 +4,7 @@
 //! by its next call when a store of the other kind took the place of the one that it was opened on.
 
 use super::super::place::kind_of;
-use super::{Edit, Engine, Error, ErrorKind, KIND, Kind, Records, Result};
+use super::{Edit, Edits, Engine, Error, ErrorKind, KIND, Kind, Records, Result};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// The two low bits of what is known; above them stands which file it is known of.
@@ -15,7 +15,7 @@ fn code(kind: Kind) -> u64 {
     }
 }
 
-impl<R: Records + 'static> Engine<R> {
+impl Engine<dyn Records> {
     /// How ids are kept here.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl<R: Records + 'static> Engine<R> {
     }
 
     /// As [`kind`](Engine::kind), for who stores a session, which may be the first.
-    pub(super) fn kind_to_store(&self, edits: &mut Vec<(Vec<u8>, Edit)>) -> Result<Kind> {
+    pub(super) fn kind_to_store(&self, edits: &mut Edits) -> Result<Kind> {
         if let Ok(Some(noted)) = self.records.get(KIND)
             && let Some(kind) = Kind::of_note(&noted)
         {
@@ -73,7 +73,7 @@ impl<R: Records + 'static> Engine<R> {
         // A note that can't be read: the sessions tell as well.
         let of_session = || {
             let mut entries = self.records.walk();
-            entries.find_map(|entry| kind_of(R::key(&entry.ok()?)))
+            entries.find_map(|entry| kind_of(entry.ok()?.key()))
         };
         noted
             .or_else(of_session)

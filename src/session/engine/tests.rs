@@ -5,12 +5,14 @@ use super::bulk::CHUNK;
 use super::*;
 use crate::session::memory::Memory;
 use crate::session::place::list_key;
+use crate::session::records::{MakeEdit, Walk};
 use crate::session::sha256::sha256;
 use crate::session::{MemorySessionStore, SessionOptions};
-use crate::store::iter::Unreadable;
+use crate::store::entry::Entry;
 use std::cell::Cell;
 use std::fmt;
 use std::io::Write;
+use std::mem;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -61,8 +63,6 @@ fn engine(records: Process) -> Engine<Process> {
 }
 
 impl Records for Process {
-    type Entry = <Memory as Records>::Entry;
-
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.memory.get(key)
     }
@@ -71,43 +71,25 @@ impl Records for Process {
         self.memory.peek(key)
     }
 
-    fn edit<T>(
-        &self,
-        key: &[u8],
-        change: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
-    ) -> Result<T> {
+    fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()> {
         self.memory.edit(key, change)
     }
 
-    fn change<T>(&self, change: impl FnOnce() -> Result<(Vec<(Vec<u8>, Edit)>, T)>) -> Result<T> {
+    fn change(&self, change: &mut dyn FnMut() -> Result<Edits>) -> Result<()> {
         self.memory.change(change)
     }
 
-    fn walk(
-        &self,
-    ) -> impl Iterator<Item = std::result::Result<Self::Entry, Unreadable>> + Send + use<> {
+    fn walk(&self) -> Walk {
         let meddling = Arc::clone(&self.meddling);
         let end = std::iter::from_fn(move || {
             let meddle = meddling.lock().unwrap().pop();
             meddle.into_iter().for_each(|meddle| meddle());
             None
         });
-        self.memory.walk().chain(end)
+        Box::new(self.memory.walk().chain(end))
     }
 
-    fn key(entry: &Self::Entry) -> &[u8] {
-        Memory::key(entry)
-    }
-
-    fn value(entry: &Self::Entry) -> &[u8] {
-        Memory::value(entry)
-    }
-
-    fn expires(entry: &Self::Entry) -> Option<SystemTime> {
-        Memory::expires(entry)
-    }
-
-    fn remove_unchanged(&self, entries: &[Self::Entry]) -> Result<usize> {
+    fn remove_unchanged(&self, entries: &[Entry]) -> Result<usize> {
         self.memory.remove_unchanged(entries)
     }
 
@@ -184,8 +166,11 @@ fn spoil_the_list_of(engine: &Engine<Process>, user: &str) {
         expires: None,
         cbor: false,
     };
-    let edits = vec![(list_key(&hash, 0), spoilt)];
-    engine.records.change(|| Ok((edits, ()))).unwrap();
+    let mut edits = vec![(list_key(&hash, 0), spoilt)];
+    engine
+        .records
+        .change(&mut || Ok(mem::take(&mut edits)))
+        .unwrap();
 }
 
 #[test]
