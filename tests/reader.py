@@ -1,10 +1,11 @@
-"""Reads stores as src/store/FORMAT.md describes them, written from that page alone: `reader.py FILE...`
+"""Reads stores as src/store/FORMAT.md describes them, written from that page alone: `reader.py [--sessions] FILE...`
 
 For each file it prints one JSON object a line: the live entries in the order of the log, `lost` for each key whose record is
 damaged, `torn` where bytes stand behind the log, `copy` for a copy of the header that does not count, or `error`. With several
-files, each begins with the line `== FILE`.
+files, each begins with the line `== FILE`. With `--sessions` it prints the live sessions instead, what is in them, and whether
+the list of the user names them.
 """
-import json, struct, sys, time
+import base64, hashlib, json, struct, sys, time
 
 WORD, LOG, HEAD, RECORD_MAX = 2**64 - 1, 8192, 48, 134_217_720
 PUT, DELETE, CLEAR, CUT, MORE, CBOR = 1, 2, 3, 5, 1, 2
@@ -172,11 +173,79 @@ class File:
         if self.bad_copy is not None:
             yield {"copy": self.bad_copy}
 
-for path in sys.argv[1:]:
-    if len(sys.argv) > 2:
+def cbor(data, at=0):
+    """An item and where it ends."""
+    major, info = data[at] >> 5, data[at] & 31
+    width = 1 << info - 24 if info >= 24 else 0
+    count, at = int.from_bytes(data[at + 1 : at + 1 + width], "big") if width else info, at + 1 + width
+    if major in (2, 3):
+        text = data[at : at + count]
+        return text.decode() if major == 3 else text, at + count
+    if major in (4, 5):
+        items = []
+        for _ in range(count * (major - 3)):
+            item, at = cbor(data, at)
+            items.append(item)
+        return items if major == 4 else dict(zip(items[::2], items[1::2])), at
+    if major == 7 and width > 1:
+        return struct.unpack(">" + {2: "e", 4: "f", 8: "d"}[width], data[at - width : at])[0], at
+    return {0: count, 1: -1 - count, 7: {20: False, 21: True}.get(info)}[major], at
+
+def sessions(file):
+    file.read()
+    now, live = time.time() * 1000, {}
+    for _, record in sorted(file.slots.items()):
+        if record.valid and file.is_filed(record) and not 0 < record.expires <= now:
+            live[record.key] = record
+    big = lambda data: int.from_bytes(data, "big")
+    date = lambda ms: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms // 1000)) if ms else None
+    def names(user):
+        """Those of each part of a list, and whether the list is whole."""
+        parts, is_whole, named = 1, True, []
+        while len(named) < parts:
+            key = b"\xffu" + hashlib.sha256(user.encode()).digest()[:16] + len(named).to_bytes(4, "big")
+            part, rest = set(), live[key].value if key in live else b""
+            if not named and rest:
+                is_whole, parts = rest[0] == 0, big(rest[1:5])
+            rest = rest[9:]
+            while rest:
+                part.add(rest[5 : 5 + rest[4]])
+                rest = rest[5 + rest[4] :]
+            named.append(part)
+        return named, is_whole
+    def is_listed(user, name):
+        named, is_whole = names(user)
+        power = 1 << (len(named) - 1).bit_length()
+        nth = big(name[-4:]) % power
+        return is_whole and name in named[nth if nth < len(named) else nth - power // 2]
+    for key, record in live.items():
+        if key[:2] != b"\xffs" or len(key) not in (18, 37):
+            continue
+        name, (session, _) = key[2:], cbor(record.value)
+        if session == {"replaced": True}:
+            continue
+        letters, there = base64.urlsafe_b64encode(name).rstrip(b"="), session["contents"]
+        yield dict(
+            handle=(name[3:] if len(name) == 35 else hashlib.sha256(letters).digest()).hex()[:12],
+            user=there.get("user"),
+            created=date(session["created"]),
+            accessed=date(session["accessed"]),
+            expires=date(record.expires),
+            remote_address=there.get("remote_address"),
+            version=session["version"],
+            form_tokens=len(there.get("form_tokens", [])),
+            data=there.get("data", {}),
+            kind=cbor(live[b"\xffk"].value)[0],
+            listed=is_listed(there["user"], name) if "user" in there else None,
+        )
+
+wanted = sessions if "--sessions" in sys.argv else File.told
+paths = [path for path in sys.argv[1:] if path != "--sessions"]
+for path in paths:
+    if len(paths) > 1:
         print("==", path)
     try:
-        lines = list(File(open(path, "rb").read()).told())
+        lines = list(wanted(File(open(path, "rb").read())))
     except Unreadable as why:
         lines = [{"error": str(why)}]
     print(*map(json.dumps, lines), sep="\n", end="\n" if lines else "")

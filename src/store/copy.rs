@@ -6,7 +6,7 @@
 //! that no key needs is left behind.
 
 use super::batch::Batch;
-use super::format::{CBOR, FileHeader, HEAD_BYTES, Head, Kind, NewRecord};
+use super::format::{CBOR, HEAD_BYTES, Head, Kind, NewRecord};
 use super::generation::{Generation, past::GRACE_MS};
 use super::index::Location;
 use super::log::{Scanner, Step};
@@ -52,7 +52,7 @@ pub(crate) fn copy_live(
             return Ok(Copied::Stopped);
         }
         let bytes = spans.read(&old.log, at, upcoming.iter().copied())?;
-        match Stored::of(bytes, &old.header, at) {
+        match Stored::of(bytes, old, at) {
             Stored::Sound { head, .. } | Stored::Damaged { head, .. }
                 if !is_snapshot && !old.index.holds(head.fingerprint, at.offset()) => {}
             Stored::Sound { head, body } => {
@@ -120,6 +120,9 @@ pub(crate) fn copy_appended(
     let mut scanner = Scanner::new(&old.log, old.header.seed, part.start);
     while scanner.offset() < part.end {
         let (offset, head, body) = match scanner.step()? {
+            Step::Record { head, body, .. } if old.is_misfiled(&head, body) => {
+                return Ok(Copied::StartAnew);
+            }
             Step::Record { offset, head, body } => (offset, head, body),
             Step::BadBody { .. } | Step::Unverified { .. } => return Ok(Copied::StartAnew),
             Step::End => return Err(old.log.corrupt(part.end, "the file ends before its tail")),
@@ -170,7 +173,8 @@ enum Stored<'a> {
         head: Head,
         body: &'a [u8],
     },
-    /// Its head verifies, its key and value do not.
+    /// Its head verifies, its key and value do not; or it stands under the fingerprint of another key, and under its own
+    /// in the new file it would come up beside what its key has there.
     Damaged {
         head: Head,
         body: &'a [u8],
@@ -182,13 +186,16 @@ enum Stored<'a> {
 }
 
 impl Stored<'_> {
-    fn of<'a>(bytes: &'a [u8], header: &FileHeader, at: Location) -> Stored<'a> {
+    fn of<'a>(bytes: &'a [u8], old: &Generation, at: Location) -> Stored<'a> {
+        let seed = old.header.seed;
         let head = bytes.split_first_chunk().and_then(|(fixed, body)| {
-            let head = Head::decode(fixed, header.seed, at.offset())?;
+            let head = Head::decode(fixed, seed, at.offset())?;
             (head.record_bytes() == bytes.len() as u64).then_some((head, body))
         });
         match head {
-            Some((head, body)) if head.body_holds(body, header.seed, at.offset()) => {
+            Some((head, body))
+                if head.body_holds(body, seed, at.offset()) && !old.is_misfiled(&head, body) =>
+            {
                 Stored::Sound { head, body }
             }
             Some((head, body)) => Stored::Damaged { head, body },

@@ -351,7 +351,14 @@ impl Place {
         if is_same && !known.is_unborn() {
             return match Generation::open(known.log.clone(), self.mode.crossing())? {
                 Some(next) => {
+                    // What this handle had taken in never changes but by a fault of the disk, or by a copy put over it.
+                    let is_other = matches!(known.prove(), Ok(Proof::Different));
+                    let (from, to) = (known.tail(), next.tail());
+                    let reverted = Reverted { from, to };
                     self.adopt_same_file(&known, next);
+                    if is_other {
+                        self.note_reverted(reverted);
+                    }
                     Ok(())
                 }
                 None => Err(self.replaced("was emptied")),

@@ -131,6 +131,7 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
         return Ok(Salvaged::new(&place.real));
     };
     remove_leftovers(place)?;
+    place.refuse_to_be_mounted_over()?;
     let mut successor = Successor::create(place, next_header(place, &old.header)?, &old.identity)?;
     let mut salvaged = rescue(&old, &mut successor, &place.real)?;
     salvaged.kept = match evidence::keep_whole_file(place, &old, ORIGINAL_SUFFIX)? {
@@ -192,9 +193,12 @@ fn rescue(old: &Generation, successor: &mut Successor<'_>, path: &Path) -> Resul
     let mut scanner = Scanner::new(&old.log, old.header.seed, LOG_START);
     for at in old.index.locations() {
         scanner.seek(at.offset(), false);
-        let Step::Record { head, body, .. } = scanner.step()? else {
-            salvaged.lost.push(lost(old, at.offset())?);
-            continue;
+        let (head, body) = match scanner.step()? {
+            Step::Record { head, body, .. } if !old.is_misfiled(&head, body) => (head, body),
+            _ => {
+                salvaged.lost.push(lost(old, at.offset())?);
+                continue;
+            }
         };
         let (key, rest) = body
             .split_at_checked(usize::from(head.key_len))

@@ -130,6 +130,29 @@ fn a_handle_says_so_when_what_it_had_read_or_written_is_not_there_any_more() {
 }
 
 #[test]
+fn reopening_says_what_is_not_there_any_more() {
+    for mode in [SHARED, SHARED_OS, EXCLUSIVE, EXCLUSIVE_OS] {
+        let sim = SimDisk::new(1);
+        let store = open(mode, &sim.process());
+        let ends = sixty(&store);
+        let reader = to_read(&sim);
+        for handle in [&store, &reader] {
+            handle.reopen().unwrap();
+            assert!(handle.recovery().is_clean(), "{mode:?}: all is there");
+        }
+        zero_from(&sim, ends[35]);
+        for handle in [&store, &reader] {
+            handle.reopen().unwrap();
+            let reverted = handle.recovery().reverted;
+            let [Reverted { from, to, .. }] = reverted[..] else {
+                panic!("{mode:?}: {reverted:?}");
+            };
+            assert_eq!((from, to), (ends[59], ends[35]), "{mode:?}");
+        }
+    }
+}
+
+#[test]
 fn a_reader_asks_what_long_zeros_are_once_for_each_length_of_the_file() {
     const ZEROS: usize = 4 << 20;
     for mode in [SHARED, EXCLUSIVE] {

@@ -1,5 +1,7 @@
 //! The file format: files of every version open for ever, and another language reads them from FORMAT.md alone.
 
+mod sessions;
+
 use crate::damage::hostile::hostile_files;
 use crate::support::{fast_dir, is_soak, metric, setting, skip};
 use shelflife::sim::SimDisk;

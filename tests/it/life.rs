@@ -240,8 +240,13 @@ fn what_keeps_a_compaction_from_success_is_told_with_what_to_do_and_since_when()
         assert!(overdue.since >= before && overdue.since <= member.wall_clock());
         assert!(store.stats().unwrap().overdue_bytes > MIB, "{name}");
         assert!(names(&sim).is_empty(), "{name}: {:?}", names(&sim));
+        let writes = sim.calls(Call::Write);
         let refused = store.compact().unwrap_err();
         assert!(refused.to_string().contains(advice), "{name}: {refused}");
+        let refused = store.salvage_in_place().unwrap_err();
+        assert!(refused.to_string().contains(advice), "{name}: {refused}");
+        assert_eq!(sim.calls(Call::Write), writes, "{name}: nothing was copied");
+        assert!(names(&sim).is_empty(), "{name}: {:?}", names(&sim));
     }
 }
 

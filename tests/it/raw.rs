@@ -88,7 +88,9 @@ pub(crate) fn seal_header(file: &mut [u8], at: usize) {
 pub(crate) fn record_len(file: &[u8], at: usize) -> usize {
     let value = u32::from_le_bytes(file[at + 16..at + 20].try_into().unwrap());
     let key = u16::from_le_bytes(file[at + 20..at + 22].try_into().unwrap());
-    (HEAD + value as usize + usize::from(key)).next_multiple_of(8)
+    let bytes = (HEAD as u64 + u64::from(value) + u64::from(key)).next_multiple_of(8);
+    // Where addresses have 32 bits a claimed length may be beyond them.
+    usize::try_from(bytes).unwrap_or(usize::MAX / 2)
 }
 
 /// Makes the head check of a record right, as of one that stands at `offset`.

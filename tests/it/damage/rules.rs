@@ -36,8 +36,8 @@ fn set(file: &mut [u8], at: usize, field: usize, bytes: &[u8]) {
     raw::seal_record(&mut file[at..], seed, at);
 }
 
-fn u48(offset: usize) -> [u8; 6] {
-    std::array::from_fn(|nth| (offset as u64).to_le_bytes()[nth])
+fn u48(offset: u64) -> [u8; 6] {
+    std::array::from_fn(|nth| offset.to_le_bytes()[nth])
 }
 
 fn starts(file: &[u8]) -> Vec<usize> {
@@ -73,7 +73,7 @@ fn a_key_that_is_said_to_be_new_and_is_not_has_one_value_the_last() {
 fn a_record_that_calls_more_durable_than_what_stands_before_it_is_none() {
     let mut file = written(&[("a", Some("1")), ("b", Some("2")), ("c", Some("3"))]);
     let starts = starts(&file);
-    for claim in [starts[2] + 8, 1 << 40] {
+    for claim in [starts[2] as u64 + 8, 1 << 40] {
         let mut file = file.clone();
         set(&mut file, starts[2], DURABLE, &u48(claim));
         let sim = with_file(&file);
@@ -84,7 +84,7 @@ fn a_record_that_calls_more_durable_than_what_stands_before_it_is_none() {
         takes_a_write(&sim);
     }
     // The last moment that a writer can know of.
-    set(&mut file, starts[2], DURABLE, &u48(starts[2]));
+    set(&mut file, starts[2], DURABLE, &u48(starts[2] as u64));
     assert_eq!(open(&with_file(&file), |_| {}).unwrap().len().unwrap(), 3);
 }
 
@@ -98,7 +98,7 @@ fn a_batch_part_of_which_was_called_durable_is_damaged_if_its_end_is_not_there()
     let sim = with_file(&file);
     assert_eq!(open(&sim, |_| {}).unwrap().len().unwrap(), 1);
     takes_a_write(&sim);
-    set(&mut file, starts[2], DURABLE, &u48(starts[2]));
+    set(&mut file, starts[2], DURABLE, &u48(starts[2] as u64));
     let sim = with_file(&file);
     let error = open(&sim, |_| {}).unwrap_err();
     assert!(error.is_corrupt(), "{error}");
@@ -165,7 +165,7 @@ fn a_clear_or_a_delete_whose_body_is_damaged_is_not_undone() {
     file.extend_from_slice(&cleared[starts[4]..]);
     let seed = raw::seed(&file);
     // The record after the clear, put where the clear stood.
-    set(&mut file, next, DURABLE, &u48(next));
+    set(&mut file, next, DURABLE, &u48(next as u64));
     raw::seal_record(&mut file[next..], seed, next);
     let end = next + raw::record_len(&file, next);
     file.truncate(end);
@@ -205,6 +205,29 @@ fn verify_finds_what_stands_under_the_fingerprint_of_another_key() {
             assert_eq!(store.get(key).unwrap(), Some(value));
         }
     }
+}
+
+#[test]
+fn a_copy_brings_up_nothing_that_stands_under_the_fingerprint_of_another_key() {
+    let mut file = written(&[("a", Some("1")), ("a", Some("2")), ("b", Some("3"))]);
+    let at = starts(&file)[1];
+    set(&mut file, at, FINGERPRINT, &7u32.to_le_bytes());
+    let sim = with_file(&file);
+    let store = open(&sim, |_| {}).unwrap();
+    let (salvaged, saved) = salvage(&sim, &store);
+    assert_eq!((salvaged.lost.len(), saved.len()), (1, 2));
+    assert_eq!(saved[&b"a"[..]], b"1");
+    // However often it is copied, and by each of the ways.
+    for _ in 0..3 {
+        store.compact().unwrap();
+        assert_eq!(store.get("a").unwrap().as_deref(), Some(&b"1"[..]));
+        assert_eq!(store.iter().filter(|item| item.is_err()).count(), 1);
+        assert_eq!(store.len().unwrap(), 3);
+        assert_eq!(store.verify().unwrap().damage.len(), 1);
+    }
+    assert!(store.salvage_in_place().unwrap().kept.is_some());
+    assert_eq!(entries(&store), saved);
+    assert!(store.verify().unwrap().is_sound());
 }
 
 #[test]
