@@ -11,7 +11,7 @@
 //!
 //! The copy is made without the store's lock: first what the index holds, then, pass by pass, what was appended
 //! meanwhile, until little is left. The rest is copied with the lock, so that nothing can be appended between the last
-//! record copied and the rename.
+//! record copied and the rename. Writers that append as fast as it is copied are held up: see [`Pace`].
 
 use super::admission::{Admission, Purpose};
 use super::batch::Batch;
@@ -35,10 +35,8 @@ use std::time::Duration;
 const FILE_BYTES_MIN: u64 = 1 << 20;
 /// With less than this left to copy the lock is asked for.
 const LAST_BYTES: u64 = 64 << 10;
-/// Less than this is copied under the lock, once it is there.
+/// So much is copied under the lock in any case.
 const LOCKED_BYTES_MAX: u64 = 256 << 10;
-/// Writers that outrun the copy so many times wait for the rest of it.
-const PASSES_MAX: u32 = 16;
 /// A copy begins anew so often at most, where what was appended while it ran is damaged.
 const COPIES_MAX: u32 = 4;
 
@@ -274,6 +272,55 @@ fn compact_alone<'a>(
     Err(generation.log.corrupt(generation.tail(), what))
 }
 
+/// How the passes of one copy catch up with the writers.
+///
+/// A pass is free at first: writers go on. What they append meanwhile is for the next one, which has less to do, unless
+/// they append as fast as it copies (measured: one thread that does nothing but save, on two cores). A copy that they
+/// outran once holds them up from then on: it copies part after part with the lock, and lets them in between. Each part
+/// is as long as twice what they appended since the last one, so that what is left shrinks whatever they do; a wait is as
+/// long as that takes to copy and to sync.
+struct Pace {
+    /// What the last free pass had to copy.
+    last_bytes: u64,
+    is_outrun: bool,
+    /// The tail when the last part was copied.
+    seen: u64,
+}
+
+enum Pass {
+    /// All that there is, without the lock.
+    Free,
+    /// A part, or the last of it, with the lock.
+    Held,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace {
+            last_bytes: u64::MAX,
+            is_outrun: false,
+            seen: u64::MAX,
+        }
+    }
+
+    fn next(&mut self, copied: u64, tail: u64) -> Pass {
+        let left_bytes = tail.saturating_sub(copied);
+        self.is_outrun |= left_bytes > self.last_bytes / 2;
+        self.last_bytes = left_bytes;
+        match self.is_outrun || left_bytes < LAST_BYTES {
+            true => Pass::Held,
+            false => Pass::Free,
+        }
+    }
+
+    /// Where a part that begins at `copied` is to end.
+    fn part_end(&mut self, copied: u64, tail: u64) -> u64 {
+        let appended = tail.saturating_sub(std::mem::replace(&mut self.seen, tail));
+        let part_bytes = LOCKED_BYTES_MAX.max(appended.saturating_mul(2));
+        tail.min(copied.saturating_add(part_bytes))
+    }
+}
+
 /// One copy, with what `load` gives added to it. The outer `None`: it has to start anew.
 fn copy_and_install<'a>(
     admission: &'a Admission,
@@ -300,7 +347,7 @@ fn copy_and_install<'a>(
         Copied::StartAnew => return Ok(None),
     };
     let loaded = append_loaded(&mut successor, load, now_ms)?;
-    let mut passes = 1;
+    let mut pace = Pace::new();
     let _writing: Writing<'_> = loop {
         // Whatever is appended while this lasts is for the next pass, and not for the time under the lock.
         successor.sync_ahead()?;
@@ -310,22 +357,29 @@ fn copy_and_install<'a>(
         if !place.mode.is_exclusive() {
             old.look()?;
         }
-        if passes < PASSES_MAX && old.tail() - copied.0 >= LAST_BYTES {
-            match copy_appended(&old, &mut successor, copied.0..old.tail(), &loaded, now_ms)? {
-                Copied::To { end, .. } => copied.0 = end,
-                Copied::StartAnew | Copied::Stopped => return Ok(None),
+        let (part_end, held) = match pace.next(copied.0, old.tail()) {
+            Pass::Free => (old.tail(), None),
+            Pass::Held => {
+                let writing = admission.begin(Purpose::Write)?;
+                // Nothing is renamed over that somebody else put there.
+                if !Arc::ptr_eq(&writing.generation, &old) || place.follow(&old)? {
+                    return Ok(Some(None));
+                }
+                let part_end = pace.part_end(copied.0, old.tail());
+                if part_end == old.tail() {
+                    break writing;
+                }
+                (part_end, Some(writing))
             }
-            passes += 1;
-            continue;
+        };
+        let part = copied.0..part_end;
+        match copy_appended(&old, &mut successor, part, &loaded, now_ms)? {
+            Copied::To { end, .. } => copied.0 = end,
+            Copied::StartAnew | Copied::Stopped => return Ok(None),
         }
-        let writing = admission.begin(Purpose::Write)?;
-        // Nothing is renamed over that somebody else put there.
-        if !Arc::ptr_eq(&writing.generation, &old) || place.follow(&old)? {
-            return Ok(Some(None));
-        }
-        // The lock may have been long in coming.
-        if passes >= PASSES_MAX || old.tail() - copied.0 < LOCKED_BYTES_MAX {
-            break writing;
+        if held.is_some() {
+            // While writers wait: else they would write more during the sync than was copied.
+            successor.sync_ahead()?;
         }
     };
     let (end, new_damage) = copied;
@@ -343,4 +397,50 @@ fn copy_and_install<'a>(
         before_bytes,
         after_bytes: next.tail(),
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writers that append as much as they like while a pass runs, and up to a bound between two parts.
+    #[test]
+    fn a_copy_catches_up_with_writers_whatever_they_append() {
+        for (free, held) in [
+            (0.0, 0),
+            (0.4, 1 << 20),
+            (0.6, 10),
+            (1.0, 1 << 16),
+            (1.5, 1 << 24),
+            (100.0, RECORD_BYTES),
+        ] {
+            let (mut pace, mut copied, mut tail, mut rounds) = (Pace::new(), 0, 1 << 30, 0);
+            let mut waited_bytes_max = 0;
+            loop {
+                rounds += 1;
+                assert!(rounds < 20_000, "free {free}, held {held}: never");
+                match pace.next(copied, tail) {
+                    Pass::Free => {
+                        let pass_bytes = tail - copied;
+                        copied = tail;
+                        tail += (pass_bytes as f64 * free) as u64;
+                    }
+                    Pass::Held => {
+                        let end = pace.part_end(copied, tail);
+                        waited_bytes_max = waited_bytes_max.max(end - copied);
+                        if end == tail {
+                            break;
+                        }
+                        copied = end;
+                        tail += held;
+                    }
+                }
+            }
+            let bound = LOCKED_BYTES_MAX.max(2 * held);
+            assert!(waited_bytes_max <= bound, "free {free}, held {held}");
+        }
+    }
+
+    /// The longest batch.
+    const RECORD_BYTES: u64 = crate::store::format::RECORD_MAX;
 }

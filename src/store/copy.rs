@@ -156,7 +156,8 @@ pub(crate) fn copy_appended(
             successor.append(record, prev)?;
         }
     }
-    let end = part.end;
+    // Behind the last record that begins in the part.
+    let end = scanner.offset();
     let new_damage = false;
     Ok(Copied::To { end, new_damage })
 }

@@ -3,7 +3,8 @@
 //! `cargo bench --bench figures` measures 10,000 and 100,000 keys; with `-- 1000000 100,1024` one million keys with values
 //! of 100 and 1,024 bytes; with `-- sessions` half a million sessions, saved and deleted as old; with `-- users` a
 //! million sessions, of which those of one user are found and ended; with `-- visits` what the manager of sessions adds
-//! to a request; with `-- growth` how long a new key waits for the table to grow at ten million. Times are of one run on a
+//! to a request; with `-- growth` how long a new key waits for the table to grow at ten million; with `-- scale` how cost
+//! grows with keys, to ten million, and with values, to 64 KiB (it takes 5 GB of disk and two minutes). Times are of one run on a
 //! machine that does other things as well: compare within a line.
 //!
 //! What a call does, by `strace -c` (system calls) in the order in which it makes them, and by callgrind (instructions in
@@ -35,6 +36,7 @@ use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::time::{Duration, Instant};
 
 type Key = [u8; 32];
@@ -434,6 +436,84 @@ fn growth(keys: u64) {
     }
 }
 
+/// How cost grows with keys and with the length of values. While a compaction runs one thread loads and one saves; the
+/// longest that each of their calls took is the pause that users see.
+fn scale(keys: u64, value_bytes: usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bench.shelf");
+    let store = open(&path, true, Durability::Os);
+    println!("{keys} keys, values of {value_bytes} B, exclusive");
+    let value = vec![7; value_bytes];
+    // Batches of 400 KB, as a million sessions would be imported.
+    let together = (400_000 / (80 + value_bytes as u64)).clamp(1, keys);
+    let bulk = time(keys / together, |nth| {
+        let mut batch = Batch::new();
+        for key_nth in nth * together..(nth + 1) * together {
+            batch.insert(key(key_nth), &value);
+        }
+        store.write(&batch).unwrap();
+    });
+    let keys = keys / together * together;
+    line(
+        "insert in batches, an entry",
+        bulk / u32::try_from(together).unwrap(),
+        None,
+    );
+    store.close().unwrap();
+    let start = Instant::now();
+    let store = open(&path, true, Durability::Os);
+    let opened = start.elapsed();
+    println!(
+        "  {:<28}{:>10.1} ms   {:>15} ns a record",
+        "open",
+        opened.as_secs_f64() * 1e3,
+        opened.as_nanos() / u128::from(keys)
+    );
+    let stats = store.stats().unwrap();
+    let index = stats.index_bytes as f64 / keys as f64;
+    println!("  {:<28}{index:>10.1} B a key", "index");
+    let calls = keys.min(200_000);
+    let mut random = Random(2);
+    let hit = time(calls, |_| {
+        assert!(black_box(store.get(key(random.next() % keys)).unwrap()).is_some())
+    });
+    line("get, hit", hit, None);
+    let save = time(calls, |_| {
+        _ = store.insert(key(random.next() % keys), &value).unwrap()
+    });
+    line("insert over an old value", save, None);
+    let (start, mut seen) = (Instant::now(), 0_u32);
+    store
+        .for_each(|_, value| seen += u32::from(!black_box(value).is_empty()))
+        .unwrap();
+    line("for_each, an entry", start.elapsed() / seen, None);
+    let over = AtomicBool::new(false);
+    let longest = |seed: u64, call: &dyn Fn(Key)| {
+        let (mut random, mut longest) = (Random(seed), Duration::ZERO);
+        while !over.load(Acquire) {
+            let start = Instant::now();
+            call(key(random.next() % keys));
+            longest = longest.max(start.elapsed());
+        }
+        longest
+    };
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            longest(3, &|key| {
+                assert!(black_box(store.get(key).unwrap()).is_some())
+            })
+        });
+        let save = scope.spawn(|| longest(4, &|key| _ = store.insert(key, &value).unwrap()));
+        let start = Instant::now();
+        store.compact().unwrap();
+        let took = start.elapsed();
+        over.store(true, Release);
+        println!("  {:<28}{:>10.1} ms", "compact", took.as_secs_f64() * 1e3);
+        line("the longest get meanwhile", load.join().unwrap(), None);
+        line("the longest insert meanwhile", save.join().unwrap(), None);
+    });
+}
+
 fn main() {
     // `cargo bench` passes `--bench`; numbers choose what is measured.
     let chosen: Vec<String> = std::env::args()
@@ -445,6 +525,17 @@ fn main() {
         Some("users") => return users(1_000_000),
         Some("visits") => return [true, false].into_iter().for_each(|it| visits(100_000, it)),
         Some("growth") => return growth(10_000_000),
+        Some("scale") => {
+            for (keys, value_bytes) in [
+                (1_000_000, 320),
+                (10_000_000, 320),
+                (200_000, 4_096),
+                (20_000, 65_536),
+            ] {
+                scale(keys, value_bytes);
+            }
+            return;
+        }
         _ => {}
     }
     if chosen.is_empty() {
