@@ -109,7 +109,8 @@ use worker::{Work, Worker};
 /// The path is followed through symbolic links once, when it is opened. Compaction puts a new file there, with the owner,
 /// group and mode of the old one: a hard link to that keeps it, as it was then. After a `fork` the child's next write
 /// opens a file of its own, with a lock of its own; no other thread may be inside a call when a process forks, which takes
-/// [`Compaction::Inline`](crate::Compaction) or `Manual`: else that may be a thread of the store's own.
+/// [`Compaction::Inline`](crate::Compaction) or `Manual`: else that may be a thread of the store's own. Nor may an iterator
+/// over a store be alive then: it may have a thread that reads ahead.
 ///
 /// Keys are at most 65,535 bytes; a record (48 bytes, key and value) and a batch at most 128 MiB. Memory: about 17 bytes
 /// a key, whatever its length. A `get` is one read of exactly the record (and, when shared, one look at the end of the
@@ -489,8 +490,8 @@ impl Store {
     /// All entries as they are now, least recently saved first, while others go on writing. An entry that can't be
     /// read is an `Err` item, and the others follow it.
     ///
-    /// Takes 8 bytes of memory a key; writers wait while those are collected (about 10 ms for a million keys), readers
-    /// do not.
+    /// Takes 8 bytes of memory a key, and 1 MiB; writers wait while those are collected (about 10 ms for a million keys),
+    /// readers do not. Once 4 MiB were read a second thread reads and verifies ahead, until the iterator is dropped.
     ///
     /// ```
     /// # fn main() -> shelflife::Result<()> {

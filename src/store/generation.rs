@@ -19,8 +19,8 @@ use std::sync::{Mutex, MutexGuard};
 
 /// So many records tell how many a file holds: their mean is within 2 % or so of that of all.
 const SAMPLED_RECORDS: u64 = 1_000;
-/// Room is made ahead for so many keys: a file may be long because of what stands behind its log.
-const RESERVED_KEYS_MAX: u64 = 1 << 22;
+/// Room is made ahead for so many keys at most, 250 MB: a file may be long because of what stands behind its log.
+const RESERVED_KEYS_MAX: u64 = 1 << 24;
 
 mod find;
 mod header;
