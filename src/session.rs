@@ -47,6 +47,7 @@ pub use state::Session;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::disk::{Disk, os::OsDisk};
+use crate::store::order::sort_by_number;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -347,7 +348,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
                 Err(error) => return Err(error),
             }
         }
-        sessions.sort_by_key(Session::accessed);
+        sort_by_number(&mut sessions, |session| session.stamp.accessed);
         Ok(sessions)
     }
 

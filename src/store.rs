@@ -8,7 +8,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | `poison`, `ahead` | mutexes after a panic; work that a second thread does ahead |
+//! | `poison`, `ahead`, `order` | mutexes after a panic; work that a second thread does ahead; one sort for what is sorted rarely |
 //! | `disk`, `disk/mounts`, `disk/names`, `disk/os` | the only code that touches an operating system |
 //! | `checksum`, `hash`, `format` | bytes to records and back: pure |
 //! | `log` | one file as a run of records |
@@ -66,6 +66,7 @@ mod mirror;
 pub(crate) mod mode;
 mod opening;
 pub(crate) mod options;
+pub(crate) mod order;
 mod place;
 pub(crate) mod poison;
 mod read;

@@ -36,7 +36,12 @@ use cbor::Head;
 /// # Ok::<(), shelflife::Error>(())
 /// ```
 pub fn to_cbor<T: Encode + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    Encoder::value(value)
+    Encoder::value(0, value)
+}
+
+/// As [`to_cbor`], of a value that will stand `outer` levels deep in another.
+pub(crate) fn to_cbor_below<T: Encode + ?Sized>(outer: usize, value: &T) -> Result<Vec<u8>> {
+    Encoder::value(outer, value)
 }
 
 /// The value that CBOR bytes hold.

@@ -26,6 +26,7 @@ use super::records::{Edits, Records};
 use super::state::{Identity, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
+use crate::store::order::sort_by_number;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -322,7 +323,7 @@ impl Engine<dyn Records> {
             SessionCap::Refuse(most) => return Ok(others.len() < most),
             SessionCap::EndOldest(most) => most.saturating_sub(1),
         };
-        others.sort();
+        sort_by_number(&mut others, |(accessed, _)| *accessed);
         let beyond = others.len().saturating_sub(most);
         for (_, name) in others.into_iter().take(beyond) {
             lists.remove(user, &name)?;

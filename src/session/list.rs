@@ -33,7 +33,7 @@ use super::records::{Edits, Records};
 use super::sha256::sha256;
 use crate::error::{ErrorKind, Result};
 use crate::store::change::Edit;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
@@ -88,7 +88,17 @@ struct Part {
     parts: u32,
     /// No part ends later. Counts in part 0 only.
     last_end: u32,
-    names: Vec<(u32, Name)>,
+    names: Vec<Listed>,
+}
+
+/// A session in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Listed {
+    /// The hour by which it has ended.
+    end: u32,
+    name: Name,
+    /// Named by this very change: the session's record is not stored yet.
+    is_new: bool,
 }
 
 impl Part {
@@ -115,7 +125,11 @@ impl Part {
         while let Some((end, named)) = rest.split_first_chunk::<4>() {
             let (&name_len, named) = named.split_first()?;
             let (name, others) = named.split_at_checked(usize::from(name_len))?;
-            part.names.push((u32::from_be_bytes(*end), Name::of(name)?));
+            part.names.push(Listed {
+                end: u32::from_be_bytes(*end),
+                name: Name::of(name)?,
+                is_new: false,
+            });
             rest = others;
         }
         (flags <= 1 && rest.is_empty()).then_some(part)
@@ -125,7 +139,7 @@ impl Part {
         let mut bytes = vec![u8::from(!self.is_whole)];
         bytes.extend(self.parts.to_be_bytes());
         bytes.extend(self.last_end.to_be_bytes());
-        for (end, name) in &self.names {
+        for Listed { end, name, .. } in &self.names {
             bytes.extend(end.to_be_bytes());
             bytes.push(name.len);
             bytes.extend_from_slice(name);
@@ -134,7 +148,7 @@ impl Part {
     }
 
     fn end(&self) -> u32 {
-        let ends = self.names.iter().map(|(end, _)| *end);
+        let ends = self.names.iter().map(|listed| listed.end);
         ends.max().unwrap_or(0)
     }
 }
@@ -181,8 +195,6 @@ struct Loaded {
 pub(super) struct Lists<'a> {
     records: &'a dyn Records,
     loaded: BTreeMap<(User, u32), Loaded>,
-    /// Sessions that are named since: their records are not stored yet.
-    added: BTreeSet<Name>,
 }
 
 impl<'a> Lists<'a> {
@@ -190,7 +202,6 @@ impl<'a> Lists<'a> {
         Lists {
             records,
             loaded: BTreeMap::new(),
-            added: BTreeSet::new(),
         }
     }
 
@@ -264,7 +275,7 @@ impl<'a> Lists<'a> {
         let mut names = Vec::new();
         for nth in 0..self.parts(user)? {
             let part = &self.part(user, nth)?.part;
-            names.extend(part.names.iter().map(|(_, name)| *name));
+            names.extend(part.names.iter().map(|listed| listed.name));
         }
         Ok(names)
     }
@@ -277,11 +288,14 @@ impl<'a> Lists<'a> {
         let parts = self.parts(user)?;
         let nth = part_of(&name, parts);
         let names = &mut self.change(user, nth)?.names;
-        match names.iter_mut().find(|(_, known)| *known == name) {
-            Some((known, _)) => *known = end.max(*known),
+        match names.iter_mut().find(|listed| listed.name == name) {
+            Some(listed) => listed.end = end.max(listed.end),
             None => {
-                names.push((end, name));
-                self.added.insert(name);
+                names.push(Listed {
+                    end,
+                    name,
+                    is_new: true,
+                });
                 self.look_after(user, nth)?;
             }
         }
@@ -299,11 +313,11 @@ impl<'a> Lists<'a> {
         let user = hash_of(user);
         let nth = part_of(name, self.parts(user)?);
         let names = &self.part(user, nth)?.part.names;
-        if !names.iter().any(|(_, known)| **known == *name) {
+        if !names.iter().any(|listed| *listed.name == *name) {
             return Ok(());
         }
         let part = self.change(user, nth)?;
-        part.names.retain(|(_, known)| **known != *name);
+        part.names.retain(|listed| *listed.name != *name);
         for _ in 0..JOINS {
             let is_short = self.part(user, nth)?.part.names.len() < NAMES_MIN;
             if !is_short || self.parts(user)? < 2 {
@@ -318,19 +332,19 @@ impl<'a> Lists<'a> {
     fn look_after(&mut self, user: User, nth: u32) -> Result<()> {
         for _ in 0..LOOKED_AFTER {
             let names = &self.part(user, nth)?.part.names;
-            let Some((end, name)) = names
+            let Some(listed) = names
                 .first()
                 .filter(|_| names.len() > LOOKED_AFTER)
-                .cloned()
+                .copied()
             else {
                 return Ok(());
             };
-            let is_gone = !self.added.contains(&name)
-                && matches!(self.records.peek(&session_key(&name)), Ok(None));
+            let is_gone =
+                !listed.is_new && matches!(self.records.peek(&session_key(&listed.name)), Ok(None));
             let names = &mut self.change(user, nth)?.names;
             names.remove(0);
             if !is_gone {
-                names.push((end, name));
+                names.push(listed);
             }
         }
         Ok(())
@@ -345,7 +359,7 @@ impl<'a> Lists<'a> {
         let names = std::mem::take(&mut self.change(user, from)?.names);
         let (moving, staying) = names
             .into_iter()
-            .partition(|(_, name)| part_of(name, parts) == last);
+            .partition(|listed| part_of(&listed.name, parts) == last);
         self.change(user, from)?.names = staying;
         self.change(user, last)?.names = moving;
         Ok(())

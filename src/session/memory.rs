@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::store::entry::Entry;
+use crate::store::order::sort_by_number;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
@@ -213,7 +214,7 @@ impl Records for Memory {
         let records = map.records.iter();
         let mut entries: Vec<_> = records.map(|(key, record)| record.entry(key)).collect();
         drop(map);
-        entries.sort_unstable_by_key(|entry| entry.offset);
+        sort_by_number(&mut entries, |entry| entry.offset);
         Box::new(entries.into_iter().map(Ok))
     }
 

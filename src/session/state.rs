@@ -8,12 +8,14 @@ use super::lifetime::{Lifetime, Lifetimes, Stamp, time_at};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::value::base64::Base64;
-use crate::value::{Decode, Encode, from_cbor, to_cbor};
+use crate::value::{Decode, Encode, from_cbor, to_cbor_below};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+/// How deep the application's values stand in a stored session.
+const LEVELS_ABOVE: usize = 3;
 const FORM_TOKEN_BYTES: usize = 128 / 8;
 
 /// How a store finds a session.
@@ -338,8 +340,8 @@ impl Session {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn insert<T: Encode + ?Sized>(&mut self, key: impl AsKey<T>, value: &T) -> Result<bool> {
-        // Encoded as deep as it will stand in the stored session, so that the limit on nesting is met here.
-        let value = to_cbor(&[[[value]]])?.split_off(3);
+        // So that the limit on nesting is met here, and not when the session is stored.
+        let value = to_cbor_below(LEVELS_ABOVE, value)?;
         let old = self.contents.data.get(key.as_ref());
         let is_new = old.is_none();
         if old != Some(&value) {

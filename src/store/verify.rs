@@ -10,6 +10,7 @@ use super::format::LOG_START;
 use super::generation::{Crossing, End, Generation};
 use super::index::Location;
 use super::log::{Scanner, Step};
+use super::order::sort_by_number;
 use super::recovery::{Damage, TornTail};
 use crate::error::Result;
 use std::fmt;
@@ -93,7 +94,7 @@ pub(crate) fn verify(admission: &Admission) -> Result<Verified> {
     if damage.is_empty() {
         return Ok(verified);
     }
-    damage.sort_by_key(|(damage, _)| damage.offset);
+    sort_by_number(&mut damage, |(damage, _)| damage.offset);
     let all = read.index.locations();
     verified.uncertain = count_below(&all, read.outdated_below());
     let known = if anew.known_holds {

@@ -5,10 +5,10 @@ use super::batch::{Batch, Op, Put};
 use super::change::Edit;
 use super::entry::Entry;
 use super::format::{KEY_MAX, Kind};
+use super::order::order_of;
 use super::read;
 use super::writing::Writing;
 use crate::error::Result;
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -205,17 +205,23 @@ fn write_batch(writing: &mut Writing<'_>, batch: &Batch) -> Result<()> {
 /// Which operations count: of several for one key the last one does.
 fn last_of_each_key(ops: &[Op<'_>], fingerprints: &[u32]) -> Vec<bool> {
     // Sorted by fingerprint, then by turn, those of one key stand together.
-    let mut order: Vec<(u32, usize)> = fingerprints.iter().copied().zip(0..).collect();
-    order.sort_unstable();
+    let order = order_of(fingerprints.iter().copied().map(u64::from).collect());
     let mut last = vec![true; ops.len()];
-    for (nth, &(fingerprint, this)) in order.iter().enumerate() {
+    for (nth, &this) in order.iter().enumerate() {
         let later = order.get(nth + 1..).unwrap_or_default();
-        let mut later = later.iter().take_while(|(other, _)| *other == fingerprint);
-        if later.any(|&(_, that)| ops[that].key == ops[this].key) {
+        let is_same = |that: &&usize| fingerprints[**that] == fingerprints[this];
+        let mut later = later.iter().take_while(is_same);
+        if later.any(|&that| ops[that].key == ops[this].key) {
             last[this] = false;
         }
     }
     last
+}
+
+/// Whether the caller gave the entry at this offset before. Usually entries come in the order of the log.
+fn is_among(offset: u64, places: &[(u32, u64)]) -> bool {
+    let is_behind_all = places.last().is_none_or(|(_, last)| *last < offset);
+    !is_behind_all && places.iter().any(|(_, other)| *other == offset)
 }
 
 /// Removes those entries that are still as a snapshot saw them. Returns how many.
@@ -225,11 +231,9 @@ pub(crate) fn remove_unchanged(admission: &Admission, entries: &[Entry]) -> Resu
         removed += admission.write(|writing| {
             let mut ops = Vec::with_capacity(some.len());
             let mut places = Vec::with_capacity(some.len());
-            // One entry may have been given twice.
-            let mut seen = BTreeSet::new();
             for entry in some {
                 if let Some(offset) = read::unchanged(&writing.generation, entry)?
-                    && seen.insert(offset)
+                    && !is_among(offset, &places)
                 {
                     ops.push(Op::remove(&entry.key));
                     places.push((entry.fingerprint, offset));

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::store::entry::Entry;
 use crate::store::iter::Unreadable;
+use crate::store::order::sort_by_number;
 use std::time::Duration;
 
 /// How many sessions a bulk deletion ends under one lock, and holds in memory.
@@ -223,7 +224,7 @@ impl Engine<dyn Records> {
             }
             names = again;
         }
-        sessions.sort_by_key(|session| session.stamp.accessed);
+        sort_by_number(&mut sessions, |session| session.stamp.accessed);
         Ok(sessions)
     }
 
@@ -315,7 +316,7 @@ impl Engine<dyn Records> {
                 };
                 names.extend(lists.names(user)?);
                 names.retain(is_meant);
-                names.sort();
+                names.sort_unstable();
                 names.dedup();
                 is_all = names.len() <= CHUNK && (is_whole || walked.is_some());
                 let mut edits = Vec::new();

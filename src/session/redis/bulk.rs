@@ -18,6 +18,7 @@ use super::scripts;
 use super::store::{Deleted, NUMBERS, Store, array, bulk, head_of, is_done, nonsense};
 use super::url::Address;
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::order::sort_by_number;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -164,7 +165,7 @@ impl Store {
                 }
             }
         }
-        order.sort_by_key(|(accessed, _)| *accessed);
+        sort_by_number(&mut order, |(accessed, _)| *accessed);
         Ok(order.into_iter().map(|(_, found)| found).collect())
     }
 

@@ -280,7 +280,7 @@ impl Client {
             let bounds = of_server()
                 .map(|command| command.bounds)
                 .fold(Bounds::new(0, 0, 0), Bounds::or);
-            let asked = self.ask(&server, until, bounds, |to| {
+            let asked = self.ask(&server, until, bounds, &mut |to| {
                 of_server().for_each(|command| command.write(to, false));
                 indices.len()
             });
@@ -334,7 +334,7 @@ impl Client {
         let until = self.deadline();
         let mut pause = Pause::new(until);
         loop {
-            let asked = self.ask(server, until, bounds, |to| {
+            let asked = self.ask(server, until, bounds, &mut |to| {
                 write_command(to, words);
                 1
             });
@@ -371,7 +371,7 @@ impl Client {
         until: Duration,
     ) -> std::result::Result<Reply, Failed> {
         let replicas = self.replicas.filter(|_| command.ends);
-        let mut replies = self.ask(server, until, command.bounds, |to| {
+        let mut replies = self.ask(server, until, command.bounds, &mut |to| {
             if asking {
                 write_command(to, &[b"ASKING"]);
             }
@@ -406,7 +406,7 @@ impl Client {
         server: &Address,
         until: Duration,
         bounds: Bounds,
-        write: impl FnOnce(&mut Vec<u8>) -> usize,
+        write: &mut dyn FnMut(&mut Vec<u8>) -> usize,
     ) -> std::result::Result<Vec<Reply>, Failed> {
         let begun = now();
         let patience = (until.saturating_sub(begun) / 2).max(ATTEMPT_MIN);
@@ -473,7 +473,7 @@ impl Client {
 
     /// Where the slots are, as one server says.
     fn read_map(&self, server: &Address, until: Duration) -> Result<Map> {
-        let asked = self.ask(server, until, SLOTS_BOUNDS, |to| {
+        let asked = self.ask(server, until, SLOTS_BOUNDS, &mut |to| {
             write_command(to, &[b"CLUSTER", b"SLOTS"]);
             1
         });

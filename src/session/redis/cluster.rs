@@ -6,6 +6,7 @@
 
 use super::reply::Reply;
 use super::url::Address;
+use crate::store::order::sort_by_number;
 use std::collections::HashMap;
 
 const SLOTS: u16 = 16384;
@@ -59,7 +60,7 @@ impl Map {
         };
         let ranges = entries.iter().map(|entry| Range::read(entry, asked));
         let mut ranges: Vec<_> = ranges.collect::<Option<_>>()?;
-        ranges.sort_unstable_by_key(|range| range.first);
+        sort_by_number(&mut ranges, |range| u64::from(range.first));
         let any = ranges.first()?.primary.clone();
         Some(Map {
             ranges,

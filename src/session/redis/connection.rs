@@ -61,7 +61,7 @@ impl Connection {
             sound: true,
             process: OsDisk.process(),
         };
-        let replies = connection.ask(until, Bounds::new(0, 0, 0), |commands| {
+        let replies = connection.ask(until, Bounds::new(0, 0, 0), &mut |commands| {
             let mut count = 0;
             if let Some(password) = &login.password {
                 match &login.user {
@@ -97,7 +97,7 @@ impl Connection {
         &mut self,
         until: Duration,
         bounds: Bounds,
-        write: impl FnOnce(&mut Vec<u8>) -> usize,
+        write: &mut dyn FnMut(&mut Vec<u8>) -> usize,
     ) -> std::result::Result<Vec<Reply>, Failed> {
         self.output.clear();
         let count = write(&mut self.output);

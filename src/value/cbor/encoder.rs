@@ -45,18 +45,25 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    pub(in crate::value) fn value<T: Encode + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    /// One value, which stands `outer` levels deep in another.
+    pub(in crate::value) fn value<T: Encode + ?Sized>(outer: usize, value: &T) -> Result<Vec<u8>> {
+        let levels = LEVELS.saturating_sub(outer);
         let mut to = Encoder {
             bytes: Vec::with_capacity(128),
             items: 0,
-            levels: LEVELS,
+            levels,
             pointers: (0, 0),
             spans: Vec::new(),
         };
-        to.counted(1, |to| value.encode(to))?;
-        match to.levels {
-            LEVELS => Ok(to.bytes),
-            _ => Err(abandoned()),
+        value.encode(&mut to)?;
+        to.finish(levels)
+    }
+
+    fn finish(mut self, levels: usize) -> Result<Vec<u8>> {
+        self.count(0, 1)?;
+        match self.levels == levels {
+            true => Ok(self.bytes),
+            false => Err(abandoned()),
         }
     }
 
@@ -368,16 +375,25 @@ impl Encoder {
     /// Runs what writes one item. If that fails, what it wrote is taken back, so that another item can stand there.
     #[inline]
     fn whole(&mut self, write: impl FnOnce(&mut Encoder) -> Result<()>) -> Result<()> {
-        let (bytes, items, levels) = (self.bytes.len(), self.items, self.levels);
-        let spans = self.spans.len();
+        let before = Before {
+            bytes: self.bytes.len(),
+            spans: self.spans.len(),
+            items: self.items,
+            levels: self.levels,
+        };
         let written = write(self);
         if written.is_err() {
-            self.bytes.truncate(bytes);
-            self.spans.truncate(spans);
-            self.items = items;
-            self.levels = levels;
+            self.take_back(before);
         }
         written
+    }
+
+    #[cold]
+    fn take_back(&mut self, before: Before) {
+        self.bytes.truncate(before.bytes);
+        self.spans.truncate(before.spans);
+        self.items = before.items;
+        self.levels = before.levels;
     }
 
     #[inline]
@@ -388,25 +404,42 @@ impl Encoder {
     ) -> Result<()> {
         let outer = mem::replace(&mut self.items, 0);
         write(self)?;
-        let written = mem::replace(&mut self.items, outer);
-        if written == len {
-            Ok(())
-        } else {
-            Err(miscounted(len, written))
+        self.count(outer, len)
+    }
+
+    #[inline]
+    fn count(&mut self, outer: usize, len: usize) -> Result<()> {
+        match mem::replace(&mut self.items, outer) {
+            written if written == len => Ok(()),
+            written => Err(miscounted(len, written)),
         }
     }
 
     #[inline]
     fn deeper(&mut self, write: impl FnOnce(&mut Encoder) -> Result<()>) -> Result<()> {
-        let outer = self.levels;
-        let inner = outer.checked_sub(1).ok_or_else(too_deep)?;
-        self.levels = inner;
+        let inner = self.enter()?;
         write(self)?;
-        // A panic on the way, caught by whoever writes, took nothing back.
+        self.leave(inner)
+    }
+
+    #[inline]
+    fn enter(&mut self) -> Result<usize> {
+        match self.levels.checked_sub(1) {
+            Some(inner) => {
+                self.levels = inner;
+                Ok(inner)
+            }
+            None => Err(too_deep()),
+        }
+    }
+
+    #[inline]
+    fn leave(&mut self, inner: usize) -> Result<()> {
+        // A caller of the encoder caught a panic on the way, which took nothing back.
         if self.levels != inner {
             return Err(abandoned());
         }
-        self.levels = outer;
+        self.levels = inner.saturating_add(1);
         Ok(())
     }
 
@@ -443,6 +476,14 @@ impl fmt::Debug for Encoder {
             .field("size_bytes", &self.bytes.len())
             .finish_non_exhaustive()
     }
+}
+
+/// What an encoder was before an item.
+struct Before {
+    bytes: usize,
+    spans: usize,
+    items: usize,
+    levels: usize,
 }
 
 /// Where an entry of a map stands in the bytes.

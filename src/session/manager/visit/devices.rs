@@ -52,12 +52,10 @@ impl Visit {
             return Ok(Vec::new());
         };
         let sessions = self.manager.store().sessions_of(&user)?;
-        let mut devices: Vec<Device> = sessions
-            .iter()
-            .filter_map(|session| Some(device(session, session.handle()?, this)))
-            .collect();
-        devices.sort_by_key(|device| std::cmp::Reverse((device.accessed, device.session)));
-        Ok(devices)
+        // The least recently used one comes first there.
+        let sessions = sessions.iter().rev();
+        let devices = sessions.filter_map(|session| Some(device(session, session.handle()?, this)));
+        Ok(devices.collect())
     }
 
     /// What the user calls this device, or nothing.
