@@ -19,13 +19,13 @@
 //! Which interleaving decided the order of the look: a process that waits for the lock of the old file through a
 //! compaction gets it when the file has a retired record behind its tail and the new file has the path. It must apply
 //! the retired record (the proof does), see by it that the file is doubtful, and look at the path before it appends.
-//! If `condemned` were read after `doubtful`, a sync that fails between the two reads would send the applicant to heal
-//! a file whose path it had not looked at: [`Generation::condemn`] sets `doubtful` first, so it is read last.
+//! What the file is known to be is one [`Standing`], read once a round: of two flags, one could change between the
+//! reads, and send the applicant to heal a file whose path it had not looked at.
 
 use super::append::rewrite_unsynced;
 use super::durable::{NotDurable, make_durable};
 use super::evidence::CUT_BYTES_MAX;
-use super::generation::{End, Generation, Proof};
+use super::generation::{End, Generation, Proof, Standing};
 use super::lock::{Deadline, Gate, LOCKED};
 use super::mend;
 use super::mode::{Compaction, Durability};
@@ -67,8 +67,7 @@ struct Seen {
     proof: Proof,
     /// Whether this process is at another file by now than the one it has the lock of.
     moved: bool,
-    unborn: bool,
-    condemned: bool,
+    standing: Standing,
     tail: Tail,
 }
 
@@ -98,8 +97,7 @@ enum Step {
 struct Row {
     proof: Option<Proof>,
     moved: Option<bool>,
-    unborn: Option<bool>,
-    condemned: Option<bool>,
+    standing: &'static [Standing],
     tail: Option<Tail>,
     step: Step,
 }
@@ -107,8 +105,7 @@ struct Row {
 const ANY: Row = Row {
     proof: None,
     moved: None,
-    unborn: None,
-    condemned: None,
+    standing: &Standing::ALL,
     tail: None,
     step: Step::LookAgain,
 };
@@ -117,6 +114,9 @@ const SAME: Row = Row {
     moved: Some(false),
     ..ANY
 };
+
+/// The standings that no row has of its own.
+const BORN: &[Standing] = &[Standing::Sound, Standing::Doubtful];
 
 /// Exactly one row matches whatever an applicant sees.
 const ROWS: &[Row] = &[
@@ -138,22 +138,20 @@ const ROWS: &[Row] = &[
     // An empty file, or one of zeros: the process that made it died before the first header was on disk, or a caller
     // gave us a file of `touch`. Nothing was ever acknowledged in it.
     Row {
-        unborn: Some(true),
+        standing: &[Standing::Unborn],
         step: Step::Create,
         ..SAME
     },
     // A sync of it failed, here or in another process. What the cache shows may not be on disk, and no later sync tells.
     Row {
-        unborn: Some(false),
-        condemned: Some(true),
+        standing: &[Standing::Condemned],
         step: Step::Heal,
         ..SAME
     },
     // A writer died within its append, or the power did; or the last acknowledged group was damaged, which nothing
     // tells apart. No record behind it can come to count once it is cut.
     Row {
-        unborn: Some(false),
-        condemned: Some(false),
+        standing: BORN,
         tail: Some(Tail::Torn),
         step: Step::CutTail,
         ..SAME
@@ -161,16 +159,14 @@ const ROWS: &[Row] = &[
     // Records verify behind the torn place: pages reached the disk out of order, or a page in the middle was damaged.
     // Or the torn part is longer than evidence may be, or the file was cut 65,535 times.
     Row {
-        unborn: Some(false),
-        condemned: Some(false),
+        standing: BORN,
         tail: Some(Tail::Buried),
         step: Step::LeaveFile,
         ..SAME
     },
     // Nothing is wrong. A file that a compactor retired before it died belongs here too: the path still leads to it.
     Row {
-        unborn: Some(false),
-        condemned: Some(false),
+        standing: BORN,
         tail: Some(Tail::Clean),
         step: Step::Admit,
         ..SAME
@@ -181,10 +177,7 @@ impl Row {
     fn matches(&self, seen: &Seen) -> bool {
         self.proof.is_none_or(|proof| proof == seen.proof)
             && self.moved.is_none_or(|moved| moved == seen.moved)
-            && self.unborn.is_none_or(|unborn| unborn == seen.unborn)
-            && self
-                .condemned
-                .is_none_or(|condemned| condemned == seen.condemned)
+            && self.standing.contains(&seen.standing)
             && self.tail.is_none_or(|tail| tail == seen.tail)
     }
 }
@@ -267,7 +260,7 @@ impl Admission {
             && mode.durability == Durability::Os
             && purpose == Purpose::Write
             && !is_look_due
-            && !generation.is_doubtful()
+            && generation.standing() == Standing::Sound
             && generation.ends_at_its_tail()?)
     }
 
@@ -275,16 +268,14 @@ impl Admission {
     fn look(&self, generation: &Generation, is_look_due: bool) -> Result<bool> {
         let place = &self.place;
         let proof = place.prove(generation)?;
-        let condemned = generation.is_condemned();
-        let is_doubtful = generation.is_doubtful();
-        if proof == Proof::Same && !is_doubtful && !is_look_due {
+        let standing = generation.standing();
+        if proof == Proof::Same && standing == Standing::Sound && !is_look_due {
             return Ok(true);
         }
         let seen = Seen {
             proof,
             moved: proof == Proof::Same && place.follow(generation)?,
-            unborn: generation.is_unborn(),
-            condemned,
+            standing,
             tail: tail_of(generation)?,
         };
         let step = seen.step();
@@ -342,7 +333,7 @@ impl Admission {
     pub(crate) fn make_durable(&self, generation: &Generation, end: u64) -> Result<()> {
         make_durable(&self.place, generation, end).map_err(|NotDurable { is_news, error }| {
             if is_news {
-                self.condemn(generation);
+                self.tell_of_failed_sync(generation);
             }
             error
         })
@@ -350,13 +341,13 @@ impl Admission {
 
     /// Tells every process that a sync of this file failed. Best effort: this process knows already, and the data was
     /// not acknowledged.
-    fn condemn(&self, failed: &Generation) {
+    fn tell_of_failed_sync(&self, failed: &Generation) {
         let deadline = self.deadline();
         let Ok(_turn) = self.gate.enter(&deadline, &self.place.path) else {
             return;
         };
         if let Ok(_os_lock) = self.place.lock(failed, &deadline) {
-            let _ = mend::condemn(&self.place, failed);
+            let _ = mend::note_failed_sync(&self.place, failed);
         }
     }
 
@@ -407,21 +398,16 @@ mod tests {
         let mut combinations = 0;
         let proofs = [Proof::Same, Proof::Different];
         let tails = [Tail::Clean, Tail::Torn, Tail::Buried];
-        let yes_no = [false, true];
         for (proof, tail) in proofs
             .iter()
             .flat_map(|proof| tails.iter().map(move |tail| (proof, tail)))
         {
-            for (moved, unborn) in yes_no
-                .iter()
-                .flat_map(|moved| yes_no.iter().map(move |unborn| (moved, unborn)))
-            {
-                for condemned in yes_no {
+            for moved in [false, true] {
+                for standing in Standing::ALL {
                     let seen = Seen {
                         proof: *proof,
-                        moved: *moved,
-                        unborn: *unborn,
-                        condemned,
+                        moved,
+                        standing,
                         tail: *tail,
                     };
                     let rows = ROWS.iter().filter(|row| row.matches(&seen)).count();
@@ -431,7 +417,7 @@ mod tests {
                     let is_well = *proof == Proof::Same && *tail == Tail::Clean;
                     assert_eq!(
                         may_write,
-                        is_well && !moved && !unborn && !condemned,
+                        is_well && !moved && standing <= Standing::Doubtful,
                         "{seen:?}"
                     );
                 }

@@ -191,7 +191,7 @@ pub(crate) fn cut_at_tail(generation: &Generation, now_ms: u64) -> Result<()> {
 
 /// Notes in a file that nobody is to write to it again.
 pub(crate) fn mark_as_left(generation: &Generation, now_ms: u64) -> Result<()> {
-    let fell_back = generation.reached.load(Acquire) > generation.tail();
+    let fell_back = generation.reached > generation.tail();
     if fell_back || generation.end() != End::Clean {
         return mark_behind(generation, now_ms);
     }
@@ -202,7 +202,7 @@ pub(crate) fn mark_as_left(generation: &Generation, now_ms: u64) -> Result<()> {
 /// Notes in a file that nobody is to write to it again, behind whatever is there, so that others do not cut in place,
 /// and behind all that ever was there, so that a process that had read it finds the note at its tail or beyond.
 pub(crate) fn mark_behind(generation: &Generation, now_ms: u64) -> Result<()> {
-    let reached = generation.tail().max(generation.reached.load(Acquire));
+    let reached = generation.tail().max(generation.reached);
     let mut offset = generation.log.size()?.max(LOG_START);
     let end = offset.max(reached).next_multiple_of(ALIGN);
     let filler = [0xff; 4096];

@@ -14,7 +14,7 @@ use super::log::{LogFile, Scanner, Step};
 use super::poison::lock_of;
 use super::recovery::{Damage, Recovery, TornTail};
 use crate::error::{Error, Result};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
 
 /// So many records tell how many a file holds: their mean is within 2 % or so of that of all.
@@ -42,32 +42,62 @@ pub(crate) struct Generation {
     /// Where the copy of the file header stands that does not count, if one does not.
     pub(crate) bad_header_copy: Option<u64>,
     pub(crate) crossing: Crossing,
+    /// The furthest tail that this process saw in the file before it was read anew: the cache may have fallen back.
+    pub(crate) reached: u64,
+    /// Written by `apply`, with the mutex of `position`; readers look at it without, and compare keys.
     pub(crate) index: Index,
     pub(crate) commit: Commit,
-    /// Whether this process has synced the directory since it adopted the file. Somebody else's rename may still be
-    /// undone by a power cut, and with it everything acknowledged here.
+    /// Whether this process has synced the directory since it adopted the file. Another process' rename may still be
+    /// undone by a power cut, and with it everything acknowledged here. Set by any thread that synced it, without a lock;
+    /// a thread that reads it stale syncs once more.
     pub(crate) directory_synced: AtomicBool,
-    /// The tail when this process last held the lock: what a sync that starts now is sure to cover.
+    /// The tail when this process last held the lock: what a sync that starts now is sure to cover. Written with the
+    /// lock; a sync that reads it stale covers less, and is credited with less.
     pub(crate) written: AtomicU64,
-    /// What was written up to here was synced before its path was last seen to lead to it.
+    /// Records up to here were synced before their path was last seen to lead to them. Raised by any thread after such a
+    /// look; a thread that reads it stale looks once more.
     pub(crate) seen_at_its_path: AtomicU64,
     /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
-    /// the file.
+    /// the file. Set with the lock, and read with it.
     pub(crate) rewritten: AtomicBool,
-    /// The furthest tail that this process saw in the file before it was read anew: the cache may have fallen back.
-    pub(crate) reached: AtomicU64,
-    /// It was not at its path any more when that was last looked at.
+    /// Whether the file was not at its path any more when that was last looked at. Written and read by applicants, with
+    /// the lock.
     pub(crate) displaced: AtomicBool,
+    /// Taken for as long as records are applied, never while waiting for the lock.
     position: Mutex<Position>,
-    /// Copies of fields of `position`, to be looked at without its mutex.
+    /// A copy of `position.tail`. Written with that mutex; a reader that reads it stale replays, and finds nothing to do.
     tail: AtomicU64,
-    /// How many keys the index had then.
+    /// How many keys the index had at that tail. Written with the mutex of `position`; read stale by `len` alone.
     keys: AtomicU64,
-    condemned: AtomicBool,
-    /// Another file may have taken this one's place: it was retired or condemned, or its tail has to be repaired.
-    doubtful: AtomicBool,
-    /// Records below may be outdated: what follows them could not be read. 0 if all could.
+    /// A [`Standing`]. Written with the mutex of `position`, and raised without by a thread whose sync failed; an
+    /// applicant reads it after the proof, a reader may read it stale and looks at the path one call later.
+    standing: AtomicU8,
+    /// Records below may be outdated: what follows them could not be read. 0 if all could. Written with the mutex of
+    /// `position`; a reader of a store that others damage meanwhile may read it stale.
     outdated_below: AtomicU64,
+}
+
+/// What is known of a file besides its records. In this order a thread may raise it, and only a replay lowers it, from
+/// `Doubtful` to `Sound`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Standing {
+    Sound,
+    /// Another file may have taken this one's place: this one was retired, or its tail has to be repaired.
+    Doubtful,
+    /// A sync of it failed, in this process or, by a note in it, in another.
+    Condemned,
+    /// It holds no log yet: its creation was cut short.
+    Unborn,
+}
+
+impl Standing {
+    pub(crate) const ALL: [Standing; 4] = [
+        Standing::Sound,
+        Standing::Doubtful,
+        Standing::Condemned,
+        Standing::Unborn,
+    ];
 }
 
 /// How far the log is replayed.
@@ -187,16 +217,15 @@ impl Generation {
             tail: AtomicU64::new(position.tail),
             keys: AtomicU64::new(index.len()),
             written: AtomicU64::new(0),
-            doubtful: AtomicBool::new(false),
-            condemned: AtomicBool::new(false),
+            standing: AtomicU8::new(Standing::Sound as u8),
             outdated_below: AtomicU64::new(0),
             directory_synced: AtomicBool::new(false),
             seen_at_its_path: AtomicU64::new(0),
             rewritten: AtomicBool::new(false),
-            reached: AtomicU64::new(0),
             displaced: AtomicBool::new(false),
             bad_header_copy: None,
             crossing: Crossing::Nothing,
+            reached: 0,
             position: Mutex::new(position),
             log,
             header,
@@ -266,12 +295,12 @@ impl Generation {
         let identity = log.stat()?;
         let position = Position::start(&header);
         let unborn = Generation::new(log, header, identity, Index::new(), position);
-        unborn.doubt();
+        unborn.raise(Standing::Unborn);
         Ok(unborn)
     }
 
     pub(crate) fn is_unborn(&self) -> bool {
-        self.header.generation == 0
+        self.standing() == Standing::Unborn
     }
 
     /// Adds what reading the file showed to what is known already.
@@ -301,27 +330,36 @@ impl Generation {
         }
     }
 
-    pub(crate) fn is_doubtful(&self) -> bool {
-        self.doubtful.load(Acquire)
+    #[inline]
+    pub(crate) fn standing(&self) -> Standing {
+        let standing = usize::from(self.standing.load(Acquire));
+        Standing::ALL
+            .get(standing)
+            .copied()
+            .unwrap_or(Standing::Doubtful)
     }
 
     pub(crate) fn is_condemned(&self) -> bool {
-        self.condemned.load(Acquire)
+        self.standing() == Standing::Condemned
     }
 
     pub(crate) fn end(&self) -> End {
         self.position().end
     }
 
-    /// Lets every operation look at the path.
-    pub(crate) fn doubt(&self) {
-        self.doubtful.store(true, Release);
+    pub(crate) fn condemn(&self) {
+        self.raise(Standing::Condemned);
     }
 
-    pub(crate) fn condemn(&self) {
-        // In this order: who sees that it is condemned sees that the path has to be looked at.
-        self.doubtful.store(true, Release);
-        self.condemned.store(true, Release);
+    fn raise(&self, standing: Standing) {
+        self.standing.fetch_max(standing as u8, AcqRel);
+    }
+
+    /// Sets what a replay showed. Neither takes back that the file is condemned or unborn.
+    fn settle(&self, standing: Standing) {
+        let _ = self.standing.fetch_update(AcqRel, Acquire, |known| {
+            (known <= Standing::Doubtful as u8).then_some(standing as u8)
+        });
     }
 
     pub(crate) fn outdated_below(&self) -> u64 {
@@ -394,7 +432,7 @@ impl Generation {
         if position.last.is_none() {
             // Nothing was applied that could be compared but the header.
             let there = Generation::read_header(&self.log)?.map(|(header, _)| header);
-            let ours = (self.header.generation != 0).then_some(self.header);
+            let ours = (!self.is_unborn()).then_some(self.header);
             if there != ours {
                 return Ok(Proof::Different);
             }

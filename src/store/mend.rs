@@ -87,7 +87,7 @@ pub(crate) fn heal(place: &Place, generation: &Generation) -> Result<()> {
 }
 
 /// Tells every process that a sync of this file failed.
-pub(crate) fn condemn(place: &Place, failed: &Generation) -> Result<()> {
+pub(crate) fn note_failed_sync(place: &Place, failed: &Generation) -> Result<()> {
     match failed.prove()? {
         Proof::Same => mark_as_left(failed, place.now_ms()),
         Proof::Different => mark_behind(failed, place.now_ms()),

@@ -19,7 +19,7 @@
 use super::batch::unix_ms;
 use super::current::{Current, Pinned};
 use super::disk::{Create, OpenFile};
-use super::generation::{Generation, Proof};
+use super::generation::{Generation, Proof, Standing};
 use super::lock::{Deadline, OsLock};
 use super::log::{LogFile, uninterrupted};
 use super::mode::{Mode, Start};
@@ -199,7 +199,7 @@ impl Place {
         loop {
             let generation = self.current.get();
             let looked = generation.look();
-            let is_plain = looked.is_ok() && !generation.is_doubtful();
+            let is_plain = looked.is_ok() && generation.standing() == Standing::Sound;
             if is_plain || self.switching.load(Acquire) {
                 return looked.map(|()| generation);
             }
@@ -316,14 +316,13 @@ impl Place {
         Ok(())
     }
 
-    fn adopt_same_file(&self, known: &Generation, next: Generation) {
+    fn adopt_same_file(&self, known: &Generation, mut next: Generation) {
         next.directory_synced
             .store(known.directory_synced.load(Acquire), Release);
         // This process still owes a sync for what it wrote.
         let written = known.written.load(Acquire).min(next.tail());
         next.written.store(written, Release);
-        let reached = known.reached.load(Acquire).max(known.tail());
-        next.reached.store(reached, Release);
+        next.reached = known.reached.max(known.tail());
         if known.commit.has_failed() {
             // The file's fault, not the handle's: reading it anew does not bring back what the kernel dropped.
             next.commit.fail();

@@ -145,12 +145,12 @@ impl Generation {
         self.keys.store(self.index.len(), Release);
         debug_assert!(position.tail >= self.tail(), "the tail only grows");
         self.tail.store(position.tail, Release);
-        self.condemned.fetch_or(position.condemned, AcqRel);
-        let doubtful = self.is_unborn()
-            || position.is_retired()
-            || position.end != End::Clean
-            || self.is_condemned();
-        self.doubtful.store(doubtful, Release);
+        let is_doubtful = position.is_retired() || position.end != End::Clean;
+        self.settle(match position.condemned {
+            true => Standing::Condemned,
+            false if is_doubtful => Standing::Doubtful,
+            false => Standing::Sound,
+        });
     }
 }
 
