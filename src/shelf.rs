@@ -12,7 +12,7 @@ pub use iter::{Items, Keys, Values};
 
 use crate::error::Result;
 use crate::store::Store;
-use crate::store::batch::{Batch, Put};
+use crate::store::batch::{Batch, NewValue};
 use crate::store::compaction::Compacted;
 use crate::store::entry::Entry;
 use crate::value::{Decode, Encode, from_cbor, to_cbor};
@@ -332,8 +332,8 @@ impl From<Store> for Shelf {
 }
 
 /// A value on its way into the store.
-fn cbor(value: &[u8], expires: Option<SystemTime>) -> Put<'_> {
-    Put {
+fn cbor(value: &[u8], expires: Option<SystemTime>) -> NewValue<'_> {
+    NewValue {
         value,
         expires,
         cbor: true,

@@ -82,7 +82,7 @@ mod writing;
 
 use crate::error::Result;
 use admission::Admission;
-use batch::{Batch, Put};
+use batch::{Batch, NewValue};
 use change::{Change, Edit};
 use compaction::{Compacted, Compactor, Space};
 use entry::Entry;
@@ -235,7 +235,7 @@ impl Store {
     ///
     /// `TooLarge` (nothing was written), `ReadOnly`, `Busy`, `Replaced`, `Reentrant`, `Stopped`, `Io`.
     pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool> {
-        let put = Put {
+        let put = NewValue {
             value: value.as_ref(),
             expires: None,
             cbor: false,
@@ -254,7 +254,7 @@ impl Store {
         value: impl AsRef<[u8]>,
         expires: SystemTime,
     ) -> Result<bool> {
-        let put = Put {
+        let put = NewValue {
             value: value.as_ref(),
             expires: Some(expires),
             cbor: false,
@@ -262,7 +262,7 @@ impl Store {
         self.put(key.as_ref(), put)
     }
 
-    pub(crate) fn put(&self, key: &[u8], put: Put<'_>) -> Result<bool> {
+    pub(crate) fn put(&self, key: &[u8], put: NewValue<'_>) -> Result<bool> {
         let is_new = write::insert(&self.inner.admission, key, put)?;
         self.wrote();
         Ok(is_new)

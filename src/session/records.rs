@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::store::Store;
-use crate::store::batch::{Batch, Put};
+use crate::store::batch::{Batch, NewValue};
 use crate::store::change::Edit;
 use crate::store::entry::Entry;
 use crate::store::iter::Unreadable;
@@ -82,7 +82,7 @@ impl Records for Store {
                         expires,
                         cbor,
                     } => {
-                        let put = Put {
+                        let put = NewValue {
                             value,
                             expires: *expires,
                             cbor: *cbor,

@@ -2,7 +2,7 @@
 
 use super::SimProcess;
 use super::fault::{Call, FaultKind};
-use super::fs::{Change, Effect, Kind, Owner};
+use super::fs::{Effect, FileChange, Kind, Owner};
 use super::machine::{Machine, bad_descriptor, eio};
 use super::process::{Caller, stat_of};
 use crate::store::disk::{DiskFile, Stat, sealed::Sealed};
@@ -75,7 +75,7 @@ impl DiskFile for SimFile {
             }
             let count = in_memory(end.saturating_sub(offset))?;
             if count > 0 {
-                let change = Change::Write {
+                let change = FileChange::Write {
                     at: in_memory(offset)?,
                     bytes: Arc::from(&buf[..count]),
                 };
@@ -101,7 +101,7 @@ impl DiskFile for SimFile {
             if grows > room {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            let change = Change::SetLen(in_memory(len_bytes)?);
+            let change = FileChange::SetLen(in_memory(len_bytes)?);
             machine.apply(Effect::File { inode, change });
             Ok(())
         })
@@ -168,7 +168,7 @@ impl DiskFile for SimFile {
             if who.uid != 0 && !allowed {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
-            let change = Change::SetOwner(Owner { uid, gid, mode });
+            let change = FileChange::SetOwner(Owner { uid, gid, mode });
             machine.apply(Effect::File { inode, change });
             Ok(())
         })

@@ -55,11 +55,11 @@ pub(super) struct Owner {
 #[derive(Debug, Clone)]
 pub(super) struct Dirty {
     pub(super) step: usize,
-    pub(super) change: Change,
+    pub(super) change: FileChange,
 }
 
 #[derive(Debug, Clone, Hash)]
-pub(super) enum Change {
+pub(super) enum FileChange {
     Write { at: usize, bytes: Arc<[u8]> },
     SetLen(usize),
     SetOwner(Owner),
@@ -130,7 +130,7 @@ pub(super) enum Effect {
     },
     File {
         inode: u64,
-        change: Change,
+        change: FileChange,
     },
     Sync {
         inode: u64,
@@ -176,12 +176,12 @@ pub enum FailedSync {
     Revert,
 }
 
-impl Change {
+impl FileChange {
     pub(super) fn apply(&self, version: &mut Version) {
         match self {
-            Change::Write { at, bytes } => version.content.write(*at, bytes),
-            Change::SetLen(len) => version.content.set_len(*len),
-            Change::SetOwner(owner) => version.owner = *owner,
+            FileChange::Write { at, bytes } => version.content.write(*at, bytes),
+            FileChange::SetLen(len) => version.content.set_len(*len),
+            FileChange::SetOwner(owner) => version.owner = *owner,
         }
     }
 }
@@ -233,8 +233,8 @@ impl Inode {
         version
     }
 
-    fn change(&mut self, step: usize, change: &Change) {
-        if let Change::SetLen(len) = *change {
+    fn change(&mut self, step: usize, change: &FileChange) {
+        if let FileChange::SetLen(len) = *change {
             let cut = self.cached.content.len().saturating_sub(len);
             let mut bytes = vec![0; cut];
             self.cached.content.read(len, &mut bytes);

@@ -1,7 +1,7 @@
 //! What a power cut can leave of one file.
 
 use super::content::mix;
-use super::fs::{Change, Effect, Inode, Version};
+use super::fs::{Effect, FileChange, Inode, Version};
 use super::random::Random;
 use std::ops::Range;
 use std::sync::Arc;
@@ -91,16 +91,16 @@ impl DirtyFile {
         let mut touched = Vec::new();
         for dirty in &inode.dirty {
             touched.push(match &dirty.change {
-                Change::Write { at, bytes } => {
+                FileChange::Write { at, bytes } => {
                     len = len.max(at + bytes.len());
                     *at..at + bytes.len()
                 }
-                Change::SetLen(to) => {
+                FileChange::SetLen(to) => {
                     let cut = *to..len.max(*to);
                     len = *to;
                     cut
                 }
-                Change::SetOwner(_) => 0..0,
+                FileChange::SetOwner(_) => 0..0,
             });
         }
         let mut sectors: Vec<usize> = Vec::new();
@@ -112,7 +112,7 @@ impl DirtyFile {
         let in_flight = match last {
             Some(Effect::File {
                 inode,
-                change: Change::Write { bytes, .. },
+                change: FileChange::Write { bytes, .. },
             }) if *inode == number => bytes.len(),
             _ => 0,
         };
@@ -235,7 +235,7 @@ impl DirtyFile {
             _ => self.inode.written(changes),
         };
         if torn > 0
-            && let Some(Change::Write { at, bytes }) =
+            && let Some(FileChange::Write { at, bytes }) =
                 self.inode.dirty.get(changes).map(|dirty| &dirty.change)
         {
             version.content.write(*at, &bytes[..torn]);

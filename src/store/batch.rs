@@ -21,11 +21,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Batch {
     /// Keys and values, one after another, so that a change costs no allocation of its own.
     bytes: Vec<u8>,
-    changes: Vec<Change>,
+    changes: Vec<Packed>,
 }
 
 #[derive(Debug, Clone)]
-struct Change {
+struct Packed {
     kind: Kind,
     flags: u8,
     expires_ms: u64,
@@ -36,7 +36,7 @@ struct Change {
 
 /// A value on its way into the store.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Put<'a> {
+pub(crate) struct NewValue<'a> {
     pub(crate) value: &'a [u8],
     pub(crate) expires: Option<SystemTime>,
     pub(crate) cbor: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Op<'a> {
 }
 
 impl<'a> Op<'a> {
-    pub(crate) fn put(key: &'a [u8], put: Put<'a>) -> Op<'a> {
+    pub(crate) fn put(key: &'a [u8], put: NewValue<'a>) -> Op<'a> {
         let flags = if put.cbor { CBOR } else { 0 };
         Op {
             kind: Kind::Put,
@@ -115,7 +115,7 @@ impl Batch {
     pub fn insert(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Batch {
         self.put(
             key.as_ref(),
-            Put {
+            NewValue {
                 value: value.as_ref(),
                 expires: None,
                 cbor: false,
@@ -127,7 +127,7 @@ impl Batch {
     pub fn insert_cbor(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Batch {
         self.put(
             key.as_ref(),
-            Put {
+            NewValue {
                 value: value.as_ref(),
                 expires: None,
                 cbor: true,
@@ -144,7 +144,7 @@ impl Batch {
     ) -> &mut Batch {
         self.put(
             key.as_ref(),
-            Put {
+            NewValue {
                 value: value.as_ref(),
                 expires: Some(expires),
                 cbor: false,
@@ -161,7 +161,7 @@ impl Batch {
     ) -> &mut Batch {
         self.put(
             key.as_ref(),
-            Put {
+            NewValue {
                 value: value.as_ref(),
                 expires: Some(expires),
                 cbor: true,
@@ -184,7 +184,7 @@ impl Batch {
         self.changes.is_empty()
     }
 
-    pub(crate) fn put(&mut self, key: &[u8], put: Put<'_>) -> &mut Batch {
+    pub(crate) fn put(&mut self, key: &[u8], put: NewValue<'_>) -> &mut Batch {
         self.push(Op::put(key, put))
     }
 
@@ -192,7 +192,7 @@ impl Batch {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(op.key);
         self.bytes.extend_from_slice(op.value);
-        self.changes.push(Change {
+        self.changes.push(Packed {
             kind: op.kind,
             flags: op.flags,
             expires_ms: op.expires_ms,

@@ -447,7 +447,7 @@ impl NewRecord<'_> {
             reserved: 0,
         };
         let mut fixed = [0; HEAD_BYTES];
-        let mut fields = Put(&mut fixed);
+        let mut fields = Filling(&mut fixed);
         fields.put([0; 8]); // the checks
         fields.put(head.fingerprint.to_le_bytes());
         fields.put(head.epoch.to_le_bytes());
@@ -472,7 +472,7 @@ impl NewRecord<'_> {
             body_check = low32(xxh64(body, seed));
             let (checks, covered) = fixed.split_at_mut(8);
             head_check = low32(xxh64(covered, seed));
-            let mut fields = Put(checks);
+            let mut fields = Filling(checks);
             fields.put(head_check.to_le_bytes());
             fields.put(body_check.to_le_bytes());
         }
@@ -494,9 +494,9 @@ pub(crate) fn record_bytes(key_len: usize, value_len: u64) -> u64 {
         & !(ALIGN - 1)
 }
 
-struct Put<'a>(&'a mut [u8]);
+struct Filling<'a>(&'a mut [u8]);
 
-impl Put<'_> {
+impl Filling<'_> {
     fn put<const N: usize>(&mut self, field: [u8; N]) {
         let bytes = std::mem::take(&mut self.0);
         if let Some((place, rest)) = bytes.split_first_chunk_mut::<N>() {

@@ -1,7 +1,7 @@
 //! What is written: one key, several keys, or what a closure decides.
 
 use super::admission::{Admission, Purpose};
-use super::batch::{Batch, Op, Put};
+use super::batch::{Batch, NewValue, Op};
 use super::change::Edit;
 use super::entry::Entry;
 use super::format::{KEY_MAX, Kind};
@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const REMOVED_AT_ONCE: usize = 1_000;
 
 /// Sets the value of a key. True if readers did not see the key before.
-pub(crate) fn insert(admission: &Admission, key: &[u8], put: Put<'_>) -> Result<bool> {
+pub(crate) fn insert(admission: &Admission, key: &[u8], put: NewValue<'_>) -> Result<bool> {
     let op = Op::put(key, put);
     op.check_limits()?;
     admission.write(|writing| {
@@ -116,7 +116,7 @@ impl<'a> Editing<'a> {
                 cbor,
             } => Some(Op::put(
                 self.key,
-                Put {
+                NewValue {
                     value,
                     expires: *expires,
                     cbor: *cbor,
