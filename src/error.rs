@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What every fallible call of this crate returns.
+/// The result of every fallible call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call failed, on which file and where in it, and what to do next.
@@ -309,7 +309,7 @@ impl Error {
         self.0.kind == ErrorKind::Busy
     }
 
-    /// What the operating system said, if the failure came from there.
+    /// The operating system's own kind of error, if the failure came from there.
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         match &self.0.cause {
             Some(Cause::Io(error)) => Some(error.kind()),

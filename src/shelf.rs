@@ -1,6 +1,6 @@
 //! `Shelf`: any encodable value under any string key, kept in one file.
 //!
-//! What Python's `shelve` is to its `dbm`: a thin layer over [`Store`](crate::Store) that turns values into CBOR
+//! As Python's `shelve` over its `dbm`: a thin layer over [`Store`](crate::Store) that turns values into CBOR
 //! (RFC 8949) and back. It holds no state of its own. There is no write-back cache: a value that was changed in
 //! memory is stored when it is inserted again, or by [`Shelf::update`], which nobody can come between.
 
@@ -23,7 +23,7 @@ use std::time::SystemTime;
 /// A persistent dictionary: values of any type under string keys, shared by threads and processes.
 ///
 /// Every value that implements [`Encode`] can be stored, and values of different types can stand side by side.
-/// What is read is checked against the type that is asked for: a value of another type is an error of
+/// Each value that is read is checked against the type that is asked for: a value of another type is an error of
 /// [`ErrorKind::Decode`](crate::ErrorKind::Decode), never a guess, and loading runs no code.
 ///
 /// All methods take `&self`; share a shelf by reference or in an [`Arc`](std::sync::Arc). Dropping it closes the
@@ -176,7 +176,7 @@ impl Shelf {
     /// As [`insert`](Shelf::insert), until a time from which on the key is absent: what a cache needs.
     ///
     /// [`update`](Shelf::update) and [`update_many`](Shelf::update_many) keep that time; any other way to store a value
-    /// removes it. What has ended is dropped from the file some time later, by itself.
+    /// removes it. The store drops an ended entry from the file some time later.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -3,8 +3,8 @@
 //! # The rooms
 //!
 //! Each file uses only files above it in this list, by import and by method call, and a type's methods stand in its own
-//! file or a child module of it. What happened goes up as a typed value; the file that decides what to do about it
-//! stands below. `tests/it/tidy.rs` holds the code against this list.
+//! file or a child module of it. A lower file returns a typed value that says what happened; the file that decides what
+//! to do about it stands below. `tests/it/tidy.rs` holds the code against this list.
 //!
 //! | room | what it is |
 //! |---|---|
@@ -133,14 +133,14 @@ pub struct Store {
     worker: Worker,
 }
 
-/// What a handle shares with the threads that work for it.
+/// All that a handle shares with the threads that work for it.
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) admission: Admission,
     compactor: Compactor,
 }
 
-/// What a store takes, as of one moment.
+/// Sizes of a store, as of one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -413,7 +413,7 @@ impl Store {
         compactor.compact(admission)
     }
 
-    /// What the store takes in file and memory, as of one moment. No I/O but the look for what others wrote.
+    /// How much file and memory the store takes, as of one moment. No I/O but the look for what others wrote.
     pub fn stats(&self) -> Result<Stats> {
         let generation = self.place().fresh()?;
         let space = Space::of(&generation, self.place().now_ms());
@@ -430,7 +430,7 @@ impl Store {
         })
     }
 
-    /// What was found wrong with the file since it was opened, and what was done about it.
+    /// Everything that was found wrong with the file since it was opened, and what was done about it.
     pub fn recovery(&self) -> Recovery {
         let mut recovery = self.place().recovery();
         recovery.overdue = self.inner.compactor.overdue(self.place());
@@ -468,7 +468,7 @@ impl Store {
         &self.place().path
     }
 
-    /// What the wall clock reads, or the store's creation if that is later.
+    /// The time of the wall clock, or of the store's creation if that is later.
     pub(crate) fn now(&self) -> SystemTime {
         self.place().now()
     }
@@ -678,7 +678,7 @@ impl Store {
         };
         self.worker.join(!owes_a_compaction());
         if owes_a_compaction() {
-            // Whoever has the lock now is a writer that closes later.
+            // The holder of the lock is a writer that closes later.
             let at_once = Duration::ZERO;
             _ = compactor.compact_if_due(admission, at_once, &AtomicBool::new(false));
         }

@@ -61,7 +61,7 @@ pub fn from_cbor<T: Decode>(bytes: &[u8]) -> Result<T> {
     from_cbor_within(bytes, MEMORY_BYTES.max(bytes.len().saturating_mul(4)))
 }
 
-/// What a [`Value`] may take where nobody says otherwise, or four times its CBOR if that is more.
+/// The memory that a [`Value`] may take where nobody says otherwise, or four times its CBOR if that is more.
 const MEMORY_BYTES: usize = 64 << 20;
 
 /// As [`from_cbor`], with another limit to the memory that a [`Value`] takes.
@@ -146,7 +146,7 @@ pub trait Encode {
     /// Those of [`to_cbor`].
     fn encode(&self, to: &mut Encoder) -> Result<()>;
 
-    /// Writes two slices of `Self` as one. What `u8` overrides, to make byte strings; not for anyone else.
+    /// Writes two slices of `Self` as one. Only `u8` overrides it, to make byte strings.
     #[doc(hidden)]
     fn encode_slices(items: &[Self], more: &[Self], to: &mut Encoder) -> Result<()>
     where
@@ -179,7 +179,7 @@ pub trait Decode: Sized {
     /// Those of [`from_cbor`]. Make errors of your own by [`Decoder::expected`], so that nothing was consumed.
     fn decode(from: &mut Decoder<'_>) -> Result<Self>;
 
-    /// Reads many of `Self`. What `u8` overrides, to read byte strings; not for anyone else.
+    /// Reads many of `Self`. Only `u8` overrides it, to read byte strings.
     #[doc(hidden)]
     fn decode_vec(from: &mut Decoder<'_>) -> Result<Vec<Self>> {
         let mut items = Vec::new();
@@ -190,7 +190,7 @@ pub trait Decode: Sized {
         Ok(items)
     }
 
-    /// What a field of a [`record!`](crate::record) is that is not there. What `Option` overrides; not for anyone else.
+    /// The value of a field of a [`record!`](crate::record) that is not there. Only `Option` overrides it.
     #[doc(hidden)]
     fn absent() -> Option<Self> {
         None

@@ -1,4 +1,4 @@
-//! What an admin asks of a store: its past, its changes as they come, and copies of it.
+//! The questions of an admin to a store: its past, its changes as they come, and copies of it.
 
 use super::backup::{self, Backup};
 use super::batch::Batch;
@@ -15,8 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Store {
-    /// What a key was, newest first, as far back as the log goes: a compaction drops what is older than itself. Reads
-    /// the whole log once; memory is 8 bytes for each version.
+    /// The versions of a key, newest first, as far back as the log goes: a compaction drops what is older than itself.
+    /// Reads the whole log once; memory is 8 bytes for each version.
     ///
     /// # Errors
     ///
@@ -66,8 +66,8 @@ impl Store {
     /// which they happened. Compactions are gone along with; if a file was replaced twice between two looks, the
     /// changes in between are gone and [`Seen::Missed`] says so.
     ///
-    /// What is seen may not be durable yet, and a power cut may take it back; the process that wrote it has no answer
-    /// by then. An entry with an expiry ends without a change that tells it: look at
+    /// A change that is seen may not be durable yet, and a power cut may take it back; the process that wrote it has no
+    /// answer by then. An entry with an expiry ends without a change that tells it: look at
     /// [`Entry::expires`](crate::Entry::expires).
     ///
     /// Keeps the handle's file open until it is dropped.
@@ -177,7 +177,7 @@ impl Store {
     /// `None` behind the last. Where [`write`](Store::write) takes one batch of at most 128 MiB, this has no limit but
     /// that of the file; it rewrites the whole file as [`compact`](Store::compact) does, and keeps one batch in memory.
     ///
-    /// Others go on reading and writing meanwhile. What is loaded counts as written at the end of the call: it replaces
+    /// Others go on reading and writing meanwhile. The entries count as written at the end of the call: they replace
     /// what they wrote under the same keys until then. An error of `next` is returned, and nothing was loaded.
     ///
     /// # Errors

@@ -1,11 +1,11 @@
-//! Who may write: the one loop that leads a thread to the right to do so.
+//! The one loop that leads a thread to the right to write.
 //!
 //! Words: the *applicant* is the thread that wants to write. It first waits for its *turn* among the threads of its
 //! handle. With its turn it goes through *rounds*; each round takes the lock of the file that the process knows, looks
 //! at what is there ([`Seen`]), and ends in one *step* ([`Step`]), which a table decides ([`ROWS`]). Every step but
 //! `Admit` changes what is there, and the next round looks again.
 //!
-//! What holds when the applicant is admitted:
+//! When the applicant is admitted, this holds:
 //! 1. Its process has the lock of the file, and no other thread of the process has the turn.
 //! 2. Every record that any process appended is applied.
 //! 3. The last record that was applied is still in the file: nobody put a backup over it.
@@ -19,8 +19,8 @@
 //! Which interleaving decided the order of the look: a process that waits for the lock of the old file through a
 //! compaction gets it when the file has a retired record behind its tail and the new file has the path. It must apply
 //! the retired record (the proof does), see by it that the file is doubtful, and look at the path before it appends.
-//! What the file is known to be is one [`Standing`], read once a round: of two flags, one could change between the
-//! reads, and send the applicant to heal a file whose path it had not looked at.
+//! The applicant reads the file's [`Standing`] once a round: of two flags, one could change between the reads, and send
+//! the applicant to heal a file whose path it had not looked at.
 
 use super::append::rewrite_unsynced;
 use super::durable::{NotDurable, make_durable};
@@ -42,10 +42,10 @@ const ROUNDS_MAX: u32 = 100;
 /// With `Durability::Os`, a writer waits for the disk when so much is not yet there; a sync starts at half of it.
 const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
 
-/// What an applicant wants the right for.
+/// The use that an applicant has for the right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To append. What it writes is proven by the sync that follows, or is not durable.
+    /// To append. Its records are proven by the sync that follows, or is not durable.
     Write,
     /// To call what stands there durable.
     Sync,
@@ -61,7 +61,7 @@ pub(crate) struct Admission {
     locks_taken: AtomicU64,
 }
 
-/// What an applicant sees in one round, with the lock.
+/// The state that an applicant sees in one round, with the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     proof: Proof,
@@ -71,7 +71,7 @@ struct Seen {
     tail: Tail,
 }
 
-/// What stands behind the tail, as far as it matters here.
+/// The bytes behind the tail, as far as they matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tail {
     Clean,
@@ -81,7 +81,7 @@ enum Tail {
     Buried,
 }
 
-/// What an applicant does next.
+/// The next step of an applicant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// Looks again: the file was read anew, or another one is there.
@@ -142,7 +142,8 @@ const ROWS: &[Row] = &[
         step: Step::Create,
         ..SAME
     },
-    // A sync of it failed, here or in another process. What the cache shows may not be on disk, and no later sync tells.
+    // A sync of it failed, here or in another process. The cache may show bytes that are not on disk, and no later sync
+    // tells.
     Row {
         standing: &[Standing::Condemned],
         step: Step::Heal,

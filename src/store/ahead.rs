@@ -5,8 +5,8 @@
 //! whichever of the two tasks, making or what the taker does with it, costs more; and where no second thread is to be had
 //! the taker makes everything.
 //!
-//! What a second thread could not make it leaves as it found it: `T::default()`, or what it had made so far. The taker
-//! must be able to tell, and to do the rest by itself.
+//! Where a second thread could not make the work it leaves it as it found it: `T::default()`, or what it had made so
+//! far. The taker must be able to tell, and to do the rest by itself.
 
 use super::poison::lock_of;
 use std::collections::VecDeque;
@@ -14,13 +14,13 @@ use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-/// So many jobs may be begun and not taken yet: what the taker does for one varies more than what making it does.
+/// Jobs that may be begun and not taken yet: the taker's time for one varies more than the maker's.
 const BEGUN_MAX: usize = 4;
 
 /// Jobs made ahead. Dropped, it stops the second thread and waits for it.
 pub(crate) struct Ahead<J, T> {
     shared: Arc<Shared<J, T>>,
-    /// So many jobs more until a second thread pays for itself.
+    /// Jobs that are still to come until a second thread pays for itself.
     alone: usize,
     thread: Option<JoinHandle<()>>,
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// A file read anew.
 #[derive(Debug)]
 pub(crate) struct Anew {
-    /// What the handle knew of it.
+    /// The file as the handle knew it.
     pub(crate) known: Arc<Generation>,
     /// Whether that still holds.
     pub(crate) known_holds: bool,

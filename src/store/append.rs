@@ -29,7 +29,7 @@ pub(crate) struct Failed {
     pub(crate) left: Left,
 }
 
-/// What a failed append left in the file.
+/// The traces of a failed append in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
     /// Nothing was written.
@@ -141,13 +141,13 @@ pub(crate) fn append_marker(
 /// A sync of somebody's may have failed, and so may the note of it in the log. The cache then shows what the kernel
 /// could not write and does not try again: a later sync would succeed, and a hole would be left below what it
 /// acknowledged. A process that had the file open then is told by the kernel with its own next sync; one that opens it
-/// later is not (Linux since 4.13, `fsync(2)`). What is on disk after all is there before, after and in the middle of
-/// being written again, and readers and writers that have it open are shown the same.
+/// later is not (Linux since 4.13, `fsync(2)`). A page that is on disk after all is there before, after and in the
+/// middle of being written again, and readers and writers that have it open are shown the same.
 pub(crate) fn rewrite_unsynced(generation: &Generation) -> Result<()> {
     if generation.rewritten.load(Acquire) {
         return Ok(());
     }
-    // What a header claims may lie before the log, where a file may even end.
+    // The tail that a header claims may lie before the log, where a file may even end.
     let mut from = generation.commit.durable().max(LOG_START);
     let tail = generation.tail();
     let mut chunk = Vec::new();

@@ -1,9 +1,9 @@
-//! What becomes of a key.
+//! The changes that a key may meet.
 
 use std::fmt;
 use std::time::SystemTime;
 
-/// What becomes of a key, as [`Store::update`](crate::Store::update)'s closure decides.
+/// The next state of a key, as [`Store::update`](crate::Store::update)'s closure decides.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {

@@ -73,7 +73,7 @@ impl FromStr for Position {
     }
 }
 
-/// What [`Changes::next`](crate::Changes::next) saw.
+/// An answer of [`Changes::next`](crate::Changes::next).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Seen {
@@ -145,7 +145,7 @@ impl Cursor {
             }
             let now = Arc::clone(&*place.fresh()?);
             if !Arc::ptr_eq(&now, &self.at) {
-                // What was written to the old file before it was left.
+                // First the records that were written to the old file before it was left.
                 self.at.look()?;
             }
             let tail = self.at.tail();

@@ -39,7 +39,7 @@
 //! 7. No wait leaves a trace on the thread that waits. A condition variable keeps its sleepers in itself, whereas
 //!    `thread::park` would eat an `unpark` that somebody else meant for that thread, and `unpark` would leave one behind.
 //!
-//! # What would break if a line moved
+//! # Lines that must not move
 //!
 //! - *`written` asked after the sync* credits records that were appended while it ran: acknowledged, and lost with the
 //!   power (1).
@@ -111,7 +111,7 @@ struct State {
     failed: bool,
 }
 
-/// What came of waiting.
+/// The end of a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Synced {
     Durable,

@@ -3,10 +3,10 @@
 //! Words: *dead* bytes belong to records that were replaced or removed, *past* bytes to records whose entry ended over
 //! 24 hours ago, whether they were replaced since or not. *Garbage* is what a rewrite frees: it lies between the larger
 //! of the two and their sum. A compaction is *due* when dead bytes exceed half of the log, or both together two thirds
-//! of it. Then each rewrite frees at least a third of the log, and as long as none is due the log is at most three times
+//! of it. So each rewrite frees at least a third of the log, and as long as none is due the log is at most three times
 //! as long as what is live or ended less than 24 hours ago.
 //!
-//! Who may run it: one thread of a process at a time (`running`), and one process at a time, since it begins by
+//! It may be run by one thread of a process at a time (`running`), and one process at a time, since it begins by
 //! removing the temporary files whose lock it gets, and finds one that is locked where another process is at it.
 //!
 //! The copy is made without the store's lock: first what the index holds, then, pass by pass, what was appended
@@ -40,7 +40,7 @@ const LOCKED_BYTES_MAX: u64 = 256 << 10;
 /// A copy begins anew so often at most, where what was appended while it ran is damaged.
 const COPIES_MAX: u32 = 4;
 
-/// What a compaction did, in bytes of the file.
+/// The effect of a compaction, in bytes of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compacted {
@@ -56,7 +56,7 @@ pub(crate) struct Compactor {
     /// Entered by the thread that compacts, which then waits for the right to write with that in hand, never the other
     /// way round.
     running: Gate,
-    /// What kept the last attempt from success.
+    /// The reason why the last attempt failed.
     trouble: Mutex<Option<Trouble>>,
 }
 
@@ -152,7 +152,7 @@ impl Compactor {
         })
     }
 
-    /// What keeps a compaction that is due from success.
+    /// The reason why a compaction that is due fails.
     pub(crate) fn overdue(&self, place: &Place) -> Option<Overdue> {
         let number = place.generation().header.generation;
         let trouble = lock_of(&self.trouble);
@@ -349,7 +349,7 @@ fn copy_and_install<'a>(
     let loaded = append_loaded(&mut successor, load, now_ms)?;
     let mut pace = Pace::new();
     let _writing: Writing<'_> = loop {
-        // Whatever is appended while this lasts is for the next pass, and not for the time under the lock.
+        // Records that are appended while this lasts are for the next pass, and not for the time under the lock.
         successor.sync_ahead()?;
         if stop.load(Relaxed) {
             return Ok(Some(None));

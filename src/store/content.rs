@@ -23,7 +23,7 @@ fn both_halves(bytes: &[u8]) -> u128 {
     u128::from(xxh64(bytes, 0)) << 64 | u128::from(xxh64(bytes, 1))
 }
 
-/// What makes an entry what it is: not when it was written, nor where it stands.
+/// The content of an entry: not when it was written, nor where it stands.
 fn encode(entry: &Entry, bytes: &mut Vec<u8>) {
     let (key, value) = (entry.key(), entry.value());
     bytes.clear();

@@ -22,15 +22,16 @@ pub(crate) enum Copied {
     /// The successor has all that counts of the log up to `end`. `new_damage`: it carries records that no earlier copy
     /// had carried, so the old file is the only evidence of what was in them.
     To { end: u64, new_damage: bool },
-    /// What was appended while the copy ran is damaged: copying by the index, from the start, tells whose it is.
+    /// A record that was appended while the copy ran is damaged: copying by the index, from the start, tells whose it
+    /// is.
     StartAnew,
     /// The caller asked it to stop.
     Stopped,
 }
 
 /// Copies the record of every key as of now. Reads by the places that the index has, so that whatever no key needs,
-/// damaged or not, is not even looked at. What is replaced or removed while this lasts is left out, since a later pass
-/// has what became of it, unless the copy `is_snapshot` and has no later pass.
+/// damaged or not, is not even looked at. An entry that is replaced or removed while this lasts is left out, since a later
+/// pass has it, unless the copy `is_snapshot` and has no later pass.
 pub(crate) fn copy_live(
     old: &Generation,
     successor: &mut Successor<'_>,
@@ -168,7 +169,7 @@ fn is_past(expires_ms: u64, now_ms: u64) -> bool {
     expires_ms != 0 && expires_ms < ended_before
 }
 
-/// What stands at the place of a live record.
+/// The bytes at the place of a live record.
 enum Stored<'a> {
     Sound {
         head: Head,

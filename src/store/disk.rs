@@ -28,7 +28,7 @@ pub trait Disk: sealed::Sealed + fmt::Debug + Send + Sync {
     fn open(&self, path: &Path, how: OpenFile) -> io::Result<Arc<dyn DiskFile>>;
     /// The path without symbolic links; the file must exist.
     fn resolve(&self, path: &Path) -> io::Result<PathBuf>;
-    /// What the path leads to, through symbolic links.
+    /// The file that the path leads to, through symbolic links.
     fn stat(&self, path: &Path) -> io::Result<Stat>;
     /// The names in a directory, in any order.
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>>;
@@ -78,7 +78,7 @@ pub trait DiskFile: sealed::Sealed + fmt::Debug + Send + Sync {
     /// it tells nothing. Unlike a stat this leaves the file's times alone: on Linux since 6.13 the write after a stat
     /// has to note a new time, and a sync to bring that to disk (measured on ext4: 185 us for 115).
     fn is_named(&self, path: &Path) -> bool;
-    /// What the handle leads to, whatever happened to its name.
+    /// The file of the handle, whatever happened to its name.
     fn stat(&self) -> io::Result<Stat>;
     /// Gives the file an owner, a group and permission bits.
     fn set_owner(&self, uid: u32, gid: u32, mode: u32) -> io::Result<()>;
@@ -110,7 +110,7 @@ pub enum Create {
     New,
 }
 
-/// What a file is, by handle or by path.
+/// The identity of a file, by handle or by path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stat {
     /// The device; with `inode`, the identity of a file.

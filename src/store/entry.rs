@@ -108,7 +108,7 @@ impl Entry {
         (self.modified_ms, self.expires_ms, self.is_cbor) == other
     }
 
-    /// What it takes in the file.
+    /// How many bytes of the file it takes.
     pub fn size_bytes(&self) -> u64 {
         record_bytes(self.key.len(), self.value.len() as u64)
     }

@@ -1,4 +1,4 @@
-//! What happened to a store, as its log tells it.
+//! The events of a store, as its log tells them.
 
 use super::entry::Entry;
 use super::format::{Head, Kind, MORE};
@@ -33,7 +33,7 @@ enum What {
     Cleared,
 }
 
-/// What an [`Event`] did.
+/// The kind of an [`Event`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -68,7 +68,7 @@ impl Event {
         })
     }
 
-    /// What it did.
+    /// The kind of change that it made.
     pub fn what(&self) -> EventKind {
         match self.what {
             What::Put(_) => EventKind::Put,
@@ -86,7 +86,7 @@ impl Event {
         }
     }
 
-    /// What was put.
+    /// The entry that was put.
     pub fn entry(&self) -> Option<&Entry> {
         match &self.what {
             What::Put(entry) => Some(entry),
@@ -119,7 +119,7 @@ impl fmt::Debug for Event {
 /// was made from open. A record that can't be read is an `Err` item in its place, and the others follow.
 pub struct Events {
     generation: Arc<Generation>,
-    /// What is still to be read.
+    /// The part that is still to be read.
     rest: Range<u64>,
     ahead: VecDeque<Result<Event>>,
 }

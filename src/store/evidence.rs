@@ -1,4 +1,4 @@
-//! What is kept of a file before a repair changes it, or puts another one in its place.
+//! The parts of a file that are kept before a repair changes it, or puts another one in its place.
 //!
 //! One fault leaves one evidence file, however often its repair is tried: the name of the file follows from what it
 //! holds. Where none can be kept (a folder that this process may not write to, a full disk), the repair goes on and its
@@ -17,9 +17,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Release;
 
-/// What follows the store's name in that of an evidence file.
+/// The name of an evidence file is that of the store and this.
 pub(crate) const EVIDENCE_SUFFIX: &str = ".damaged-";
-/// What follows the store's name in that of a file that a salvage replaced. Nothing but its owner removes that.
+/// The name of a file that a salvage replaced is that of the store and this. Nobody but its owner removes it.
 pub(crate) const ORIGINAL_SUFFIX: &str = ".original-";
 /// The store keeps at most this many files of each kind; the oldest ones stay, because the first fault explains the
 /// others.
@@ -28,7 +28,7 @@ const FILES_MAX: usize = 4;
 pub(crate) const CUT_BYTES_MAX: u64 = 64 << 20;
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// What became of the wish to keep something.
+/// The outcome of an attempt to keep something.
 #[derive(Debug)]
 pub(crate) enum Kept {
     At(PathBuf),

@@ -40,7 +40,7 @@ pub(crate) const MORE: u8 = 1;
 pub(crate) const CBOR: u8 = 2;
 const FLAGS_KNOWN: u8 = MORE | CBOR;
 
-/// What a file says of itself.
+/// The header of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileHeader {
     /// The epoch of the first record.
@@ -58,7 +58,7 @@ pub(crate) struct FileHeader {
     pub(crate) created_ms: u64,
 }
 
-/// What the first 8192 bytes of a file are.
+/// The kinds of file that the first 8192 bytes tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeaderRead {
     /// At least one copy is valid; for one that is not, the other stands here as well.
@@ -75,7 +75,7 @@ pub(crate) enum HeaderRead {
     Damaged,
     /// Written by a version that knows more than this one.
     Newer,
-    /// What a repair cut off a store.
+    /// The bytes that a repair cut off a store.
     CutOff,
     /// Not one of ours.
     Foreign,
@@ -230,7 +230,7 @@ impl Fields<'_> {
     }
 }
 
-/// What a record is for. The numbers are the format's; 0 is never valid.
+/// The purpose of a record. The numbers are the format's; 0 is never valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Put,
@@ -239,7 +239,7 @@ pub(crate) enum Kind {
     Clear,
     /// Everything before it is durable.
     Seal,
-    /// What stood here before was cut off; raises the epoch.
+    /// Notes that older bytes were cut off here; raises the epoch.
     Cut,
     /// A new file is about to take this one's place.
     Retired,

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
 
-/// So many records tell how many a file holds: their mean is within 2 % or so of that of all.
+/// Records from which the number of all is estimated: their mean is within 2 % or so of that of all.
 const SAMPLED_RECORDS: u64 = 1_000;
 /// Room is made ahead for so many keys at most, 250 MB: a file may be long because of what stands behind its log.
 const RESERVED_KEYS_MAX: u64 = 1 << 24;
@@ -77,7 +77,7 @@ pub(crate) struct Generation {
     outdated_below: AtomicU64,
 }
 
-/// What is known of a file besides its records. In this order a thread may raise it, and only a replay lowers it, from
+/// The state of a file besides its records. In this order a thread may raise it, and only a replay lowers it, from
 /// `Doubtful` to `Sound`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -120,7 +120,7 @@ pub(crate) struct Position {
     surveyed: Option<(u64, u64)>,
 }
 
-/// What is kept of the last record that counts.
+/// The fields that are kept of the last record that counts.
 #[derive(Debug, Clone, Copy)]
 struct Last {
     offset: u64,
@@ -128,7 +128,7 @@ struct Last {
     kind: Kind,
 }
 
-/// What stands behind the tail.
+/// The bytes behind the tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// Nothing.
@@ -141,7 +141,7 @@ pub(crate) enum End {
     },
 }
 
-/// Who replays.
+/// The right with which a thread replays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Others may be writing meanwhile.
@@ -150,7 +150,7 @@ pub(crate) enum Access {
     Locked,
 }
 
-/// What a replay goes on behind.
+/// The damage that a replay goes on behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Crossing {
     /// No damage but that of single records: what stands before it can be relied on.
@@ -161,7 +161,7 @@ pub(crate) enum Crossing {
     Everything,
 }
 
-/// What proving the tail showed.
+/// The answer of a proof of the tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
     Same,
@@ -244,8 +244,8 @@ impl Generation {
         Ok(Some(opened))
     }
 
-    /// Reads the whole log of a file whose header is known. Whatever was there `below` counted once, by the word of one
-    /// who has read it.
+    /// Reads the whole log of a file whose header is known. All records `below` counted once, by the word of a
+    /// reader.
     pub(crate) fn read(
         log: LogFile,
         header: FileHeader,
@@ -372,7 +372,7 @@ impl Generation {
         self.log.corrupt(offset, what)
     }
 
-    /// What stands behind the tail, if it is not nothing.
+    /// The bytes behind the tail, if there are any.
     pub(crate) fn torn_tail(&self) -> Result<Option<TornTail>> {
         let position = self.position();
         if position.end == End::Clean {

@@ -180,7 +180,7 @@ impl Disk for Held {
     }
     fn monotonic(&self) -> Duration {
         let now = self.now();
-        // Whoever sees that somebody looked may change what is seen next.
+        // A thread that sees that another looked may change what that one sees next.
         self.looks.fetch_add(1, AcqRel);
         now
     }

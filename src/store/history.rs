@@ -1,4 +1,4 @@
-//! What one key was, by one scan of the log.
+//! The versions of one key, by one scan of the log.
 
 use super::event::Event;
 use super::format::{Kind, LOG_START};
@@ -61,7 +61,7 @@ pub(crate) fn history(generation: &Arc<Generation>, key: &[u8]) -> Result<Histor
             Kind::Put | Kind::Delete if head.fingerprint == fingerprint => {
                 stored.is_none_or(|stored| stored == key)
             }
-            // What was not there was not taken.
+            // A key that was not there was not taken.
             Kind::Clear => is_there,
             _ => false,
         };

@@ -18,7 +18,7 @@ pub(crate) fn shard_of(fingerprint: u32) -> usize {
     (fingerprint >> (32 - SHARD_BITS)) as usize
 }
 
-/// What one record does to the index.
+/// The effect of one record on the index.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Move {
     pub(crate) fingerprint: u32,

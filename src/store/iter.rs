@@ -19,7 +19,7 @@ const UNVERIFIED: &str = "a record does not verify";
 /// All entries of a snapshot with what the store knows of them, least recently saved first. Made by
 /// [`Store::entries`](crate::Store::entries); keeps the file it was made from open, whatever happens to the store meanwhile.
 pub struct Entries {
-    /// What could not be made is told as the first item.
+    /// A snapshot that could not be made is told as the first item.
     snapshot: Option<Result<Snapshot>>,
 }
 
@@ -42,7 +42,7 @@ struct Snapshot {
     spans: Spans,
 }
 
-/// What verified of records that one read gets: those before the first that did not.
+/// The verified ones of the records that one read gets: those before the first that did not.
 #[derive(Default)]
 struct Verified {
     heads: Vec<Head>,

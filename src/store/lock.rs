@@ -1,4 +1,4 @@
-//! Who may write: first one thread of this process, then one process of this machine.
+//! The two queues of writers: first one thread of this process is let in, then one process of this machine.
 
 use super::disk::{Disk, DiskFile};
 use super::log::uninterrupted;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What an error says of a gate, or a file, that another writer has.
+/// The words of an error on a gate, or a file, that another writer has.
 pub(crate) const LOCKED: &str = "is locked by another writer";
 
 /// A moment until which a call waits, for thread and process queues together. Counted from the first time that it has
@@ -37,7 +37,7 @@ impl<'a> Deadline<'a> {
         now.saturating_sub(*self.start.get_or_init(|| now))
     }
 
-    /// What is left, or `Busy` with how long it took. `taken` says what is waited for.
+    /// The time that is left, or `Busy` with how long it took. `taken` says what is waited for.
     pub(crate) fn left(&self, path: &Path, taken: &str) -> Result<Duration> {
         let waited = self.waited();
         match self.timeout.checked_sub(waited) {
@@ -76,7 +76,7 @@ pub(crate) struct Gate {
     owner: AtomicUsize,
     /// Those who sleep, the longest first.
     queue: Mutex<VecDeque<Arc<Sleeper>>>,
-    /// What the error says of a gate that is taken.
+    /// The words of the error on a gate that is taken.
     taken: &'static str,
 }
 
@@ -240,7 +240,7 @@ pub(crate) struct OsLock {
     file: Option<Arc<dyn DiskFile>>,
 }
 
-/// So many attempts come before the first sleep: a holder needs a few microseconds, a sleep takes at least fifty.
+/// Attempts before the first sleep: a holder needs a few microseconds, a sleep takes at least fifty.
 const EAGER_ATTEMPTS: u32 = 32;
 const SLEEP_FIRST: Duration = Duration::from_micros(20);
 const SLEEP_LAST: Duration = Duration::from_millis(5);

@@ -106,7 +106,7 @@ impl LogFile {
     }
 }
 
-/// What stands at a place in the log.
+/// The bytes at a place in the log.
 #[derive(Debug)]
 pub(crate) enum Step<'b> {
     /// A record whose checks both hold.
@@ -182,7 +182,7 @@ impl<'f> Scanner<'f> {
         }
     }
 
-    /// What stands here; goes on behind it if its length is known.
+    /// Tells what stands here; goes on behind it if its length is known.
     #[inline]
     pub(crate) fn step(&mut self) -> Result<Step<'_>> {
         let (offset, seed) = (self.offset, self.seed);

@@ -46,7 +46,7 @@ pub(crate) fn take_back(place: &Place, generation: &Generation, tail: u64) -> Re
     }
 }
 
-/// Cuts a torn tail in place, behind which no record verifies. What it holds is kept as evidence first.
+/// Cuts a torn tail in place, behind which no record verifies. Its bytes are kept as evidence first.
 pub(crate) fn cut_torn_tail(place: &Place, generation: &Generation) -> Result<TornTail> {
     let (tail, size_bytes) = (generation.tail(), generation.log.size()?);
     let kept = match size_bytes > tail {

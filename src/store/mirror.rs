@@ -1,8 +1,8 @@
 //! A copy that keeps up: in a folder of its own, one file for each generation of the store, each a prefix of that
 //! file, byte for byte.
 //!
-//! So a copy is a store that opens, whenever the copying stopped. What is appended to it was synced in the store's own
-//! file first: a copy never has what a power cut took from the store.
+//! So a copy is a store that opens, whenever the copying stopped. Each record was synced in the store's own
+//! file before it is appended to the copy: a copy never has what a power cut took from the store.
 
 use super::backup::copy_bytes;
 use super::disk::{Create, OpenFile};

@@ -1,4 +1,4 @@
-//! What a handle may do, resolved once from its options.
+//! The rights of a handle, resolved once from its options.
 //!
 //! The rest of the engine asks the mode, never the options: a combination that contradicts itself cannot be written
 //! down here, so no room has to think of it.
@@ -20,7 +20,7 @@ pub enum Durability {
     Os,
 }
 
-/// Who rewrites the file when a compaction is due, see [`Store::compact`](crate::Store::compact).
+/// The thread that rewrites the file when a compaction is due, see [`Store::compact`](crate::Store::compact).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compaction {
     /// A short-lived thread. `close` and `drop` stop it and join it, but let it finish, or do its work themselves,
@@ -33,7 +33,7 @@ pub enum Compaction {
     Manual,
 }
 
-/// What a handle does to its file.
+/// The use that a handle makes of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
     /// It only reads.
@@ -61,7 +61,7 @@ pub(crate) struct Mode {
     pub(crate) disk: Arc<dyn Disk>,
 }
 
-/// What opening does first, and nothing later does again.
+/// The first step of an opening, which nothing later repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) create: Create,
@@ -100,7 +100,7 @@ impl Mode {
         self.access == Access::Exclusive
     }
 
-    /// What a replay for this handle goes on behind.
+    /// The damage that a replay for this handle goes on behind.
     pub(crate) fn crossing(&self) -> Crossing {
         match self.access {
             Access::ReadDamaged { .. } => Crossing::Damage,

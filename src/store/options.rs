@@ -131,7 +131,7 @@ impl Options {
         self
     }
 
-    /// Who rewrites the file when it has grown. Default [`Compaction::Thread`]. Whatever is chosen, reading a log of
+    /// The thread that rewrites the file when it has grown. Default [`Compaction::Thread`]. With each, reading a log of
     /// over 4 MiB takes a second thread for that time, if there is one to be had.
     pub fn compaction(&mut self, compaction: Compaction) -> &mut Options {
         self.compaction = compaction;

@@ -51,11 +51,11 @@ pub(crate) struct Place {
     switching: AtomicBool,
     /// The process that the open file belongs to. Written by the thread that notices a fork, with its turn.
     process: AtomicU32,
-    /// What was found wrong so far. Anybody adds to it.
+    /// All that was found wrong so far. Every thread adds to it.
     notes: Mutex<Recovery>,
 }
 
-/// What opening found at a path, or made there.
+/// The outcome of an opening.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) log: LogFile,
@@ -204,7 +204,7 @@ impl Place {
                 return looked.map(|()| generation);
             }
             if !generation.is_still_there()? {
-                // What stands behind the tail says nothing: something was put over the file.
+                // The bytes behind the tail say nothing: something was put over the file.
                 self.read_anew(&generation)?;
                 continue;
             }
@@ -350,7 +350,8 @@ impl Place {
         if is_same && !known.is_unborn() {
             return match Generation::open(known.log.clone(), self.mode.crossing())? {
                 Some(next) => {
-                    // What this handle had taken in never changes but by a fault of the disk, or by a copy put over it.
+                    // Records that this handle has applied never change but by a fault of the disk, or by a copy put
+                    // over them.
                     let is_other = matches!(known.prove(), Ok(Proof::Different));
                     let (from, to) = (known.tail(), next.tail());
                     let reverted = Reverted { from, to };
@@ -527,7 +528,7 @@ impl Place {
         Ok(ours.map(|name| dir.join(name)).collect())
     }
 
-    /// What the wall clock reads, which may step in both directions. A clock that reads earlier than the creation of
+    /// The time of the wall clock, which may step in both directions. A clock that reads earlier than the creation of
     /// the store is wrong (a device that boots in 1970), and the creation counts in its place: by such a clock nothing
     /// has ended that was there.
     pub(crate) fn now(&self) -> SystemTime {
@@ -582,7 +583,7 @@ impl Place {
         self.generation().add_findings(&mut lock_of(&self.notes));
     }
 
-    /// What was found wrong so far.
+    /// All that was found wrong so far.
     pub(crate) fn recovery(&self) -> Recovery {
         let generation = self.generation();
         let mut recovery = lock_of(&self.notes).clone();

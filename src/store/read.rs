@@ -127,7 +127,7 @@ pub(crate) fn unchanged(generation: &Generation, entry: &Entry) -> Result<Option
     let Some(found) = generation.find_among(&candidates, entry.fingerprint, &entry.key)? else {
         return Ok(None);
     };
-    // What was appended since that was put in place is no copy, however alike.
+    // A record that was appended since that file was put in place is no copy, however alike.
     if found.at.offset() >= generation.header.base {
         return Ok(None);
     }
@@ -150,7 +150,7 @@ pub(crate) struct Live {
     pub(crate) value: Range<usize>,
 }
 
-/// What looking a key up in one file gave.
+/// The outcome of a look for a key in one file.
 enum Lookup {
     Found {
         head: Head,

@@ -1,9 +1,9 @@
-//! What opening found, and what was done about it.
+//! The findings of an opening, and what was done about them.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// What a handle found wrong with its file since it was opened, and did about it. Empty for a sound file.
+/// Everything that a handle found wrong with its file since it was opened, and did about it. Empty for a sound file.
 ///
 /// ```
 /// # fn main() -> shelflife::Result<()> {
@@ -37,7 +37,7 @@ pub struct Recovery {
 pub struct Overdue {
     /// When this handle first tried it in vain, by its clock.
     pub since: SystemTime,
-    /// What kept it from success at the last attempt, and what to do about it.
+    /// The reason why the last attempt failed, and what to do about it.
     pub reason: String,
 }
 

@@ -1,8 +1,8 @@
 //! Moving what can be read of a damaged store to a new file.
 //!
 //! The file is read anew across all damage, so that the index has, of every key, the newest record of which at least
-//! the head verifies. What verifies as a whole is copied. The key of a record whose body does not is lost, even where
-//! an older record of it survives: handing that out as the key's value would be a silent change.
+//! the head verifies. A record that verifies as a whole is copied. The key of a record whose body does not is lost,
+//! even where an older record of it survives: handing that out as the key's value would be a silent change.
 
 use super::admission::Admission;
 use super::anew::{read_anew, sound_key};
@@ -20,7 +20,7 @@ use crate::error::{Error, Result, Shown};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What [`Store::salvage`](crate::Store::salvage) saved, and what it could not.
+/// The entries that [`Store::salvage`](crate::Store::salvage) saved, and those it could not.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Salvaged {
@@ -69,7 +69,7 @@ impl Lost {
         self.key.as_deref()
     }
 
-    /// What the key had before the damaged record, if that can be read. Not in the new file: it is outdated.
+    /// The entry of the key before the damaged record, if that can be read. Not in the new file: it is outdated.
     pub fn older(&self) -> Option<&Entry> {
         self.older.as_ref()
     }
@@ -225,7 +225,7 @@ fn rescue(old: &Generation, successor: &mut Successor<'_>, path: &Path) -> Resul
     Ok(salvaged)
 }
 
-/// What is known of the key of a damaged record.
+/// The key of a damaged record, as far as it is known.
 fn lost(old: &Generation, offset: u64) -> Result<Lost> {
     let mut key = sound_key(old, offset)?;
     let older = older(old, offset)?.filter(|older| {

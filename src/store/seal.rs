@@ -46,7 +46,7 @@ fn seal(admission: &Admission) -> Result<()> {
     Ok(())
 }
 
-/// What closing does: once, for the first thread that asks.
+/// Closes: once, for the first thread that asks.
 pub(crate) fn finish(admission: &Admission) -> Result<()> {
     let Admission { place, desk, .. } = admission;
     if !desk.wrote.load(Acquire) {

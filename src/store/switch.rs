@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What follows the store's name in that of a file which may take its place.
+/// The name of a file which may take the store's place is that of the store and this.
 pub(crate) const TEMP_SUFFIX: &str = ".tmp-";
 /// Written at once while copying.
 const FLUSH_BYTES: usize = 256 << 10;

@@ -1,6 +1,6 @@
 //! Reading everything, to tell what of it does not verify.
 //!
-//! The file is read anew as opening does, so that `verify` and the next `open` judge alike. What a live handle adds is
+//! The file is read anew as opening does, so that `verify` and the next `open` judge alike. A live handle adds
 //! its word that records up to its tail were whole once: beside a writer nothing can be taken for damage that is only
 //! being written, and what rots while the store is open is damage even where no sync had covered it.
 
@@ -15,7 +15,7 @@ use super::recovery::{Damage, TornTail};
 use crate::error::Result;
 use std::fmt;
 
-/// What [`Store::verify`](crate::Store::verify) found.
+/// The findings of [`Store::verify`](crate::Store::verify).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
@@ -126,7 +126,7 @@ pub(crate) fn verify(admission: &Admission) -> Result<Verified> {
     Ok(verified)
 }
 
-/// What stands behind the tail and does not count, once nobody is writing it.
+/// The bytes behind the tail that do not count, once nobody is writing them.
 fn torn_tail(admission: &Admission, read: &Generation) -> Result<Option<TornTail>> {
     if read.position().end == End::Clean {
         return Ok(None);

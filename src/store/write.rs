@@ -1,4 +1,4 @@
-//! What is written: one key, several keys, or what a closure decides.
+//! Writes of one key, of several keys, or of what a closure decides.
 
 use super::admission::{Admission, Purpose};
 use super::batch::{Batch, NewValue, Op};
@@ -123,7 +123,7 @@ impl<'a> Editing<'a> {
                 },
             )),
             Edit::Keep => None,
-            // What is not there needs no removal.
+            // An absent key needs no removal.
             Edit::Remove => (self.prev != 0).then(|| Op::remove(self.key)),
         };
         if let Some(op) = op {
@@ -190,7 +190,7 @@ fn write_batch(writing: &mut Writing<'_>, batch: &Batch) -> Result<()> {
         .map(|((op, &fingerprint), _)| (fingerprint, op.key))
         .collect();
     let prevs = writing.generation.find_all(&keys)?;
-    // What is not there needs no removal.
+    // An absent key needs no removal.
     let (counting, places): (Vec<_>, Vec<_>) = counting()
         .zip(prevs)
         .filter(|(((op, _), _), prev)| op.kind != Kind::Delete || *prev != 0)

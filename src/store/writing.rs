@@ -15,7 +15,7 @@ use crate::error::Result;
 use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::sync::{Arc, Mutex};
 
-/// What the writers of a handle hand on from one to the next.
+/// Everything that the writers of a handle hand on from one to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     /// Locked by the thread that has its turn.
@@ -66,8 +66,8 @@ impl Writing<'_> {
         self.append_all(&[op], &[(fingerprint, prev)])
     }
 
-    /// Makes all changes or none. What a failed append leaves behind the tail is cut back at once; if that fails as
-    /// well, this handle stops writing, and the next writer finds a torn tail and repairs it.
+    /// Makes all changes or none. The bytes that a failed append leaves behind the tail are cut back at once; if that
+    /// fails as well, this handle stops writing, and the next writer finds a torn tail and repairs it.
     pub(crate) fn append_all(&mut self, ops: &[Op<'_>], places: &[(u32, u64)]) -> Result<()> {
         let tail = self.generation.tail();
         let now_ms = self.place.now_ms();

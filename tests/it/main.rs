@@ -19,7 +19,7 @@
 //! | `secrets` | nothing shows what is stored | canaries in errors, `Debug`, files |
 //! | `redis` | sessions on a server are what they are in a file | real servers, alone and as a cluster; a fake one; a way that cuts |
 //! | `cli`, `demo` | the program | both outputs word for word; a small browser |
-//! | `readme`, `tidy` | what is written is so | examples run, names looked up, layers of the source |
+//! | `readme`, `tidy`, `prose` | what is written is so | examples run, names looked up, layers of the source; sentences name their actor |
 //! | `teeth` | the suites above notice what they are for | syncs and looks left out, wrong answers planted |
 //!
 //! `proof` is shared by them: workloads on a simulated machine, the oracle that judges what is left, the checker of
@@ -55,6 +55,7 @@ mod model;
 mod past;
 mod processes;
 mod proof;
+mod prose;
 mod raw;
 mod reading;
 mod readme;

@@ -29,7 +29,7 @@ fn writes_that_come_during_a_sync_share_the_next_one() {
         );
         leading.end();
         assert!(first.join().unwrap().unwrap());
-        // What the first sync did not cover, one more does.
+        // One more sync covers the rest.
         let second = bench.next_call();
         assert!(others.iter().all(|other| !other.is_finished()));
         second.end();
@@ -109,7 +109,7 @@ fn a_sync_of_the_old_file_earns_the_new_one_nothing() {
 
         of_old.end();
         leader.join().unwrap().unwrap();
-        // Who waits for the old file still syncs that one.
+        // A thread that waits for the old file still syncs that one.
         let of_old = bench.next_call();
         assert_eq!(of_old.inode, old.identity.inode);
         assert!(!follower.is_finished());
@@ -244,7 +244,7 @@ fn waiting_for_a_sync_takes_no_unpark_token_and_leaves_none() {
     });
 }
 
-/// Whatever else happens in the queue, the thread that it happens to ends.
+/// A thread to which anything else happens in the queue ends.
 fn follow<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
     commit: &'scope Commit,

@@ -2,7 +2,7 @@
 //!
 //! Both copies are written at once and synced before the file gets its name, and never again. So no crash leaves one that
 //! is not valid, or two that differ: a block was lost, written to a wrong place, used again or hit by rot. Either copy
-//! alone would open the file, but a valid one need not be this file's. What tells is the log: each record is sealed under
+//! alone would open the file, but a valid one need not be this file's. The log tells: each record is sealed under
 //! the seed of its file's header, so that a single record which verifies shows whose log this is.
 
 use super::Generation;
@@ -63,8 +63,8 @@ const fn row(
 use Choice::{Both, First, LargerBase, Refuse, Second};
 use Copies::{Differ, OnlyFirst, OnlySecond, Same};
 
-/// What the copies are, whether the log is empty, whether a record verifies under the first copy, and under the second;
-/// and the choice. Exactly one row fits each start of a file.
+/// The conditions: what the copies are, whether the log is empty, whether a record verifies under the first copy, and
+/// under the second; and the choice. Exactly one row fits each start of a file.
 #[rustfmt::skip]
 const TABLE: [Row; 11] = [
     // Nothing happened to the header. A log of which nothing verifies is the first append, torn by a power cut.
@@ -82,8 +82,8 @@ const TABLE: [Row; 11] = [
     // A header of another file, or of this store's last file, came to stand over one copy.
     row(&[Differ], EITHER, YES, NO, First),
     row(&[Differ], EITHER, NO, YES, Second),
-    // The file's own header as it was before the file was complete came back over one copy: both have the seed. What it
-    // lacks is how much had been synced.
+    // The file's own header as it was before the file was complete came back over one copy: both have the seed. It
+    // lacks how much had been synced.
     row(&[Differ], EITHER, YES, YES, LargerBase),
     // One copy is another file's, and there is no log that tells which.
     row(&[Differ], EITHER, NO, NO, Refuse),

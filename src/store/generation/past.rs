@@ -18,7 +18,7 @@ pub(crate) struct Past {
     /// records end later than those before, and a tree is 5 KB of code in every program.
     sums: Vec<(u64, Sum)>,
     width_bits: u32,
-    /// What was asked for last.
+    /// The last answer.
     known: Known,
 }
 

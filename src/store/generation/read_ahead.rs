@@ -2,8 +2,8 @@
 //! them counts what was verified.
 //!
 //! A stretch begins anywhere, so its first record has to be found: the first place where both checks of a record hold.
-//! That says nothing yet. What was verified counts only where it joins what was counted before, record by record; where
-//! it does not, the one who counts reads the stretch again from where it is.
+//! That says nothing yet. Verified records count only where they join those that counted before, record by record;
+//! where they do not, the counting thread reads the stretch again from where it is.
 
 use crate::store::ahead::Ahead;
 use crate::store::format::{ALIGN, Head};
@@ -22,7 +22,7 @@ pub(super) struct Stretch {
     pub(super) records: Vec<(u64, Head)>,
     /// Where the last one of them ends; 0 if there is none.
     pub(super) end: u64,
-    /// What the records were read through.
+    /// The buffer through which the records were read.
     buffer: Vec<u8>,
 }
 

@@ -5,21 +5,22 @@
 //! - A record **counts** once both its checks hold, its epoch follows on that of the record before, and the batch that it
 //!   belongs to is complete.
 //! - The **position** is how far this process has replayed the log: its **tail** is the end of the last record that
-//!   counts. What the position knows is in the index.
+//!   counts. The index has every record before the position.
 //! - A **replay** moves the position forward to the first **place** where it can't go on, and judges that place.
 //! - The **watermark**: see `verdict`.
 //!
-//! # Who replays, and when
+//! # The threads that replay, and when
 //!
-//! Whoever opens the file, from its first record. A reader that finds the file longer than the log that it knows, without
-//! the operating system's lock. A writer that has the lock, before it appends. A writer also applies what it has appended
-//! itself, by [`apply`](Generation::apply). All of them hold the mutex of the position meanwhile, so that one at a time
-//! changes the index; none of them waits for the operating system's lock while it does.
+//! The thread that opens the file replays it from its first record. A reader that finds the file longer than the log
+//! that it knows, without the operating system's lock. A writer that has the lock, before it appends. A writer also
+//! applies what it has appended itself, by [`apply`](Generation::apply). All of them hold the mutex of the position
+//! meanwhile, so that one at a time changes the index; none of them waits for the operating system's lock while it
+//! does.
 //!
-//! # What a reader without the lock may take for granted
+//! # The doubt of a reader without the lock
 //!
 //! Next to nothing: a writer may be in the middle of its write, so that a record looks torn now and whole a moment later.
-//! What ends this doubt is a whole record behind the place whose `durable` covers it. That record was written after a
+//! This doubt ends with a whole record behind the place whose `durable` covers it. That record was written after a
 //! sync, and so after the bytes at the place. The replay therefore surveys what is behind, *then* reads the place once
 //! more, and only then judges it. In the other order it would call a record damaged that was being written when it was
 //! read, and was finished and synced before the survey read on.
@@ -31,7 +32,7 @@
 //! # Invariants
 //!
 //! 1. Nothing of a batch counts before its last record does.
-//! 2. What counts is applied in the order of the log, and once: a record below the tail is passed over. A reader may have
+//! 2. Records are applied in the order of the log, and once: a record below the tail is passed over. A reader may have
 //!    been faster than the writer that applies its own record.
 //! 3. Whenever the mutex is free, the index has exactly what the position says, also after an error.
 //! 4. The copies of the position that are read without its mutex are written last, so that they lag behind the index and
@@ -93,7 +94,7 @@ impl Generation {
         Ok(())
     }
 
-    /// What a record that counts does, wherever it comes from.
+    /// Applies one record that counts, wherever it comes from.
     #[inline]
     fn apply_one(
         &self,
@@ -122,7 +123,7 @@ impl Generation {
                 moves.make(self)?;
                 self.index.clear();
                 position.past = Past::new();
-                // Whatever was missed before is gone anyway.
+                // Every record that was missed before is gone anyway.
                 self.outdated_below.store(0, Release);
             }
             Kind::Condemned => position.condemned = true,
@@ -217,7 +218,7 @@ impl Replay<'_> {
                     }
                     surveying = Some(seen);
                     survey = Some(Survey::new(&mut scanner, offset, self)?);
-                    // What is read of the place from here on is final.
+                    // The bytes of the place as they are read from here on are final.
                     scanner.seek(offset, true);
                     continue;
                 }
@@ -401,7 +402,7 @@ impl Replay<'_> {
     }
 }
 
-/// What is known of the file around a place that stops a replay.
+/// The surroundings of a place that stops a replay.
 #[derive(Debug)]
 struct Survey {
     watermark: u64,

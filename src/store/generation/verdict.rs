@@ -1,4 +1,4 @@
-//! What a place is at which a replay stops, and what may be done there: one table.
+//! One table of the places at which a replay stops, and of what may be done there.
 //!
 //! # Terms
 //!
@@ -13,7 +13,7 @@
 
 use super::Crossing;
 
-/// What stands at the place.
+/// The bytes at the place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stands {
     /// The file ends here.
@@ -37,7 +37,7 @@ pub(super) struct Place {
     pub(super) crossing: Crossing,
 }
 
-/// What the replay does about a place.
+/// The replay's way on from a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The log ends at the tail, and so does the file.
@@ -91,8 +91,8 @@ const fn row(
 use Stands::{Bytes, Head, Nothing};
 use Verdict::{Crosses, Ends, LosesOneRecord, Refuses, Torn};
 
-/// What stands there, whether it is acknowledged, whether records stand behind it, whether a batch is begun, what the
-/// reader crosses; and the verdict. Exactly one row fits each place.
+/// The conditions: what stands there, whether it is acknowledged, whether records stand behind it, whether a batch is
+/// begun, what the reader crosses; and the verdict. Exactly one row fits each place.
 #[rustfmt::skip]
 const TABLE: [Row; 11] = [
     // The writer has finished its last append, and nothing was lost. A log looks the same that somebody cut where a batch

@@ -57,7 +57,7 @@ struct Case {
     crossing: Crossing,
 }
 
-/// What a replay makes of these bytes.
+/// The outcome of a replay of these bytes.
 fn replayed(bytes: &[u8], case: Case, how: How) -> (String, Vec<Location>) {
     let sim = SimDisk::new(1);
     let (first, rest) = bytes.split_at(case.at_first);
