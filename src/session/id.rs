@@ -194,8 +194,10 @@ impl FromStr for SessionHandle {
 
     fn from_str(text: &str) -> Result<SessionHandle> {
         unhex(text.as_bytes()).map(SessionHandle).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidInput, "not a session handle")
-                .advise("a handle has 12 digits of 0-9 and a-f")
+            Error::invalid_input(
+                "not a session handle",
+                "a handle has 12 digits of 0-9 and a-f",
+            )
         })
     }
 }

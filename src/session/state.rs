@@ -5,7 +5,7 @@ use super::contents::{Contents, FORM_TOKENS};
 use super::id::{SessionHandle, SessionId};
 use super::key::AsKey;
 use super::lifetime::{Lifetime, Lifetimes, Stamp, time_at};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::value::base64::Base64;
 use crate::value::{Decode, Encode, from_cbor, to_cbor_below};
@@ -574,14 +574,14 @@ impl Session {
     /// `InvalidInput` if no store has the session, or if only the hash of its id is known and ids are kept as they are.
     pub(super) fn identity_to_import(&self, hashes_ids: bool) -> Result<&Identity> {
         match &self.identity {
-            None => Err(
-                Error::new(ErrorKind::InvalidInput, "a session that no store has")
-                    .advise("import what another store has listed or loaded"),
-            ),
+            None => Err(Error::invalid_input(
+                "a session that no store has",
+                "import what another store has listed or loaded",
+            )),
             Some(Identity::Hash { .. }) if !hashes_ids => {
                 let what =
                     "the other store has only the hashes of ids, of which no ids can be made";
-                Err(Error::new(ErrorKind::InvalidInput, what).advise("hash ids here as well"))
+                Err(Error::invalid_input(what, "hash ids here as well"))
             }
             Some(identity) => Ok(identity),
         }

@@ -6,7 +6,7 @@ use super::fs::Fs;
 use super::images::Images;
 use super::machine::{History, Machine};
 use super::random::Random;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::str::FromStr;
@@ -131,8 +131,10 @@ impl PowerCuts {
         while self.step < id.step && self.advance() {}
         if self.seed != id.seed || self.step != id.step || !self.images().has(id.image) {
             let what = format!("no power cut of this machine leaves `{id}`");
-            return Err(Error::new(ErrorKind::InvalidInput, what)
-                .advise("make it with the seed in the name and repeat the same calls"));
+            return Err(Error::invalid_input(
+                what,
+                "make it with the seed in the name and repeat the same calls",
+            ));
         }
         let (fs, _) = self.images().image(id.image);
         Ok(self.cut(id.image, fs))
@@ -238,7 +240,7 @@ impl FromStr for ImageId {
             (Some(id), None) => Ok(id),
             _ => {
                 let what = format!("`{text}` is no image of a power cut");
-                Err(Error::new(ErrorKind::InvalidInput, what).advise("write it as seed:step:image"))
+                Err(Error::invalid_input(what, "write it as seed:step:image"))
             }
         }
     }

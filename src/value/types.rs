@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use super::cbor::{Decoder, Encoder, integer_beyond};
 use super::{Decode, Encode};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// What each integer type has in common. In the first braces stands how it is written, in the others what it overrides.
 macro_rules! integers {
@@ -499,11 +499,10 @@ impl<T: Decode> Decode for Range<T> {
 impl<T: Encode + PartialOrd> Encode for RangeInclusive<T> {
     fn encode(&self, to: &mut Encoder) -> Result<()> {
         if self.is_empty() && self.start() <= self.end() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
+            return Err(Error::invalid_input(
                 "an inclusive range was iterated to its end, and would read back as one that was not",
-            )
-            .advise("store an `Option` of it"));
+                "store an `Option` of it",
+            ));
         }
         encode_range(to, self.start(), self.end())
     }

@@ -93,6 +93,6 @@ impl Engine<dyn Records> {
             ),
             _ => return Ok(kind),
         };
-        Err(self.at_path(Error::new(ErrorKind::InvalidInput, what).advise(advice)))
+        Err(self.at_path(Error::invalid_input(what, advice)))
     }
 }

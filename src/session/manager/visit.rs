@@ -588,8 +588,10 @@ fn check_size(session: &Session, bytes_max: usize) -> Result<()> {
         return Ok(());
     }
     let what = format!("a session of {bytes} bytes is over the limit of {bytes_max}");
-    Err(Error::new(ErrorKind::TooLarge, what)
-        .advise("keep large values elsewhere, or raise `session_bytes_max`"))
+    Err(Error::too_large(
+        what,
+        "keep large values elsewhere, or raise `session_bytes_max`",
+    ))
 }
 
 impl fmt::Debug for Visit {

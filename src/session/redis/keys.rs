@@ -7,7 +7,7 @@
 
 use super::super::id::{SessionId, hex, unhex};
 use super::super::state::Identity;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 pub(super) const TAG_LETTERS: usize = 3;
 
@@ -29,10 +29,10 @@ pub(super) struct RedisKey {
 impl Keys {
     pub(super) fn new(prefix: &str, hash_ids: bool) -> Result<Keys> {
         if prefix.contains(['{', '}']) {
-            return Err(
-                Error::new(ErrorKind::InvalidInput, "a prefix of keys with a brace")
-                    .advise("braces say which server of a cluster has a key"),
-            );
+            return Err(Error::invalid_input(
+                "a prefix of keys with a brace",
+                "braces say which server of a cluster has a key",
+            ));
         }
         let prefix = format!("{prefix}{{").into_bytes();
         Ok(Keys { prefix, hash_ids })

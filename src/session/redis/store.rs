@@ -396,7 +396,7 @@ impl Store {
         let most = self.rules.session_bytes_max.min(BYTES_MAX);
         if body.len() > most {
             let what = format!("a session of {} bytes where {most} are allowed", body.len());
-            return Err(Error::new(ErrorKind::TooLarge, what).advise("keep less in it"));
+            return Err(Error::too_large(what, "keep less in it"));
         }
         Ok(body)
     }

@@ -175,11 +175,10 @@ fn unescape(text: &str) -> Result<String> {
 }
 
 fn invalid(why: &str) -> Error {
-    Error::new(
-        ErrorKind::InvalidInput,
+    Error::invalid_input(
         format!("not the URL of a Redis server: {why}"),
+        "write redis://host:port, redis://host,host,host for a cluster, or unix:///path",
     )
-    .advise("write redis://host:port, redis://host,host,host for a cluster, or unix:///path")
 }
 
 #[cfg(test)]

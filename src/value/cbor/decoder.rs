@@ -618,9 +618,8 @@ fn mistyped(what: String) -> Error {
 
 #[cold]
 fn too_much_memory() -> Error {
-    Error::new(
-        ErrorKind::TooLarge,
+    Error::too_large(
         "a `Value` takes more memory than it may",
+        "decode it as a type of its own, or set another limit with `from_cbor_within`",
     )
-    .advise("decode it as a type of its own, or set another limit with `from_cbor_within`")
 }

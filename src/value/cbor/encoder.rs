@@ -154,11 +154,10 @@ impl Encoder {
     /// [`ErrorKind::InvalidInput`] for 20 to 22, which are false, true and null, and 24 to 31, which do not exist.
     pub fn simple(&mut self, value: u8) -> Result<()> {
         if matches!(value, FALSE..=NULL | 24..=31) {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
+            return Err(Error::invalid_input(
                 format!("{value} is not the number of a simple value"),
-            )
-            .advise("use 0 to 19, 23, or 32 to 255"));
+                "use 0 to 19, 23, or 32 to 255",
+            ));
         }
         self.head(SIMPLE, u64::from(value));
         Ok(())
@@ -543,11 +542,10 @@ impl fmt::Debug for MapEncoder<'_> {
 
 #[cold]
 pub(in crate::value) fn integer_beyond() -> Error {
-    Error::new(
-        ErrorKind::InvalidInput,
+    Error::invalid_input(
         "an integer is beyond the -2^64 to 2^64 - 1 that CBOR holds",
+        "store it as text or as bytes",
     )
-    .advise("store it as text or as bytes")
 }
 
 #[cold]
@@ -560,11 +558,10 @@ fn too_deep() -> Error {
 
 #[cold]
 fn some_null() -> Error {
-    Error::new(
-        ErrorKind::InvalidInput,
+    Error::invalid_input(
         "a `Some` whose content is null would read back as `None`",
+        "give the two cases different types or names",
     )
-    .advise("give the two cases different types or names")
 }
 
 #[cold]
