@@ -274,13 +274,13 @@ fn compact_alone<'a>(
 
 /// How the passes of one copy catch up with the writers.
 ///
-/// A pass is free at first: writers go on. What they append meanwhile is for the next one, which has less to do, unless
+/// A pass is free at first: writers go on. Their records of that time are for the next one, which has less to do, unless
 /// they append as fast as it copies (measured: one thread that does nothing but save, on two cores). A copy that they
 /// outran once holds them up from then on: it copies part after part with the lock, and lets them in between. Each part
 /// is as long as twice what they appended since the last one, so that what is left shrinks whatever they do; a wait is as
 /// long as that takes to copy and to sync.
 struct Pace {
-    /// What the last free pass had to copy.
+    /// How much the last free pass had to copy.
     last_bytes: u64,
     is_outrun: bool,
     /// The tail when the last part was copied.
