@@ -89,13 +89,11 @@ use entry::Entry;
 use iter::{Entries, Iter, Walk};
 use mode::{Compaction, Mode, Start};
 use recovery::Recovery;
-use salvage::Salvaged;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
-use verify::Verified;
 use worker::{Work, Worker};
 
 /// A durable map from bytes to bytes in one file.
@@ -557,71 +555,7 @@ impl Store {
         Entries::new(self.place())
     }
 
-    /// Reads the whole file, both copies of its header included, and lists what does not verify. Changes nothing, and
-    /// others may go on writing meanwhile; what they write after the call began may or may not be covered.
-    ///
-    /// A file that does not open because of damage is verified by a handle opened with
-    /// [`Options::damaged`](crate::Options::damaged). Takes about as long, and as much memory, as opening does. If the
-    /// end of the log looks torn, the lock is taken for a moment, to tell a torn record from one being written.
-    ///
-    /// # Errors
-    ///
-    /// `Replaced`, `NewerVersion`, `Io`. Damage is no error here.
-    ///
-    /// ```
-    /// # fn main() -> shelflife::Result<()> {
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let path = dir.path().join("s.shelf");
-    /// # shelflife::Store::open(&path)?.insert("tea", "green")?;
-    /// let verified = shelflife::Options::new().damaged(true).open(&path)?.verify()?;
-    /// assert!(verified.is_sound());
-    /// assert_eq!(verified.live, 1);
-    /// # Ok(()) }
-    /// ```
-    pub fn verify(&self) -> Result<Verified> {
-        verify::verify(&self.inner.admission)
-    }
-
-    /// Copies every entry that can be read, on both sides of every damage, to a new file, and lists what is lost. The
-    /// store stays as it is. Also for a store opened with [`Options::damaged`](crate::Options::damaged).
-    ///
-    /// The new file is a store of its own. It gets the owner and mode of the old one, or if this process may not give
-    /// it those, belongs to its user alone. It appears whole or not at all.
-    ///
-    /// Records behind a torn place, which a store does not count, are saved as well; keys whose records stand before it
-    /// are then uncertain.
-    ///
-    /// # Errors
-    ///
-    /// `AlreadyExists` if something has that path, `Replaced`, `NewerVersion`, `Io`. Where only the folder could not be
-    /// synced, the new file is there all the same, and whole.
-    ///
-    /// ```
-    /// # fn main() -> shelflife::Result<()> {
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let (path, new) = (dir.path().join("s.shelf"), dir.path().join("new.shelf"));
-    /// # shelflife::Store::open(&path)?.insert("tea", "green")?;
-    /// let salvaged = shelflife::Options::new().damaged(true).open(&path)?.salvage(&new)?;
-    /// assert_eq!((salvaged.entries, salvaged.lost.len()), (1, 0));
-    /// assert_eq!(shelflife::Store::open(&new)?.get("tea")?.as_deref(), Some(&b"green"[..]));
-    /// # Ok(()) }
-    /// ```
-    pub fn salvage(&self, to: impl AsRef<Path>) -> Result<Salvaged> {
-        salvage::salvage(&self.inner.admission, to.as_ref())
-    }
-
-    /// As [`salvage`](Store::salvage), and puts the new file in the store's place. The damaged one stays beside it,
-    /// under the name in [`Salvaged::kept`]. Other processes that have the store open go on with the new file.
-    ///
-    /// # Errors
-    ///
-    /// `ReadOnly` on a handle that was opened with `read_only`, `Busy`, `Replaced`, `NewerVersion`, `AlreadyExists` (four
-    /// originals of earlier salvages are kept already), `Io`.
-    pub fn salvage_in_place(&self) -> Result<Salvaged> {
-        salvage::salvage_in_place(&self.inner.admission)
-    }
-
-    /// Starts what a write made due. The write itself is done; what keeps a compaction from success is told by
+    /// Starts what a write made due. The write itself is done; the reason why a compaction fails is told by
     /// [`recovery`](Store::recovery), and a sync that fails by the next write.
     fn wrote(&self) {
         let Inner {

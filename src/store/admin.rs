@@ -1,4 +1,4 @@
-//! The questions of an admin to a store: its past, its changes as they come, and copies of it.
+//! The questions of an admin to a store: its past, its changes as they come, what is sound of it, and copies of it.
 
 use super::backup::{self, Backup};
 use super::batch::Batch;
@@ -8,6 +8,8 @@ use super::event::Events;
 use super::format::LOG_START;
 use super::history::{self, History};
 use super::mirror::{self, Copy};
+use super::salvage::{self, Salvaged};
+use super::verify::{self, Verified};
 use super::{Inner, Store};
 use crate::error::Result;
 use std::fmt;
@@ -216,6 +218,70 @@ impl Store {
     /// `Corrupt` if an entry can't be read, `Replaced`, `Io`.
     pub fn content_hash(&self) -> Result<u128> {
         content::hash(self.entries())
+    }
+
+    /// Reads the whole file, both copies of its header included, and lists what does not verify. Changes nothing, and
+    /// others may go on writing meanwhile; what they write after the call began may or may not be covered.
+    ///
+    /// A file that does not open because of damage is verified by a handle opened with
+    /// [`Options::damaged`](crate::Options::damaged). Takes about as long, and as much memory, as opening does. If the
+    /// end of the log looks torn, the lock is taken for a moment, to tell a torn record from one being written.
+    ///
+    /// # Errors
+    ///
+    /// `Replaced`, `NewerVersion`, `Io`. Damage is no error here.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("s.shelf");
+    /// # shelflife::Store::open(&path)?.insert("tea", "green")?;
+    /// let verified = shelflife::Options::new().damaged(true).open(&path)?.verify()?;
+    /// assert!(verified.is_sound());
+    /// assert_eq!(verified.live, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn verify(&self) -> Result<Verified> {
+        verify::verify(&self.inner.admission)
+    }
+
+    /// Copies every entry that can be read, on both sides of every damage, to a new file, and lists what is lost. The
+    /// store stays as it is. Also for a store opened with [`Options::damaged`](crate::Options::damaged).
+    ///
+    /// The new file is a store of its own. It gets the owner and mode of the old one, or if this process may not give
+    /// it those, belongs to its user alone. It appears whole or not at all.
+    ///
+    /// Records behind a torn place, which a store does not count, are saved as well; keys whose records stand before it
+    /// are then uncertain.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` if something has that path, `Replaced`, `NewerVersion`, `Io`. Where only the folder could not be
+    /// synced, the new file is there all the same, and whole.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let (path, new) = (dir.path().join("s.shelf"), dir.path().join("new.shelf"));
+    /// # shelflife::Store::open(&path)?.insert("tea", "green")?;
+    /// let salvaged = shelflife::Options::new().damaged(true).open(&path)?.salvage(&new)?;
+    /// assert_eq!((salvaged.entries, salvaged.lost.len()), (1, 0));
+    /// assert_eq!(shelflife::Store::open(&new)?.get("tea")?.as_deref(), Some(&b"green"[..]));
+    /// # Ok(()) }
+    /// ```
+    pub fn salvage(&self, to: impl AsRef<Path>) -> Result<Salvaged> {
+        salvage::salvage(&self.inner.admission, to.as_ref())
+    }
+
+    /// As [`salvage`](Store::salvage), and puts the new file in the store's place. The damaged one stays beside it,
+    /// under the name in [`Salvaged::kept`]. Other processes that have the store open go on with the new file.
+    ///
+    /// # Errors
+    ///
+    /// `ReadOnly` on a handle that was opened with `read_only`, `Busy`, `Replaced`, `NewerVersion`, `AlreadyExists` (four
+    /// originals of earlier salvages are kept already), `Io`.
+    pub fn salvage_in_place(&self) -> Result<Salvaged> {
+        salvage::salvage_in_place(&self.inner.admission)
     }
 
     /// Begins a copy of the store that keeps up, in a folder that exists, or goes on with the one that is there. See
