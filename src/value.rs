@@ -58,16 +58,20 @@ pub(crate) fn to_cbor_below<T: Encode + ?Sized>(outer: usize, value: &T) -> Resu
 /// assert!(error.to_string().starts_with("expected an integer that fits u8 at byte 0;"));
 /// ```
 pub fn from_cbor<T: Decode>(bytes: &[u8]) -> Result<T> {
-    from_cbor_within(bytes, MEMORY_BYTES.max(bytes.len().saturating_mul(4)))
+    from_cbor_within(bytes, memory_for(bytes.len()))
 }
 
-/// The memory that a [`Value`] may take where nobody says otherwise, or four times its CBOR if that is more.
-const MEMORY_BYTES: usize = 64 << 20;
+/// The memory that a [`Value`] may take where nobody says otherwise: 64 MiB, or four times the length of its source if
+/// that is more.
+fn memory_for(size_bytes: usize) -> usize {
+    size_bytes.saturating_mul(4).max(64 << 20)
+}
 
 /// As [`from_cbor`], with another limit to the memory that a [`Value`] takes.
 ///
 /// A `Value` takes about 32 bytes for each item, even one that is a single byte of CBOR, and the text and the bytes in it
-/// besides: so the author of the bytes decides how much memory reading them takes. `from_cbor` allows 64 MiB, or four times the length of the CBOR if that is more.
+/// besides: so the author of the bytes decides how much memory reading them takes. `from_cbor` allows 64 MiB, or four
+/// times the length of the CBOR if that is more.
 ///
 /// # Errors
 /// Those of [`from_cbor`]; [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) if all that is read as a `Value` would
@@ -251,6 +255,28 @@ pub enum Value {
 }
 
 impl Value {
+    /// As `text.parse()`, with another limit of the memory that the value may take.
+    ///
+    /// One character of text can take 16 to 32 bytes as a `Value`: of `[0,0,0]` each item takes
+    /// `size_of::<Value>()`. What counts is what hangs on the value once it was read; while a list is open it may take
+    /// up to twice that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) before more memory is taken, and those of parsing.
+    ///
+    /// ```
+    /// use shelflife::{ErrorKind, Value};
+    ///
+    /// let text = format!("[{}0]", "0,".repeat(999));
+    /// let memory_bytes = 1_000 * size_of::<Value>();
+    /// assert!(Value::from_json_within(&text, memory_bytes).is_ok());
+    /// let error = Value::from_json_within(&text, memory_bytes - 1).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// ```
+    pub fn from_json_within(text: &str, memory_bytes: usize) -> Result<Value> {
+        json::read(text, memory_bytes)
+    }
+
     /// The value at a text key, if this is a map that has it.
     ///
     /// Looks at each entry in turn.
@@ -340,12 +366,13 @@ impl fmt::Display for Value {
 
 /// From JSON (RFC 8259), strictly: duplicate keys, integers beyond what CBOR holds, floats beyond `f64` and nesting
 /// that could not be stored are errors of the kind [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that
-/// say at which byte.
+/// say at which byte. What would take over 64 MiB of memory, and over four times the length of the text, is refused
+/// as [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge); [`Value::from_json_within`] sets another limit.
 impl FromStr for Value {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Value> {
-        json::read(text)
+        Value::from_json_within(text, memory_for(text.len()))
     }
 }
 

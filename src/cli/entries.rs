@@ -58,11 +58,8 @@ fn set(args: &mut Args, output: &mut Output) -> Result<()> {
         let not_text = |_| args.wrong("the value is not UTF-8, store its bytes with --raw");
         let text = String::from_utf8(bytes).map_err(not_text)?;
         let value = match args.has("--json-value") {
-            true => open::without_mark(&text)
-                .parse()
-                .map_err(|error: shelflife::Error| {
-                    Failure::Usage(format!("the value is not JSON: {error}"))
-                })?,
+            true => Value::from_json_within(open::without_mark(&text), lines::JSON_BYTES)
+                .map_err(|error| Failure::Usage(format!("the value is not JSON: {error}")))?,
             false => Value::from(text),
         };
         let cbor = shelflife::to_cbor(&value)?;

@@ -59,6 +59,10 @@ fn dump(args: &mut Args, output: &mut Output) -> Result<()> {
 /// What one value may take in memory to be shown: more than a program allows, since here it is all that is done.
 pub(crate) const VALUE_BYTES: usize = 2 << 30;
 
+/// What one line of JSON may take in memory to be read: whatever `dump` wrote, the objects included that stand for what
+/// JSON lacks.
+pub(crate) const JSON_BYTES: usize = VALUE_BYTES * 5;
+
 /// An entry as `load` reads it, and whether its value is what its mark says that it is.
 pub(crate) fn line_of(entry: &Entry) -> (String, bool) {
     let (value, is_what_it_says) = match entry
@@ -98,9 +102,7 @@ pub(crate) fn add(line: Vec<u8>, batch: &mut Batch) -> std::result::Result<(), S
         }
         _ => "not UTF-8".to_string(),
     })?;
-    let value: Value = text
-        .parse()
-        .map_err(|error: shelflife::Error| error.to_string())?;
+    let value = Value::from_json_within(text, JSON_BYTES).map_err(|error| error.to_string())?;
     drop(line);
     let (mut key, mut content, mut is_cbor, mut expires) = (None, None, None, None);
     let Value::Map(members) = value else {

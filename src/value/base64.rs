@@ -42,7 +42,6 @@ impl Base64 {
 
     /// The bytes of `text`, or `None` if it is not exactly what [`encode`](Base64::encode) makes of them.
     pub(crate) fn decode(self, text: &str) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
         let letters = match self {
             Base64::Standard if !text.len().is_multiple_of(4) => return None,
             Base64::Standard => text
@@ -51,6 +50,7 @@ impl Base64 {
                 .unwrap_or(text),
             Base64::Url => text,
         };
+        let mut bytes = Vec::with_capacity(letters.len().saturating_mul(3) / 4);
         for group in letters.as_bytes().chunks(4) {
             let mut word: u32 = 0;
             for place in 0..4 {

@@ -11,6 +11,7 @@
     clippy::as_conversions
 )]
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::fmt::Write;
 
@@ -128,10 +129,12 @@ enum Open {
     Object(usize, Vec<(Value, Value)>, String),
 }
 
-pub(super) fn read(text: &str) -> Result<Value> {
+/// Reads text as a value that takes no more memory than this.
+pub(super) fn read(text: &str, memory_bytes: usize) -> Result<Value> {
     let mut from = Reader {
         rest: text,
         size_bytes: text.len(),
+        memory_bytes,
     };
     let value = from.value()?;
     from.space();
@@ -164,6 +167,9 @@ fn fits(value: &Value, levels: usize) -> bool {
 struct Reader<'a> {
     rest: &'a str,
     size_bytes: usize,
+    /// What the value may take beyond what it takes already. What an escape is read from counts as well: it is there
+    /// until the escape is closed.
+    memory_bytes: usize,
 }
 
 impl Reader<'_> {
@@ -199,15 +205,18 @@ impl Reader<'_> {
                 value = match open.pop() {
                     None => return Ok(value),
                     Some(Open::Array(mut items)) => {
+                        self.claim(size_of::<Value>())?;
                         items.push(value);
                         if self.eat(',') {
                             open.push(Open::Array(items));
                             break;
                         }
                         self.need(']', "a comma or the end of the array")?;
+                        items.shrink_to_fit();
                         Value::Array(items)
                     }
                     Some(Open::Object(start, mut entries, key)) => {
+                        self.claim(size_of::<(Value, Value)>())?;
                         entries.push((Value::Text(key), value));
                         if self.eat(',') {
                             self.space();
@@ -216,6 +225,7 @@ impl Reader<'_> {
                             break;
                         }
                         self.need('}', "a comma or the end of the object")?;
+                        entries.shrink_to_fit();
                         self.object(start, entries)?
                     }
                 };
@@ -310,12 +320,17 @@ impl Reader<'_> {
         loop {
             let stop = |c: char| c == '"' || c == '\\' || c < ' ';
             let rest = self.rest.trim_start_matches(|c| !stop(c));
-            text.push_str(taken(self.rest, rest));
+            let plain = taken(self.rest, rest);
+            self.claim(plain.len())?;
+            text.push_str(plain);
             self.rest = rest;
             if self.eat('"') {
+                text.shrink_to_fit();
                 return Ok(text);
             } else if self.eat('\\') {
-                text.push(self.escape()?);
+                let escaped = self.escape()?;
+                self.claim(escaped.len_utf8())?;
+                text.push(escaped);
             } else if self.rest.is_empty() {
                 return Err(self.expected("the end of the text"));
             } else {
@@ -371,7 +386,7 @@ impl Reader<'_> {
     }
 
     /// What a closed object stands for: a map, or what JSON has no notation for.
-    fn object(&self, start: usize, mut entries: Vec<(Value, Value)>) -> Result<Value> {
+    fn object(&mut self, start: usize, mut entries: Vec<(Value, Value)>) -> Result<Value> {
         let escape = match entries.as_slice() {
             [(Value::Text(key), _)] => key.clone(),
             _ => String::new(),
@@ -384,7 +399,13 @@ impl Reader<'_> {
             return self.map(start, entries);
         };
         let value = match (escape.as_str(), content) {
-            (BYTES, Value::Text(text)) => Base64::Standard.decode(&text).map(Value::Bytes),
+            (BYTES, Value::Text(text)) => match Base64::Standard.decode(&text) {
+                Some(bytes) => {
+                    self.claim(bytes.len())?;
+                    Some(Value::Bytes(bytes))
+                }
+                None => None,
+            },
             (FLOAT, Value::Text(text)) => [f64::NAN, f64::INFINITY, f64::NEG_INFINITY]
                 .into_iter()
                 .find(|float| non_finite_name(*float) == text)
@@ -394,12 +415,16 @@ impl Reader<'_> {
                 .map(Value::Simple)
                 .filter(|simple| to_cbor(simple).is_ok()),
             (TAG, Value::Array(items)) => match <[Value; 2]>::try_from(items) {
-                Ok([Value::Integer(number), content]) => u64::try_from(number)
-                    .ok()
-                    .map(|number| Value::Tag(number, Box::new(content))),
+                Ok([Value::Integer(number), content]) => {
+                    self.claim(size_of::<Value>())?;
+                    u64::try_from(number)
+                        .ok()
+                        .map(|number| Value::Tag(number, Box::new(content)))
+                }
                 _ => None,
             },
             (MAP, Value::Array(items)) => {
+                self.claim(items.len().saturating_mul(size_of::<(Value, Value)>()))?;
                 let entries: Option<Vec<_>> = items.into_iter().map(pair).collect();
                 match entries {
                     Some(entries) => return self.map(start, entries),
@@ -415,19 +440,23 @@ impl Reader<'_> {
     }
 
     /// In the order of the encoded keys, as if it had been stored and read.
-    fn map(&self, start: usize, entries: Vec<(Value, Value)>) -> Result<Value> {
-        let mut keyed = Vec::new();
-        for (key, value) in entries {
-            let encoded = to_cbor(&key).map_err(|_| self.error_at(start, TOO_DEEP))?;
-            keyed.push((encoded, (key, value)));
+    fn map(&self, start: usize, mut entries: Vec<(Value, Value)>) -> Result<Value> {
+        // Refused here, so that the order can be asked of every key.
+        if entries.iter().any(|(key, _)| !fits(key, LEVELS)) {
+            return Err(self.error_at(start, TOO_DEEP));
         }
-        keyed.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        if !keyed.is_sorted_by(|(a, _), (b, _)| a < b) {
+        entries.sort_unstable_by(|(a, _), (b, _)| order(a, b));
+        if !entries.is_sorted_by(|(a, _), (b, _)| order(a, b).is_lt()) {
             return Err(self.error_at(start, "a map in which a key repeats"));
         }
-        Ok(Value::Map(
-            keyed.into_iter().map(|(_, entry)| entry).collect(),
-        ))
+        Ok(Value::Map(entries))
+    }
+
+    /// Takes memory out of what the value may take in all, before it is taken.
+    fn claim(&mut self, size_bytes: usize) -> Result<()> {
+        let left = self.memory_bytes.checked_sub(size_bytes);
+        self.memory_bytes = left.ok_or_else(too_much_memory)?;
+        Ok(())
     }
 
     fn space(&mut self) {
@@ -474,6 +503,24 @@ impl Reader<'_> {
             format!("found {what} at byte {offset} of the JSON text"),
         )
     }
+}
+
+/// That of the encoded keys. Of text it is told without encoding it, since most keys are text and there may be many: the
+/// length comes first.
+fn order(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Text(a), Value::Text(b)) => (a.len(), a).cmp(&(b.len(), b)),
+        _ => to_cbor(a).ok().cmp(&to_cbor(b).ok()),
+    }
+}
+
+#[cold]
+fn too_much_memory() -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        "a `Value` read from JSON takes more memory than it may",
+    )
+    .advise("split it, or set another limit with `Value::from_json_within`")
 }
 
 fn pair(item: Value) -> Option<(Value, Value)> {

@@ -72,6 +72,71 @@ fn bytes_made_to_take_memory_are_refused_before_it_is_taken() {
     assert!(from_cbor::<Value>(&to_cbor(&vec![0_i8; 1_000_000]).unwrap()).is_ok());
 }
 
+#[test]
+fn a_value_of_json_takes_the_memory_that_it_may_and_not_a_byte_more() {
+    let (mut random, seed) = Random::new();
+    let mut plain = 0;
+    for case in 0..2_000 {
+        let value = random.value(4);
+        let json = value.to_string();
+        let read = Value::from_json_within(&json, usize::MAX).unwrap();
+        let taken = hanging_bytes(&read);
+        let of_cbor: Value = from_cbor(&to_cbor(&value).unwrap()).unwrap();
+        assert_eq!(taken, hanging_bytes(&of_cbor), "{json}");
+        if taken > 0 {
+            let error = Value::from_json_within(&json, taken - 1).unwrap_err();
+            assert_eq!(
+                error.kind(),
+                ErrorKind::TooLarge,
+                "SHELF_FUZZ_SEED={seed}, case {case}"
+            );
+        }
+        // Without the objects that stand for what JSON lacks, of which both forms are there for a moment.
+        if !json.contains('$') {
+            plain += 1;
+            Value::from_json_within(&json, taken)
+                .unwrap_or_else(|error| panic!("SHELF_FUZZ_SEED={seed}, case {case}: {error}"));
+        }
+    }
+    assert!(plain > 200, "{plain}");
+}
+
+#[test]
+fn json_made_to_take_memory_is_refused_before_it_is_taken() {
+    let size = 3 << 20;
+    let keys: Vec<String> = (0..size / 8).map(|key| format!("\"{key:x}\":0")).collect();
+    for hostile in [
+        format!("[{}0]", "0,".repeat(size)),
+        format!("[{}0]", "[0],".repeat(size / 2)),
+        format!("[{}0]", "{},".repeat(size)),
+        format!("[{}0]", r#"{"":0},"#.repeat(size / 4)),
+        format!("{{{}}}", keys.join(",")),
+        format!(r#"[{}0]"#, r#"{"$tag":[1,0]},"#.repeat(size / 8)),
+        format!(r#"{{"$map":[{}[0,0]]}}"#, "[0,0],".repeat(size / 4)),
+    ] {
+        let started = &hostile[..20];
+        let error = Value::from_json_within(&hostile, 8 << 20).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{started}: {error}");
+        assert!(error.to_string().ends_with(
+            "a `Value` read from JSON takes more memory than it may; split it, or set another limit with \
+             `Value::from_json_within`"
+        ));
+    }
+    let error = format!("[{}0]", "0,".repeat(size)).parse::<Value>();
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::TooLarge);
+    // What takes little is read however large it is: text, and a list of a million numbers.
+    assert!(
+        format!("\"{}\"", "x".repeat(100 << 20))
+            .parse::<Value>()
+            .is_ok()
+    );
+    assert!(
+        format!("[{}0]", "0,".repeat(1_000_000))
+            .parse::<Value>()
+            .is_ok()
+    );
+}
+
 fn place<T: Decode + std::fmt::Debug>(json: &str) -> String {
     let value: Value = json.parse().unwrap();
     let error = from_cbor::<T>(&to_cbor(&value).unwrap()).unwrap_err();
