@@ -3,6 +3,7 @@
 mod cli {
     pub(crate) mod args;
     pub(crate) mod ask;
+    pub(crate) mod broom;
     pub(crate) mod browse;
     pub(crate) mod commands;
     pub(crate) mod complete;
@@ -31,6 +32,7 @@ mod cli {
 
 use std::process::ExitCode;
 
+use cli::broom;
 use cli::commands;
 use cli::failure::Failure;
 use cli::output::{Output, say};
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
     let ran = commands::run(std::env::args_os().skip(1), &mut output);
     // What was found before a failure is shown before the failure.
     let flushed = output.flush();
+    broom::put_away();
     match ran.and(flushed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -18,6 +18,7 @@
 //! | `generation` | one file as this process knows it; `apply` is the one road into its index |
 //! | `mode`, `lock`, `current` | what a handle may do; who waits for whom; the file that its threads are at |
 //! | `place` | the path: what stands there, and the moves from one file to the next |
+//! | `temp` | files that are being made, and what killed processes left of some |
 //! | `append` | records behind the tail, and notes that a file is left |
 //! | `durable` | when what was written counts as done |
 //! | `switch`, `copy`, `evidence` | a successor, what is copied to it, and what is kept of the old file |
@@ -75,6 +76,7 @@ pub(crate) mod salvage;
 mod seal;
 mod spans;
 mod switch;
+mod temp;
 pub(crate) mod verify;
 mod worker;
 mod write;

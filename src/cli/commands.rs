@@ -6,8 +6,8 @@ use crate::cli::args::{Args, Command, suggestion};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::{
-    browse, complete, copies, copying, damage, demo, entries, file, from_shelve, lines, listing,
-    load, manual, past, sessions, text,
+    broom, browse, complete, copies, copying, damage, demo, entries, file, from_shelve, lines,
+    listing, load, manual, past, sessions, text,
 };
 
 pub(crate) const COMMANDS: &[Command] = &[
@@ -61,6 +61,10 @@ pub(crate) fn run(mut words: impl Iterator<Item = OsString>, output: &mut Output
         "-h" | "--help" => return output.bytes(overview("").as_bytes()),
         "-V" | "--version" => {
             return output.line(concat!("shelflife ", env!("CARGO_PKG_VERSION")));
+        }
+        broom::WORD => {
+            broom::sweep(words);
+            return Ok(());
         }
         _ => {}
     }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use shelflife::{Backup, Batch, EventKind, Mirror, Store};
 
@@ -14,7 +14,7 @@ use crate::cli::entries::no_such;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::{open, text, times};
+use crate::cli::{broom, open, text, times};
 
 /// Between two looks of a copy that keeps up.
 const EVERY: Duration = Duration::from_secs(1);
@@ -56,15 +56,19 @@ fn backup(args: &mut Args, output: &mut Output) -> Result<()> {
     match (to, follow) {
         (None, Some(dir)) => {
             let store = open::to_read(args, file)?;
+            let real = fs::canonicalize(store.path()).unwrap_or_default();
+            broom::wait_beside(dir.join(real.file_name().unwrap_or_default()));
             keep_up(&store, &dir, keep, output)
         }
         (Some(_), None) if keep.is_some() => Err(args.wrong("--keep is for --follow")),
         (Some(to), None) => {
             let store = open::to_read(args, file)?;
             let progress = Progress::of("copying", "");
-            let made = match to == "-" {
-                true => to_stdout(&store, output)?,
-                false => store.backup(&to)?,
+            let made = if to == "-" {
+                to_stdout(&store, output)?
+            } else {
+                broom::wait_beside(&to);
+                store.backup(&to)?
             };
             drop(progress);
             output.note(&format!(
@@ -86,13 +90,9 @@ fn backup(args: &mut Args, output: &mut Output) -> Result<()> {
 
 /// Through a file, so that nothing of it is sent before all of it can be.
 fn to_stdout(store: &Store, output: &mut Output) -> Result<Backup> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let name = format!(
-        "shelflife-{}-{}",
-        std::process::id(),
-        now.unwrap_or_default().as_nanos()
-    );
-    let spool = std::env::temp_dir().join(name);
+    let name = std::env::temp_dir().join(format!("shelflife-{}", std::process::id()));
+    broom::wait_beside(&name);
+    let spool = broom::temporary(&name);
     let made = store.backup(&spool)?;
     let opened = File::open(&spool);
     let removed = fs::remove_file(&spool);
@@ -198,7 +198,8 @@ pub(crate) const RESTORE: Command = Command {
         "shelflife restore notes.shelf cart:17 --offset 0x2188",
     ],
     notes: "shelflife history prints the offsets. With --before F stays as it is, and NEW has its history up to\n\
-            there; of a batch nothing is there before its last change. What a compaction dropped can't be had.",
+            there; of a batch nothing is there before its last change. What a compaction dropped can't be had.\n\
+            Exit code 3 if a part of NEW can't be read.",
     run: restore,
 };
 
@@ -209,12 +210,20 @@ fn restore(args: &mut Args, output: &mut Output) -> Result<()> {
     let key = args.operand().map(OsString::into_encoded_bytes);
     match (before, to, key, offset) {
         (Some(before), Some(to), None, None) => {
+            broom::wait_beside(&to);
             let store = open::to_read(args, file)?;
             let progress = Progress::of("copying", "");
             let size = store.restore(before, &to)?;
+            let damaged = open::to_read(args, to)?.recovery().damage.len() as u64;
             drop(progress);
             output.note(&format!("restored {}", text::size(size)));
-            Ok(())
+            match damaged {
+                0 => Ok(()),
+                damaged => Err(Failure::Damaged(format!(
+                    "{} can't be read, in the store and in the copy; shelflife verify lists them",
+                    text::counted(damaged, "place")
+                ))),
+            }
         }
         (None, None, Some(key), Some(offset)) => put_back(args, file, &key, offset, output),
         _ => Err(args.wrong("give --before and -o, or KEY and --offset")),

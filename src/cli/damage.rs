@@ -8,7 +8,7 @@ use crate::cli::keys::shown;
 use crate::cli::output::{Output, say};
 use crate::cli::progress::Progress;
 use crate::cli::text::{counted, shell_word};
-use crate::cli::{lines, open, text};
+use crate::cli::{broom, lines, open, text};
 
 pub(crate) const VERIFY: Command = Command {
     name: "verify",
@@ -117,6 +117,7 @@ fn salvage(args: &mut Args, output: &mut Output) -> Result<()> {
     let saved_to = to
         .as_ref()
         .map_or(name.clone(), |to| text::escape(to.as_encoded_bytes()));
+    broom::wait_beside(to.as_ref().unwrap_or(&file));
     let store = open::to_examine(args, file)?;
     let progress = Progress::of("salvaging", "");
     let salvaged = match to {

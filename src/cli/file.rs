@@ -8,7 +8,7 @@ use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::Result;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::{open, text};
+use crate::cli::{broom, open, text};
 
 pub(crate) const INFO: Command = Command {
     name: "info",
@@ -97,6 +97,7 @@ pub(crate) const COMPACT: Command = Command {
 
 fn compact(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
+    broom::wait_beside(&file);
     let store = open::to_change(args, file)?;
     let start = Instant::now();
     let progress = Progress::of("compacting", "");

@@ -8,7 +8,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use shelflife::Batch;
 
@@ -17,7 +16,7 @@ use crate::cli::failure::{Failure, Result};
 use crate::cli::lines::add;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::{open, text};
+use crate::cli::{broom, open, text};
 
 /// So much is kept in memory, and stored as one batch if it is all.
 const BATCH_BYTES: usize = 16 << 20;
@@ -167,18 +166,16 @@ struct Spool(BufWriter<File>);
 
 impl Spool {
     fn beside(file: &OsStr) -> Result<Spool> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let name = format!(
-            ".shelflife-load-{}-{}",
-            std::process::id(),
-            now.unwrap_or_default().as_nanos()
-        );
-        let path = Path::new(file).with_file_name(name);
+        broom::wait_beside(file);
+        let path = broom::temporary(Path::new(file));
         let mut how = OpenOptions::new();
         how.read(true).write(true).create_new(true).mode(0o600);
         let made = how.open(&path).and_then(|file| {
-            fs::remove_file(&path)?;
-            Ok(file)
+            // Another command may have taken it for a leftover.
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(file),
+            }
         });
         made.map(|file| Spool(BufWriter::new(file)))
             .map_err(|error| {

@@ -1,11 +1,13 @@
 //! How commands open their store: what only reads opens it read-only and never creates it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io::{self, Read};
 
 use shelflife::{Options, Store};
 
 use crate::cli::args::Args;
+use crate::cli::broom;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::say;
 use crate::cli::progress::Progress;
@@ -21,11 +23,21 @@ pub(crate) fn to_examine(args: &Args, file: OsString) -> Result<Store> {
 }
 
 pub(crate) fn to_change(args: &Args, file: OsString) -> Result<Store> {
+    sweep_if_killed(&file);
     open(args, file, |options| options.create(false))
 }
 
 pub(crate) fn to_fill(args: &Args, file: OsString) -> Result<Store> {
+    sweep_if_killed(&file);
     open(args, file, |options| options.create(true))
+}
+
+/// A command that writes may create the store, or rewrite it; one of under a mebibyte is rewritten by `compact` only.
+fn sweep_if_killed(file: &OsStr) {
+    let is_small = fs::metadata(file).is_ok_and(|is| (1..1 << 20).contains(&is.len()));
+    if !is_small {
+        broom::wait_beside(file);
+    }
 }
 
 fn open(

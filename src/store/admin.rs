@@ -4,14 +4,18 @@ use super::backup::{self, Backup};
 use super::batch::Batch;
 use super::changes::{Cursor, Position, Seen};
 use super::content;
+use super::disk::Disk;
+use super::disk::os::OsDisk;
 use super::event::Events;
 use super::format::LOG_START;
 use super::history::{self, History};
+use super::log::uninterrupted;
 use super::mirror::{self, Copy};
 use super::salvage::{self, Salvaged};
+use super::temp;
 use super::verify::{self, Verified};
 use super::{Inner, Store};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -128,7 +132,8 @@ impl Store {
     /// another file, until that is opened anew.
     ///
     /// Takes about as long as reading and writing the live bytes. An entry that can't be read is carried along as one
-    /// that can't be read, and counted in [`Backup::damaged`].
+    /// that can't be read, and counted in [`Backup::damaged`]. A process that is killed meanwhile leaves a temporary
+    /// file, which the next copy to this path removes, or [`remove_leftovers`](Store::remove_leftovers).
     ///
     /// # Errors
     ///
@@ -208,6 +213,41 @@ impl Store {
             compactor,
         } = &*self.inner;
         compactor.load(admission, &mut next)
+    }
+
+    /// Removes the temporary files that killed processes left beside `path`, which was to become a store, or is one
+    /// that they compacted or copied. A file that a process is still making is locked, and stays.
+    ///
+    /// Every compaction does this for its store, and [`backup`](Store::backup), [`restore`](Store::restore),
+    /// [`salvage`](Store::salvage) and [`mirror`](Store::mirror) for the file that they make. So it is of use where each
+    /// copy gets a name of its own. The names are that of `path`, `.tmp-` and 16 hexadecimal digits, with parts of a
+    /// name that begin with a dot in between.
+    ///
+    /// # Errors
+    ///
+    /// `Io` if the folder can't be read.
+    ///
+    /// ```
+    /// # fn main() -> shelflife::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("monday.shelf");
+    /// shelflife::Store::remove_leftovers(&path)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn remove_leftovers(path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let Some(name) = path.file_name() else {
+            return Ok(());
+        };
+        let dir = match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        // Beside the file itself, if this is a link to it.
+        let real = uninterrupted(|| OsDisk.resolve(path))
+            .or_else(|_| uninterrupted(|| OsDisk.resolve(dir)).map(|dir| dir.join(name)))
+            .map_err(|error| Error::io("look up the folder of", path, error))?;
+        temp::remove_all_leftovers(&OsDisk, &real).map(drop)
     }
 
     /// One figure of all live entries: key, value, its kind and its end. The same for a store, its backup, its

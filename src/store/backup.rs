@@ -1,16 +1,16 @@
 //! Copies of a store under another name: whole and compacted, or as it was at an earlier place of its log.
 
 use super::copy::{Copied, copy_live};
-use super::disk::{Create, OpenFile};
+use super::disk::names::rename_to_new;
 use super::format::{FileHeader, LOG_START, MORE};
 use super::generation::Generation;
 use super::log::{LogFile, Scanner, Step};
-use super::place::{Place, sibling};
+use super::place::Place;
 use super::salvage::new_path;
-use super::switch::{Successor, TEMP_SUFFIX, first_header};
+use super::switch::{Successor, first_header};
+use super::temp;
 use crate::error::{Error, Result};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// The copy that [`Store::backup`](crate::Store::backup) made.
@@ -69,32 +69,17 @@ pub(crate) fn restore(place: &Place, before: u64, to: &Path) -> Result<u64> {
         generation: 1,
         ..generation.header
     };
+    let log = temp::create(place, &to)?;
     let disk = &*place.mode.disk;
-    let temp = sibling(&to, &format!("{TEMP_SUFFIX}{:016x}", place.random_word()?));
-    let how = OpenFile {
-        write: true,
-        create: Create::New,
-        mode: 0o600,
-    };
-    let file = disk
-        .open(&temp, how)
-        .map_err(|error| Error::io("create", &temp, error))?;
-    let log = LogFile {
-        file,
-        path: Arc::from(temp.as_path()),
-    };
     let made = || -> Result<()> {
         let like = &generation.identity;
         let _ = log.file.set_owner(like.uid, like.gid, like.mode);
         copy_bytes(&generation.log, &log, LOG_START, end)?;
         log.write_all(&header.encode(), 0)?;
         log.sync()?;
-        disk.link(&temp, &to)
-            .map_err(|error| Error::io("create", &to, error))
+        rename_to_new(disk, &log.path, &to).map_err(|error| Error::io("create", &to, error))
     };
-    let made = made();
-    let _ = disk.remove(&temp);
-    made?;
+    made().inspect_err(|_| _ = disk.remove(&log.path))?;
     place.sync_directory_of(&to)?;
     Ok(end)
 }

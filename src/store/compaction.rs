@@ -24,7 +24,8 @@ use super::lock::{Deadline, Gate};
 use super::place::Place;
 use super::poison::lock_of;
 use super::recovery::Overdue;
-use super::switch::{Successor, next_header, remove_leftovers};
+use super::switch::{Successor, next_header};
+use super::temp;
 use super::writing::Writing;
 use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -332,7 +333,7 @@ fn copy_and_install<'a>(
     let (old, mut successor) = {
         let writing = admission.begin_by(Purpose::Write, deadline)?;
         let old = Arc::clone(&writing.generation);
-        if place.follow(&old)? || !remove_leftovers(place)? {
+        if place.follow(&old)? || !temp::remove_leftovers(&*place.mode.disk, &place.real)? {
             return Ok(Some(None));
         }
         place.refuse_to_be_mounted_over()?;

@@ -10,13 +10,14 @@ use super::format::Kind;
 use super::generation::{Generation, Proof};
 use super::place::Place;
 use super::recovery::TornTail;
-use super::switch::{Successor, first_header, next_header, remove_leftovers};
+use super::switch::{Successor, first_header, next_header};
+use super::temp;
 use crate::error::Result;
 use std::sync::atomic::AtomicBool;
 
 /// Puts an empty file in place of one that holds nothing, or of all that is there.
 pub(crate) fn start_anew(place: &Place, old: &Generation) -> Result<()> {
-    remove_leftovers(place)?;
+    temp::remove_leftovers(&*place.mode.disk, &place.real)?;
     let header = match old.is_unborn() {
         true => first_header(place)?,
         false => next_header(place, &old.header)?,
@@ -101,7 +102,7 @@ fn copy_to_successor<'a>(
     generation: &Generation,
     is_evidence: bool,
 ) -> Result<(Kept, Successor<'a>)> {
-    remove_leftovers(place)?;
+    temp::remove_leftovers(&*place.mode.disk, &place.real)?;
     let header = next_header(place, &generation.header)?;
     let mut successor = Successor::create(place, header, &generation.identity)?;
     let never = AtomicBool::new(false);

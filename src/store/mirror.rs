@@ -10,7 +10,7 @@ use super::format::{ALIGN, FileHeader, LOG_START, MORE};
 use super::generation::Generation;
 use super::log::{LogFile, Scanner, Step, uninterrupted};
 use super::place::Place;
-use super::switch::TEMP_SUFFIX;
+use super::temp;
 use crate::error::{Error, ErrorKind, Result, Shown};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,9 @@ impl Copy {
     /// Goes on with the copy of the present file, or begins it.
     pub(crate) fn begin(place: &Place, dir: &Path) -> Result<Copy> {
         let at = Arc::clone(&*place.fresh()?);
+        let named_after = dir.join(place.real.file_name().unwrap_or_default());
+        // In a folder that can't be read none are found, and a copy can be made all the same.
+        let _ = temp::remove_all_leftovers(&*place.mode.disk, &named_after);
         Copy::of(place, at, dir)
     }
 
@@ -47,9 +50,7 @@ impl Copy {
         let disk = &*place.mode.disk;
         match uninterrupted(|| disk.stat(&path)) {
             Ok(_) => go_on(place, at, &path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                create(place, at, dir, &path)
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(place, at, &path),
             Err(error) => Err(Error::io("look at", &path, error)),
         }
     }
@@ -103,14 +104,9 @@ fn end_to_copy(at: &Generation) -> u64 {
     at.position().end_of_changes()
 }
 
-fn create(place: &Place, at: Arc<Generation>, dir: &Path, path: &Path) -> Result<Copy> {
+fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
     let disk = &*place.mode.disk;
-    let temp = {
-        let mut name = path.file_name().map(OsString::from).unwrap_or_default();
-        name.push(format!("{TEMP_SUFFIX}{:016x}", place.random_word()?));
-        dir.join(name)
-    };
-    let log = open(place, &temp, Create::New)?;
+    let log = temp::create(place, path)?;
     let made = || -> Result<u64> {
         let like = &at.identity;
         let _ = log.file.set_owner(like.uid, like.gid, like.mode);
@@ -120,18 +116,14 @@ fn create(place: &Place, at: Arc<Generation>, dir: &Path, path: &Path) -> Result
         log.write_all(&at.header.encode(), 0)?;
         copy_bytes(&at.log, &log, LOG_START, end)?;
         log.sync()?;
-        uninterrupted(|| disk.rename(&temp, path))
-            .map_err(|error| Error::io("rename", &temp, error))?;
+        uninterrupted(|| disk.rename(&log.path, path))
+            .map_err(|error| Error::io("rename", &log.path, error))?;
         Ok(end)
     };
-    let copied = match made() {
-        Ok(copied) => copied,
-        Err(error) => {
-            let _ = disk.remove(&temp);
-            return Err(error);
-        }
-    };
+    let copied = made().inspect_err(|_| _ = disk.remove(&log.path))?;
     place.sync_directory_of(path)?;
+    // Under its name it is a store like any other.
+    let _ = uninterrupted(|| log.file.unlock());
     let to = LogFile {
         path: Arc::from(path),
         ..log
@@ -141,7 +133,7 @@ fn create(place: &Place, at: Arc<Generation>, dir: &Path, path: &Path) -> Result
 
 /// Goes on with a copy that an earlier process left, perhaps in the middle of a write.
 fn go_on(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
-    let to = open(place, path, Create::Never)?;
+    let to = open(place, path)?;
     let differs = || {
         let what = "is no copy of the store as it is now";
         let advice = "most likely a backup was put over the store: move the copy away";
@@ -191,11 +183,11 @@ fn end_of_whole_batches(log: &LogFile, header: &FileHeader) -> Result<u64> {
     }
 }
 
-fn open(place: &Place, path: &Path, create: Create) -> Result<LogFile> {
+fn open(place: &Place, path: &Path) -> Result<LogFile> {
     let how = OpenFile {
         write: true,
-        create,
-        mode: 0o600,
+        create: Create::Never,
+        mode: 0,
     };
     let file = uninterrupted(|| place.mode.disk.open(path, how))
         .map_err(|error| Error::io("open", path, error))?;

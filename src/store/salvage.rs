@@ -15,7 +15,8 @@ use super::log::{Scanner, Step};
 use super::mode::Access;
 use super::place::Place;
 use super::recovery::Damage;
-use super::switch::{Successor, first_header, next_header, remove_leftovers};
+use super::switch::{Successor, first_header, next_header};
+use super::temp;
 use crate::error::{Error, Result, Shown};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -130,7 +131,7 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
     let Some(old) = Generation::open(log, Crossing::Everything)? else {
         return Ok(Salvaged::new(&place.real));
     };
-    remove_leftovers(place)?;
+    temp::remove_leftovers(&*place.mode.disk, &place.real)?;
     place.refuse_to_be_mounted_over()?;
     let mut successor = Successor::create(place, next_header(place, &old.header)?, &old.identity)?;
     let mut salvaged = rescue(&old, &mut successor, &place.real)?;
@@ -148,7 +149,7 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
     Ok(salvaged)
 }
 
-/// The path of a file to be made, in a folder without symbolic links.
+/// The path of a file to be made, in a folder without symbolic links, where no killed process left part of one.
 pub(crate) fn new_path(place: &Place, to: &Path) -> Result<PathBuf> {
     let disk = &*place.mode.disk;
     let Some(name) = to.file_name() else {
@@ -168,6 +169,8 @@ pub(crate) fn new_path(place: &Place, to: &Path) -> Result<PathBuf> {
         let taken = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(Error::io("create", to, taken));
     }
+    // In a folder that can't be read none are found, and the file can be made all the same.
+    let _ = temp::remove_leftovers(disk, &path);
     Ok(path)
 }
 

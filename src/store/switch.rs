@@ -18,23 +18,19 @@
 //! Why the sync comes before the rename: the new name may reach the disk before the content does.
 
 use super::append::{append_marker, mark_behind};
+use super::disk::Stat;
 use super::disk::names::rename_to_new;
-use super::disk::{Create, OpenFile, Stat};
 use super::format::{FileHeader, Head, Kind, LOG_START, NewRecord};
 use super::generation::{Generation, Position};
 use super::index::Index;
-use super::lock::try_lock;
-use super::log::LogFile;
 use super::place::Place;
-use super::place::sibling;
 use super::recovery::Damage;
+use super::temp;
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The name of a file which may take the store's place is that of the store and this.
-pub(crate) const TEMP_SUFFIX: &str = ".tmp-";
 /// Written at once while copying.
 const FLUSH_BYTES: usize = 256 << 10;
 /// Synced this often while copying, so that the last sync, which others wait for, has little left to do.
@@ -115,39 +111,16 @@ impl<'a> Successor<'a> {
         target: &Path,
         header: FileHeader,
     ) -> Result<Successor<'a>> {
-        let disk = &*place.mode.disk;
-        let temp = sibling(
-            target,
-            &format!("{TEMP_SUFFIX}{:016x}", place.random_word()?),
-        );
-        let how = OpenFile {
-            write: true,
-            create: Create::New,
-            mode: 0o600,
-        };
-        let file = disk
-            .open(&temp, how)
-            .map_err(|error| Error::io("create", &temp, error))?;
-        let log = LogFile {
-            file,
-            path: Arc::from(temp.as_path()),
-        };
+        let log = temp::create(place, target)?;
         // From here on a failure removes the file.
         let mut successor = Successor {
             place,
-            temp,
+            temp: log.path.to_path_buf(),
             next: None,
             installed: false,
             buf: Vec::new(),
             synced: LOG_START,
         };
-        if !try_lock(&log.file, &log.path)? {
-            return Err(Error::busy(
-                &log.path,
-                "is locked by somebody else",
-                "try again",
-            ));
-        }
         let identity = log.stat()?;
         let position = Position::start(&header);
         successor.next = Some(Generation::new(
@@ -333,37 +306,4 @@ impl Drop for Successor<'_> {
             let _ = self.place.mode.disk.remove(&self.temp);
         }
     }
-}
-
-/// Removes what compactors left behind that died. False if one is at work. The caller holds the store's lock.
-pub(crate) fn remove_leftovers(place: &Place) -> Result<bool> {
-    let disk = &*place.mode.disk;
-    let own = disk.stat(&place.real).ok();
-    let mut nobody_at_work = true;
-    for path in place.siblings(TEMP_SUFFIX)? {
-        // A link or a FIFO that somebody planted under such a name is neither opened nor removed.
-        let Ok(stat) = disk.stat(&path) else { continue };
-        if disk.resolve(&path).ok().as_ref() != Some(&path) || !stat.is_file {
-            continue;
-        }
-        // Another name of the store itself: a process gave it its own name, and died before it took this one away.
-        if own.is_some_and(|own| own.same_file(&stat)) {
-            let _ = disk.remove(&path);
-            continue;
-        }
-        let how = OpenFile {
-            write: true,
-            create: Create::Never,
-            mode: 0,
-        };
-        let Ok(file) = disk.open(&path, how) else {
-            continue;
-        };
-        if try_lock(&file, &path)? {
-            let _ = disk.remove(&path);
-        } else {
-            nobody_at_work = false;
-        }
-    }
-    Ok(nobody_at_work)
 }

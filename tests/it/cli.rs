@@ -18,9 +18,11 @@ mod browse;
 mod copies;
 mod damage;
 mod keys;
+mod killed;
 mod load;
 mod sessions;
 mod shells;
+mod states;
 mod terminal;
 
 const BIN: &str = env!("CARGO_BIN_EXE_shelflife");

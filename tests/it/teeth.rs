@@ -109,7 +109,7 @@ fn inject(sim: &SimDisk, fault: Option<Fault>) {
 }
 
 /// With the looks, counted from 1, that can be left out unnoticed.
-const SCENES: [(&str, &[u64], Scene); 6] = [
+const SCENES: [(&str, &[u64], Scene); 7] = [
     (
         "a write to a file that was replaced is not acknowledged",
         // The one after the sync has shown it.
@@ -192,8 +192,8 @@ const SCENES: [(&str, &[u64], Scene); 6] = [
     ),
     (
         "what was put where a compactor's file had been is not opened",
-        // Those are at the store, over which nothing was put.
-        &[1, 2, 4],
+        // Those are at the store and at the new file, over which nothing was put.
+        &[1, 2, 4, 5],
         |fault| {
             let sim = SimDisk::new(1);
             let store = opened(SHARED, &sim.process());
@@ -209,6 +209,33 @@ const SCENES: [(&str, &[u64], Scene); 6] = [
             let mut opens = sim.trace();
             opens.retain(|event| event.call == Call::Open);
             (sim.faults(), opens.iter().all(|event| event.ok))
+        },
+    ),
+    (
+        "a compactor's file that was removed as a leftover, before it was locked, is made again",
+        // Those are at the store, over which nothing was put.
+        &[1, 2, 4, 5],
+        |fault| {
+            let (mut struck, mut held) = (0, true);
+            let mut schedule = Schedule::search().preemptions(1);
+            while schedule.next() {
+                let sim = SimDisk::new(1);
+                let (one, other) = (sim.process(), sim.process());
+                let (compactor, copier) = (opened(SHARED, &one), opened(SHARED, &other));
+                compactor.insert("a", "1").unwrap();
+                inject(&sim, fault.clone().map(|fault| fault.by(one.id())));
+                let mut outcome = Ok(());
+                let compacts = one.program(|| {
+                    outcome = compactor.compact().map(drop);
+                    Ok::<(), Error>(())
+                });
+                // Removes leftovers without the lock of the store.
+                let copies = other.program(|| copier.mirror("/").map(drop));
+                let ran = sim.run(&mut schedule, vec![compacts, copies]);
+                struck += sim.faults();
+                held &= ran != Ran::Whole || outcome.is_ok();
+            }
+            (struck, held)
         },
     ),
 ];

@@ -281,7 +281,7 @@ fn watch_prints_each_change_of_any_process_and_goes_on_where_it_was() {
 }
 
 /// Waits, at most so long, for something that another process does in its own time.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(60), "{what}");

@@ -309,6 +309,60 @@ fn a_file_that_somebody_has_in_work_is_not_taken_for_a_leftover() {
 }
 
 #[test]
+fn a_copy_removes_what_a_killed_one_left_and_nothing_that_is_being_made() {
+    let scene = Scene::new(&relaxed());
+    let store = &scene.store;
+    fs::create_dir(scene.at("copies")).unwrap();
+    let copy = || scene.at("copy");
+    let clear = store.events().unwrap().last().unwrap().unwrap().offset();
+    let digits = "0123456789abcdef";
+    type Make<'a> = &'a dyn Fn() -> shelflife::Result<()>;
+    let makers: [(&str, String, Make<'_>); 5] = [
+        ("backup", format!("copy.tmp-{digits}"), &|| {
+            store.backup(copy()).map(drop)
+        }),
+        ("restore", format!("copy.tmp-{digits}"), &|| {
+            store.restore(clear, copy()).map(drop)
+        }),
+        ("salvage", format!("copy.tmp-{digits}"), &|| {
+            store.salvage(copy()).map(drop)
+        }),
+        (
+            "mirror",
+            format!("copies/s.shelf.{digits}-0000000001.tmp-{digits}"),
+            &|| store.mirror(scene.at("copies")).map(drop),
+        ),
+        (
+            "remove_leftovers",
+            format!("copy.tmp-{digits}.tmp-{digits}"),
+            &|| Store::remove_leftovers(copy()),
+        ),
+    ];
+    for (who, name, make) in makers {
+        let temp = scene.at(&name);
+        fs::write(&temp, "in work").unwrap();
+        let in_work = fs::File::open(&temp).unwrap();
+        in_work.lock().unwrap();
+        make().unwrap();
+        assert_eq!(fs::read(&temp).unwrap(), b"in work", "{who}");
+        let _ = fs::remove_file(copy());
+        drop(in_work);
+        make().unwrap();
+        assert!(!temp.exists(), "{who}");
+        let _ = fs::remove_file(copy());
+    }
+    for dir in [scene.dir.path(), &scene.at("copies")] {
+        for entry in fs::read_dir(dir).unwrap() {
+            let name = entry.unwrap().file_name();
+            assert!(!name.to_string_lossy().contains(".tmp-"), "{name:?}");
+        }
+    }
+    // Under their names copies are stores that anybody may write to.
+    let mirror = store.mirror(scene.at("copies")).unwrap();
+    assert!(fs::File::open(mirror.path()).unwrap().try_lock().is_ok());
+}
+
+#[test]
 fn what_only_looks_like_a_leftover_is_neither_followed_nor_removed() {
     let scene = Scene::new(&relaxed());
     let name = |nth: u32| scene.at(&format!("s.shelf.tmp-{nth:016x}"));
