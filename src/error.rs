@@ -250,7 +250,7 @@ impl Error {
         self
     }
 
-    /// The key of a shelf whose value the error is about.
+    /// The key whose value the error is about.
     pub(crate) fn under(mut self, key: &str) -> Error {
         self.0.key = Some(key.to_owned());
         self
@@ -285,7 +285,8 @@ impl Error {
         self.0.offset
     }
 
-    /// The key of the entry of a [`Shelf`](crate::Shelf) whose value could not be read as the type that was asked for.
+    /// The key in a [`Shelf`](crate::Shelf) or in a [`Session`](crate::Session) whose value could not be read as the
+    /// type that was asked for.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

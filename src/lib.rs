@@ -2,26 +2,60 @@
 //!
 //! Made for the sessions of web applications, good for any values: what Python's `shelve` is, without its traps.
 //!
+//! # A shelf
+//!
 //! ```
 //! # let dir = tempfile::tempdir().unwrap();
-//! # let path = dir.path().join("app.shelf");
-//! use shelflife::{Saved, Session, SessionStore, ShelveSessionStore, Shelf};
+//! # let path = dir.path().join("shop.shelf");
+//! use shelflife::{Shelf, record};
 //!
-//! // Sessions: load, change, save; nothing is lost to overlapping requests, and a logout stays one.
-//! let sessions = ShelveSessionStore::open(&path)?;
-//! let mut session = Session::default();
-//! session.set_user(Some("ann"));
-//! assert!(matches!(sessions.save_session(&mut session)?, Saved::Stored));
-//! let id = session.id().expect("a stored session has an id").clone();
-//! assert_eq!(sessions.load_session(&id)?.expect("it was just stored").user(), Some("ann"));
+//! record! {
+//!     #[derive(Debug, PartialEq)]
+//!     struct Cart { items: Vec<String>, total: f64, note: Option<String> }
+//! }
 //!
-//! // Any value under any string key.
-//! # let path = dir.path().join("cart.shelf");
 //! let shelf = Shelf::open(&path)?;
-//! shelf.insert("cart:17", &vec![("tea".to_string(), 2u32)])?;
-//! assert_eq!(shelf.get::<Vec<(String, u32)>>("cart:17")?, Some(vec![("tea".to_string(), 2)]));
+//! shelf.insert("cart:17", &Cart { items: vec!["tea".into()], total: 3.0, note: None })?;
+//! // Atomic, for threads and for processes.
+//! let items = shelf.update("cart:17", |cart: Option<Cart>| {
+//!     let mut cart = cart.expect("it was just stored");
+//!     cart.items.push("cup".into());
+//!     let count = cart.items.len();
+//!     Ok((Some(cart), count))
+//! })?;
+//! assert_eq!(items, 2);
+//! assert_eq!(shelf.keys_with_prefix("cart:").count(), 1);
 //! # Ok::<(), shelflife::Error>(())
 //! ```
+//!
+//! # Sessions of a web application
+//!
+//! [`SessionManager`] takes care of a request from its cookies to the headers of its response, with any HTTP server;
+//! [`manager::recipes`] has std, tiny_http, axum, actix-web and others.
+//!
+//! ```
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("sessions.shelf");
+//! use shelflife::SessionManager;
+//!
+//! let sessions = SessionManager::open(&path)?;
+//! let mut visit = sessions.begin(["theme=dark"]); // the request's `Cookie` fields
+//! visit.login("ann")?; // under a new id, so an attacker who planted the old one is not
+//! visit.session()?.insert("cart", &vec!["tea"])?;
+//! let finished = visit.finish()?; // stored; overlapping requests lose nothing
+//! assert!(finished.headers().any(|(name, _)| name == "Set-Cookie"));
+//! # Ok::<(), shelflife::Error>(())
+//! ```
+//!
+//! A session ends after 14 days without use there, that of a visitor who is not logged in after an hour;
+//! [`SessionOptions::idle_lifetime`] and [`ManagerOptions::anonymous_idle`] change that. [`RedisSessionStore`] takes the
+//! place of the file when one machine is not enough.
+//!
+//! # The command line
+//!
+//! `cargo run -- help` lists what an admin does beside the running app: look (`ls`, `get`, `session ls`, `browse`, `watch`),
+//! repair (`verify`, `salvage`), go back (`history`, `restore`), copy (`backup`, `dump`). [`mod@production`] says what to set
+//! up.
 //!
 //! # Where to read on
 //!
@@ -33,7 +67,8 @@
 //! - [`Value`], [`Encode`], [`Decode`], [`record!`]: typed values as deterministic CBOR.
 //! - [`Shelf`]: any encodable value under any string key.
 //! - [`SessionStore`]: the contract of session stores; [`ShelveSessionStore`] keeps it in a file,
-//!   [`MemorySessionStore`] in memory.
+//!   [`MemorySessionStore`] in memory, [`RedisSessionStore`] on a server.
+//! - [`SessionManager`]: cookies, logins, devices, messages for the next page, over any of them.
 //! - `sim`, with the feature of that name: a simulated disk, on which your own program can lose power in a plain
 //!   `cargo test`.
 //! - [`mod@production`]: permissions, cron, backup, monitoring, and what to do when something is wrong.

@@ -305,19 +305,24 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value is not a `T`.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value is not a `T`; the text says where in it, and
+    /// [`Error::key`](crate::Error::key) names the key.
     ///
     /// ```
     /// # let mut session = shelflife::Session::new();
     /// session.insert("n", &7u64)?;
     /// assert_eq!(session.get::<u64>("n")?, Some(7));
     /// assert_eq!(session.get::<u64>("m")?, None);
-    /// assert!(session.get::<String>("n").is_err());
+    /// let error = session.get::<String>("n").unwrap_err();
+    /// assert_eq!(error.key(), Some("n"));
+    /// assert!(error.to_string().starts_with("`n`: expected text at byte 0, found an integer;"));
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn get<T: Decode>(&self, key: impl AsKey<T>) -> Result<Option<T>> {
-        let value = self.contents.data.get(key.as_ref());
-        value.map(|value| from_cbor(value)).transpose()
+        let name = key.as_ref();
+        let value = self.contents.data.get(name);
+        let value = value.map(|value| from_cbor(value)).transpose();
+        value.map_err(|error| error.under(name))
     }
 
     /// Whether there is a value under a key, of whatever type.

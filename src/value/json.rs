@@ -225,7 +225,6 @@ impl Reader<'_> {
                             break;
                         }
                         self.need('}', "a comma or the end of the object")?;
-                        entries.shrink_to_fit();
                         self.object(start, entries)?
                     }
                 };
@@ -445,6 +444,7 @@ impl Reader<'_> {
         if entries.iter().any(|(key, _)| !fits(key, LEVELS)) {
             return Err(self.error_at(start, TOO_DEEP));
         }
+        entries.shrink_to_fit();
         entries.sort_unstable_by(|(a, _), (b, _)| order(a, b));
         if !entries.is_sorted_by(|(a, _), (b, _)| order(a, b).is_lt()) {
             return Err(self.error_at(start, "a map in which a key repeats"));

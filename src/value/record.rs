@@ -112,7 +112,8 @@ const fn compare(a: &str, b: &str) -> Order {
 ///   makes that field public.
 ///
 /// Attributes, documentation and visibility are passed through; a `#[cfg]` on a named field or a variant counts for its
-/// encoding, too. Types may have parameters, with simple bounds (`K: Eq + Hash`), but no lifetimes. They may contain
+/// encoding, too. Types may have parameters, with simple bounds (`K: Eq + Hash`), but no lifetimes, since what is read
+/// owns all of itself, no constants and no `where`: for such a type implement `Encode` and `Decode`. They may contain
 /// themselves in a `Box`, an `Option<Box>`, a `Vec` or a map: 64 levels can be stored.
 ///
 /// ```

@@ -65,7 +65,14 @@ fn its_rust_is_that_of_the_examples_and_prints_what_it_says() {
         assert!(about.lines().all(|line| line.starts_with("//! ")));
         assert_eq!(rust[nth], code, "{name}");
     }
-    assert_eq!(rust.len(), 3);
+    let values = fs::read_to_string(root().join("tests/examples/values.rs")).unwrap();
+    assert!(values.contains(&rust[3]), "{}", rust[3]);
+    assert_eq!(rust.len(), 4);
+    let said = example("values", dir.path());
+    let (paid, error) = said.split_once('\n').unwrap();
+    assert_eq!(paid, r#"Card { last_digits: "4711" }"#);
+    let place = "`cart:18` in `values.shelf`: expected a map at byte 0, found an array";
+    assert!(error.starts_with(place), "{error}");
     let said = example("quickstart", dir.path());
     assert!(blocks("text").contains(&said), "{said}");
     assert!(example("quickstart", dir.path()).starts_with("run 2: "));
@@ -92,6 +99,96 @@ fn its_console_session_is_what_happens() {
     }
     assert_eq!(happened, blocks("console").concat());
     assert!(happened.contains("$ shelflife load"));
+}
+
+/// Runs a line of a shell in a folder, without an input, and returns what it printed.
+fn sh(dir: &Path, line: &str) -> String {
+    let mut sh = Command::new("sh");
+    sh.args(["-c", line]).current_dir(dir).env("PATH", path());
+    let output = sh.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{line}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn its_line_for_a_shelf_of_python_brings_it_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let make = "import shelve; d = shelve.open('old'); d['tea'] = ['green', 3]; d.close()";
+    let python = Command::new("python3")
+        .args(["-c", make])
+        .current_dir(dir.path())
+        .status();
+    if !python.is_ok_and(|status| status.success()) {
+        crate::support::skip("its_line_for_a_shelf_of_python", "no python3 with shelve");
+        return;
+    }
+    sh(dir.path(), &blocks("sh")[1]);
+    assert_eq!(
+        sh(dir.path(), "shelflife dump new.shelf"),
+        "{\"k\":\"tea\",\"v\":[\"green\",3]}\n"
+    );
+}
+
+/// The words between single backticks, and the commands of the blocks that are not run as they stand.
+fn commands_named(page: &str) -> Vec<String> {
+    let mut named = Vec::new();
+    for (nth, part) in page.split("```").enumerate() {
+        match nth % 2 {
+            0 => named.extend(part.split('`').skip(1).step_by(2).map(str::to_string)),
+            _ => named.extend(part.lines().map(str::to_string)),
+        }
+    }
+    let of_ours = |text: String| {
+        let text = text.split_once("shelflife ")?.1.replace('\n', " ");
+        Some(text.split(['|', '&', '>']).next()?.trim().to_string())
+    };
+    named.into_iter().filter_map(of_ours).collect()
+}
+
+#[test]
+fn the_commands_that_it_and_the_page_for_production_name_exist_with_their_options() {
+    let dir = tempfile::tempdir().unwrap();
+    let production = fs::read_to_string(root().join("src/PRODUCTION.md")).unwrap();
+    let mut checked = 0;
+    for command in [commands_named(&readme()), commands_named(&production)].concat() {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        // Meant to be misspelt, what only the program calls, and no command at all.
+        let is_word = words[0]
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        if !is_word || ["verfy", "remove-leftovers", "help"].contains(&words[0]) {
+            continue;
+        }
+        let name = match words[0] {
+            "session" => words[..2].join(" "),
+            one => one.to_string(),
+        };
+        let help = sh(dir.path(), &format!("shelflife help {name}"));
+        for option in words
+            .iter()
+            .filter(|word| word.starts_with('-') && word.len() > 1)
+        {
+            assert!(
+                help.contains(&format!("  {option}")),
+                "`{command}`: {option} is not in {help}"
+            );
+        }
+        checked += 1;
+    }
+    assert!(checked > 30, "{checked}");
+}
+
+#[test]
+fn its_line_for_cron_says_nothing_and_ends_well() {
+    let dir = tempfile::tempdir().unwrap();
+    sh(dir.path(), "shelflife set sessions.shelf tea green");
+    let line = blocks("text").concat();
+    let line = line
+        .lines()
+        .find_map(|line| line.strip_prefix("*/15 * * * * "))
+        .unwrap();
+    assert_eq!(sh(dir.path(), &line.replace("/var/lib/app/", "")), "");
 }
 
 #[test]

@@ -957,6 +957,7 @@ fn neither_debug_nor_errors_show_ids_values_or_people() {
         session.set_user(Some(canary));
         session.set_remote_address(Some(canary));
         session.insert(canary, canary).unwrap();
+        session.insert("cart", canary).unwrap();
         let token = session.create_form_token().unwrap();
         save(store, &mut session);
         let id = id(&session);
@@ -976,7 +977,7 @@ fn neither_debug_nor_errors_show_ids_values_or_people() {
             format!("{:?}", store.setup(Existing::Fail)),
             format!(
                 "{:?}",
-                store.update_session(&id, |session| session.get::<u64>(canary))
+                store.update_session(&id, |session| session.get::<u64>("cart"))
             ),
             format!(
                 "{:?}",

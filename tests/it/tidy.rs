@@ -453,8 +453,10 @@ fn a_copied_src_compiles_with_one_plain_rustc() {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
             rustc.env_remove(name);
         }
+        let words = "--edition 2024 --crate-type rlib --crate-name shelflife src/lib.rs";
+        assert!(read("README.md").contains(&format!("`rustc {words}`")));
         rustc
-            .args(["--edition", "2024", "--crate-type", "rlib", "src/lib.rs"])
+            .args(words.split(' '))
             .args(features)
             .current_dir(dir.path());
         assert_eq!(
@@ -462,8 +464,18 @@ fn a_copied_src_compiles_with_one_plain_rustc() {
             "",
             "{features:?}: a warning, or worse"
         );
-        assert!(dir.path().join("liblib.rlib").exists());
+        assert!(dir.path().join("libshelflife.rlib").exists());
     }
+    let words = "--edition 2024 --extern shelflife=libshelflife.rlib main.rs";
+    assert!(read("README.md").contains(&format!("`rustc {words}`")));
+    copy(
+        &root().join("tests/examples/quickstart.rs"),
+        &dir.path().join("main.rs"),
+    );
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    succeeds(rustc.args(words.split(' ')).current_dir(dir.path()));
+    let said = succeeds(Command::new("./main").current_dir(dir.path()));
+    assert!(said.contains("run 1: "), "{said}");
 }
 
 /// The rooms of the engine in the order of the table at the top of `store.rs`.
