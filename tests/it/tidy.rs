@@ -468,10 +468,11 @@ fn a_copied_src_compiles_with_one_plain_rustc() {
     }
     let words = "--edition 2024 --extern shelflife=libshelflife.rlib main.rs";
     assert!(read("README.md").contains(&format!("`rustc {words}`")));
-    copy(
-        &root().join("tests/examples/quickstart.rs"),
-        &dir.path().join("main.rs"),
-    );
+    fs::copy(
+        root().join("tests/examples/quickstart.rs"),
+        dir.path().join("main.rs"),
+    )
+    .unwrap();
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     succeeds(rustc.args(words.split(' ')).current_dir(dir.path()));
     let said = succeeds(Command::new("./main").current_dir(dir.path()));
