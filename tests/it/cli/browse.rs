@@ -277,8 +277,8 @@ fn a_page_of_many_sessions_is_answered_from_memory() {
     // The same session under other ids: what is read, not what is in it, is the claim.
     for nth in 0..many {
         let mut key = entry.key().to_vec();
-        let last = key.len() - 6;
-        key[last..].copy_from_slice(format!("{nth:05}A").as_bytes());
+        let last = key.len() - 7;
+        key[last..].copy_from_slice(format!("{nth:06}A").as_bytes());
         batch.insert_cbor(&key, entry.value());
     }
     store.write(&batch).unwrap();
