@@ -311,8 +311,13 @@ impl Engine<dyn Records> {
         };
         let mut others = Vec::new();
         for name in self.names_to_change(lists, user)? {
-            // Nobody is logged in with a session that can't be read.
-            if let Ok(Some(stored)) = self.records.get(&session_key(&name))
+            let stored = match self.records.get(&session_key(&name)) {
+                Ok(stored) => stored,
+                // Nobody is logged in with a session that is damaged.
+                Err(error) if error.is_corrupt() => None,
+                Err(error) => return Err(error),
+            };
+            if let Some(stored) = stored
                 && let Ok(Some((stamp, _))) = self.live_stamp(&stored, self.clock())
                 && codec::decode(&stored).is_ok_and(|other| other.user() == Some(user))
             {

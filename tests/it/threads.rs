@@ -224,6 +224,19 @@ fn a_large_batch_is_never_seen_in_part() {
 }
 
 #[test]
+fn counters_are_of_one_moment_while_large_batches_are_applied() {
+    let mut counted = together::counted_batches_of_an_exclusive_handle(100);
+    for exclusive in [false, true] {
+        let dir = fast_dir();
+        let mut options = relaxed();
+        options.exclusive(exclusive).compaction(Compaction::Manual);
+        let store = options.open(dir.path().join("s.shelf")).unwrap();
+        counted += together::counted_batches(&store, 100);
+    }
+    assert!(counted > 0);
+}
+
+#[test]
 fn opening_beside_a_writer_finds_nothing_wrong() {
     let dir = fast_dir();
     let path = dir.path().join("s.shelf");

@@ -319,3 +319,53 @@ pub(crate) fn large_batches_of_an_exclusive_handle(batches: u64) -> usize {
     let store = EXCLUSIVE_OS.options(sim.disk()).open(PATH).unwrap();
     large_batches(&store, batches)
 }
+
+/// One thread inserts many keys in one batch and removes them in the next; two others count: all of them, or none.
+/// Returns how often.
+pub(crate) fn counted_batches(store: &Store, batches: u64) -> usize {
+    let (over, counted) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let count = || {
+        while !over.load(Acquire) {
+            let (len, is_empty) = (store.len().unwrap() as u64, store.is_empty().unwrap());
+            assert!(len == 0 || len == MANY, "`len` says {len}");
+            let stats = store.stats().unwrap();
+            let all_bytes = stats.live_bytes + stats.dead_bytes;
+            assert!(stats.keys == 0 || stats.keys == MANY, "{stats:?}");
+            assert_eq!(stats.live_bytes, 64 * stats.keys, "{stats:?}");
+            assert_eq!(stats.file_bytes, 8192 + all_bytes, "{stats:?}");
+            counted.fetch_add(usize::from(len > 0 || is_empty), Relaxed);
+        }
+    };
+    let write = || {
+        for nth in 0..batches {
+            let mut batch = Batch::new();
+            for key in 0..MANY {
+                match nth % 2 {
+                    0 => batch.insert(key.to_le_bytes(), key.to_le_bytes()),
+                    _ => batch.remove(key.to_le_bytes()),
+                };
+            }
+            store.write(&batch).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        let counters = [1, 2].map(|_| scope.spawn(count));
+        let written = scope.spawn(write).join();
+        over.store(true, Release);
+        for counter in counters {
+            counter
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+        written.unwrap();
+    });
+    counted.into_inner()
+}
+
+/// As [`counted_batches`], with a handle that does not look at the file before it counts.
+pub(crate) fn counted_batches_of_an_exclusive_handle(batches: u64) -> usize {
+    let sim = SimDisk::new(1);
+    let mut options = EXCLUSIVE_OS.options(sim.disk());
+    options.compaction(shelflife::Compaction::Manual);
+    counted_batches(&options.open(PATH).unwrap(), batches)
+}

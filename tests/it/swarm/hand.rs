@@ -1,12 +1,13 @@
 //! One process with its handle, and how it makes a call: of the map, of a shelf over it, of sessions in it.
 
 use super::model::{Answer, KEYS, Life, Shown, TYPED, Time, Value};
+use super::step::CONTRADICTIONS;
 use super::step::Step::{self, *};
 use crate::proof::workload::PATH;
 use shelflife::sim::SimProcess;
 use shelflife::{
-    Batch, Change, Disk, Entries, Error, Options, Result, Saved, Session, SessionId,
-    SessionOptions, SessionStore, SessionStoreExt, Shelf, ShelveSessionStore, Store,
+    Batch, Change, Disk, Entries, Entry, Error, Options, Result, Saved, Session, SessionCap,
+    SessionId, SessionOptions, SessionStore, SessionStoreExt, Shelf, ShelveSessionStore, Store,
 };
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -143,6 +144,7 @@ fn saved(saved: Saved) -> Result<Answer> {
     Ok(match saved {
         Saved::Stored => Answer::Stored,
         Saved::Gone => Answer::Gone,
+        Saved::Full => Answer::Full,
         Saved::Conflict(current) => Answer::Conflict(shown(&current)?),
         _ => Answer::Garbage,
     })
@@ -234,6 +236,21 @@ impl Hand {
                 true => Ok(Answer::Nothing),
                 false => Ok(Answer::Garbage),
             },
+            RemoveUnchanged(_, nth) => {
+                let mut entries = Vec::new();
+                for entry in self.store().entries() {
+                    match entry {
+                        Err(error) if error.is_corrupt() => {}
+                        entry => entries.push(entry?),
+                    }
+                }
+                let number = |entry: &Entry| (0..KEYS).find(|key| key_bytes(*key) == entry.key());
+                entries.retain(|entry| number(entry).is_some_and(|key| key % 3 == *nth));
+                // Whichever is named twice is removed once.
+                entries.extend_from_within(..entries.len().min(1));
+                let removed = self.store().remove_unchanged(&entries)?;
+                Ok(Answer::Count(removed))
+            }
             // Behind a torn tail it saves what was never acknowledged as well, as it should.
             Salvage(_) | SalvageInPlace(_) if self.store().verify()?.torn_tail.is_some() => {
                 Ok(Answer::Nothing)
@@ -278,6 +295,24 @@ impl Hand {
         }
     }
 
+    /// Opens the file in one of the ways that can't be meant.
+    pub(super) fn contradict(&self, which: usize) -> Result<Store> {
+        let mut options = self.options.clone();
+        options.exclusive(false).read_only(false);
+        match which {
+            0..3 => options.read_only(true),
+            3..6 => options.damaged(true),
+            _ => options.create_new(true),
+        };
+        match which % 3 {
+            _ if which == CONTRADICTIONS - 1 => &mut options,
+            0 => options.exclusive(true),
+            1 => options.truncate(true),
+            _ => options.create_new(true),
+        };
+        options.open(PATH)
+    }
+
     fn salvage(&mut self) -> Result<Answer> {
         // One whose power went in between left it there.
         let _ = self.process.remove(Path::new(SALVAGED));
@@ -308,7 +343,7 @@ impl Hand {
 fn of_sessions(store: &ShelveSessionStore, step: &Step, visit: &mut Visit) -> Result<Answer> {
     let no_id = || match step {
         Has(..) | Touch(..) | Logout(..) => Answer::Bool(false),
-        LogoutHandle(..) => Answer::Count(0),
+        LogoutHandle(..) | LogoutOthers(..) => Answer::Count(0),
         _ => Answer::Session(None),
     };
     let session_of = |session: Option<Session>| {
@@ -322,6 +357,18 @@ fn of_sessions(store: &ShelveSessionStore, step: &Step, visit: &mut Visit) -> Re
             session.insert("tag", tag)?;
             let answer = saved(store.save_session(&mut session)?)?;
             visit.told = session.id().cloned();
+            return Ok(answer);
+        }
+        LoginCapped(_, _, user, tag, (most, is_refused)) => {
+            let mut session = Session::new();
+            session.set_user(Some(&name(*user)));
+            session.insert("tag", tag)?;
+            let cap = match is_refused {
+                true => SessionCap::Refuse(*most),
+                false => SessionCap::EndOldest(*most),
+            };
+            let answer = saved(store.regenerate_id_capped(&mut session, cap)?)?;
+            visit.told = session.id().cloned().filter(|_| answer == Answer::Stored);
             return Ok(answer);
         }
         LogoutUser(_, user) => return store.delete_user_sessions(&name(*user)).map(Answer::Count),
@@ -362,6 +409,10 @@ fn of_sessions(store: &ShelveSessionStore, step: &Step, visit: &mut Visit) -> Re
         Has(..) => store.has_session(id).map(Answer::Bool),
         Touch(..) => store.touch_session(id).map(Answer::Bool),
         Logout(..) => store.delete_session(id).map(Answer::Bool),
+        LogoutOthers(_, _, user) => {
+            let deleted = store.delete_user_sessions_except(&name(*user), &id.handle())?;
+            Ok(Answer::Count(deleted))
+        }
         LogoutHandle(..) => store.delete_by_handle(id.handle()).map(Answer::Count),
         Edit(..) => {
             let changed = store.update_session(id, |session| {

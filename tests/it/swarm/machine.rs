@@ -22,6 +22,8 @@ use Step::*;
 
 /// The file may have so many bytes more than three times what it has to keep.
 const SLACK_BYTES: u64 = 1 << 20;
+/// So many files of evidence are kept.
+const EVIDENCE_MAX: usize = 4;
 /// Where the header says when the file was created.
 const CREATED_AT: usize = 72;
 
@@ -175,6 +177,25 @@ impl Swarm {
     }
 
     pub(super) fn take(&mut self, step: &Step) -> Result<(), String> {
+        // A repair that is cut off may make its evidence anew, and be cut off in that.
+        let is_judged = match step {
+            Cut(_) => false,
+            Fail(step, _) => step.compacts() && self.write_and_seal()?,
+            _ => true,
+        };
+        let (generation, known) = (self.generation, self.evidence());
+        self.take_one(step)?;
+        // Only a compaction that was asked for, and succeeded, takes evidence away.
+        let kept = self.evidence();
+        let may_go = step.compacts() && self.generation != generation;
+        match known.iter().find(|name| !kept.contains(name)) {
+            Some(gone) if is_judged && !may_go => Err(format!("{gone} is gone")),
+            _ if kept.len() > EVIDENCE_MAX => Err(format!("too much evidence: {kept:?}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_one(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Fail(step, failure) => self.fail(step, *failure),
             Cut(step) => self.cut(step),
@@ -191,6 +212,7 @@ impl Swarm {
                 }
                 Ok(())
             }
+            Contradict(which) => self.contradict(*which),
             Rot(key) => self.rot(*key),
             Misplace(copy) => self.misplace(*copy),
             Kill(who) => self.kill(*who),
@@ -309,7 +331,7 @@ impl Swarm {
             self.ids
                 .resize(self.ids.len().max(new_id + 1), told.clone());
             self.ids[new_id] = told;
-            if let Login(_, slot, ..) | Renew(_, slot) = step {
+            if let Login(_, slot, ..) | LoginCapped(_, slot, ..) | Renew(_, slot) = step {
                 self.slots[*slot] = Some(new_id);
             }
         }
@@ -327,7 +349,8 @@ impl Swarm {
         let syncs = self.sim.calls(Call::Sync);
         let answer = self.hands[who].call(step, at.wall, &mut visit);
         self.sim.clear_faults();
-        if answer.is_ok() {
+        // The sync of a salvage is one of another file.
+        if answer.is_ok() && !matches!(step, Salvage(_)) {
             self.was_told(who, syncs);
         }
         let answer = self.or_damage(answer);

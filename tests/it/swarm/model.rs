@@ -62,6 +62,8 @@ pub(super) enum Answer {
     Stored,
     Conflict(Shown),
     Gone,
+    /// The user has as many sessions as a cap allows.
+    Full,
     /// How many a sweep deleted, and how many it left.
     Swept(usize, usize),
     /// No value that was ever written, or something that is damaged.
@@ -328,6 +330,15 @@ impl Model {
                 }
                 Answer::Nothing
             }
+            RemoveUnchanged(_, nth) => {
+                let all = self.all(now).into_iter();
+                let chosen: Vec<usize> = all
+                    .map(|(key, _)| key)
+                    .filter(|key| key % 3 == *nth)
+                    .collect();
+                chosen.iter().for_each(|key| self.held[*key] = None);
+                Answer::Count(chosen.len())
+            }
             Clear(_) | Truncate => {
                 self.held = [None; KEYS];
                 self.seats.clear();
@@ -366,9 +377,8 @@ impl Model {
                 matches!(answer, None | Some(Answer::Bool(_)))
             }
             Login(..) | Load(..) | Has(..) | Touch(..) | Edit(..) | Renew(..) | Copy(..)
-            | Save(..) | Logout(..) | LogoutHandle(..) | LogoutUser(..) | Sweep(..) | List(_) => {
-                self.take_of_sessions(step, at, answer)
-            }
+            | Save(..) | Logout(..) | LogoutHandle(..) | LogoutUser(..) | LogoutOthers(..)
+            | LoginCapped(..) | Sweep(..) | List(_) => self.take_of_sessions(step, at, answer),
             Len(_) if self.has_sessions => {
                 let held = self.held.iter().flatten().count();
                 matches!(answer, Some(Answer::Count(count)) if *count >= held)
@@ -391,7 +401,7 @@ impl Model {
             | Keep(_, key)
             | Take(_, key)
             | RemoveOdd(_, key) => self.is_rotten(*key),
-            LogoutUser(..) | LogoutHandle(..) | Sweep(..) => {
+            LogoutUser(..) | LogoutOthers(..) | LogoutHandle(..) | Sweep(..) => {
                 self.is_partly_rotten() && self.take(step, at, None)
             }
             _ => false,
@@ -410,20 +420,19 @@ impl Model {
         let (now, rules) = (&at.now, at.rules);
         match step {
             Login(_, _, user, tag) => {
-                self.has_sessions = true;
-                self.seats.push(Seat {
-                    shown: Shown {
-                        tag: *tag,
-                        user: *user,
-                        count: 0,
-                    },
-                    id: answer.is_some().then_some(at.new_id),
-                    version: 1,
-                    created: now.clone(),
-                    used: now.clone(),
-                    is_doubtful: false,
-                });
+                self.log_in(*user, *tag, at, answer);
                 answer.is_none_or(|answer| *answer == Answer::Stored)
+            }
+            LoginCapped(_, _, user, tag, cap) => {
+                let has_room = self.make_room(*user, *cap, at);
+                match answer {
+                    Some(Answer::Full) => return has_room != Sure::Yes,
+                    Some(Answer::Stored) | None if has_room != Sure::No => {}
+                    // A call that failed did not do what it could not.
+                    answer => return answer.is_none(),
+                }
+                self.log_in(*user, *tag, at, answer);
+                true
             }
             List(_) => match answer {
                 Some(Answer::Sessions(list)) => self.lists(list, now, rules),
@@ -432,10 +441,12 @@ impl Model {
                 }
                 _ => false,
             },
-            LogoutUser(_, user) => {
+            LogoutOthers(..) if at.id.is_none() => matches!(answer, None | Some(Answer::Count(0))),
+            LogoutUser(_, user) | LogoutOthers(_, _, user) => {
+                let stays = |seat: &Seat| at.id.is_some() && seat.id == at.id;
                 let (theirs, others): (Vec<Seat>, Vec<Seat>) = std::mem::take(&mut self.seats)
                     .into_iter()
-                    .partition(|seat: &Seat| seat.shown.user == *user);
+                    .partition(|seat: &Seat| seat.shown.user == *user && !stays(seat));
                 self.seats = others;
                 self.copy = self.copy.filter(|_| answer.is_some());
                 matches!(answer, None | Some(Answer::Count(_))) && is_count(answer, &theirs)
@@ -444,6 +455,56 @@ impl Model {
             Save(_, count) => self.save(*count, at, answer),
             _ => self.take_of_one(step, at, answer),
         }
+    }
+
+    fn log_in(&mut self, user: u8, tag: u32, at: &At, answer: Option<&Answer>) {
+        self.has_sessions = true;
+        self.seats.push(Seat {
+            shown: Shown {
+                tag,
+                user,
+                count: 0,
+            },
+            id: answer.is_some().then_some(at.new_id),
+            version: 1,
+            created: at.now.clone(),
+            used: at.now.clone(),
+            is_doubtful: false,
+        });
+    }
+
+    /// Whether a user may have one session more, and, unless that is refused, who makes room: those not used for
+    /// longest. Where that can't be told, any of them may have.
+    fn make_room(&mut self, user: u8, (most, is_refused): (usize, bool), at: &At) -> Sure {
+        let mut theirs: Vec<&mut Seat> = self
+            .seats
+            .iter_mut()
+            .filter(|seat| seat.shown.user == user)
+            .filter(|seat| seat.has_ended(&at.now, at.rules) != Sure::Yes)
+            .collect();
+        let is_there =
+            |seat: &Seat| !seat.is_doubtful && seat.has_ended(&at.now, at.rules) == Sure::No;
+        let surely = theirs.iter().filter(|seat| is_there(seat)).count();
+        match is_refused {
+            true if theirs.len() < most => return Sure::Yes,
+            true if surely >= most => return Sure::No,
+            true => return Sure::Unknown,
+            false => {}
+        }
+        let beyond = theirs.len().saturating_sub(most.saturating_sub(1));
+        theirs.sort_by_key(|seat| *seat.used.start());
+        let (ended, staying) = theirs.split_at(beyond);
+        let last = ended.iter().map(|seat| *seat.used.end()).max();
+        let is_sure = surely == theirs.len()
+            && staying
+                .iter()
+                .all(|seat| last.is_none_or(|last| *seat.used.start() > last));
+        let ended: Vec<Shown> = ended.iter().map(|seat| seat.shown).collect();
+        match is_sure || ended.is_empty() {
+            true => self.seats.retain(|seat| !ended.contains(&seat.shown)),
+            false => theirs.iter_mut().for_each(|seat| seat.is_doubtful = true),
+        }
+        Sure::Yes
     }
 
     /// A list shows every session that has not ended, and nothing else.

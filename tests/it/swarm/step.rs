@@ -9,6 +9,8 @@ use shelflife::sim::FaultKind;
 pub(super) type Who = usize;
 pub(super) const READER: Who = 2;
 
+/// In how many ways the options of an opening contradict each other, or the file.
+pub(super) const CONTRADICTIONS: usize = 7;
 pub(super) const DAY_SECS: i64 = 24 * 3600;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +33,8 @@ pub(super) enum Step {
     Sync(Who),
     Compact(Who),
     Verify(Who),
+    /// Removes every third of the entries that it has just listed.
+    RemoveUnchanged(Who, usize),
     /// Copies what can be read to another file, which has to hold the same.
     Salvage(Who),
     SalvageInPlace(Who),
@@ -58,6 +62,10 @@ pub(super) enum Step {
     Logout(Who, usize),
     LogoutHandle(Who, usize),
     LogoutUser(Who, u8),
+    /// All of a user's but the one that this browser has.
+    LogoutOthers(Who, usize, u8),
+    /// A login that a cap on the user's sessions bounds: so many, and whether it is refused rather than the oldest ended.
+    LoginCapped(Who, usize, u8, u32, (usize, bool)),
     /// Deletes what was not used for so many minutes.
     Sweep(Who, u64),
     List(Who),
@@ -70,6 +78,8 @@ pub(super) enum Step {
     Reopen(Who),
     Truncate,
     Kill(Who),
+    /// Opens the file with options that contradict each other.
+    Contradict(usize),
 
     // Of the world.
     /// So many seconds pass.
@@ -115,6 +125,7 @@ impl Step {
             | Sync(who)
             | Compact(who)
             | Verify(who)
+            | RemoveUnchanged(who, _)
             | Salvage(who)
             | SalvageInPlace(who)
             | GetTyped(who, _)
@@ -132,6 +143,8 @@ impl Step {
             | Logout(who, _)
             | LogoutHandle(who, _)
             | LogoutUser(who, _)
+            | LogoutOthers(who, ..)
+            | LoginCapped(who, ..)
             | Sweep(who, _)
             | List(who)
             | Close(who)
@@ -139,7 +152,7 @@ impl Step {
             | Reopen(who)
             | Kill(who) => *who,
             Fail(step, _) | Cut(step) | Both(step, ..) => step.who(),
-            Compare | Truncate | Advance(_) | Rot(_) | Misplace(_) | Wall(..) => 0,
+            Compare | Truncate | Contradict(_) | Advance(_) | Rot(_) | Misplace(_) | Wall(..) => 0,
         }
     }
 
@@ -153,8 +166,19 @@ impl Step {
             | Renew(_, slot)
             | Copy(_, slot)
             | Logout(_, slot)
-            | LogoutHandle(_, slot) => Some(*slot),
+            | LogoutHandle(_, slot)
+            | LogoutOthers(_, slot, _) => Some(*slot),
             _ => None,
+        }
+    }
+
+    /// Whether a compaction that was asked for may be part of it.
+    pub(super) fn compacts(&self) -> bool {
+        match self {
+            Compact(_) => true,
+            Fail(step, _) | Cut(step) => step.compacts(),
+            Both(one, other, _) => one.compacts() || other.compacts(),
+            _ => false,
         }
     }
 
@@ -193,6 +217,7 @@ enum Kind {
     Sync,
     Compact,
     Verify,
+    RemoveUnchanged,
     Salvage,
     SalvageInPlace,
     GetTyped,
@@ -210,6 +235,8 @@ enum Kind {
     Logout,
     LogoutHandle,
     LogoutUser,
+    LogoutOthers,
+    LoginCapped,
     Sweep,
     List,
     Close,
@@ -217,6 +244,7 @@ enum Kind {
     Reopen,
     Truncate,
     Kill,
+    Contradict,
     Advance,
     Rot,
     Misplace,
@@ -227,7 +255,7 @@ enum Kind {
 }
 
 /// How often each is drawn, where a run has it at all.
-const WEIGHTS: [(Kind, u64); 46] = [
+const WEIGHTS: [(Kind, u64); 50] = [
     (Kind::Get, 150),
     (Kind::Contains, 40),
     (Kind::Len, 20),
@@ -243,6 +271,7 @@ const WEIGHTS: [(Kind, u64); 46] = [
     (Kind::Sync, 10),
     (Kind::Compact, 10),
     (Kind::Verify, 4),
+    (Kind::RemoveUnchanged, 6),
     (Kind::Salvage, 2),
     (Kind::SalvageInPlace, 1),
     (Kind::GetTyped, 30),
@@ -260,6 +289,8 @@ const WEIGHTS: [(Kind, u64); 46] = [
     (Kind::Logout, 10),
     (Kind::LogoutHandle, 3),
     (Kind::LogoutUser, 3),
+    (Kind::LogoutOthers, 4),
+    (Kind::LoginCapped, 12),
     (Kind::Sweep, 4),
     (Kind::List, 8),
     (Kind::Close, 5),
@@ -267,6 +298,7 @@ const WEIGHTS: [(Kind, u64); 46] = [
     (Kind::Reopen, 5),
     (Kind::Truncate, 2),
     (Kind::Kill, 5),
+    (Kind::Contradict, 2),
     (Kind::Advance, 10),
     (Kind::Rot, 6),
     (Kind::Misplace, 2),
@@ -331,6 +363,7 @@ impl Recipe {
                     | Kind::Snapshot
                     | Kind::Compare
                     | Kind::Truncate
+                    | Kind::Contradict
             )
         };
         Recipe {
@@ -384,6 +417,7 @@ impl Recipe {
             Kind::Sync => Sync(writer),
             Kind::Compact => Compact(writer),
             Kind::Verify => Verify(who),
+            Kind::RemoveUnchanged => RemoveUnchanged(writer, random.place(3)),
             Kind::Salvage => Salvage(who),
             Kind::SalvageInPlace => SalvageInPlace(writer),
             Kind::GetTyped => GetTyped(who, typed),
@@ -401,6 +435,11 @@ impl Recipe {
             Kind::Logout => Logout(writer, slot),
             Kind::LogoutHandle => LogoutHandle(writer, slot),
             Kind::LogoutUser => LogoutUser(writer, user),
+            Kind::LogoutOthers => LogoutOthers(writer, slot, user),
+            Kind::LoginCapped => {
+                let cap = (1 + random.place(3), random.one_in(2));
+                LoginCapped(writer, slot, user, tag, cap)
+            }
             Kind::Sweep => Sweep(writer, [0, 10, 60, 3_000][random.place(4)]),
             Kind::List => List(who),
             Kind::Close => Close(who),
@@ -408,6 +447,7 @@ impl Recipe {
             Kind::Reopen => Reopen(who),
             Kind::Truncate => Truncate,
             Kind::Kill => Kill(who),
+            Kind::Contradict => Contradict(random.place(CONTRADICTIONS)),
             Kind::Advance => Advance([1, 20, 400, 4_000, 100_000][random.place(5)]),
             Kind::Rot => Rot(random.place(KEYS)),
             Kind::Misplace => Misplace(random.place(2)),
@@ -425,11 +465,17 @@ impl Recipe {
     /// Two calls of different handles, which both stay open.
     fn both(&self, random: &mut Random, tag: u32) -> Step {
         let mut call = |tag| {
-            // A copy belongs to one request.
+            // A copy belongs to one request, and what was listed may have changed.
             let stays = |step: &Step| {
                 !matches!(
                     step,
-                    Close(_) | Leave(_) | Reopen(_) | Salvage(_) | Copy(..) | Save(..)
+                    Close(_)
+                        | Leave(_)
+                        | Reopen(_)
+                        | Salvage(_)
+                        | Copy(..)
+                        | Save(..)
+                        | RemoveUnchanged(..)
                 )
             };
             let mut drawn = (0..8).map(|_| self.call(random, tag));

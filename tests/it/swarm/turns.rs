@@ -65,7 +65,11 @@ impl Made<'_> {
             (Renew(..) | Save(..), Some(answer)) => {
                 durability == Durability::Immediate && *answer == Answer::Stored
             }
-            (LogoutUser(..) | LogoutHandle(..), Some(Answer::Count(0))) => false,
+            (
+                LogoutUser(..) | LogoutOthers(..) | LogoutHandle(..) | RemoveUnchanged(..),
+                Some(Answer::Count(0)),
+            ) => false,
+            (LoginCapped(..), Some(Answer::Full)) => false,
             (Sweep(..), Some(Answer::Swept(0, _))) => false,
             (Logout(..) | Edit(..), Some(Answer::Bool(false) | Answer::Session(None))) => false,
             (step, _) => durability == Durability::Immediate && !step.is_read(),

@@ -2,11 +2,14 @@
 
 use super::super::hand::key_bytes;
 use super::super::model::{Answer, LAST, LAST_KEY};
+use super::super::step::CONTRADICTIONS;
 use super::super::step::Step::*;
 use super::Swarm;
 use crate::proof::workload::PATH;
 use crate::raw;
 use shelflife::sim::SimDisk;
+use shelflife::{Disk, ErrorKind};
+use std::path::Path;
 
 /// Of each of the two copies of a header.
 pub(super) const HEADER_BYTES: usize = 4096;
@@ -66,7 +69,7 @@ impl Swarm {
     }
 
     /// False where that can't be: who has not been told of a failure yet may leave this file for a new one.
-    fn write_and_seal(&mut self) -> Result<bool, String> {
+    pub(super) fn write_and_seal(&mut self) -> Result<bool, String> {
         if self.hands.iter().any(|hand| hand.shaky) {
             return Ok(false);
         }
@@ -78,5 +81,42 @@ impl Swarm {
             self.promise(is_durable);
         }
         Ok(true)
+    }
+
+    /// What was kept of what repairs cut off.
+    pub(super) fn evidence(&self) -> Vec<String> {
+        self.beside(".damaged-")
+    }
+
+    /// The files beside the store that have its name with this in it; a salvage makes others.
+    pub(super) fn beside(&self, part: &str) -> Vec<String> {
+        let admin = self.sim.process();
+        let names = admin.list(Path::new("/")).unwrap_or_default();
+        let names = names.iter().map(|name| name.to_string_lossy().into_owned());
+        let store = PATH.trim_start_matches('/');
+        let own = names.filter(|name| name.starts_with(store) && name.contains(part));
+        own.collect()
+    }
+
+    /// What can't be meant is refused, and touches nothing.
+    pub(super) fn contradict(&mut self, which: usize) -> Result<(), String> {
+        let opened = self.open(0);
+        opened.map_err(|error| format!("it does not open: {error:?}"))?;
+        let before = (self.sim.read(PATH).ok(), self.beside(""));
+        let kind = self.hands[0]
+            .contradict(which)
+            .map(drop)
+            .map_err(|error| error.kind());
+        let expected = match which == CONTRADICTIONS - 1 {
+            true => ErrorKind::AlreadyExists,
+            false => ErrorKind::InvalidInput,
+        };
+        if kind != Err(expected) {
+            return Err(format!("{which}: {kind:?}, expected {expected:?}"));
+        }
+        match before == (self.sim.read(PATH).ok(), self.beside("")) {
+            true => Ok(()),
+            false => Err(format!("{which}: it was refused and changed something")),
+        }
     }
 }

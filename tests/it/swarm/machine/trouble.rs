@@ -174,6 +174,11 @@ impl Swarm {
             self.is_excused = false;
             self.space(who)?;
         }
+        // What compactors left that died went with the first one that did not.
+        let left = self.beside(".tmp-");
+        if !left.is_empty() {
+            return Err(format!("{left:?} was left over"));
+        }
         let mut stranger = self.hand(READER);
         let opened = stranger.open();
         opened.map_err(|error| format!("a stranger does not open it: {error:?}"))?;
