@@ -45,7 +45,7 @@ mod collisions;
 mod commit;
 pub(crate) mod compaction;
 mod content;
-mod copy;
+pub(crate) mod copy;
 mod current;
 pub(crate) mod disk;
 mod durable;

@@ -106,6 +106,11 @@ pub(super) fn kind_of(key: &[u8]) -> Option<Kind> {
     })
 }
 
+/// Whether a part of a user's list has this key.
+pub(super) fn is_list(key: &[u8]) -> bool {
+    key.starts_with(LIST)
+}
+
 /// The key of a part of a user's list, by the user's hash.
 pub(super) fn list_key(user: &[u8; 16], part: u32) -> Vec<u8> {
     [LIST, user, &part.to_be_bytes()].concat()

@@ -4,6 +4,7 @@ use super::backup::{self, Backup};
 use super::batch::Batch;
 use super::changes::{Cursor, Position, Seen};
 use super::content;
+use super::copy::Rekey;
 use super::disk::Disk;
 use super::disk::os::OsDisk;
 use super::event::Events;
@@ -248,6 +249,16 @@ impl Store {
             .or_else(|_| uninterrupted(|| OsDisk.resolve(dir)).map(|dir| dir.join(name)))
             .map_err(|error| Error::io("look up the folder of", path, error))?;
         temp::remove_all_leftovers(&OsDisk, &real).map(drop)
+    }
+
+    /// Stores every entry under another key, all at once, by a switch to a file that has no other keys. Nobody writes
+    /// meanwhile.
+    pub(crate) fn rekey(&self, rekey: &mut dyn Rekey) -> Result<()> {
+        let Inner {
+            admission,
+            compactor,
+        } = &*self.inner;
+        compactor.rekey(admission, rekey)
     }
 
     /// One figure of all live entries: key, value, its kind and its end. The same for a store, its backup, its

@@ -15,7 +15,7 @@
 
 use super::admission::{Admission, Purpose};
 use super::batch::Batch;
-use super::copy::{Copied, append_loaded, copy_appended, copy_live};
+use super::copy::{Copied, Rekey, append_loaded, copy_appended, copy_live, copy_rekeyed};
 use super::durable::ensure_directory_synced;
 use super::evidence::{self, EVIDENCE_SUFFIX};
 use super::format::LOG_START;
@@ -230,6 +230,27 @@ impl Compactor {
         }
     }
 
+    /// Stores every entry under another key, all at once, by a switch to a file that has them: nobody writes meanwhile,
+    /// and when it returns no file of the store's has the keys of before.
+    pub(crate) fn rekey(&self, admission: &Admission, rekey: &mut dyn Rekey) -> Result<()> {
+        let place = &admission.place;
+        admission.gate.refuse_reentry(&place.path)?;
+        let deadline = admission.deadline();
+        let _running = self.running.enter(&deadline, &place.path)?;
+        let kept_before = evidence::files(place)?;
+        let Some((writing, mut successor)) = begin_copy(admission, &deadline)? else {
+            let what = "is being compacted by another process";
+            return Err(Error::busy(&place.path, what, "try again"));
+        };
+        copy_rekeyed(&writing.generation, &mut successor, rekey, place.now_ms())?;
+        // Gone for good before the new file is there: all that could be read is in that.
+        evidence::remove(place, &kept_before)?;
+        place.sync_directory()?;
+        successor.install(&writing.generation)?;
+        drop(writing);
+        ensure_directory_synced(place, &place.generation())
+    }
+
     fn note(&self, place: &Place, tried: &Generation, result: &Result<Option<Compacted>>) {
         let mut trouble = lock_of(&self.trouble);
         let overdue = match result {
@@ -322,6 +343,23 @@ impl Pace {
     }
 }
 
+/// The right to write, and a new file to copy to. `None` if another process is at it or replaced the file meanwhile.
+fn begin_copy<'a>(
+    admission: &'a Admission,
+    deadline: &Deadline<'a>,
+) -> Result<Option<(Writing<'a>, Successor<'a>)>> {
+    let place = &admission.place;
+    let writing = admission.begin_by(Purpose::Write, deadline)?;
+    let old = &writing.generation;
+    if place.follow(old)? || !temp::remove_leftovers(&*place.mode.disk, &place.real)? {
+        return Ok(None);
+    }
+    place.refuse_to_be_mounted_over()?;
+    let header = next_header(place, &old.header)?;
+    let successor = Successor::create(place, header, &old.log.stat()?)?;
+    Ok(Some((writing, successor)))
+}
+
 /// One copy, with what `load` gives added to it. The outer `None`: it has to start anew.
 fn copy_and_install<'a>(
     admission: &'a Admission,
@@ -330,17 +368,11 @@ fn copy_and_install<'a>(
     load: &mut dyn FnMut() -> Result<Option<Batch>>,
 ) -> Result<Option<Option<Compacted>>> {
     let place = &admission.place;
-    let (old, mut successor) = {
-        let writing = admission.begin_by(Purpose::Write, deadline)?;
-        let old = Arc::clone(&writing.generation);
-        if place.follow(&old)? || !temp::remove_leftovers(&*place.mode.disk, &place.real)? {
-            return Ok(Some(None));
-        }
-        place.refuse_to_be_mounted_over()?;
-        let header = next_header(place, &old.header)?;
-        let successor = Successor::create(place, header, &old.log.stat()?)?;
-        (old, successor)
+    let Some((writing, mut successor)) = begin_copy(admission, deadline)? else {
+        return Ok(Some(None));
     };
+    let old = Arc::clone(&writing.generation);
+    drop(writing);
     let now_ms = place.now_ms();
     let mut copied = match copy_live(&old, &mut successor, now_ms, stop, false)? {
         Copied::To { end, new_damage } => (end, new_damage),

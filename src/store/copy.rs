@@ -81,6 +81,56 @@ pub(crate) fn copy_live(
     Ok(Copied::To { end, new_damage })
 }
 
+/// Under which keys a store goes on.
+pub(crate) trait Rekey {
+    /// The key that an entry gets; `None` leaves it out.
+    fn key_of(&mut self, key: &[u8], value: &[u8], expires_ms: u64) -> Result<Option<Vec<u8>>>;
+
+    /// What is stored besides, when all entries were seen.
+    fn added(&mut self) -> Result<Batch>;
+}
+
+/// Copies every entry under the key that it gets. The caller holds the store's lock. An entry that can't be read can't get
+/// another key, and its bytes may hold the one that it has.
+pub(crate) fn copy_rekeyed(
+    old: &Generation,
+    successor: &mut Successor<'_>,
+    rekey: &mut dyn Rekey,
+    now_ms: u64,
+) -> Result<()> {
+    let locations = old.index.locations();
+    let mut spans = Spans::default();
+    let mut rest = locations.as_slice();
+    while let Some((&at, upcoming)) = rest.split_first() {
+        rest = upcoming;
+        let bytes = spans.read(&old.log, at, upcoming.iter().copied())?;
+        let Stored::Sound { head, body } = Stored::of(bytes, old, at) else {
+            let what = "an entry is damaged, so that nothing can be stored under other keys";
+            let error = old.log.corrupt(at.offset(), what);
+            return Err(
+                error.advise("remove it or restore it from a backup, or `shelflife salvage`")
+            );
+        };
+        let record = copy_of(&head, body);
+        if is_past(head.expires_ms, now_ms) {
+            continue;
+        }
+        if let Some(key) = rekey.key_of(record.key, record.value, head.expires_ms)? {
+            let prev = successor.prev_of(&key)?;
+            successor.append(
+                NewRecord {
+                    key: &key,
+                    ..record
+                },
+                prev,
+            )?;
+        }
+    }
+    let mut added = Some(rekey.added()?);
+    append_loaded(successor, &mut || Ok(added.take()), now_ms)?;
+    Ok(())
+}
+
 /// Appends entries that the old file does not have, of batch after batch until there is none. Returns where they stand.
 pub(crate) fn append_loaded(
     successor: &mut Successor<'_>,

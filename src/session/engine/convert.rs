@@ -1,95 +1,79 @@
 //! From ids as they are to ids hashed at rest.
 
-use super::super::place::{identity_of, kind_of};
-use super::bulk::Passed;
-use super::{
-    Edit, Engine, Error, KIND, Kind, Lists, Records, Result, codec, hour_of, millis_at, name_of,
-};
+use super::super::memory::MemorySessionStore;
+use super::super::place::{identity_of, is_list, kind_of};
+use super::{Edit, Engine, KIND, Kind, Lists, Result, codec, hour_of, name_of};
 use crate::store::Store;
-
-/// So many bytes of sessions are rewritten in one batch, which is less than a batch may have.
-const AT_ONCE_BYTES: usize = 48 << 20;
+use crate::store::batch::{Batch, NewValue};
+use crate::store::copy::Rekey;
 
 impl Engine<Store> {
-    /// Hashes the id of every session, and rewrites the file, so that no id is left in it. Returns how many there were.
+    /// Hashes the id of every session, by a switch to a file that has no other. Returns how many there were.
     pub(in crate::session) fn hash_ids(&self) -> Result<usize> {
-        let mut hashed = 0;
-        // A session that was stored under its plain id meanwhile is found by the next look.
-        let passed = loop {
-            let mut found = Vec::new();
-            let mut bytes = 0;
-            let mut passed = Passed::default();
-            for entry in self.records.walk() {
-                match entry {
-                    Ok(entry) if kind_of(entry.key()) == Some(Kind::Plain) => {
-                        bytes += 3 * entry.size_bytes() as usize;
-                        found.push(entry.into_pair().0);
-                    }
-                    Ok(_) => {}
-                    Err(unreadable) => passed.note_unreadable(unreadable),
-                }
-                if bytes > AT_ONCE_BYTES {
-                    break;
-                }
-            }
-            hashed += self.hash_some(&found)?;
-            if found.is_empty() {
-                break passed;
-            }
+        // The lists are made anew, from none.
+        let none = MemorySessionStore::new();
+        let mut hashing = Hashing {
+            lists: Some(Lists::new(&none.engine.records)),
+            hashed: 0,
         };
-        let compacted = self.records.compact();
-        compacted.map_err(|error| {
-            let what = format!(
-                "{hashed} session ids were hashed, but what they were is still in the file: {error}"
-            );
-            let error =
-                Error::new(error.kind(), what).advise("run it again, or `shelflife compact`");
-            error.at(self.records.path())
-        })?;
-        passed.answer(hashed, |hashed| format!("{hashed} session ids were hashed"))
+        self.records.rekey(&mut hashing)?;
+        Ok(hashing.hashed)
+    }
+}
+
+/// The entries of a store as they are once ids are hashed in it.
+struct Hashing<'a> {
+    /// Taken when all sessions were seen.
+    lists: Option<Lists<'a>>,
+    hashed: usize,
+}
+
+impl Rekey for Hashing<'_> {
+    fn key_of(&mut self, key: &[u8], value: &[u8], expires_ms: u64) -> Result<Option<Vec<u8>>> {
+        if is_list(key) || key == KIND {
+            return Ok(None);
+        }
+        let new = match identity_of(key) {
+            Some(identity) => Kind::Hashed.key(&identity),
+            None => return Ok(Some(key.to_vec())),
+        };
+        // Under a session's key there may also stand what is no session, or says that its id was replaced.
+        if let Ok(session) = codec::decode(value) {
+            self.hashed += usize::from(kind_of(key) == Some(Kind::Plain));
+            if let Some(((user, name), lists)) =
+                session.user().zip(name_of(&new)).zip(self.lists.as_mut())
+            {
+                let end = (expires_ms != 0).then_some(expires_ms);
+                lists.add(user, name, hour_of(end))?;
+            }
+        }
+        Ok(Some(new))
     }
 
-    /// Hashes these ids, all or none, and notes that this is how ids are kept here.
-    fn hash_some(&self, keys: &[Vec<u8>]) -> Result<usize> {
-        let mut hashed = 0;
-        self.records.change(&mut || {
-            let mut lists = Lists::new(&self.records);
-            let mut edits = Vec::new();
-            if self.records.get(KIND)?.as_deref() != Some(Kind::Hashed.noted()) {
-                let note = Edit::Put {
-                    value: Kind::Hashed.noted().to_vec(),
-                    expires: None,
-                    cbor: true,
+    fn added(&mut self) -> Result<Batch> {
+        let mut batch = Batch::new();
+        let note = NewValue {
+            value: Kind::Hashed.noted(),
+            expires: None,
+            cbor: true,
+        };
+        batch.put(KIND, note);
+        let lists = self.lists.take().map(Lists::into_edits);
+        for (key, edit) in lists.unwrap_or_default() {
+            if let Edit::Put {
+                value,
+                expires,
+                cbor,
+            } = &edit
+            {
+                let put = NewValue {
+                    value,
+                    expires: *expires,
+                    cbor: *cbor,
                 };
-                edits.push((KIND.to_vec(), note));
+                batch.put(&key, put);
             }
-            for key in keys {
-                let Some((identity, entry)) =
-                    identity_of(key).zip(self.records.entry_even_ended(key)?)
-                else {
-                    continue;
-                };
-                let new = Kind::Hashed.key(&identity);
-                edits.push((key.clone(), Edit::Remove));
-                if let Ok(session) = codec::decode(entry.value()) {
-                    hashed += 1;
-                    if let Some(((user, old), new)) =
-                        session.user().zip(name_of(key)).zip(name_of(&new))
-                    {
-                        lists.remove(user, old)?;
-                        lists.add(user, new, hour_of(entry.expires().map(millis_at)))?;
-                    }
-                }
-                let put = Edit::Put {
-                    expires: entry.expires(),
-                    cbor: entry.is_cbor(),
-                    value: entry.into_pair().1,
-                };
-                edits.push((new, put));
-            }
-            edits.extend(lists.into_edits());
-            Ok(edits)
-        })?;
-        Ok(hashed)
+        }
+        Ok(batch)
     }
 }

@@ -623,3 +623,106 @@ fn ids_are_hashed_at_rest_for_good_while_everybody_stays_logged_in() {
         Some(&b"kept"[..])
     );
 }
+
+#[test]
+fn no_crash_leaves_an_id_in_a_store_whose_ids_are_hashed() {
+    let sim = sim();
+    let plain = on(&sim);
+    let sessions: Vec<Session> = (0..40)
+        .map(|nth| login(&plain, ["ann", "bob"][nth % 2]))
+        .collect();
+    // One whose record is dead by now, and a torn tail that was cut, of which evidence is kept.
+    let gone = login(&plain, "eve");
+    assert!(plain.delete_session(&id(&gone)).unwrap());
+    plain.close().unwrap();
+    let mut torn = sim.read("/sessions.shelf").unwrap();
+    torn.extend(b"torn ");
+    torn.extend(key_of(&id(&sessions[0])));
+    sim.write("/sessions.shelf", &torn).unwrap();
+    let tool = on(&sim);
+    tool.store().insert("beside", "kept").unwrap();
+    let names = |sim: &SimDisk| sim.disk().list("/".as_ref()).unwrap();
+    assert_eq!(names(&sim).len(), 2, "the store and the evidence");
+
+    sim.forget();
+    assert_eq!(tool.hash_ids().unwrap(), 40);
+    sim.acknowledge();
+    drop(tool);
+    let all = sessions.iter().chain([&gone]);
+    let ids: BTreeSet<Vec<u8>> = all
+        .map(|session| key_of(&id(session))[2..].to_vec())
+        .collect();
+    let has_id = |sim: &SimDisk| {
+        let bytes: Vec<u8> = names(sim)
+            .into_iter()
+            .flat_map(|name| sim.read(std::path::Path::new("/").join(name)).unwrap())
+            .collect();
+        let found: BTreeSet<&[u8]> = bytes.windows(16).filter(|it| ids.contains(*it)).collect();
+        found.len()
+    };
+    let (mut before, mut after) = (0, 0);
+    let cuts = sim.power_cuts();
+    for image in cuts {
+        let on_image = image.sim();
+        // The bytes first: opening may mend.
+        let left = has_id(on_image);
+        let opened = |hash| {
+            SessionOptions::new()
+                .hash_ids(hash)
+                .with_store(open(on_image))
+        };
+        let store = match opened(true) {
+            Ok(store) => {
+                assert_eq!(left, 0, "an id is left: {:?}", image.id());
+                after += 1;
+                store
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+                assert_eq!(image.acknowledged(), 0, "{:?}", image.id());
+                before += 1;
+                opened(false).unwrap()
+            }
+        };
+        for session in &sessions {
+            assert!(store.has_session(&id(session)).unwrap(), "{:?}", image.id());
+        }
+        assert_eq!(
+            store.sessions_of("ann").unwrap().len(),
+            20,
+            "{:?}",
+            image.id()
+        );
+        assert!(store.store().contains_key("beside").unwrap());
+    }
+    assert!(
+        before > 0 && after > 0,
+        "{before} images of before, {after} of after"
+    );
+    assert_eq!(has_id(&sim), 0);
+}
+
+#[test]
+fn ids_are_not_hashed_while_an_entry_is_damaged() {
+    let sim = sim();
+    let plain = on(&sim);
+    let sessions = ["ann", "bob"].map(|user| login(&plain, user));
+    plain.close().unwrap();
+    let file = sim.read("/sessions.shelf").unwrap();
+    let at = file.windows(3).position(|window| window == b"ann").unwrap();
+    sim.flip_bit("/sessions.shelf", at as u64, 0).unwrap();
+    let tool = on(&sim);
+    let error = tool.hash_ids().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(
+        tool.has_session(&id(&sessions[1])).unwrap(),
+        "the store is as it was"
+    );
+    assert!(tool.delete_session(&id(&sessions[0])).unwrap());
+    assert_eq!(tool.hash_ids().unwrap(), 1);
+    let hashed = SessionOptions::new()
+        .hash_ids(true)
+        .with_store(open(&sim))
+        .unwrap();
+    assert!(hashed.has_session(&id(&sessions[1])).unwrap());
+}
