@@ -196,9 +196,12 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     ///
     /// The session itself is not counted before it has its new id. Sessions of nobody have no cap.
     ///
-    /// Stores that come with this crate and keep sessions in a file or in memory count, end and store in one atomic
-    /// step, so that no two logins at once can pass the cap together. The method provided here for all others does one
-    /// after the other: such logins may pass it by as many as come at once.
+    /// Stores that come with this crate let no two logins at once pass the cap together: in a file or in memory counting,
+    /// ending and storing are one atomic step, and [on a server](RedisSessionStore) such logins of a user take turns. The
+    /// method provided here for all others does one after the other: such logins may pass the cap by as many as come at
+    /// once.
+    ///
+    /// Which sessions ended for it is [told by the session](Session::displaced).
     ///
     /// # Errors
     ///
@@ -222,25 +225,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     fn regenerate_id_capped(&self, session: &mut Session, cap: SessionCap) -> Result<Saved> {
-        let Some(user) = session.user().map(String::from) else {
-            return self.regenerate_id(session);
-        };
-        let mut others = self.sessions_of(&user)?;
-        others.retain(|other| other.handle() != session.handle());
-        match cap {
-            SessionCap::Refuse(most) if others.len() >= most => Ok(Saved::Full),
-            SessionCap::Refuse(_) => self.regenerate_id(session),
-            SessionCap::EndOldest(most) => {
-                let beyond = others.len().saturating_sub(most.saturating_sub(1));
-                let saved = self.regenerate_id(session)?;
-                if matches!(saved, Saved::Stored) {
-                    let oldest = others.iter().take(beyond);
-                    for handle in oldest.filter_map(Session::handle) {
-                        self.delete_user_session(&user, &handle)?;
-                    }
-                }
-                Ok(saved)
-            }
+        match session.user().map(String::from) {
+            Some(user) => regenerate_counted(self, &user, session, cap, || Ok(())),
+            None => self.regenerate_id(session),
         }
     }
 
@@ -500,6 +487,33 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
 
     /// Whether processes may open the same sessions at the same time.
     fn is_multiprocess_safe(&self) -> bool;
+}
+
+/// A login under a cap, one step after the other; `before` is asked right before the session is stored.
+fn regenerate_counted<S: SessionStore + ?Sized>(
+    store: &S,
+    user: &str,
+    session: &mut Session,
+    cap: SessionCap,
+    before: impl FnOnce() -> Result<()>,
+) -> Result<Saved> {
+    let mut others = store.sessions_of(user)?;
+    others.retain(|other| other.handle() != session.handle());
+    let beyond = match cap {
+        SessionCap::Refuse(most) if others.len() >= most => return Ok(Saved::Full),
+        SessionCap::Refuse(_) => 0,
+        SessionCap::EndOldest(most) => others.len().saturating_sub(most.saturating_sub(1)),
+    };
+    before()?;
+    let saved = store.regenerate_id(session)?;
+    if matches!(saved, Saved::Stored) {
+        for handle in others.iter().take(beyond).filter_map(Session::handle) {
+            if store.delete_user_session(user, &handle)? {
+                session.displaced.push(handle);
+            }
+        }
+    }
+    Ok(saved)
 }
 
 /// What every [`SessionStore`] can do besides, with closures of any type.

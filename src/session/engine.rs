@@ -17,11 +17,11 @@ mod kind;
 
 use super::codec::{self, Head};
 use super::contents::Contents;
-use super::id::SessionId;
+use super::id::{SessionHandle, SessionId};
 use super::lifetime::{Clock, Lifetimes, Stamp, millis_at, time_at};
 use super::list::{Lists, Name, hour_of};
 use super::outcome::{Saved, SessionCap};
-use super::place::{KIND, Kind, name_of, session_key};
+use super::place::{KIND, Kind, identity_of, name_of, session_key};
 use super::records::{Edits, Records};
 use super::state::{Identity, Session};
 use crate::error::{Error, ErrorKind, Result};
@@ -243,11 +243,14 @@ impl Engine<dyn Records> {
                 if !matches!(self.records.peek(&key), Ok(None)) {
                     return Ok(Vec::new());
                 }
-                if let Some(cap) = cap
-                    && !self.make_room(cap, &next, &mut lists, &mut edits)?
-                {
-                    outcome = Outcome::Refused(Saved::Full);
-                    return Ok(Vec::new());
+                if let Some(cap) = cap {
+                    match self.make_room(cap, &next, &mut lists, &mut edits)? {
+                        Some(displaced) => next.displaced = displaced,
+                        None => {
+                            outcome = Outcome::Refused(Saved::Full);
+                            return Ok(Vec::new());
+                        }
+                    }
                 }
                 self.relist(&mut lists, &key, None, Some(&next))?;
                 edits.push((key, self.put(&next)?));
@@ -298,16 +301,17 @@ impl Engine<dyn Records> {
         Ok(Ok(self.next(session, stamp, clock)))
     }
 
-    /// Whether the user may have one session more; those are ended that have to go for it.
+    /// Ends those sessions of the user that have to go for one more; `None` if there may not be one more.
     fn make_room(
         &self,
         cap: SessionCap,
         next: &Session,
         lists: &mut Lists<'_>,
         edits: &mut Edits,
-    ) -> Result<bool> {
+    ) -> Result<Option<Vec<SessionHandle>>> {
+        let mut displaced = Vec::new();
         let Some(user) = next.user() else {
-            return Ok(true);
+            return Ok(Some(displaced));
         };
         let mut others = Vec::new();
         for name in self.names_to_change(lists, user)? {
@@ -325,16 +329,18 @@ impl Engine<dyn Records> {
             }
         }
         let most = match cap {
-            SessionCap::Refuse(most) => return Ok(others.len() < most),
+            SessionCap::Refuse(most) => return Ok((others.len() < most).then_some(displaced)),
             SessionCap::EndOldest(most) => most.saturating_sub(1),
         };
         sort_by_number(&mut others, |(accessed, _)| *accessed);
         let beyond = others.len().saturating_sub(most);
         for (_, name) in others.into_iter().take(beyond) {
             lists.remove(user, &name)?;
-            edits.push((session_key(&name), Edit::Remove));
+            let key = session_key(&name);
+            displaced.extend(identity_of(&key).map(|identity| identity.handle()));
+            edits.push((key, Edit::Remove));
         }
-        Ok(true)
+        Ok(Some(displaced))
     }
 
     pub(super) fn edit(

@@ -3,7 +3,8 @@
 //! Lowest first: [`reply`] has the bytes of the protocol, [`url`] says where the servers are, [`connection`] is one
 //! wire, [`pool`] those that are idle, [`cluster`] which server has a slot, [`client`] the loop that gets a command
 //! answered. [`scripts`] has what servers run, [`keys`] and [`record`] what they keep, [`marks`] what tells one write
-//! from another. [`store`] has the rules for one session and [`bulk`] those for all.
+//! from another, [`randomness`] what ids are made of. [`store`] has the rules for one session, [`bulk`] those for all, and
+//! [`turn`] keeps logins under a cap apart.
 
 mod bulk;
 mod client;
@@ -12,24 +13,27 @@ mod connection;
 mod keys;
 mod marks;
 mod pool;
+mod randomness;
 mod record;
 mod reply;
 mod scripts;
 mod sha1;
 mod store;
+mod turn;
 mod url;
 
-use super::SessionStore;
 use super::id::{SessionHandle, SessionId};
-use super::outcome::{Existing, Saved, Sessions};
+use super::outcome::{Existing, Saved, SessionCap, Sessions};
 use super::place::Kind;
 use super::shelve::SessionOptions;
 use super::state::Session;
+use super::{SessionStore, regenerate_counted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use client::{Client, Replicas};
 use keys::Keys;
 use marks::Marks;
+use randomness::{Randomness, random};
 use reply::{Bounds, Reply};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -155,7 +159,8 @@ impl RedisOptions {
             client,
             keys,
             rules,
-            marks: Marks::new(store::random)?,
+            marks: Marks::new(random)?,
+            randomness: Randomness::new(),
         };
         Ok(RedisSessionStore {
             store: Arc::new(store),
@@ -215,7 +220,8 @@ impl std::fmt::Debug for RedisOptions {
 /// before the answer came is sent again, and the server knows that it has made it already.
 ///
 /// Threads share a store. Each call takes a connection from a pool, and a connection that has failed in any way is
-/// closed: nobody gets the answer to somebody else's question.
+/// closed. With each question goes a number that the server repeats (`ECHO`), so that nobody gets the answer to somebody
+/// else's question.
 ///
 /// # What is different from a file
 ///
@@ -231,6 +237,10 @@ impl std::fmt::Debug for RedisOptions {
 ///   [`delete_old_sessions`](SessionStore::delete_old_sessions) does not count them.
 /// - **An update may run its closure more than once**, when others change the session at the same time. If that goes on
 ///   until the deadline it is [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+/// - **Logins under a [cap](SessionStore::regenerate_id_capped) wait for each other**, those of one user, since counting
+///   and storing are several steps here. No two pass the cap together, also in a cluster, unless a failover loses what a
+///   server had answered. With [`EndOldest`](SessionCap::EndOldest) the new session is there before the oldest ends: a list
+///   may show one more for a moment, and should the client die in it, until the user's next login.
 /// - **A session can be 16 MiB large**, or what
 ///   [`session_bytes_max`](SessionOptions::session_bytes_max) allows if that is less.
 /// - **The outcome can be unknown**: with an error of kind [`Io`](crate::ErrorKind::Io) the change was made or not.
@@ -240,7 +250,7 @@ impl std::fmt::Debug for RedisOptions {
 /// The user of an access list needs these commands, and the keys `shelflife:{*` or those of another prefix:
 ///
 /// ```text
-/// +get +getrange +setrange +set +unlink +exists +eval +evalsha +pexpireat +persist +time +scan +select +cluster|slots +info +wait
+/// +get +getrange +setrange +set +unlink +exists +eval +evalsha +pexpireat +persist +time +scan +select +cluster|slots +info +wait +echo
 /// ```
 ///
 /// # Encryption
@@ -292,6 +302,16 @@ impl SessionStore for RedisSessionStore {
 
     fn regenerate_id(&self, session: &mut Session) -> Result<Saved> {
         self.store.regenerate(session)
+    }
+
+    fn regenerate_id_capped(&self, session: &mut Session, cap: SessionCap) -> Result<Saved> {
+        let Some(user) = session.user().map(String::from) else {
+            return self.regenerate_id(session);
+        };
+        let turn = self.store.turn_of(&user)?;
+        let saved = regenerate_counted(self, &user, session, cap, || turn.renew());
+        turn.end();
+        saved
     }
 
     fn was_replaced(&self, id: &SessionId) -> Result<bool> {

@@ -74,6 +74,8 @@ pub struct Session {
     pub(super) contents: Arc<Contents>,
     /// The contents that were loaded or stored last.
     pub(super) base: Arc<Contents>,
+    /// Those that ended when it was stored last.
+    pub(super) displaced: Vec<SessionHandle>,
 }
 
 impl Session {
@@ -102,6 +104,25 @@ impl Session {
     /// What to show in place of the id; `None` before the session was stored.
     pub fn handle(&self) -> Option<SessionHandle> {
         self.identity.as_ref().map(Identity::handle)
+    }
+
+    /// The sessions of the same user that were ended to make room for this one, if it was stored last by a
+    /// [login under a cap](crate::SessionStore::regenerate_id_capped).
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Session, SessionCap, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// let mut devices = [Session::new(), Session::new()];
+    /// for session in &mut devices {
+    ///     session.set_user(Some("ann"));
+    ///     let _ = store.regenerate_id_capped(session, SessionCap::EndOldest(1))?;
+    /// }
+    /// let [first, second] = devices;
+    /// assert_eq!(second.displaced(), [first.handle().unwrap()]);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn displaced(&self) -> &[SessionHandle] {
+        &self.displaced
     }
 
     /// How often the session has been changed in the store; 0 before it was stored.
@@ -614,6 +635,7 @@ impl Session {
         self.end = end;
         self.modified = false;
         self.base = Arc::clone(&self.contents);
+        self.displaced.clear();
     }
 
     /// Makes the copy in memory a session that was never stored, with what it holds.

@@ -29,7 +29,8 @@ pub enum Event<'a> {
         /// What it was called before.
         from: SessionHandle,
     },
-    /// A request ended a session: by a logout, by emptying it, or because the user's credentials are others now.
+    /// A request ended a session: by a logout, by emptying it, because the user's credentials are others now, or by a
+    /// login for which the user's [cap](crate::SessionCap::EndOldest) had no room otherwise.
     Ended {
         /// The session that ended.
         session: SessionHandle,

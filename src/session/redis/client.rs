@@ -179,6 +179,11 @@ impl Client {
         }
     }
 
+    /// How long a call may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// The moment at which a call that begins now gives up.
     pub(super) fn deadline(&self) -> Duration {
         now().saturating_add(self.timeout)
@@ -411,13 +416,16 @@ impl Client {
         let begun = now();
         let patience = (until.saturating_sub(begun) / 2).max(ATTEMPT_MIN);
         let until = begun.saturating_add(patience);
-        let mut connection = match self.pool.take(server) {
+        let mut connection = match self.pool.take(server, begun) {
             Some(connection) => connection,
             None => Connection::open(server, &self.servers.login, until)?,
         };
-        let replies = connection.ask(until, bounds, write)?;
-        self.pool.put(server, connection);
-        Ok(replies)
+        let replies = connection.ask(until, bounds, write);
+        match &replies {
+            Ok(_) => self.pool.put(server, connection, begun),
+            Err(_) => self.pool.forget(server),
+        }
+        replies
     }
 
     /// Something showed that the map may be outdated: the next call reads it again.
@@ -525,7 +533,7 @@ impl Pause {
     }
 
     /// Waits; `false` when there is no time left.
-    fn wait(&mut self) -> bool {
+    pub(super) fn wait(&mut self) -> bool {
         let left = self.until.saturating_sub(now());
         if left < ATTEMPT_MIN {
             return false;

@@ -3,6 +3,10 @@
 //! A connection is *sound* while each command that was sent has its whole reply and not a byte more has come. One
 //! that is not sound is dropped: its next reply may be the answer to somebody else's question, and with it somebody
 //! else's session.
+//!
+//! A reply that nobody asked for may come at any moment, also between a look at the connection and the next question.
+//! So each question begins with a number that the server has to repeat (`ECHO`): what comes before the number is no
+//! answer to this question. That takes no system call, where a look takes three.
 
 use super::reply::{Bounds, Reply, read_reply, write_command};
 use super::url::{Address, Login};
@@ -14,13 +18,16 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-const BUFFER_BYTES: usize = 4096;
+const BUFFER_BYTES: usize = 2048;
+
+/// The number of a question.
+const NUMBER_BOUNDS: Bounds = Bounds::new(20, 0, 0);
 
 /// What a connection keeps for the next command; a longer one had memory of its own.
-const KEPT_BYTES: usize = 4096;
+const KEPT_BYTES: usize = 2048;
 
 /// A wait may be this much longer than asked for, so that the usual command needs no system call to shorten it.
-const SLACK: Duration = Duration::from_millis(1);
+const SLACK: Duration = Duration::from_millis(5);
 
 /// A clock that only goes forward; every deadline is a moment of it.
 pub(super) fn now() -> Duration {
@@ -44,6 +51,8 @@ pub(super) struct Connection {
     output: Vec<u8>,
     sound: bool,
     process: u32,
+    /// How many questions were asked over it.
+    questions: u64,
 }
 
 impl Connection {
@@ -60,8 +69,9 @@ impl Connection {
             output: Vec::new(),
             sound: true,
             process: OsDisk.process(),
+            questions: 0,
         };
-        let replies = connection.ask(until, Bounds::new(0, 0, 0), &mut |commands| {
+        let replies = connection.exchange(until, Bounds::new(0, 0, 0), &mut |commands| {
             let mut count = 0;
             if let Some(password) = &login.password {
                 match &login.user {
@@ -92,8 +102,41 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Sends the commands that `write` appends, and reads as many replies as it says.
+    /// Sends the commands that `write` appends, and reads as many replies as it says, which are the answers to these.
     pub(super) fn ask(
+        &mut self,
+        until: Duration,
+        bounds: Bounds,
+        write: &mut dyn FnMut(&mut Vec<u8>) -> usize,
+    ) -> std::result::Result<Vec<Reply>, Failed> {
+        self.questions = self.questions.wrapping_add(1);
+        let number = self.questions.to_string();
+        let replies = self.exchange(until, bounds.or(NUMBER_BOUNDS), &mut |commands| {
+            write_command(commands, &[b"ECHO", number.as_bytes()]);
+            1 + write(commands)
+        })?;
+        let mut replies = replies.into_iter();
+        let first = replies.next();
+        let mut replies: Vec<Reply> = replies.collect();
+        let is_refused = |reply: &Reply| matches!(reply, Reply::Error(_));
+        match first {
+            Some(Reply::Bulk(echo)) if echo == number.as_bytes() => Ok(replies),
+            // A server that is loading refuses all.
+            Some(Reply::Error(_)) if replies.iter().all(is_refused) => Ok(replies),
+            Some(Reply::Error(text)) if text.starts_with("NOPERM") => {
+                replies.fill(Reply::Error(text));
+                Ok(replies)
+            }
+            _ => {
+                self.sound = false;
+                let what = "the server sent an answer to another question";
+                let cause = io::Error::new(io::ErrorKind::ConnectionReset, what);
+                Err(Failed::Unanswered { cause, sent: true })
+            }
+        }
+    }
+
+    fn exchange(
         &mut self,
         until: Duration,
         bounds: Bounds,

@@ -72,6 +72,12 @@ impl Keys {
         RedisKey { text, tag }
     }
 
+    /// The key of a user's turn to log in under a cap, which is no session's.
+    pub(super) fn of_turn(&self, user_hash: &str) -> RedisKey {
+        let tag = user_hash.as_bytes().first_chunk().copied();
+        self.key(tag.unwrap_or_default(), &format!("turn:{user_hash}"))
+    }
+
     /// What a key that a server has names; `None` if it is not a session's.
     pub(super) fn read(&self, text: Vec<u8>) -> Option<(RedisKey, Identity)> {
         let (tag, name) = text
@@ -136,6 +142,7 @@ mod tests {
             "p:{x7Q}x7Q".into(),
             format!("p:{{x7Q}}x7Q{}", "F".repeat(64)),
             "p:{u:1}ann".into(),
+            String::from_utf8(keys.of_turn(&"0123456789abcdef".repeat(2)).text).unwrap(),
         ] {
             assert!(keys.read(text.clone().into_bytes()).is_none(), "{text}");
         }

@@ -3,9 +3,8 @@
 //! A call takes one for each command, or makes one, and puts it back when it is sound. So there are as many
 //! connections as calls at the same time, and no thread waits for another's.
 
-use super::connection::{Connection, now};
+use super::connection::Connection;
 use super::url::Address;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,38 +15,62 @@ const IDLE_MAX: usize = 16;
 /// A connection that nobody needed for so long is closed when another is put back.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
+/// A connection that nobody needed for so long is looked at before its next use: the server may have closed it, and a
+/// change that is sent in vain has an outcome that is not known at once.
+const TRUSTED_TIME: Duration = Duration::from_millis(100);
+
 #[derive(Default)]
 pub(super) struct Pool {
-    /// The last one used is the last.
-    idle: Mutex<HashMap<Address, Vec<(Duration, Connection)>>>,
+    idle: Mutex<Idle>,
+}
+
+/// Of each server, and the last one used is the last, with when that was. Servers are few: looking through them costs
+/// less than hashing a name.
+#[derive(Default)]
+struct Idle(Vec<(Address, Vec<(Duration, Connection)>)>);
+
+impl Idle {
+    fn of(&mut self, server: &Address) -> Option<&mut Vec<(Duration, Connection)>> {
+        let mut servers = self.0.iter_mut();
+        let found = servers.find(|(known, _)| known == server);
+        found.map(|(_, connections)| connections)
+    }
 }
 
 impl Pool {
     /// A connection on which nothing is under way.
-    pub(super) fn take(&self, server: &Address) -> Option<Connection> {
+    pub(super) fn take(&self, server: &Address, now: Duration) -> Option<Connection> {
         loop {
-            let (_, mut connection) = self.lock().get_mut(server)?.pop()?;
-            // Also right after its last use: a reply that came unasked would be taken for the next question's.
-            if connection.is_ours() && connection.is_quiet() {
+            let (since, mut connection) = self.lock().of(server)?.pop()?;
+            let is_trusted = now.saturating_sub(since) < TRUSTED_TIME;
+            if connection.is_ours() && (is_trusted || connection.is_quiet()) {
                 return Some(connection);
             }
         }
     }
 
-    pub(super) fn put(&self, server: &Address, connection: Connection) {
+    /// Closes the idle connections to a server of which one broke: it may have been started anew.
+    pub(super) fn forget(&self, server: &Address) {
+        self.lock().0.retain(|(known, _)| known != server);
+    }
+
+    /// Takes a connection back whose last use began then.
+    pub(super) fn put(&self, server: &Address, connection: Connection, used: Duration) {
         if !connection.is_sound() {
             return;
         }
-        let now = now();
         let mut idle = self.lock();
-        let of_server = match idle.get_mut(server) {
+        let of_server = match idle.of(server) {
             Some(of_server) => of_server,
-            None => idle.entry(server.clone()).or_default(),
+            None => {
+                idle.0.push((server.clone(), vec![(used, connection)]));
+                return;
+            }
         };
         if of_server.len() < IDLE_MAX {
-            of_server.push((now, connection));
+            of_server.push((used, connection));
         }
-        let is_old = |since: Duration| now.saturating_sub(since) >= IDLE_TIME;
+        let is_old = |since: Duration| used.saturating_sub(since) >= IDLE_TIME;
         if of_server.first().is_some_and(|(since, _)| is_old(*since)) {
             of_server.retain(|(since, _)| !is_old(*since));
         }
@@ -55,17 +78,17 @@ impl Pool {
 
     /// Closes the connections to servers that are no longer of use.
     pub(super) fn keep(&self, servers: &[Address]) {
-        self.lock().retain(|server, _| servers.contains(server));
+        self.lock().0.retain(|(server, _)| servers.contains(server));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Address, Vec<(Duration, Connection)>>> {
+    fn lock(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let idle: usize = self.lock().values().map(Vec::len).sum();
+        let idle: usize = self.lock().0.iter().map(|(_, idle)| idle.len()).sum();
         f.debug_struct("Pool").field("idle", &idle).finish()
     }
 }

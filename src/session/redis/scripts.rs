@@ -242,3 +242,22 @@ put(key, seen, tonumber(ARGV[2]), last_use, tonumber(ARGV[4]), tonumber(ARGV[5])
 return {1}
 "
 );
+
+/// Of the key of a user's turn to log in under a cap; mark, how long it lasts, and 1 if it must be held already: `{1}` if
+/// it is held now, `{0}` if it is another's.
+pub(super) static TURN: Script = script!(
+    "
+if there and head ~= ARGV[1] then return {0} end
+if not there and ARGV[3] == '1' then return {0} end
+redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+return {1}
+"
+);
+
+/// As [`TURN`]: it is held no more.
+pub(super) static TURN_OVER: Script = script!(
+    "
+if head == ARGV[1] then redis.call('UNLINK', key) end
+return {1}
+"
+);

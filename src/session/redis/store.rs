@@ -13,13 +13,13 @@ use super::client::{Answer, Client, Command};
 use super::connection;
 use super::keys::{Keys, RedisKey};
 use super::marks::Marks;
+use super::randomness::Randomness;
 use super::record::{self, Head, millis};
 use super::reply::{Bounds, Reply};
 use super::scripts::{self, HEAD_BYTES};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use std::cell::RefCell;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -49,6 +49,7 @@ pub(super) struct Store {
     pub(super) keys: Keys,
     pub(super) rules: Rules,
     pub(super) marks: Marks,
+    pub(super) randomness: Randomness,
 }
 
 /// What became of a changed copy.
@@ -130,7 +131,7 @@ impl Store {
         let body = self.body(&next)?;
         let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
         for _ in 0..DRAWS {
-            let identity = Identity::Id(SessionId::draw(random)?);
+            let identity = Identity::Id(SessionId::draw(|bytes| self.randomness.fill(bytes))?);
             let command =
                 Command::script(&scripts::CREATE, &self.keys.of_identity(&identity), NUMBERS)
                     .with(&millis(lifetimes.idle))
@@ -219,7 +220,9 @@ impl Store {
         };
         let old_key = self.keys.of_identity(&old);
         for _ in 0..DRAWS {
-            let identity = Identity::Id(SessionId::draw_like(old_key.tag, random)?);
+            let identity = Identity::Id(SessionId::draw_like(old_key.tag, |bytes| {
+                self.randomness.fill(bytes)
+            })?);
             let command = Command::script(&scripts::MOVE, &old_key, VALUE)
                 .and_key(&self.keys.of_identity(&identity))
                 .with(version.as_bytes())
@@ -502,12 +505,6 @@ fn is_login(session: &Session) -> bool {
 
 fn number(value: i64) -> Result<u64> {
     u64::try_from(value).map_err(|_| nonsense())
-}
-
-pub(super) fn random(bytes: &mut [u8]) -> Result<()> {
-    OsDisk
-        .random(bytes)
-        .map_err(|cause| Error::io("read", Path::new("/dev/urandom"), cause))
 }
 
 pub(super) fn nonsense() -> Error {

@@ -339,3 +339,23 @@ fn a_user_has_no_more_sessions_than_the_cap_allows() {
     let live: Vec<bool> = jars.iter().map(|jar| site.user(jar).is_some()).collect();
     assert_eq!(live, [false, false, true, true]);
 }
+
+#[test]
+fn who_is_ended_by_another_login_under_the_cap_is_told_to_the_operator() {
+    let site = Site::with(
+        |_| (),
+        |it| {
+            it.session_cap(Some(SessionCap::EndOldest(1)));
+        },
+    );
+    let first = site.login("ann");
+    let ended = site.begin(&first).session().unwrap().handle().unwrap();
+    site.events();
+    site.login("ann");
+    let events = site.events();
+    let told = events
+        .iter()
+        .filter(|event| event.contains("ended"))
+        .count();
+    assert_eq!(told, 1, "{events:?}, of {ended}");
+}

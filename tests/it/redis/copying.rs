@@ -1,5 +1,6 @@
 //! Sessions that move from one store to another.
 
+use super::proxy::Proxy;
 use super::server::{Cluster, Server, is_there};
 use super::stored;
 use crate::support::Random;
@@ -7,6 +8,7 @@ use shelflife::{
     Beyond, ErrorKind, Lifetime, MemorySessionStore, RedisOptions, RedisSessionStore, Saved,
     Session, SessionOptions, SessionStore, ShelveSessionStore, copy_sessions,
 };
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// What can be seen of a session.
@@ -166,6 +168,56 @@ fn what_changed_and_ended_between_two_copies_is_so_in_the_second() {
         for store in [&memory as &dyn SessionStore, &redis] {
             store.setup(shelflife::Existing::Overwrite).unwrap();
         }
+    }
+}
+
+#[test]
+fn a_copy_that_is_killed_at_any_point_is_done_again_and_nothing_is_lost_or_doubled() {
+    if !is_there("a_copy_that_is_killed_at_any_point_is_done_again_and_nothing_is_lost_or_doubled")
+    {
+        return;
+    }
+    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(&[]));
+    let proxy = Proxy::start(server.port, 1);
+    let [from, back] = ["from", "back"].map(|name| dir.path().join(name));
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_string();
+    let before = {
+        let store = ShelveSessionStore::open(&from).unwrap();
+        fill(&store, 600);
+        all(&store)
+    };
+    let redis = RedisSessionStore::connect(&server.url()).unwrap();
+    let here = |to: &str| match to.starts_with("redis:") {
+        true => all(&redis),
+        false => all(&ShelveSessionStore::open(to).unwrap()),
+    };
+    for (from, to) in [(path(&from), proxy.url()), (proxy.url(), path(&back))] {
+        let copy = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_shelflife"));
+            command.args(["session", "copy", &from, &to]);
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn().unwrap()
+        };
+        let mut halves = 0;
+        for nth in [1, 2, 5, 10, 20, 22, 24, 26, 28, 30, 100, 250] {
+            proxy.hold_at(nth);
+            let mut child = copy();
+            while !proxy.is_holding() && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let _ = child.kill();
+            child.wait().unwrap();
+            let copied = here(&to);
+            assert!(
+                copied.iter().all(|session| before.contains(session)),
+                "{to} {nth}"
+            );
+            halves += usize::from((1..600).contains(&copied.len()));
+        }
+        proxy.hold_at(0);
+        assert!(halves > 0, "it was never killed half-way to {to}");
+        assert!(copy().wait().unwrap().success());
+        assert!(here(&to) == before, "{to}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! A server that says what no real one can be made to say, and what the client must make of it.
 
-use shelflife::{ErrorKind, RedisOptions, RedisSessionStore, Session, SessionId, SessionStore};
+use shelflife::{
+    ErrorKind, RedisOptions, RedisSessionStore, Saved, Session, SessionId, SessionStore,
+};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,6 +30,8 @@ enum Act {
     Drip(Vec<u8>, Duration),
     /// Says it late.
     Late(Vec<u8>, Duration),
+    /// Says one thing, waits until that was heard, and says another that nobody asked for; and tells when it has.
+    Then(Vec<u8>, Vec<u8>, Box<dyn FnOnce() + Send>),
 }
 
 fn say(text: &str) -> Act {
@@ -122,9 +126,18 @@ impl Drop for Fake {
 }
 
 fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
+    // It says the number of a question and the answer one after the other.
+    stream.set_nodelay(true).unwrap();
     let mut out = stream.try_clone().unwrap();
     let mut input = BufReader::new(stream);
     while let Some(words) = read_command(&mut input) {
+        // The number of the question that follows.
+        if words[0] == "ECHO" {
+            if out.write_all(&bulk(words[1].as_bytes())).is_err() {
+                return;
+            }
+            continue;
+        }
         asked.lock().unwrap().push(words.clone());
         let sent = match serve(&words) {
             Act::Say(bytes) => out.write_all(&bytes),
@@ -146,6 +159,13 @@ fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
             Act::Late(bytes, pause) => {
                 std::thread::sleep(pause);
                 out.write_all(&bytes)
+            }
+            Act::Then(answer, unasked, said) => {
+                let sent = out.write_all(&answer);
+                std::thread::sleep(Duration::from_millis(50));
+                let sent = sent.and(out.write_all(&unasked));
+                said();
+                sent
             }
         };
         if sent.is_err() {
@@ -278,6 +298,60 @@ fn nobody_gets_the_answer_to_an_earlier_question() {
         for _ in 0..3 {
             assert_eq!(load(&store).unwrap(), None, "case {at}");
         }
+    }
+}
+
+#[test]
+fn a_reply_that_comes_unasked_is_nobodys_answer_however_late_it_is() {
+    // A session, an absence, a refusal, and the number of an earlier question with what it was answered.
+    for unasked in [
+        bulk(&value("bob")),
+        b"$-1\r\n".to_vec(),
+        b"-ERR late\r\n".to_vec(),
+        [b"$1\r\n1\r\n".to_vec(), bulk(&value("bob"))].concat(),
+    ] {
+        let shown = unasked.escape_ascii().to_string();
+        let (late, written) = (Arc::new(AtomicBool::new(false)), std::sync::mpsc::channel());
+        let (is_late, said) = (late.clone(), Mutex::new(written.0));
+        let fake = Fake::start(move |_| match is_late.swap(false, Ordering::Relaxed) {
+            true => Act::Then(bulk(&value("ann")), unasked.clone(), {
+                let said = said.lock().unwrap().clone();
+                Box::new(move || said.send(()).unwrap())
+            }),
+            false => Act::Say(bulk(&value("ann"))),
+        });
+        let store = fake.store();
+        // Whatever connection is taken next has been asked before and answered soundly.
+        assert_eq!(load(&store).unwrap().as_deref(), Some("ann"));
+        late.store(true, Ordering::Relaxed);
+        assert_eq!(load(&store).unwrap().as_deref(), Some("ann"), "{shown}");
+        written.1.recv().unwrap();
+        for _ in 0..3 {
+            assert_eq!(load(&store).unwrap().as_deref(), Some("ann"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_a_server_closed_while_it_was_idle_leaves_no_outcome_unknown() {
+    let calls = AtomicUsize::new(0);
+    let fake = Fake::start(move |words| match words[0].as_str() {
+        "GET" => Act::Last(bulk(&value("ann"))),
+        // Others have changed the session more than once.
+        _ => {
+            calls.fetch_add(1, Ordering::Relaxed);
+            let mut later = value("bob");
+            later[5] = 9;
+            Act::Say([b"*2\r\n:2\r\n".to_vec(), bulk(&later)].concat())
+        }
+    });
+    let store = fake.store();
+    let mut session = store.load_session(&id()).unwrap().unwrap();
+    std::thread::sleep(TIMEOUT);
+    session.insert("n", &1u64).unwrap();
+    match store.save_session(&mut session).unwrap() {
+        Saved::Conflict(current) => assert_eq!(current.user(), Some("bob")),
+        saved => panic!("{saved:?}"),
     }
 }
 

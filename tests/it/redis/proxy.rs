@@ -26,6 +26,9 @@ pub(crate) struct Proxy {
     pub(crate) cuts: Arc<AtomicUsize>,
     /// Answers every request by itself: nobody is let in.
     refusing: Arc<AtomicBool>,
+    /// This many requests from now is the one that gets nowhere; 0 is none. Whether it has come.
+    hold_at: Arc<AtomicU64>,
+    holding: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -39,11 +42,14 @@ impl Proxy {
             one_in: Arc::default(),
             cuts: Arc::default(),
             refusing: Arc::default(),
+            hold_at: Arc::default(),
+            holding: Arc::default(),
             over: Arc::default(),
             accepting: None,
         };
         let (one_in, cuts) = (proxy.one_in.clone(), proxy.cuts.clone());
         let (refusing, over) = (proxy.refusing.clone(), proxy.over.clone());
+        let (hold_at, holding) = (proxy.hold_at.clone(), proxy.holding.clone());
         proxy.accepting = Some(std::thread::spawn(move || {
             for (nth, stream) in listener.incoming().enumerate() {
                 if over.load(Ordering::Relaxed) {
@@ -51,10 +57,17 @@ impl Proxy {
                 }
                 let random = Random::new(seed ^ (nth as u64) << 32);
                 let (one_in, cuts, refusing) = (one_in.clone(), cuts.clone(), refusing.clone());
+                let (hold_at, holding) = (hold_at.clone(), holding.clone());
                 std::thread::spawn(move || {
                     let client = stream.unwrap();
                     let server = TcpStream::connect(("127.0.0.1", to)).unwrap();
-                    let _ = forward(&client, &server, random, &one_in, &cuts, &refusing);
+                    let is_held = || {
+                        let is_held = hold_at.load(Ordering::Relaxed) > 0
+                            && hold_at.fetch_sub(1, Ordering::Relaxed) == 1;
+                        holding.fetch_or(is_held, Ordering::Relaxed);
+                        is_held
+                    };
+                    let _ = forward(&client, &server, random, &one_in, &cuts, &refusing, is_held);
                     let _ = client.shutdown(Shutdown::Both);
                 });
             }
@@ -64,6 +77,16 @@ impl Proxy {
 
     pub(crate) fn cut_one_in(&self, many: u64) {
         self.one_in.store(many, Ordering::Relaxed);
+    }
+
+    /// Holds back the request that comes so many requests from now.
+    pub(crate) fn hold_at(&self, nth: u64) {
+        self.holding.store(false, Ordering::Relaxed);
+        self.hold_at.store(nth, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_holding(&self) -> bool {
+        self.holding.load(Ordering::Relaxed)
     }
 
     pub(crate) fn refuse(&self) {
@@ -91,6 +114,7 @@ fn forward(
     one_in: &AtomicU64,
     cuts: &AtomicUsize,
     refusing: &AtomicBool,
+    is_held: impl Fn() -> bool,
 ) -> std::io::Result<()> {
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -100,6 +124,11 @@ fn forward(
         if refusing.load(Ordering::Relaxed) {
             client.write_all(&b"-NOAUTH Authentication required.\r\n".repeat(count))?;
             continue;
+        }
+        if is_held() {
+            // Until the client hangs up.
+            std::io::copy(&mut client, &mut std::io::sink())?;
+            return Ok(());
         }
         let many = one_in.load(Ordering::Relaxed);
         let cut = (many > 0 && random.one_in(many)).then(|| {

@@ -1,9 +1,12 @@
 //! Threads and processes that change one session at once.
 
-use super::server::{Server, is_there};
+use super::server::{Cluster, Server, is_there};
 use super::{counter, stored};
 use crate::support::{is_soak, metric};
-use shelflife::{RedisOptions, RedisSessionStore, SessionId, SessionStore, SessionStoreExt};
+use shelflife::{
+    ErrorKind, RedisOptions, RedisSessionStore, Saved, Session, SessionCap, SessionId,
+    SessionStore, SessionStoreExt,
+};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -104,6 +107,90 @@ fn a_write_inside_an_update_of_the_same_store_is_refused() {
     assert!(panicked.is_err());
     assert_eq!(store.load_session(id).unwrap().unwrap().version(), 1);
     assert!(store.delete_session(id).unwrap(), "the update is over");
+}
+
+#[test]
+fn logins_at_once_never_pass_the_cap_together() {
+    if !is_there("logins_at_once_never_pass_the_cap_together") {
+        return;
+    }
+    let (server, cluster) = (Server::start(&[]), Cluster::start(&[]));
+    for url in [server.url(), cluster.url()] {
+        // Two machines.
+        let stores = [(); 2].map(|()| RedisSessionStore::connect(&url).unwrap());
+        for (user, cap) in [
+            ("ann", SessionCap::Refuse(3)),
+            ("bob", SessionCap::EndOldest(3)),
+        ] {
+            let outcomes = std::thread::scope(|scope| {
+                let logins: Vec<_> = (0..THREADS)
+                    .map(|nth| {
+                        let store = &stores[nth % 2];
+                        scope.spawn(move || {
+                            let mut session = Session::new();
+                            session.set_user(Some(user));
+                            let saved = store.regenerate_id_capped(&mut session, cap).unwrap();
+                            (saved, session.displaced().len())
+                        })
+                    })
+                    .collect();
+                let logins = logins.into_iter();
+                let done: Vec<_> = logins.map(|login| login.join().unwrap()).collect();
+                done
+            });
+            let stored = |it: &&(Saved, usize)| matches!(it.0, Saved::Stored);
+            let full = |it: &&(Saved, usize)| matches!(it.0, Saved::Full);
+            let counts = (
+                outcomes.iter().filter(stored).count(),
+                outcomes.iter().filter(full).count(),
+            );
+            let expected = match cap {
+                SessionCap::Refuse(_) => (3, THREADS - 3),
+                _ => (THREADS, 0),
+            };
+            assert_eq!(counts, expected, "{url} {cap:?}");
+            assert_eq!(
+                stores[0].sessions_of(user).unwrap().len(),
+                3,
+                "{url} {cap:?}"
+            );
+            let displaced: usize = outcomes.iter().map(|(_, displaced)| displaced).sum();
+            assert_eq!(displaced, counts.0 - 3);
+        }
+    }
+    // Six sessions, what is left of five that were displaced, and nothing of the turns.
+    assert_eq!(server.say("DBSIZE").trim(), ":11");
+}
+
+#[test]
+fn a_turn_that_its_holder_died_with_is_waited_for_and_then_over() {
+    if !is_there("a_turn_that_its_holder_died_with_is_waited_for_and_then_over") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let log_in = |timeout| {
+        let mut options = RedisOptions::new();
+        let store = options.timeout(timeout).connect(&server.url()).unwrap();
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        store.regenerate_id_capped(&mut session, SessionCap::Refuse(9))
+    };
+    // printf ann | sha256sum
+    let hash = "49915e0d7d4b402e3017d010bc1c0e83";
+    let turn = format!("shelflife:{{499}}turn:{hash}");
+    assert_eq!(
+        server.say(&format!("SET {turn} somebody PX 60000")).trim(),
+        "+OK"
+    );
+    let error = log_in(Duration::from_millis(200)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert_eq!(server.say(&format!("PEXPIRE {turn} 100")).trim(), ":1");
+    assert!(matches!(log_in(Duration::from_secs(60)), Ok(Saved::Stored)));
+    assert_eq!(
+        server.say(&format!("EXISTS {turn}")).trim(),
+        ":0",
+        "it gave its own back"
+    );
 }
 
 #[test]

@@ -203,7 +203,10 @@ impl Visit {
             (false, true, Some(from)) => Event::Renewed { session, from },
             _ => Event::Created { session },
         });
-        if from.is_some() {
+        for &session in self.session.displaced() {
+            self.manager.tell(&Event::Ended { session });
+        }
+        if from.is_some() || !self.session.displaced().is_empty() {
             self.manager.ring();
         }
     }

@@ -1,0 +1,71 @@
+//! Logins of one user under a cap, one at a time.
+//!
+//! Counting a user's sessions takes a walk over all servers, which no script can do. So a login under a cap first takes
+//! the user's turn: a key with its mark, which ends by itself should the client die. Another login waits. The turn is
+//! renewed right before the session is stored, and then lasts longer than storing it may take: so no two logins that
+//! count at once store at once, on one server and in a cluster. What can break it is what can undo any write: a
+//! failover to a replica that did not have the key yet.
+
+use super::super::id::hex;
+use super::super::sha256::sha256;
+use super::client::{Command, Pause};
+use super::keys::RedisKey;
+use super::scripts::{Script, TURN, TURN_OVER};
+use super::store::{NUMBERS, Store, is_done};
+use crate::error::{Error, ErrorKind, Result};
+
+pub(super) struct Turn<'a> {
+    store: &'a Store,
+    key: RedisKey,
+    mark: [u8; 8],
+}
+
+impl Store {
+    /// Waits for the turn of a user.
+    pub(super) fn turn_of(&self, user: &str) -> Result<Turn<'_>> {
+        self.check_not_editing()?;
+        let hash = sha256(user.as_bytes());
+        let turn = Turn {
+            store: self,
+            key: self.keys.of_turn(&hex(hash.get(..16).unwrap_or_default())),
+            mark: self.marks.next(),
+        };
+        let mut pause = Pause::new(self.client.deadline());
+        while !turn.ask(&TURN, b"0")? {
+            if !pause.wait() {
+                let what = "another login of the same user is under way";
+                return Err(Error::new(ErrorKind::Busy, what).advise("try again later"));
+            }
+        }
+        Ok(turn)
+    }
+}
+
+impl Turn<'_> {
+    /// Makes sure that nobody else had it since it was taken, and that it lasts for another call.
+    pub(super) fn renew(&self) -> Result<()> {
+        match self.ask(&TURN, b"1")? {
+            true => Ok(()),
+            false => {
+                let what =
+                    "counting the sessions of a user took longer than the turn to do so lasts";
+                Err(Error::new(ErrorKind::Busy, what).advise("try again later"))
+            }
+        }
+    }
+
+    /// Lets the next one in. Should that fail, the turn ends by itself.
+    pub(super) fn end(self) {
+        let _ = self.ask(&TURN_OVER, b"");
+    }
+
+    fn ask(&self, script: &'static Script, held: &[u8]) -> Result<bool> {
+        // Storing a session may ask the server for the time first: two calls at most.
+        let lasts = self.store.client.timeout().saturating_mul(4);
+        let command = Command::script(script, &self.key, NUMBERS)
+            .with(&self.mark)
+            .with(lasts.as_millis().to_string().as_bytes())
+            .with(held);
+        is_done(self.store.client.call(&command)?.reply)
+    }
+}
