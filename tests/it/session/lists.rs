@@ -254,3 +254,35 @@ fn a_users_sessions_are_found_and_ended_without_reading_the_others() {
     });
     assert!(ended <= 80, "{ended} reads");
 }
+
+#[test]
+fn a_session_leaves_the_list_of_the_user_that_it_had() {
+    for hash in [false, true] {
+        let sim = sim();
+        let store = on(&sim, SessionOptions::new().hash_ids(hash));
+        let mut session = login(&store, "ann");
+        // The session, one list, and the note how ids are kept.
+        assert_eq!(store.store().len().unwrap(), 3);
+        session.set_user(Some("bob"));
+        save(&store, &mut session);
+        assert_eq!(store.store().len().unwrap(), 3, "a list of nobody is left");
+        session.set_user(None);
+        session.insert("cart", "tea").unwrap();
+        save(&store, &mut session);
+        assert_eq!(store.store().len().unwrap(), 2, "a list of nobody is left");
+    }
+}
+
+#[test]
+fn a_list_stays_for_as_long_as_a_session_in_use_lives() {
+    let sim = sim();
+    let store = on(&sim, SessionOptions::new().idle_lifetime(HOUR));
+    let session = login(&store, "ann");
+    // A day longer than the first end of the session: by that a compaction would drop its list.
+    for _ in 0..60 {
+        sim.advance(HOUR / 2);
+        assert!(store.touch_session(&id(&session)).unwrap());
+        store.store().compact().unwrap();
+        assert_eq!(store.sessions_of("ann").unwrap().len(), 1);
+    }
+}
