@@ -115,19 +115,22 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
     }
     let deadline = admission.deadline();
     let _turn = gate.enter(&deadline, &place.path)?;
-    let known = place.fresh_or_known()?;
-    // A handle that only reads has no lock and no right to write by its own open file.
-    let log = match place.mode.writes() {
-        true => known.log.clone(),
-        false => place.open_again(true)?,
+    let (log, _lock) = loop {
+        let known = place.fresh_or_known()?;
+        // A handle that only reads has no lock and no right to write by its own open file.
+        let log = match place.mode.writes() {
+            true => known.log.clone(),
+            false => place.open_again(true)?,
+        };
+        let lock = match place.mode.is_exclusive() {
+            true => OsLock::held_elsewhere(),
+            false => OsLock::take(&log.file, &deadline, &place.path)?,
+        };
+        // A successor took its place while the lock was waited for: that one is salvaged.
+        if !place.follow(&known)? {
+            break (log, lock);
+        }
     };
-    let _lock = match place.mode.is_exclusive() {
-        true => OsLock::held_elsewhere(),
-        false => OsLock::take(&log.file, &deadline, &place.path)?,
-    };
-    if place.follow(&known)? {
-        return Err(Error::replaced(&place.path, "was replaced by a successor").advise("try again"));
-    }
     let Some(old) = Generation::open(log, Crossing::Everything)? else {
         return Ok(Salvaged::new(&place.real));
     };
