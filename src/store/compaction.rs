@@ -237,14 +237,14 @@ impl Compactor {
         admission.gate.refuse_reentry(&place.path)?;
         let deadline = admission.deadline();
         let _running = self.running.enter(&deadline, &place.path)?;
-        let kept_before = evidence::files(place)?;
+        let with_old_keys = evidence::files(place)?;
         let Some((writing, mut successor)) = begin_copy(admission, &deadline)? else {
             let what = "is being compacted by another process";
             return Err(Error::busy(&place.path, what, "try again"));
         };
         copy_rekeyed(&writing.generation, &mut successor, rekey, place.now_ms())?;
         // Gone for good before the new file is there: all that could be read is in that.
-        evidence::remove(place, &kept_before)?;
+        evidence::remove(place, &with_old_keys)?;
         place.sync_directory()?;
         successor.install(&writing.generation)?;
         drop(writing);

@@ -86,7 +86,7 @@ pub(crate) trait Rekey {
     /// The key that an entry gets; `None` leaves it out.
     fn key_of(&mut self, key: &[u8], value: &[u8], expires_ms: u64) -> Result<Option<Vec<u8>>>;
 
-    /// What is stored besides, when all entries were seen.
+    /// Entries that are stored besides, asked for once all others were seen.
     fn added(&mut self) -> Result<Batch>;
 }
 

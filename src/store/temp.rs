@@ -16,9 +16,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What follows the name that the file will have, with 16 hexadecimal digits behind.
+/// Follows the name that the file will have; 16 hexadecimal digits follow it.
 const SUFFIX: &str = ".tmp-";
-/// So many names are tried.
+/// The names that are tried before it is given up.
 const NAMES_MAX: usize = 16;
 
 /// A new locked file of this process's own user beside `target`. The caller removes it, or gives it its name.
