@@ -363,6 +363,11 @@ impl Store {
         Ok(removed)
     }
 
+    /// Whether an entry is the one that its key has now.
+    pub(crate) fn is_unchanged(&self, entry: &Entry) -> Result<bool> {
+        Ok(read::unchanged(&*self.place().fresh()?, entry)?.is_some())
+    }
+
     /// How many entries there are, ended ones not yet dropped included.
     pub fn len(&self) -> Result<usize> {
         Ok(self.place().fresh()?.keys() as usize)

@@ -2,6 +2,7 @@
 
 use super::{Shelf, key_of};
 use crate::error::Result;
+use crate::store::batch::Batch;
 use crate::store::entry::Entry;
 use crate::store::iter::Entries;
 use crate::value::Decode;
@@ -19,6 +20,8 @@ struct Found {
     entries: Entries,
     /// Which file that was, and how long. Where both are the same again nothing was written since.
     file: (u64, u64),
+    /// All entries were looked at.
+    is_over: bool,
 }
 
 impl Queue {
@@ -33,22 +36,41 @@ impl Queue {
                         return Ok(Some(entry));
                     }
                 }
+                found.is_over = true;
             }
-            let stats = shelf.store.stats()?;
-            let file = (stats.generation, stats.file_bytes);
+            let file = file_of(shelf)?;
             if found.as_ref().is_some_and(|found| found.file == file) {
                 return Ok(None);
             }
             // What is written between the two is found now and looked at once more later, which costs no more than that.
             let entries = shelf.store.entries();
-            *found = Some(Found { entries, file });
+            *found = Some(Found {
+                entries,
+                file,
+                is_over: false,
+            });
         }
+    }
+
+    /// Whether nothing was written since all entries were looked at: then there is none, and no lock is asked for.
+    fn is_empty(&self, shelf: &Shelf) -> Result<bool> {
+        let over = {
+            let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let over = found.as_ref().filter(|found| found.is_over);
+            over.map(|found| found.file)
+        };
+        Ok(over.is_some() && over == Some(file_of(shelf)?))
     }
 
     /// Looks anew at the next call, which begins with the oldest again.
     fn rewind(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+fn file_of(shelf: &Shelf) -> Result<(u64, u64)> {
+    let stats = shelf.store.stats()?;
+    Ok((stats.generation, stats.file_bytes))
 }
 
 /// Tells nothing: entries may be secrets.
@@ -87,24 +109,27 @@ impl Shelf {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn pop_first<T: Decode>(&self) -> Result<Option<(String, T)>> {
-        while let Some(entry) = self.queue.next(self)? {
-            let key = key_of(&entry).unwrap_or_default();
-            let taken = self.decode(key, entry.value()).and_then(|value| {
-                Ok((
-                    value,
-                    self.store.remove_unchanged(std::slice::from_ref(&entry))?,
-                ))
-            });
-            match taken {
-                Ok((value, 1)) => return Ok(Some((key.to_owned(), value))),
-                // Somebody else took it, or wrote the key again, which puts it at the end.
-                Ok(_) => {}
-                Err(error) => {
-                    self.queue.rewind();
-                    return Err(error);
-                }
-            }
+        if self.queue.is_empty(self)? {
+            return Ok(None);
         }
-        Ok(None)
+        // With the lock held: else a thread could be given an entry, and others younger ones before it is removed.
+        let popped = self.store.edit_batch(|| {
+            let mut batch = Batch::new();
+            while let Some(entry) = self.queue.next(self)? {
+                // Another handle took it, or a writer wrote the key again, which puts it at the end.
+                if !self.store.is_unchanged(&entry)? {
+                    continue;
+                }
+                let key = key_of(&entry).unwrap_or_default();
+                let value = self.decode(key, entry.value())?;
+                batch.remove(entry.key());
+                return Ok((batch, Some((key.to_owned(), value))));
+            }
+            Ok((batch, None))
+        });
+        if popped.is_err() {
+            self.queue.rewind();
+        }
+        popped
     }
 }
