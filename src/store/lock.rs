@@ -32,8 +32,15 @@ impl<'a> Deadline<'a> {
         }
     }
 
-    fn waited(&self) -> Duration {
+    /// The moment that it is. The first one that is asked for begins the wait.
+    fn now(&self) -> Duration {
         let now = self.disk.monotonic();
+        self.start.get_or_init(|| now);
+        now
+    }
+
+    fn waited(&self) -> Duration {
+        let now = self.now();
         now.saturating_sub(*self.start.get_or_init(|| now))
     }
 
@@ -148,7 +155,7 @@ impl Gate {
             return Ok(());
         }
         let me = Arc::new(Sleeper {
-            since: deadline.disk.monotonic(),
+            since: deadline.now(),
             is_handed: AtomicBool::new(false),
             wake: Condvar::new(),
         });
