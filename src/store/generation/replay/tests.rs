@@ -146,6 +146,30 @@ fn with_a_second_thread_the_same_counts_of_a_log_damaged_anywhere() {
     }
 }
 
+#[test]
+fn with_a_second_thread_the_same_counts_where_the_first_record_of_a_stretch_is_damaged() {
+    let bytes = written();
+    let generation = generation_of(&SimDisk::new(1), &bytes, Crossing::Nothing);
+    let mut scanner = Scanner::new(&generation.log, generation.header.seed, LOG_START);
+    let (mut stretch, mut damaged) = (0, 0);
+    while let Step::Record { offset, .. } = scanner.step().unwrap() {
+        let in_stretch = (offset - LOG_START) / STRETCH_BYTES;
+        if in_stretch > stretch && damaged < 8 {
+            damaged += 1;
+            for at in [offset, offset + HEAD_BYTES as u64] {
+                let mut bytes = bytes.clone();
+                bytes[at as usize] ^= 1;
+                assert_same(
+                    &bytes,
+                    &format!("byte {at} changed, of the record at {offset}"),
+                );
+            }
+        }
+        stretch = in_stretch;
+    }
+    assert_eq!(damaged, 8);
+}
+
 /// Somebody stores bytes that are records of this file, each for the place where it comes to stand.
 #[test]
 fn with_a_second_thread_no_record_counts_that_stands_in_a_value() {
