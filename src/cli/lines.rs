@@ -61,7 +61,7 @@ pub(crate) const VALUE_BYTES: usize = 2 << 30;
 
 /// What one line of JSON may take in memory to be read: whatever `dump` wrote, the objects included that stand for what
 /// JSON lacks.
-pub(crate) const JSON_BYTES: usize = VALUE_BYTES * 5;
+pub(crate) const JSON_BYTES: usize = VALUE_BYTES.saturating_mul(5);
 
 /// An entry as `load` reads it, and whether its value is what its mark says that it is.
 pub(crate) fn line_of(entry: &Entry) -> (String, bool) {
