@@ -258,7 +258,7 @@ impl Value {
     /// As `text.parse()`, with another limit of the memory that the value may take.
     ///
     /// One character of text can take 16 to 32 bytes as a `Value`: of `[0,0,0]` each item takes
-    /// `size_of::<Value>()`. What counts is what hangs on the value once it was read; while a list is open it may take
+    /// `size_of::<Value>()`. Memory that hangs on the value once it was read counts; while a list is open it may take
     /// up to twice that.
     ///
     /// # Errors
@@ -366,7 +366,7 @@ impl fmt::Display for Value {
 
 /// From JSON (RFC 8259), strictly: duplicate keys, integers beyond what CBOR holds, floats beyond `f64` and nesting
 /// that could not be stored are errors of the kind [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) that
-/// say at which byte. What would take over 64 MiB of memory, and over four times the length of the text, is refused
+/// say at which byte. Text that would take over 64 MiB of memory, and over four times its length, is refused
 /// as [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge); [`Value::from_json_within`] sets another limit.
 impl FromStr for Value {
     type Err = Error;

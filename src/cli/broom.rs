@@ -3,7 +3,7 @@
 //! A file is made under a temporary name, and std tells no program of a signal, while nothing tells one of SIGKILL. So
 //! a second process waits beside a command that makes files, in a process group of its own, which Ctrl-C does not
 //! reach. Its standard input is a pipe that the command holds: it ends with the command, whatever ends that, and the
-//! leftovers are removed. Whatever is locked stays, since another process is making it.
+//! leftovers are removed. A file that is locked stays, since another process is making it.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -16,10 +16,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shelflife::Store;
 
-/// What the second process is started with, and only by the first: it is in no list of commands.
+/// The word that starts the second process. Only the first one says it: it is in no list of commands.
 pub(crate) const WORD: &str = "remove-leftovers";
 
-/// What is swept, and by which process.
+/// The targets that are swept, each with the process that does it.
 static WAITING: Mutex<Vec<(OsString, Child)>> = Mutex::new(Vec::new());
 
 /// From here on, what this process leaves when it is killed is removed: the temporary files of `target`, and of what is

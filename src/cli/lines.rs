@@ -59,7 +59,7 @@ fn dump(args: &mut Args, output: &mut Output) -> Result<()> {
 /// What one value may take in memory to be shown: more than a program allows, since here it is all that is done.
 pub(crate) const VALUE_BYTES: usize = 2 << 30;
 
-/// What one line of JSON may take in memory to be read: whatever `dump` wrote, the objects included that stand for what
+/// The memory that reading one line of JSON may take: enough for all that `dump` wrote, the objects included that stand for what
 /// JSON lacks.
 pub(crate) const JSON_BYTES: usize = VALUE_BYTES.saturating_mul(5);
 

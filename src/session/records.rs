@@ -11,7 +11,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// What becomes of records, by their keys.
+/// The fate of records, by their keys.
 pub(super) type Edits = Vec<(Vec<u8>, Edit)>;
 
 /// Makes an edit of the value that is there, and of the time at which it ends.

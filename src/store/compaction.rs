@@ -36,7 +36,7 @@ use std::time::Duration;
 const FILE_BYTES_MIN: u64 = 1 << 20;
 /// With less than this left to copy the lock is asked for.
 const LAST_BYTES: u64 = 64 << 10;
-/// So much is copied under the lock in any case.
+/// The shortest part that is copied under the lock, if so much is left.
 const LOCKED_BYTES_MAX: u64 = 256 << 10;
 /// A copy begins anew so often at most, where what was appended while it ran is damaged.
 const COPIES_MAX: u32 = 4;

@@ -167,7 +167,7 @@ fn fits(value: &Value, levels: usize) -> bool {
 struct Reader<'a> {
     rest: &'a str,
     size_bytes: usize,
-    /// What the value may take beyond what it takes already. What an escape is read from counts as well: it is there
+    /// Memory that the value may take beyond what it takes already. The text of an escape counts as well: it is there
     /// until the escape is closed.
     memory_bytes: usize,
 }

@@ -1,7 +1,7 @@
 //! Random bytes for ids: one read of the operating system's source has those of many.
 //!
-//! What was read is good for one process, since a fork must not draw what its parent draws, and for a moment, since the
-//! number of a process that has ended may become another's.
+//! The bytes that were read are good for one process, since a fork must not draw what its parent draws, and for a
+//! moment, since the number of a process that has ended may become another's.
 
 use super::connection::now;
 use crate::error::{Error, Result};
@@ -50,7 +50,7 @@ impl Read {
     ) -> Result<()> {
         let is_good = self.process == process && now.saturating_sub(self.at) < GOOD_FOR;
         if !is_good || self.bytes.len() - self.used < to.len() {
-            // Whatever the read leaves is not used, should it fail.
+            // Should the read fail, the bytes that it leaves are not used.
             self.used = self.bytes.len();
             random(&mut self.bytes)?;
             (self.used, self.at, self.process) = (0, now, process);

@@ -3,7 +3,7 @@
 //! Counting a user's sessions takes a walk over all servers, which no script can do. So a login under a cap first takes
 //! the user's turn: a key with its mark, which ends by itself should the client die. Another login waits. The turn is
 //! renewed right before the session is stored, and then lasts longer than storing it may take: so no two logins that
-//! count at once store at once, on one server and in a cluster. What can break it is what can undo any write: a
+//! count at once store at once, on one server and in a cluster. It is broken only by what can undo any write: a
 //! failover to a replica that did not have the key yet.
 
 use super::super::id::hex;

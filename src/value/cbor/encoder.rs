@@ -477,7 +477,7 @@ impl fmt::Debug for Encoder {
     }
 }
 
-/// What an encoder was before an item.
+/// The state of an encoder before an item.
 struct Before {
     bytes: usize,
     spans: usize,

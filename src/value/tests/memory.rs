@@ -66,7 +66,7 @@ fn bytes_made_to_take_memory_are_refused_before_it_is_taken() {
         assert_eq!(error.kind(), ErrorKind::Decode);
         assert!(from_cbor_within::<Value>(&hostile, usize::MAX).is_ok());
     }
-    // What takes little is read however large it is: text, and a list of a million numbers.
+    // A value that takes little is read however large it is: text, and a list of a million numbers.
     let text = to_cbor(&"x".repeat(100 << 20)).unwrap();
     assert!(from_cbor::<Value>(&text).is_ok());
     assert!(from_cbor::<Value>(&to_cbor(&vec![0_i8; 1_000_000]).unwrap()).is_ok());
@@ -124,7 +124,7 @@ fn json_made_to_take_memory_is_refused_before_it_is_taken() {
     }
     let error = format!("[{}0]", "0,".repeat(size)).parse::<Value>();
     assert_eq!(error.unwrap_err().kind(), ErrorKind::TooLarge);
-    // What takes little is read however large it is: text, and a list of a million numbers.
+    // A value that takes little is read however large it is: text, and a list of a million numbers.
     assert!(
         format!("\"{}\"", "x".repeat(100 << 20))
             .parse::<Value>()

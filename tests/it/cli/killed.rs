@@ -39,7 +39,7 @@ fn signal(group: u32, name: &str) {
     assert!(sent.success());
 }
 
-/// What Ctrl-C sends, unless this process was started so that it is ignored, as shells do in the background.
+/// The signal that Ctrl-C sends, unless this process was started so that it is ignored, as shells do in the background.
 fn interrupt() -> &'static str {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
