@@ -30,6 +30,9 @@ pub struct Iter(pub(crate) Entries);
 struct Snapshot {
     generation: Arc<Generation>,
     now_ms: u64,
+    /// Records below may be outdated by damage that stood behind them at this moment. Damage that a replay meets later
+    /// stands behind all that is shown here, and outdates nothing of it.
+    outdated_below: u64,
     /// In log order.
     locations: Arc<[Location]>,
     /// Parts of the locations, with what verified of each.
@@ -50,7 +53,7 @@ struct Verified {
 }
 
 impl Verified {
-    fn read(&mut self, generation: &Generation, locations: &[Location]) {
+    fn read(&mut self, generation: &Generation, outdated_below: u64, locations: &[Location]) {
         self.heads.clear();
         let Some((first, rest)) = locations.split_first() else {
             return;
@@ -64,7 +67,7 @@ impl Verified {
         }
         for at in locations {
             let record = self.spans.held(*at);
-            match record.map(|record| Borrowed::verify(generation, *at, record)) {
+            match record.map(|record| Borrowed::verify(generation, outdated_below, *at, record)) {
                 Some(Ok(verified)) => self.heads.push(verified.head),
                 _ => break,
             }
@@ -73,7 +76,12 @@ impl Verified {
 }
 
 impl Snapshot {
-    fn new(generation: Arc<Generation>, now_ms: u64, locations: Vec<Location>) -> Snapshot {
+    fn new(generation: Arc<Generation>, now_ms: u64) -> Snapshot {
+        let (locations, outdated_below) = {
+            // Nothing is applied meanwhile, so this is one moment.
+            let _position = generation.position();
+            (generation.index.locations(), generation.outdated_below())
+        };
         let locations: Arc<[Location]> = locations.into();
         let (all, mut begun) = (Arc::clone(&locations), 0);
         let parts = std::iter::from_fn(move || {
@@ -90,12 +98,14 @@ impl Snapshot {
             parts,
             alone,
             move |part: &Range<usize>, made: &mut Verified| {
-                made.read(&from, all.get(part.clone()).unwrap_or_default());
+                let part = all.get(part.clone()).unwrap_or_default();
+                made.read(&from, outdated_below, part);
             },
         );
         Snapshot {
             generation,
             now_ms,
+            outdated_below,
             locations,
             ahead,
             first: 0,
@@ -114,9 +124,7 @@ impl Snapshot {
         }
         let nth = self.left.next()?;
         let (generation, at) = (&*self.generation, *self.locations.get(nth)?);
-        // The mark may have moved up since the record was verified.
-        if at.offset() >= generation.outdated_below()
-            && let Some(head) = self.verified.heads.get(nth - self.first)
+        if let Some(head) = self.verified.heads.get(nth - self.first)
             && let Some(record) = self.verified.spans.held(at)
             && let Some(body) = record.get(HEAD_BYTES..)
             && let Some(borrowed) = Borrowed::of(generation, at, head, body)
@@ -125,7 +133,7 @@ impl Snapshot {
         }
         let read = self.spans.read(&generation.log, at, std::iter::empty());
         Some(match read {
-            Ok(record) => Borrowed::verify(generation, at, record),
+            Ok(record) => Borrowed::verify(generation, self.outdated_below, at, record),
             Err(error) => Err(Unreadable { key: None, error }),
         })
     }
@@ -141,12 +149,7 @@ impl Entries {
     pub(crate) fn new(place: &Place) -> Entries {
         let made = || -> Result<Snapshot> {
             let generation = Arc::clone(&*place.fresh()?);
-            let locations = {
-                // Nothing is applied meanwhile, so this is one moment.
-                let _position = generation.position();
-                generation.index.locations()
-            };
-            Ok(Snapshot::new(generation, place.now_ms(), locations))
+            Ok(Snapshot::new(generation, place.now_ms()))
         };
         Entries {
             snapshot: Some(made()),
@@ -203,6 +206,7 @@ impl<'b> Borrowed<'b> {
     #[inline]
     fn verify(
         generation: &'b Generation,
+        outdated_below: u64,
         at: Location,
         record: &'b [u8],
     ) -> std::result::Result<Borrowed<'b>, Unreadable> {
@@ -229,7 +233,7 @@ impl<'b> Borrowed<'b> {
             let what = "the fingerprint of a record is not that of its key";
             return Err(spoilt(what, key));
         }
-        if at.offset() < generation.outdated_below() {
+        if at.offset() < outdated_below {
             return Err(Unreadable {
                 key: key.map(<[u8]>::to_vec),
                 error: generation.outdated(at.offset()),

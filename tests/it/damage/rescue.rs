@@ -178,6 +178,8 @@ fn a_damaged_store_says_that_what_it_reads_may_be_outdated() {
     for key in ["k3", "k4"] {
         assert!(store.get(key).unwrap().is_some(), "{key}");
     }
+    let shown: Vec<_> = store.iter().map(|shown| shown.is_ok()).collect();
+    assert_eq!(shown, [false, false, true, true]);
     assert_eq!(
         store.insert("x", "").unwrap_err().kind(),
         ErrorKind::ReadOnly

@@ -45,6 +45,19 @@ fn a_value_of_another_type_stays_the_first_of_the_queue_until_it_is_removed() {
 }
 
 #[test]
+fn an_entry_that_another_handle_popped_is_popped_by_no_other_that_found_it_before() {
+    let (_dir, path) = folder();
+    let (one, other) = (Shelf::open(&path).unwrap(), Shelf::open(&path).unwrap());
+    one.extend([("a", 1u64), ("b", 2), ("c", 3), ("d", 4)])
+        .unwrap();
+    let pop = |shelf: &Shelf| shelf.pop_first::<u64>().unwrap().map(|(_, value)| value);
+    // With its first call each handle finds all that is there, and only the other one removes `b` and `c`.
+    assert_eq!(pop(&one), Some(1));
+    assert_eq!((pop(&other), pop(&other)), (Some(2), Some(3)));
+    assert_eq!((pop(&one), pop(&one), pop(&other)), (Some(4), None, None));
+}
+
+#[test]
 fn each_entry_of_a_queue_is_popped_once_in_order_by_threads_and_handles() {
     const ENTRIES: usize = 400;
     let (_dir, path) = folder();
