@@ -218,12 +218,12 @@ impl Compactor {
         let deadline = admission.deadline();
         let _running = self.running.enter(&deadline, &place.path)?;
         match copy_and_install(admission, &deadline, &AtomicBool::new(false), next)? {
-            Some(Some(_)) => ensure_directory_synced(place, &place.generation()),
-            Some(None) => {
+            Rewrite::Installed(_) => ensure_directory_synced(place, &place.generation()),
+            Rewrite::LeftToOthers => {
                 let what = "is being compacted by another process";
                 Err(Error::busy(&place.path, what, "try again"))
             }
-            None => {
+            Rewrite::StartAnew => {
                 let what = "was cleared or damaged while entries were loaded into it";
                 Err(Error::busy(&place.path, what, "try again"))
             }
@@ -285,13 +285,25 @@ fn compact_alone<'a>(
     stop: &AtomicBool,
 ) -> Result<Option<Compacted>> {
     for _ in 0..COPIES_MAX {
-        if let Some(done) = copy_and_install(admission, deadline, stop, &mut || Ok(None))? {
-            return Ok(done);
+        match copy_and_install(admission, deadline, stop, &mut || Ok(None))? {
+            Rewrite::Installed(compacted) => return Ok(Some(compacted)),
+            Rewrite::LeftToOthers => return Ok(None),
+            Rewrite::StartAnew => {}
         }
     }
     let generation = admission.place.generation();
     let what = "records are damaged faster than they can be copied";
     Err(generation.log.corrupt(generation.tail(), what))
+}
+
+/// What became of one copy.
+enum Rewrite {
+    /// It stands in the place of the file.
+    Installed(Compacted),
+    /// Another process is at it or replaced the file meanwhile, or `stop` was set.
+    LeftToOthers,
+    /// The file was cleared while it was copied, or what was appended is damaged: a copy has to begin anew.
+    StartAnew,
 }
 
 /// How the passes of one copy catch up with the writers.
@@ -360,24 +372,24 @@ fn begin_copy<'a>(
     Ok(Some((writing, successor)))
 }
 
-/// One copy, with what `load` gives added to it. The outer `None`: it has to start anew.
+/// One copy, with what `load` gives added to it.
 fn copy_and_install<'a>(
     admission: &'a Admission,
     deadline: &Deadline<'a>,
     stop: &AtomicBool,
     load: &mut dyn FnMut() -> Result<Option<Batch>>,
-) -> Result<Option<Option<Compacted>>> {
+) -> Result<Rewrite> {
     let place = &admission.place;
     let Some((writing, mut successor)) = begin_copy(admission, deadline)? else {
-        return Ok(Some(None));
+        return Ok(Rewrite::LeftToOthers);
     };
     let old = Arc::clone(&writing.generation);
     drop(writing);
     let now_ms = place.now_ms();
     let mut copied = match copy_live(&old, &mut successor, now_ms, stop, false)? {
         Copied::To { end, new_damage } => (end, new_damage),
-        Copied::Stopped => return Ok(Some(None)),
-        Copied::StartAnew => return Ok(None),
+        Copied::Stopped => return Ok(Rewrite::LeftToOthers),
+        Copied::StartAnew => return Ok(Rewrite::StartAnew),
     };
     let loaded = append_loaded(&mut successor, load, now_ms)?;
     let mut pace = Pace::new();
@@ -385,7 +397,7 @@ fn copy_and_install<'a>(
         // Records that are appended while this lasts are for the next pass, and not for the time under the lock.
         successor.sync_ahead()?;
         if stop.load(Relaxed) {
-            return Ok(Some(None));
+            return Ok(Rewrite::LeftToOthers);
         }
         if !place.mode.is_exclusive() {
             old.look()?;
@@ -396,7 +408,7 @@ fn copy_and_install<'a>(
                 let writing = admission.begin(Purpose::Write)?;
                 // Nothing is renamed over that somebody else put there.
                 if !Arc::ptr_eq(&writing.generation, &old) || place.follow(&old)? {
-                    return Ok(Some(None));
+                    return Ok(Rewrite::LeftToOthers);
                 }
                 let part_end = pace.part_end(copied.0, old.tail());
                 if part_end == old.tail() {
@@ -408,7 +420,7 @@ fn copy_and_install<'a>(
         let part = copied.0..part_end;
         match copy_appended(&old, &mut successor, part, &loaded, now_ms)? {
             Copied::To { end, .. } => copied.0 = end,
-            Copied::StartAnew | Copied::Stopped => return Ok(None),
+            Copied::StartAnew | Copied::Stopped => return Ok(Rewrite::StartAnew),
         }
         if held.is_some() {
             // While writers wait: else they would write more during the sync than was copied.
@@ -419,17 +431,17 @@ fn copy_and_install<'a>(
     let before_bytes = old.tail();
     match copy_appended(&old, &mut successor, end..before_bytes, &loaded, now_ms)? {
         Copied::To { .. } => {}
-        Copied::StartAnew | Copied::Stopped => return Ok(None),
+        Copied::StartAnew | Copied::Stopped => return Ok(Rewrite::StartAnew),
     }
     if new_damage {
         // Where it can't be kept, the damage is told all the same: each time one of these keys is read.
         evidence::keep_whole_file(place, &old, EVIDENCE_SUFFIX)?;
     }
     let next = successor.install(&old)?;
-    Ok(Some(Some(Compacted {
+    Ok(Rewrite::Installed(Compacted {
         before_bytes,
         after_bytes: next.tail(),
-    })))
+    }))
 }
 
 #[cfg(test)]
