@@ -296,7 +296,7 @@ fn compact_alone<'a>(
     Err(generation.log.corrupt(generation.tail(), what))
 }
 
-/// What became of one copy.
+/// The outcome of one copy.
 enum Rewrite {
     /// It stands in the place of the file.
     Installed(Compacted),
