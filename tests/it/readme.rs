@@ -56,7 +56,7 @@ fn example(name: &str, dir: &Path) -> String {
 fn its_rust_is_that_of_the_examples_and_prints_what_it_says() {
     let rust = blocks("rust");
     let dir = tempfile::tempdir().unwrap();
-    for (nth, name) in ["quickstart", "manager", "sessions"]
+    for (nth, name) in ["manager", "quickstart", "sessions"]
         .into_iter()
         .enumerate()
     {
