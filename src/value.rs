@@ -25,8 +25,8 @@ use cbor::Head;
 /// A value as CBOR bytes.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what CBOR cannot hold or could not give back: an
-/// integer beyond -2^64 to 2^64 - 1, a `Some` of something that is encoded as null, two equal keys in a map;
+/// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what could not be given back: a `Some` of something
+/// that is encoded as null, two equal keys in a map, a [`Value::Integer`] beyond -2^64 to 2^64 - 1;
 /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) for nesting deeper than 64 levels.
 ///
 /// ```
@@ -69,8 +69,8 @@ fn memory_for(size_bytes: usize) -> usize {
 
 /// As [`from_cbor`], with another limit to the memory that a [`Value`] takes.
 ///
-/// A `Value` takes about 32 bytes for each item, even one that is a single byte of CBOR, and the text and the bytes in it
-/// besides: so the author of the bytes decides how much memory reading them takes. `from_cbor` allows 64 MiB, or four
+/// A `Value` takes about 32 bytes for each item, itself included, even one that is a single byte of CBOR, and the text and
+/// the bytes in it besides: so the author of the bytes decides how much memory reading them takes. `from_cbor` allows 64 MiB, or four
 /// times the length of the CBOR if that is more.
 ///
 /// # Errors
@@ -81,7 +81,7 @@ fn memory_for(size_bytes: usize) -> usize {
 /// use shelflife::{ErrorKind, Value, from_cbor_within, to_cbor};
 ///
 /// let bytes = to_cbor(&vec![0_i8; 1_000])?;
-/// let memory_bytes = 1_000 * size_of::<Value>();
+/// let memory_bytes = 1_001 * size_of::<Value>();
 /// assert!(from_cbor_within::<Value>(&bytes, memory_bytes).is_ok());
 /// let error = from_cbor_within::<Value>(&bytes, memory_bytes - 1).unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::TooLarge);
@@ -95,7 +95,7 @@ pub fn from_cbor_within<T: Decode>(bytes: &[u8], memory_bytes: usize) -> Result<
 ///
 /// | type | CBOR |
 /// |---|---|
-/// | integers, `NonZero` | integer, in the fewest bytes |
+/// | integers, `NonZero` | integer, in the fewest bytes; beyond 64 bits a bignum: tag 2 or 3 and its bytes |
 /// | `f64`, `f32` | float, in the fewest bytes that hold it exactly; all NaNs become one |
 /// | `bool`; `()` and `PhantomData` | true and false; null |
 /// | `str`, `String`, `char` | text |
@@ -315,6 +315,16 @@ impl Encode for Value {
 impl Decode for Value {
     fn decode(from: &mut Decoder<'_>) -> Result<Value> {
         from.item(|from| {
+            from.claim(1, size_of::<Value>())?;
+            Value::content(from)
+        })
+    }
+}
+
+impl Value {
+    /// A value whose own place in memory was claimed already, as all places of a list are at once.
+    pub(in crate::value) fn content(from: &mut Decoder<'_>) -> Result<Value> {
+        from.item(|from| {
             Ok(match from.head()? {
                 Head::Null => Value::Null,
                 Head::Bool(value) => Value::Bool(value),
@@ -334,22 +344,22 @@ impl Decode for Value {
                 Head::Array(len) => {
                     let mut items = from.claimed::<Value>(len)?;
                     from.items_of(len, |from| {
-                        items.push(Value::decode(from)?);
+                        items.push(Value::content(from)?);
                         Ok(())
                     })?;
                     Value::Array(items)
                 }
                 Head::Map(len) => {
                     let mut entries = from.claimed::<(Value, Value)>(len)?;
-                    from.entries_of(len, Value::decode, |from, key| {
-                        entries.push((key, Value::decode(from)?));
+                    from.entries_of(len, Value::content, |from, key| {
+                        entries.push((key, Value::content(from)?));
                         Ok(())
                     })?;
                     Value::Map(entries)
                 }
                 Head::Tag(number) => {
                     from.claim(1, size_of::<Value>())?;
-                    Value::Tag(number, Box::new(from.deeper(Value::decode)?))
+                    Value::Tag(number, Box::new(from.deeper(Value::content)?))
                 }
                 Head::Simple(number) => Value::Simple(number),
             })

@@ -165,7 +165,7 @@ fn report(salvaged: &Salvaged, output: &mut Output) -> Result<()> {
 
 fn older(salvaged: &Salvaged, output: &mut Output) -> Result<()> {
     let mut older = salvaged.lost.iter().filter_map(|lost| lost.older());
-    older.try_for_each(|entry| output.line(&lines::line_of(entry).0))
+    older.try_for_each(|entry| output.line(&lines::line_of(entry, false).0))
 }
 
 fn place(damage: &Damage, key: Option<&[u8]>) -> Vec<String> {

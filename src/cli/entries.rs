@@ -121,7 +121,7 @@ fn get(args: &mut Args, output: &mut Output) -> Result<()> {
     for key in wanted {
         let said = match store.entry(&key) {
             Ok(Some(entry)) if is_one => print(&entry, args, output),
-            Ok(Some(entry)) if args.has("--json") => output.line(&lines::line_of(&entry).0),
+            Ok(Some(entry)) if args.has("--json") => output.line(&lines::line_of(&entry, false).0),
             Ok(Some(entry)) => print(&entry, args, output).and_then(|()| output.bytes(b"\0")),
             Ok(None) => Err(Failure::No(no_such(&key))),
             Err(error) => Err(error.into()),

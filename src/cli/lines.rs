@@ -2,13 +2,14 @@
 //!
 //! `{"k":KEY,"v":VALUE}`: the key is text, or `{"$b64":...}` if it is not UTF-8; the value is the JSON form of a CBOR
 //! value, or `{"$b64":...}` for one of plain bytes. Where that is not all, more members follow: `"cbor":true` for a
-//! CBOR value that is itself a byte string, `"expires":MS` (milliseconds since 1970) for an entry with an expiry.
+//! CBOR value that is itself a byte string, `"expires":MS` (milliseconds since 1970) for an entry with an expiry;
+//! null says that there is none.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shelflife::{Batch, Entry, Value};
 
-use crate::cli::args::{Args, Command, WAIT, is_end};
+use crate::cli::args::{Args, Command, Opt, WAIT, is_end};
 use crate::cli::failure::Result;
 use crate::cli::keys::value_of;
 use crate::cli::output::{Output, say};
@@ -22,7 +23,14 @@ const RECORD_BYTES_MAX: usize = (128 << 20) - 8;
 pub(crate) const DUMP: Command = Command {
     name: "dump",
     operands: "F [PREFIX]",
-    options: &[WAIT],
+    options: &[
+        Opt {
+            name: "--expires",
+            value: "",
+            about: "\"expires\" in every line, null for what stays",
+        },
+        WAIT,
+    ],
     about: "write entries as JSON Lines",
     examples: [
         "shelflife dump notes.shelf > notes.jsonl",
@@ -37,13 +45,14 @@ pub(crate) const DUMP: Command = Command {
 fn dump(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let prefix = args.operand().unwrap_or_default().into_encoded_bytes();
+    let with_end = args.has("--expires");
     let store = open::to_read(args, file)?;
     let mut mislabelled = 0;
     let dumped = open::each("dumping", "entries", store.entries(), |entry| {
         if !entry.key().starts_with(&prefix) {
             return Ok(());
         }
-        let (line, is_what_it_says) = line_of(&entry);
+        let (line, is_what_it_says) = line_of(&entry, with_end);
         mislabelled += u64::from(!is_what_it_says);
         output.line(&line)
     });
@@ -63,8 +72,9 @@ pub(crate) const VALUE_BYTES: usize = 2 << 30;
 /// JSON lacks.
 pub(crate) const JSON_BYTES: usize = VALUE_BYTES.saturating_mul(5);
 
-/// An entry as `load` reads it, and whether its value is what its mark says that it is.
-pub(crate) fn line_of(entry: &Entry) -> (String, bool) {
+/// An entry as `load` reads it, and whether its value is what its mark says that it is. Its end is there if it has one,
+/// or if that was asked for.
+pub(crate) fn line_of(entry: &Entry, with_end: bool) -> (String, bool) {
     let (value, is_what_it_says) = match entry
         .is_cbor()
         .then(|| shelflife::from_cbor_within(entry.value(), VALUE_BYTES))
@@ -77,15 +87,12 @@ pub(crate) fn line_of(entry: &Entry) -> (String, bool) {
     if is_cbor_bytes {
         members.push(("cbor", Value::Bool(true)));
     }
-    if let Some(expires) = entry.expires() {
-        let millis = expires
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis();
-        members.push((
-            "expires",
-            Value::from(u64::try_from(millis).unwrap_or(u64::MAX)),
-        ));
+    let millis = entry.expires().map(|expires| {
+        let since = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Value::from(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    });
+    if with_end || millis.is_some() {
+        members.push(("expires", millis.unwrap_or(Value::Null)));
     }
     let members = members
         .into_iter()
@@ -114,6 +121,7 @@ pub(crate) fn add(line: Vec<u8>, batch: &mut Batch) -> std::result::Result<(), S
             (Value::Text(name), Value::Text(text)) if name == "k" => key = Some(text.into_bytes()),
             (Value::Text(name), Value::Bytes(bytes)) if name == "k" => key = Some(bytes),
             (Value::Text(name), Value::Bool(flag)) if name == "cbor" => is_cbor = Some(flag),
+            (Value::Text(name), Value::Null) if name == "expires" => {}
             (Value::Text(name), Value::Integer(millis)) if name == "expires" => {
                 let millis = u64::try_from(millis).ok().map(Duration::from_millis);
                 let at: Option<SystemTime> =

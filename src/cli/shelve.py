@@ -9,7 +9,7 @@ Nothing is imported or called that a pickle names, so a shelf from a stranger is
 classes of the program that wrote it are not needed. What becomes of a value:
 
     None, bool, str, float, bytes     the same; nan and the infinities, too; bytearray becomes bytes
-    int                               an integer, beyond 64 bits a bignum (tag 2 or 3 of CBOR)
+    int                               an integer, beyond 64 bits a bignum (tag 2 or 3): i128 and u128 read it
     list, tuple, deque                an array
     set, frozenset                    an array, sorted as BTreeSet and HashSet of Rust are stored
     dict and its kinds                a map, with keys of any type
@@ -20,7 +20,7 @@ classes of the program that wrote it are not needed. What becomes of a value:
     timedelta                         a length of time (tag 1002): Duration reads it
     Decimal, Fraction, UUID, Path     text: 12.50, 1/3, 6ba7b810-9dad-11d1-80b4-00c04fd430c8, /srv/app
     IPv4Address, IPv6Address          an address (tag 52 or 54): IpAddr reads it
-    a member of an enum               its name, or its value where Python stored that
+    a member of an enum               its name, or its value where Python stored that; A|B of a Flag
     an object                         a map of its attributes
     a named tuple                     an array
     a subclass of list or dict        an array or a map
@@ -451,8 +451,14 @@ class Converter:
             raise Problem(f"a call of {name} with named arguments")
         if name in SETS and stub.was_called and len(args) <= 1:
             return self.set(args[0] if args else [])
-        if name in RANGES and len(args) == 3 and args[2] == 1:
+        if name in RANGES and len(args) == 3:
+            if args[2] != 1:
+                raise Problem(f"range with a step of {args[2]}")
             return Map([("end", integer(args[1])), ("start", integer(args[0]))])
+        if name == "_operator.or_" and stub.was_called and len(args) == 2:
+            members = [self.value(arg) for arg in args]
+            if all(isinstance(member, str) for member in members):
+                return "|".join(members)
         if name in ("builtins.complex", "__builtin__.complex") and len(args) == 2:
             return self.array(args)
         if name == "collections.deque":
@@ -566,6 +572,8 @@ def main(words):
                     print(f"{shown!r}: {problem}", file=sys.stderr)
         except Exception as error:
             print(f"{paths[0]!r} can't be read: {type(error).__name__}: {error}", file=sys.stderr)
+            if "not available" in str(error) or isinstance(error, ImportError):
+                print("run this with the Python that wrote the shelf", file=sys.stderr)
             return 3
         if passed and not skip:
             print(f"{passed} of {passed + converted} values can't be converted, so nothing was written; "

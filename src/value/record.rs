@@ -43,7 +43,9 @@ impl Encoder {
             while at > 0 {
                 match compare(names[order[at - 1]], names[sorted]) {
                     Order::Before => break,
-                    Order::Same => panic!("two fields of a `record!` have the same key"),
+                    Order::Same => {
+                        panic!("two fields or variants of a `record!` have the same key")
+                    }
                     Order::After => order[at] = order[at - 1],
                 }
                 at -= 1;
@@ -99,7 +101,8 @@ const fn compare(a: &str, b: &str) -> Order {
 /// | `enum Pay { Split(u32, u32) }` | the same, of an array: `{"Split":[30,70]}` |
 /// | `enum Pay { Transfer { iban: String } }` | the same, of a map: `{"Transfer":{"iban":"DE02"}}` |
 ///
-/// This is what serde's derive makes of the same definitions, so other programs and languages read it.
+/// This is what serde's derive makes of the same definitions, so other programs and languages read it; of bytes, if they
+/// are marked with `serde_bytes`.
 ///
 /// A struct can grow. A field of the map that the struct does not have is skipped, or kept (below). One that the map
 /// does not have takes the default that follows its type; without one an `Option` becomes `None`, and any other
@@ -107,14 +110,16 @@ const fn compare(a: &str, b: &str) -> Order {
 ///
 /// - `name: Type = default` is the default, any expression.
 /// - `name as "key": Type` stores a field under another key, and `Name as "key"` a variant.
-/// - `..rest`, last in a struct, adds a field `rest: BTreeMap<String, Value>` for all that the map has besides, which is
-///   written back with the rest: so an old and a new version of a program can work on the same values. `..pub rest`
-///   makes that field public.
+/// - `..rest`, last in a struct or in a variant with named fields, adds a field `rest: BTreeMap<String, Value>` for all
+///   that the map has besides, which is written back with the rest: so an old and a new version of a program can work on
+///   the same values. `..pub rest` makes that field of a struct public.
 ///
 /// Attributes, documentation and visibility are passed through; a `#[cfg]` on a named field or a variant counts for its
-/// encoding, too. Types may have parameters, with simple bounds (`K: Eq + Hash`), but no lifetimes, since what is read
+/// encoding, too, and one for a whole type stands before its `record!`. Types may have parameters, bounded by names (`K: Eq + Hash`), but no lifetimes, since what is read
 /// owns all of itself, no constants and no `where`: for such a type implement `Encode` and `Decode`. They may contain
-/// themselves in a `Box`, an `Option<Box>`, a `Vec` or a map: 64 levels can be stored.
+/// themselves in a `Box`, an `Option<Box>`, a `Vec` or a map: 64 levels can be stored. A definition with over fifty
+/// attributes that are no documentation, and a `record!` with over a hundred definitions, need
+/// `#![recursion_limit = "256"]`, as the compiler then says.
 ///
 /// ```
 /// use shelflife::{Value, from_cbor, record, to_cbor};
@@ -215,10 +220,11 @@ macro_rules! record {
         );
     };
 
-    // First step: variants.
+    // First step: variants. An attribute that may be there once needs something to repeat, even if that never is there.
     (@variants [$($next:tt)*]
         $(
             $(#[doc = $doc:expr])*
+            $(#[default $($default_attribute:tt)?])?
             $Variant:ident $(as $key:literal)?
             $(($( $(#[doc = $item_doc:expr])* $item:ty ),* $(,)?))?
             $({$(
@@ -228,9 +234,9 @@ macro_rules! record {
         ),* $(,)?
     ) => {
         $crate::record! { $($next)* [$({
-            [] [$(#[doc = $doc])*] $Variant [$($key)?]
+            [] [$(#[doc = $doc])* $(#[default $($default_attribute)?])?] $Variant [$($key)?]
             $(tuple ($( ([$(#[doc = $item_doc])*] $item) )*))?
-            $(fields [$({ [] [$(#[doc = $field_doc])*] () $field [$($field_key)?] ($type) [$($default)?] })*])?
+            $(fields [$({ [] [$(#[doc = $field_doc])*] () $field [$($field_key)?] ($type) [$($default)?] })*] [])?
         })*] }
     };
     (@variants $next:tt $($variants:tt)*) => {
@@ -263,10 +269,10 @@ macro_rules! record {
         }
     };
     (@variant_of $next:tt [$($done:tt)*] $cfg:tt $attributes:tt $Variant:ident $key:tt {$($variants:tt)*}
-        $fields:tt []
+        $fields:tt $rest:tt
     ) => {
         $crate::record! { @variant $next
-            [$($done)* { $cfg $attributes $Variant $key fields $fields }] [] [] $($variants)*
+            [$($done)* { $cfg $attributes $Variant $key fields $fields $rest }] [] [] $($variants)*
         }
     };
     (@variant [$($next:tt)*] $done:tt [] []) => {
@@ -277,9 +283,6 @@ macro_rules! record {
             "write a variant of a `record!` as `Name`, `Name(Type, ...)` or `Name { field: Type, ... }`, under \
              another key as `Name as \"key\"`, without a discriminant"
         );
-    };
-    (@variant_of $($wrong:tt)*) => {
-        ::core::compile_error!("`..rest` is for structs; a variant of a `record!` that holds one can keep it");
     };
 
     // Second step: a struct.
@@ -351,14 +354,20 @@ macro_rules! record {
             [$($cfg:tt)*] [$($attributes:tt)*] $Variant:ident $key:tt
             $(tuple ($( ([$($item_attributes:tt)*] $item:ty) )*))?
             $(fields [$({
-                [$($field_cfg:tt)*] [$($field_attributes:tt)*] ($($nothing:tt)*) $field:ident $field_key:tt
+                [$($field_cfg:tt)*] [$($field_attributes:tt)*] ($($visibility:tt)*) $field:ident $field_key:tt
                 ($type:ty) $default:tt
-            })*])?
+            })*] [$(($($rest_visibility:tt)*) $rest:ident)?])?
         })*]
     ) => {
         $($head)* enum $Record<$($T: $($bound)*),*> {$(
             $($attributes)* $($cfg)*
-            $Variant $(($($($item_attributes)* $item),*))? $({$($($field_attributes)* $($field_cfg)* $field: $type),*})?,
+            $Variant $(($($($item_attributes)* $item),*))? $({
+                $($($field_attributes)* $($field_cfg)* $($visibility)* $field: $type,)*
+                $(
+                    /// What was stored beside the fields above, by their keys.
+                    $($rest_visibility)* $rest: ::std::collections::BTreeMap<::std::string::String, $crate::Value>,
+                )?
+            })?,
         )*}
 
         impl<$($T: $crate::Encode + $($bound)*),*> $crate::Encode for $Record<$($T),*> {
@@ -368,7 +377,7 @@ macro_rules! record {
                     $crate::record!(
                         @write_variant self to [$Record::$Variant] ($crate::record!(@key $Variant $key))
                         $(tuple $(($item))*)?
-                        $(fields [$([$($field_cfg)*] $field $field_key)*])?
+                        $(fields [$([$($field_cfg)*] $field $field_key)*] [$($rest)?])?
                     );
                 })*
                 let _ = to;
@@ -379,14 +388,16 @@ macro_rules! record {
 
         impl<$($T: $crate::Decode + $($bound)*),*> $crate::Decode for $Record<$($T),*> {
             fn decode(from: &mut $crate::Decoder<'_>) -> $crate::Result<Self> {
-                const NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $Variant $key)),*];
-                from.variant(NAMES, |from, place, holds| {
+                const __NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $Variant $key)),*];
+                // No key stands for two of them.
+                const _: [usize; __NAMES.len()] = $crate::Encoder::order(__NAMES);
+                from.variant(__NAMES, |from, place, holds| {
                     $($($cfg)* {
-                        if place == const { $crate::Encoder::place(NAMES, $crate::record!(@key $Variant $key)) } {
+                        if place == const { $crate::Encoder::place(__NAMES, $crate::record!(@key $Variant $key)) } {
                             return $crate::record!(
                                 @read_variant from holds [$Record::$Variant]
                                 $(tuple $(($item))*)?
-                                $(fields [$([$($field_cfg)*] $field $field_key ($type) $default)*])?
+                                $(fields [$([$($field_cfg)*] $field $field_key ($type) $default)*] [$($rest)?])?
                             );
                         }
                     })*
@@ -409,10 +420,10 @@ macro_rules! record {
         }
     };
     (@write_variant $this:tt $to:ident [$($Variant:tt)*] ($name:expr)
-        fields [$([$($cfg:tt)*] $field:ident $key:tt)*]
+        fields [$([$($cfg:tt)*] $field:ident $key:tt)*] [$($rest:ident)?]
     ) => {
-        if let $($Variant)* { $($($cfg)* $field,)* } = $this {
-            return $to.variant($name, |to| $crate::record!(@write to [$([$($cfg)*] $field $key)*] []));
+        if let $($Variant)* { $($($cfg)* $field,)* $($rest,)? } = $this {
+            return $to.variant($name, |to| $crate::record!(@write to [$([$($cfg)*] $field $key)*] [$($rest)?]));
         }
     };
     (@read_variant $from:ident $holds:ident [$($Variant:tt)*]) => {
@@ -429,9 +440,9 @@ macro_rules! record {
             $crate::Result::Ok(::core::option::Option::None)
         }
     };
-    (@read_variant $from:ident $holds:ident $Variant:tt fields $fields:tt) => {
+    (@read_variant $from:ident $holds:ident $Variant:tt fields $fields:tt $rest:tt) => {
         if $holds {
-            $crate::Result::Ok(::core::option::Option::Some($crate::record!(@read $from $Variant $fields [])))
+            $crate::Result::Ok(::core::option::Option::Some($crate::record!(@read $from $Variant $fields $rest)))
         } else {
             $crate::Result::Ok(::core::option::Option::None)
         }
@@ -445,11 +456,11 @@ macro_rules! record {
         $key
     };
     (@write $to:ident [$([$($cfg:tt)*] $field:ident $key:tt)*] []) => {{
-        const NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $field $key)),*];
-        const ORDER: [usize; NAMES.len()] = $crate::Encoder::order(NAMES);
-        $to.fields(NAMES, &ORDER, |to, place| {
+        const __NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $field $key)),*];
+        const __ORDER: [usize; __NAMES.len()] = $crate::Encoder::order(__NAMES);
+        $to.fields(__NAMES, &__ORDER, |to, place| {
             $($($cfg)* {
-                if place == const { $crate::Encoder::place(NAMES, $crate::record!(@key $field $key)) } {
+                if place == const { $crate::Encoder::place(__NAMES, $crate::record!(@key $field $key)) } {
                     return $crate::Encode::encode($field, to);
                 }
             })*
@@ -458,8 +469,8 @@ macro_rules! record {
         })
     }};
     (@write $to:ident [$([$($cfg:tt)*] $field:ident $key:tt)*] [$rest:ident]) => {{
-        const NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $field $key)),*];
-        $to.map(NAMES.len().saturating_add($rest.len()), |map| {
+        const __NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $field $key)),*];
+        $to.map(__NAMES.len().saturating_add($rest.len()), |map| {
             $($($cfg)* map.insert($crate::record!(@key $field $key), $field)?;)*
             $rest.iter().try_for_each(|(key, value)| map.insert(key, value))
         })
@@ -467,15 +478,15 @@ macro_rules! record {
     (@read $from:ident [$($Made:tt)*]
         [$([$($cfg:tt)*] $field:ident $key:tt ($type:ty) $default:tt)*] [$($rest:ident)?]
     ) => {{
-        const NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $field $key)),*];
-        const ORDER: [usize; NAMES.len()] = $crate::Encoder::order(NAMES);
+        const __NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $field $key)),*];
+        const __ORDER: [usize; __NAMES.len()] = $crate::Encoder::order(__NAMES);
         $($($cfg)* let mut $field: ::core::option::Option<$type> = ::core::option::Option::None;)*
         $(let mut $rest = ::std::collections::BTreeMap::new();)?
-        $from.fields(NAMES, &ORDER, |from, found| {
+        $from.fields(__NAMES, &__ORDER, |from, found| {
             let key = match found {
                 ::core::result::Result::Ok(place) => {
                     $($($cfg)* {
-                        if place == const { $crate::Encoder::place(NAMES, $crate::record!(@key $field $key)) } {
+                        if place == const { $crate::Encoder::place(__NAMES, $crate::record!(@key $field $key)) } {
                             $field = ::core::option::Option::Some($crate::Decode::decode(from)?);
                         }
                     })*
@@ -500,11 +511,9 @@ macro_rules! record {
         let _ = $key;
         $from.skip()
     }};
-    (@unknown $from:ident $key:ident $rest:ident) => {{
-        let value = <$crate::Value as $crate::Decode>::decode($from)?;
-        $rest.insert(::std::string::String::from($key), value);
-        $crate::Result::Ok(())
-    }};
+    (@unknown $from:ident $key:ident $rest:ident) => {
+        $from.keep($key, &mut $rest)
+    };
     (@missing $from:ident ($type:ty) [] ($name:expr)) => {
         match <$type as $crate::Decode>::absent() {
             ::core::option::Option::Some(value) => value,
@@ -539,10 +548,10 @@ macro_rules! record {
         $crate::Result::Ok(())
     }};
     (@write_items $to:ident [$($Made:tt)*] $this:tt [$($item:ident $place:literal $type:tt)*]) => {{
-        const LEN: usize = <[usize]>::len(&[$($place),*]);
+        const __LEN: usize = <[usize]>::len(&[$($place),*]);
         #[allow(irrefutable_let_patterns)]
         if let $($Made)*($($item),*) = $this {
-            return $to.array(LEN, |to| {
+            return $to.array(__LEN, |to| {
                 $($crate::Encode::encode($item, to)?;)*
                 let _ = to;
                 $crate::Result::Ok(())
@@ -554,8 +563,8 @@ macro_rules! record {
         $crate::Decode::decode($from).map($($Made)*)
     };
     (@read_items $from:ident [$($Made:tt)*] [$($item:ident $place:literal $type:tt)*]) => {{
-        const LEN: usize = <[usize]>::len(&[$($place),*]);
-        $from.tuple(LEN, |from| {
+        const __LEN: usize = <[usize]>::len(&[$($place),*]);
+        $from.tuple(__LEN, |from| {
             let _ = &from;
             $crate::Result::Ok($($Made)*($(from.nth($place)?),*))
         })
@@ -563,24 +572,31 @@ macro_rules! record {
 
     // What is written by users of the macro.
     (
+        $(#[doc = $doc:expr])* $(#[derive($($derive:tt)*)])* #[cfg($($condition:tt)*)] $($items:tt)*
+    ) => {
+        ::core::compile_error!(
+            "a `#[cfg]` for a whole type stands before its `record!`, in which that type is alone"
+        );
+    };
+    (
         $(#[$($attribute:tt)*])* $visibility:vis struct $Record:ident
-        $(<$($T:ident $(: $bound:ident $(+ $bounds:ident)*)?),+ $(,)?>)?
+        $(<$($T:ident $(: $($bound:ident)::+ $(+ $($bounds:ident)::+)*)?),+ $(,)?>)?
         { $($fields:tt)* } $($items:tt)*
     ) => {
         $crate::record! {
             @fields [
-                @struct {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($bound $(+ $bounds)*)?])+)?]
+                @struct {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($($bound)::+ $(+ $($bounds)::+)*)?])+)?]
             ] $($fields)*
         }
         $crate::record! { $($items)* }
     };
     (
         $(#[$($attribute:tt)*])* $visibility:vis struct $Record:ident
-        $(<$($T:ident $(: $bound:ident $(+ $bounds:ident)*)?),+ $(,)?>)?
+        $(<$($T:ident $(: $($bound:ident)::+ $(+ $($bounds:ident)::+)*)?),+ $(,)?>)?
         ($( $(#[$($item_attribute:tt)*])* $item_visibility:vis $item:ty ),* $(,)?); $($items:tt)*
     ) => {
         $crate::record! {
-            @tuple {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($bound $(+ $bounds)*)?])+)?]
+            @tuple {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($($bound)::+ $(+ $($bounds)::+)*)?])+)?]
             ($( ([$(#[$($item_attribute)*])*] ($item_visibility) $item) )*)
         }
         $crate::record! { $($items)* }
@@ -591,12 +607,12 @@ macro_rules! record {
     };
     (
         $(#[$($attribute:tt)*])* $visibility:vis enum $Record:ident
-        $(<$($T:ident $(: $bound:ident $(+ $bounds:ident)*)?),+ $(,)?>)?
+        $(<$($T:ident $(: $($bound:ident)::+ $(+ $($bounds:ident)::+)*)?),+ $(,)?>)?
         { $($variants:tt)* } $($items:tt)*
     ) => {
         $crate::record! {
             @variants [
-                @enum {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($bound $(+ $bounds)*)?])+)?]
+                @enum {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($($bound)::+ $(+ $($bounds)::+)*)?])+)?]
             ] $($variants)*
         }
         $crate::record! { $($items)* }

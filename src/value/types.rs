@@ -16,6 +16,7 @@ mod system;
 )]
 mod tests;
 mod time;
+mod wide;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -50,18 +51,6 @@ macro_rules! integers {
             }
             $($decode_vec)?
         }
-
-        impl Encode for NonZero<$int> {
-            fn encode(&self, to: &mut Encoder) -> Result<()> {
-                self.get().encode(to)
-            }
-        }
-
-        impl Decode for NonZero<$int> {
-            fn decode(from: &mut Decoder<'_>) -> Result<NonZero<$int>> {
-                NonZero::new($int::decode(from)?).ok_or_else(|| from.expected("an integer that is not 0"))
-            }
-        }
     )*};
 }
 
@@ -82,16 +71,32 @@ integers! {
     u16 |value, to| { to.unsigned(u64::from(value)); Ok(()) } {} {}
     u32 |value, to| { to.unsigned(u64::from(value)); Ok(()) } {} {}
     u64 |value, to| { to.unsigned(value); Ok(()) } {} {}
-    u128 |value, to| { to.integer(i128::try_from(value).map_err(|_| integer_beyond())?) } {} {}
     // No platform has a usize or an isize of more than 64 bits.
     usize |value, to| { to.unsigned(u64::try_from(value).map_err(|_| integer_beyond())?); Ok(()) } {} {}
     i8 |value, to| { to.signed(i64::from(value)); Ok(()) } {} {}
     i16 |value, to| { to.signed(i64::from(value)); Ok(()) } {} {}
     i32 |value, to| { to.signed(i64::from(value)); Ok(()) } {} {}
     i64 |value, to| { to.signed(value); Ok(()) } {} {}
-    i128 |value, to| { to.integer(value) } {} {}
     isize |value, to| { to.signed(i64::try_from(value).map_err(|_| integer_beyond())?); Ok(()) } {} {}
 }
+
+macro_rules! nonzeros {
+    ($($int:ident)*) => {$(
+        impl Encode for NonZero<$int> {
+            fn encode(&self, to: &mut Encoder) -> Result<()> {
+                self.get().encode(to)
+            }
+        }
+
+        impl Decode for NonZero<$int> {
+            fn decode(from: &mut Decoder<'_>) -> Result<NonZero<$int>> {
+                NonZero::new($int::decode(from)?).ok_or_else(|| from.expected("an integer that is not 0"))
+            }
+        }
+    )*};
+}
+
+nonzeros! { u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize }
 
 impl Encode for f64 {
     #[inline]
@@ -399,8 +404,10 @@ impl<K: Decode + Ord, V: Decode> Decode for BTreeMap<K, V> {
     fn decode(from: &mut Decoder<'_>) -> Result<BTreeMap<K, V>> {
         let mut map = BTreeMap::new();
         from.map(K::decode, |from, key| {
-            map.insert(key, V::decode(from)?);
-            Ok(())
+            match map.insert(key, V::decode(from)?) {
+                None => Ok(()),
+                Some(_) => Err(from.expected("a value whose key the map does not have yet")),
+            }
         })?;
         Ok(map)
     }
@@ -424,8 +431,10 @@ where
     fn decode(from: &mut Decoder<'_>) -> Result<HashMap<K, V, S>> {
         let mut map = HashMap::default();
         from.map(K::decode, |from, key| {
-            map.insert(key, V::decode(from)?);
-            Ok(())
+            match map.insert(key, V::decode(from)?) {
+                None => Ok(()),
+                Some(_) => Err(from.expected("a value whose key the map does not have yet")),
+            }
         })?;
         Ok(map)
     }

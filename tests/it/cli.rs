@@ -242,6 +242,16 @@ fn an_end_is_set_shown_dumped_and_loaded_and_one_that_no_record_can_hold_is_refu
         dumped,
         "{\"k\":\"fixed\",\"v\":\"v\",\"expires\":4107542400000}\n"
     );
+    // In every line, where that was asked for, and read back.
+    let dumped = shell.run("dump n.shelf s --expires").ok();
+    let (soon, stays) = dumped.split_once('\n').unwrap();
+    assert!(
+        soon.starts_with("{\"k\":\"soon\",\"v\":\"v\",\"expires\":"),
+        "{soon}"
+    );
+    assert_eq!(stays, "{\"k\":\"stays\",\"v\":\"v\",\"expires\":null}\n");
+    shell.pipe(dumped.as_bytes(), "load copy.shelf").ok();
+    assert_eq!(shell.run("dump copy.shelf --expires").ok(), dumped);
     // What has ended is absent.
     let past = "{\"k\":\"past\",\"v\":1,\"expires\":1}";
     shell.pipe(past.as_bytes(), "load n.shelf").ok();

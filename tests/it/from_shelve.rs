@@ -211,6 +211,7 @@ fn what_was_moved_over_is_read_as_types_of_rust() {
             "x".to_string(),
         );
         "complex" as (f64, f64): (1.0, 2.0);
+        "wide" as Vec<i128>: [i128::MAX, i128::MIN, 1 << 64];
     }
     let lengths: Vec<Value> = shelf.get("lengths").unwrap().unwrap();
     let length: Duration = shelflife::from_cbor(&shelflife::to_cbor(&lengths[0]).unwrap()).unwrap();
@@ -235,7 +236,7 @@ const BAD: [(&str, &str); 10] = [
     ),
     ("keys alike", "two keys of a dict that become the same"),
     ("half", "str with half of a surrogate pair"),
-    ("step", "a call of builtins.range"),
+    ("step", "range with a step of 3"),
 ];
 
 #[test]
@@ -289,6 +290,15 @@ fn what_is_no_shelf_is_refused_and_nothing_is_written() {
     let (code, lines, talk) = desk.convert(&["absent"]);
     assert_eq!((code, lines.as_str()), (Some(3), ""));
     assert!(talk.starts_with("'absent' can't be read: "), "{talk}");
+    // A kind of file that this Python cannot read.
+    fs::write(desk.path("ndbm.dir"), []).unwrap();
+    fs::write(desk.path("ndbm.pag"), []).unwrap();
+    let code = "import sys; sys.modules['dbm.ndbm'] = None; sys.argv = ['', 'ndbm']; exec(open('from_shelve.py').read())";
+    let talk = String::from_utf8(desk.python(&["-c", code]).stderr).unwrap();
+    assert!(
+        talk.ends_with("run this with the Python that wrote the shelf\n"),
+        "{talk}"
+    );
     for words in [&[][..], &["a", "b"], &["--frobnicate"]] {
         let (code, lines, talk) = desk.convert(words);
         assert_eq!((code, lines.as_str()), (Some(2), ""));

@@ -52,8 +52,16 @@ const WRONG: &[(&str, &str)] = &[
         "write a variant of a `record!` as `Name`, `Name(Type, ...)`",
     ),
     (
-        "record! { enum E { A { a: u8, ..rest } } }",
-        "`..rest` is for structs",
+        "record! { enum E { A { ..rest, a: u8 } } }",
+        "`..rest` comes last in a `record!`",
+    ),
+    (
+        "record! { #[cfg(all())] struct S { a: u8 } }",
+        "a `#[cfg]` for a whole type stands before its `record!`",
+    ),
+    (
+        "record! { struct A; /** Documented. */ #[derive(Debug)] #[cfg(any())] enum E { A } }",
+        "a `#[cfg]` for a whole type stands before its `record!`",
     ),
     (
         "record! { struct S<'a> { a: &'a str } }",
@@ -81,7 +89,15 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "record! { struct S { a: u8, b as \"a\": u8 } }",
-        "two fields of a `record!` have the same key",
+        "two fields or variants of a `record!` have the same key",
+    ),
+    (
+        "record! { enum E { A, B as \"A\" } }",
+        "two fields or variants of a `record!` have the same key",
+    ),
+    (
+        "record! { enum E<T> { A(T), B as \"A\" } }",
+        "two fields or variants of a `record!` have the same key",
     ),
     (
         "struct Plain; record! { struct S { a: Plain } }",

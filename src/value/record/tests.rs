@@ -408,6 +408,77 @@ fn an_old_and_a_new_program_together_lose_nothing() {
 
 record! {
     #[derive(Debug, PartialEq, Default)]
+    enum OldPayment { #[default] Open, Card { number: String, ..rest }, Any { ..rest } }
+
+    #[derive(Debug, PartialEq)]
+    enum NewPayment {
+        Open,
+        Card { number: String, #[cfg(test)] holder: Option<String>, ..others },
+        #[allow(unused)]
+        Any { a: u8 },
+    }
+}
+
+#[test]
+fn a_variant_keeps_what_it_does_not_know() {
+    let bytes = to_cbor(&NewPayment::Card {
+        number: "4711".to_owned(),
+        holder: Some("ann".to_owned()),
+        others: BTreeMap::from([("a".to_owned(), Value::Null)]),
+    })
+    .unwrap();
+    let mut old: OldPayment = from_cbor(&bytes).unwrap();
+    assert_eq!(to_cbor(&old).unwrap(), bytes, "written back as it was");
+    let OldPayment::Card { number, rest } = &mut old else {
+        panic!("{old:?}");
+    };
+    assert_eq!(rest.len(), 2);
+    *number = "4712".to_owned();
+    assert_eq!(
+        json(&old),
+        r#"{"Card":{"a":null,"holder":"ann","number":"4712"}}"#
+    );
+    let any: OldPayment = parse(r#"{"Any":{"a":1,"b":[2]}}"#).unwrap();
+    assert_eq!(json(&any), r#"{"Any":{"a":1,"b":[2]}}"#);
+    assert_eq!(parse::<OldPayment>(r#""Open""#).unwrap(), OldPayment::Open);
+}
+
+/// As programs name what the macro needs names for, too.
+const NAMES: [&str; 2] = ["a", "b"];
+const ORDER: u8 = 3;
+const LEN: usize = 2;
+
+record! {
+    #[derive(Debug, PartialEq)]
+    struct Named { names: [u8; NAMES.len()] = [1; LEN], order: u8 = ORDER, pair: Listed = Listed([0; LEN], ORDER) }
+
+    #[derive(Debug, PartialEq)]
+    struct Listed([u8; LEN], u8);
+
+    /// Fields that the macro has variables of the same name for.
+    #[derive(Debug, PartialEq)]
+    struct Variables {
+        to: u8, from: u8, map: u8, key: u8, place: u8, found: u8, value: u8, default: u8, item: u8, a: u8, b: u8,
+        r#self_: u8 = 0, r#type: u8, r#fn as "function": u8 = ORDER, ..others
+    }
+}
+
+#[test]
+fn names_of_the_program_and_of_the_macro_do_not_meet() {
+    assert_eq!(
+        parse::<Named>("{}").unwrap(),
+        Named {
+            names: [1, 1],
+            order: 3,
+            pair: Listed([0, 0], 3)
+        }
+    );
+    let variables = r#"{"a":1,"b":2,"to":3,"key":4,"map":5,"from":6,"item":7,"type":8,"found":9,"place":10,"self_":0,"value":11,"default":12,"function":13}"#;
+    assert_eq!(json(&parse::<Variables>(variables).unwrap()), variables);
+}
+
+record! {
+    #[derive(Debug, PartialEq, Default)]
     struct Attributes {
         #[doc(hidden)]
         #[cfg(test)]

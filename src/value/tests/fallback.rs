@@ -24,7 +24,18 @@ fn two(to: &mut Encoder) -> Result<()> {
     to.text("two")
 }
 
-const TOO_MUCH: u128 = u128::MAX;
+/// An integer that must not be a bignum.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Narrow(i128);
+
+impl Encode for Narrow {
+    fn encode(&self, to: &mut Encoder) -> Result<()> {
+        to.integer(self.0)
+    }
+}
+
+const ONE: Narrow = Narrow(1);
+const TOO_MUCH: Narrow = Narrow(i128::MAX);
 
 /// Ways to fail, each after something was written.
 const FAILING: &[Write] = &[
@@ -53,11 +64,11 @@ const FAILING: &[Write] = &[
     |to| to.tag(1, |to| TOO_MUCH.encode(to)),
     |to| Some(()).encode(to),
     |to| Some(TOO_MUCH).encode(to),
-    |to| Box::new((1, TOO_MUCH)).encode(to),
-    |to| BTreeSet::from([1, TOO_MUCH]).encode(to),
-    |to| BTreeMap::from([(1, TOO_MUCH)]).encode(to),
-    |to| std::result::Result::<u8, u128>::Err(TOO_MUCH).encode(to),
-    |to| (1..TOO_MUCH).encode(to),
+    |to| Box::new((ONE, TOO_MUCH)).encode(to),
+    |to| BTreeSet::from([ONE, TOO_MUCH]).encode(to),
+    |to| BTreeMap::from([(ONE, TOO_MUCH)]).encode(to),
+    |to| std::result::Result::<u8, Narrow>::Err(TOO_MUCH).encode(to),
+    |to| (ONE..TOO_MUCH).encode(to),
     |to| {
         (0..70)
             .fold(Value::Null, |inner, _| Value::Array(vec![inner]))

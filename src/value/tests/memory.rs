@@ -30,18 +30,16 @@ fn a_value_takes_the_memory_that_it_may_and_not_a_byte_more() {
     let (mut random, seed) = Random::new();
     for case in 0..2_000 {
         let bytes = to_cbor(&random.value(4)).unwrap();
-        let taken = hanging_bytes(&from_cbor(&bytes).unwrap());
+        let taken = size_of::<Value>() + hanging_bytes(&from_cbor(&bytes).unwrap());
         let exact: Value = from_cbor_within(&bytes, taken)
             .unwrap_or_else(|error| panic!("SHELF_FUZZ_SEED={seed}, case {case}: {error}"));
-        assert_eq!(hanging_bytes(&exact), taken);
-        if taken > 0 {
-            let error = from_cbor_within::<Value>(&bytes, taken - 1).unwrap_err();
-            assert_eq!(
-                error.kind(),
-                ErrorKind::TooLarge,
-                "SHELF_FUZZ_SEED={seed}, case {case}"
-            );
-        }
+        assert_eq!(size_of::<Value>() + hanging_bytes(&exact), taken);
+        let error = from_cbor_within::<Value>(&bytes, taken - 1).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::TooLarge,
+            "SHELF_FUZZ_SEED={seed}, case {case}"
+        );
     }
 }
 
@@ -70,6 +68,34 @@ fn bytes_made_to_take_memory_are_refused_before_it_is_taken() {
     let text = to_cbor(&"x".repeat(100 << 20)).unwrap();
     assert!(from_cbor::<Value>(&text).is_ok());
     assert!(from_cbor::<Value>(&to_cbor(&vec![0_i8; 1_000_000]).unwrap()).is_ok());
+}
+
+#[test]
+fn values_in_lists_in_maps_and_beside_the_fields_of_a_record_count_as_well() {
+    crate::record! {
+        #[derive(Debug)]
+        struct All { ..rest }
+
+        #[derive(Debug)]
+        enum Either { One { ..rest } }
+    }
+    let nulls = to_cbor(&vec![Value::Null; 3 << 20]).unwrap();
+    let fields: BTreeMap<String, ()> = (0..1 << 19).map(|key| (format!("{key:x}"), ())).collect();
+    let map = to_cbor(&fields).unwrap();
+    let variant = [&b"\xA1\x63One"[..], &map].concat();
+    for refused in [
+        from_cbor::<Vec<Value>>(&nulls).map(drop),
+        from_cbor::<Box<[Value]>>(&nulls).map(drop),
+        from_cbor_within::<BTreeMap<String, Value>>(&map, 8 << 20).map(drop),
+        from_cbor_within::<All>(&map, 8 << 20).map(drop),
+        from_cbor_within::<Either>(&variant, 8 << 20).map(drop),
+    ] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+    assert_eq!(
+        from_cbor_within::<All>(&map, 128 << 20).unwrap().rest.len(),
+        1 << 19
+    );
 }
 
 #[test]

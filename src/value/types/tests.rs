@@ -69,10 +69,77 @@ fn integers_come_back_at_every_boundary_and_never_wrap() {
         check!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
     }
     for value in [i128::MIN, i128::MAX, 1 << 64, -(1 << 64) - 1] {
-        assert!(to_cbor(&value).is_err(), "{value}");
         assert!(to_cbor(&Value::Integer(value)).is_err(), "{value}");
     }
-    assert!(to_cbor(&u128::MAX).is_err());
+}
+
+#[test]
+fn integers_beyond_64_bits_are_bignums_in_one_form() {
+    for bits in 63..127 {
+        let edge: i128 = 1 << bits;
+        for value in [edge - 1, edge, edge + 1, -edge - 1, -edge, -edge + 1] {
+            comes_back(value);
+            let is_integer = (-(1 << 64)..1 << 64).contains(&value);
+            let dynamic: Value = from_cbor(&to_cbor(&value).unwrap()).unwrap();
+            assert_eq!(matches!(dynamic, Value::Integer(_)), is_integer, "{value}");
+            match u128::try_from(value) {
+                Ok(value) => comes_back(value),
+                Err(_) => {
+                    let error = from_cbor::<u128>(&to_cbor(&value).unwrap()).unwrap_err();
+                    assert!(
+                        error
+                            .to_string()
+                            .starts_with("expected an integer that fits u128 at byte 0;"),
+                        "{error}"
+                    );
+                }
+            }
+            if !is_integer {
+                assert!(
+                    from_cbor::<u64>(&to_cbor(&value).unwrap()).is_err(),
+                    "{value}"
+                );
+            }
+        }
+    }
+    comes_back(u128::MAX);
+    comes_back((i128::MAX, i128::MIN, NonZero::new(u128::MAX)));
+    // The examples of RFC 8949.
+    assert_eq!(
+        to_cbor(&(1_u128 << 64)).unwrap(),
+        b"\xC2\x49\x01\0\0\0\0\0\0\0\0"
+    );
+    assert_eq!(
+        to_cbor(&(-(1_i128 << 64) - 1)).unwrap(),
+        b"\xC3\x49\x01\0\0\0\0\0\0\0\0"
+    );
+    for refused in [
+        &b"\xC2\x40"[..],
+        b"\xC2\x41\x01",
+        b"\xC2\x48\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+        b"\xC2\x49\0\x01\0\0\0\0\0\0\0",
+        b"\xC2\x51\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+        b"\xC2\x01",
+        b"\xC4\x49\x01\0\0\0\0\0\0\0\0",
+    ] {
+        let [unsigned, signed] = [
+            from_cbor::<u128>(refused).map(drop),
+            from_cbor::<i128>(refused).map(drop),
+        ];
+        assert_eq!(
+            unsigned.unwrap_err().kind(),
+            ErrorKind::Decode,
+            "{refused:?}"
+        );
+        assert_eq!(signed.unwrap_err().kind(), ErrorKind::Decode, "{refused:?}");
+    }
+    let beyond = to_cbor(&(1_u128 << 127)).unwrap();
+    assert!(
+        from_cbor::<i128>(&beyond)
+            .unwrap_err()
+            .to_string()
+            .starts_with("expected an integer that fits i128 at byte 0;")
+    );
 }
 
 #[test]
@@ -345,6 +412,29 @@ fn maps_and_sets_are_sorted_by_their_encoded_keys() {
         (vec![1_u8], vec![(1, 2)]),
         (vec![], vec![]),
     ]));
+}
+
+/// A key that can be written in two ways.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Rough(i64);
+
+impl Decode for Rough {
+    fn decode(from: &mut crate::value::Decoder<'_>) -> Result<Rough> {
+        from.float().map(|key| Rough(key.round() as i64))
+    }
+}
+
+#[test]
+fn two_keys_that_are_read_as_one_are_refused() {
+    let twice = b"\xA2\x03\x61a\xF9\x42\x00\x61b";
+    let place = "`[entry 1]`: expected a value whose key the map does not have yet at byte 7;";
+    for refused in [
+        from_cbor::<BTreeMap<Rough, String>>(twice).map(drop),
+        from_cbor::<HashMap<Rough, String>>(twice).map(drop),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.starts_with(place), "{error}");
+    }
 }
 
 #[test]

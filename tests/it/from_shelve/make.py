@@ -7,6 +7,7 @@ import decimal
 import enum
 import fractions
 import ipaddress
+import operator
 import pathlib
 import pickle
 import shelve
@@ -32,9 +33,17 @@ class ByName(enum.Enum):
     """As others do."""
 
     BIG = "big"
+    COLD = "cold"
 
     def __reduce_ex__(self, protocol):
         return getattr, (ByName, self.name)
+
+
+class Both:
+    """As those pickle several members of a Flag."""
+
+    def __reduce_ex__(self, protocol):
+        return operator.or_, (ByName.BIG, ByName.COLD)
 
 
 class User:
@@ -137,6 +146,8 @@ good = {
     "path": [pathlib.PurePosixPath("/srv/app"), pathlib.PurePosixPath("a/b"), pathlib.PureWindowsPath("c:\\x\\y")],
     "address": [ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("::1")],
     "enum": [ByValue.RED, ByName.BIG],
+    "members": Both(),
+    "wide": [2**127 - 1, -(2**127), 2**64],
     "object": User("ann"),
     "slots": Slots(),
     "dataclass": [Line("tea", decimal.Decimal("2.50"))],

@@ -1,8 +1,9 @@
 //! What the code that [`record!`](crate::record) makes reads with.
 
-use super::{Decoder, Head};
+use super::{Decoder, Head, length};
 use crate::error::{Error, ErrorKind, Result};
-use crate::value::Decode;
+use crate::value::{Decode, Value};
+use std::collections::BTreeMap;
 
 impl<'a> Decoder<'a> {
     /// Reads the map of a [`record!`](crate::record). `read` is given the place of each key among `names`, or the key
@@ -116,6 +117,17 @@ impl<'a> Decoder<'a> {
     #[doc(hidden)]
     pub fn nth<T: Decode>(&mut self, place: usize) -> Result<T> {
         T::decode(self).map_err(|error| error.within(format_args!("[{place}]")))
+    }
+
+    /// Keeps a field that a [`record!`](crate::record) does not know. The map that it goes into takes memory as a
+    /// [`Value`] does.
+    #[doc(hidden)]
+    pub fn keep(&mut self, key: &str, rest: &mut BTreeMap<String, Value>) -> Result<()> {
+        // Its nodes are half full where the keys come in order.
+        self.claim(2, size_of::<(String, Value)>())?;
+        self.claim(length(key.len()), 1)?;
+        rest.insert(key.to_owned(), Value::content(self)?);
+        Ok(())
     }
 
     /// The error for a field of a [`record!`](crate::record) that the map just read does not have.
