@@ -295,10 +295,10 @@ impl Store {
                 .map(Some)
                 .chain([lifetimes.idle, lifetimes.absolute])
                 .fold(
-                    Command::script(&scripts::IMPORT, &key, NUMBERS),
+                    self.command(&scripts::IMPORT, &key, NUMBERS),
                     |command, number| command.with(&millis(number)),
                 );
-            commands.push(command.with(&self.marks.next()).with(&self.body(session)?));
+            commands.push(command.with(&self.body(session)?));
         }
         let mut stored = 0;
         for answer in self.client.call_all(&commands) {

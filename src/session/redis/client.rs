@@ -6,7 +6,7 @@
 //! ([`scripts`](super::scripts)).
 
 use super::cluster::{Map, Refusal, slot_of};
-use super::connection::{Connection, Failed, now, refused};
+use super::connection::{Connection, Failed, Question, now, refused};
 use super::keys::RedisKey;
 use super::pool::Pool;
 use super::reply::{Bounds, Reply, write_command, write_count, write_word};
@@ -39,7 +39,7 @@ pub(super) struct Command {
     verb: Verb,
     keys: usize,
     words: usize,
-    /// The keys and what follows them, as they are sent.
+    /// The keys and what follows them but a script's mark, as they are sent.
     tail: Vec<u8>,
     bounds: Bounds,
     /// Whether it ends a session: that is worth waiting for replicas, where they were asked for.
@@ -49,7 +49,8 @@ pub(super) struct Command {
 #[derive(Clone, Copy)]
 enum Verb {
     Plain(&'static str),
-    Script(&'static Script),
+    /// With the mark that its answer repeats.
+    Script(&'static Script, [u8; 8]),
 }
 
 impl Command {
@@ -58,8 +59,13 @@ impl Command {
         Command::new(Verb::Plain(name), key, bounds)
     }
 
-    pub(super) fn script(script: &'static Script, key: &RedisKey, bounds: Bounds) -> Command {
-        Command::new(Verb::Script(script), key, bounds)
+    pub(super) fn script(
+        script: &'static Script,
+        key: &RedisKey,
+        mark: [u8; 8],
+        bounds: Bounds,
+    ) -> Command {
+        Command::new(Verb::Script(script, mark), key, bounds)
     }
 
     fn new(verb: Verb, key: &RedisKey, bounds: Bounds) -> Command {
@@ -92,7 +98,7 @@ impl Command {
     }
 
     fn changes(&self) -> bool {
-        matches!(self.verb, Verb::Script(_))
+        matches!(self.verb, Verb::Script(..))
     }
 
     fn write(&self, to: &mut Vec<u8>, with_text: bool) {
@@ -100,19 +106,33 @@ impl Command {
             Verb::Plain(name) => {
                 write_count(to, 1 + self.words);
                 write_word(to, name.as_bytes());
+                to.extend_from_slice(&self.tail);
             }
-            Verb::Script(script) => {
+            Verb::Script(script, mark) => {
                 let (name, which) = match with_text {
                     true => ("EVAL", script.text),
                     false => ("EVALSHA", script.sha()),
                 };
-                write_count(to, 3 + self.words);
+                write_count(to, 4 + self.words);
                 write_word(to, name.as_bytes());
                 write_word(to, which.as_bytes());
                 write_word(to, self.keys.to_string().as_bytes());
+                to.extend_from_slice(&self.tail);
+                write_word(to, &mark);
             }
         }
-        to.extend_from_slice(&self.tail);
+    }
+
+    /// Takes the mark off the answer to a script, in place. False if it is the answer to another question. An error has
+    /// no mark; the next question then finds out whose it was.
+    fn owns(&self, reply: &mut Reply) -> bool {
+        match (self.verb, reply) {
+            (Verb::Plain(_), _) | (_, Reply::Error(_)) => true,
+            (Verb::Script(_, mark), Reply::Array(elements)) => {
+                matches!(elements.pop(), Some(Reply::Bulk(last)) if last == mark)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -263,8 +283,8 @@ impl Client {
         }
     }
 
-    /// Sends many commands at once, each to its server, and returns their answers in the same order. What a server
-    /// did not answer at once, or refused for the moment, is asked for again on its own.
+    /// Sends many commands at once, scripts or others but not both, each to its server, and returns their answers in the
+    /// same order. A command that a server did not answer at once, or refused for the moment, is sent again on its own.
     pub(super) fn call_all(&self, commands: &[Command]) -> Vec<Result<Answer>> {
         let until = self.deadline();
         self.refresh(until);
@@ -285,10 +305,22 @@ impl Client {
             let bounds = of_server()
                 .map(|command| command.bounds)
                 .fold(Bounds::new(0, 0, 0), Bounds::or);
-            let asked = self.ask(&server, until, bounds, &mut |to| {
-                of_server().for_each(|command| command.write(to, false));
-                indices.len()
-            });
+            let owns = |replies: &mut [Reply]| {
+                let mut each = of_server().zip(replies);
+                each.all(|(command, reply)| command.owns(reply))
+            };
+            let question = Question {
+                bounds,
+                write: &|to| {
+                    of_server().for_each(|command| command.write(to, false));
+                    indices.len()
+                },
+                owns: match of_server().all(Command::changes) {
+                    true => Some(&owns),
+                    false => None,
+                },
+            };
+            let asked = self.ask(&server, until, &question);
             match asked {
                 Ok(replies) => {
                     for (at, reply) in indices.iter().zip(replies) {
@@ -339,10 +371,15 @@ impl Client {
         let until = self.deadline();
         let mut pause = Pause::new(until);
         loop {
-            let asked = self.ask(server, until, bounds, &mut |to| {
-                write_command(to, words);
-                1
-            });
+            let question = Question {
+                bounds,
+                write: &|to| {
+                    write_command(to, words);
+                    1
+                },
+                owns: None,
+            };
+            let asked = self.ask(server, until, &question);
             match asked {
                 Ok(replies) => match replies.into_iter().next() {
                     Some(Reply::Error(text)) => match Refusal::read(&text, server) {
@@ -376,20 +413,32 @@ impl Client {
         until: Duration,
     ) -> std::result::Result<Reply, Failed> {
         let replicas = self.replicas.filter(|_| command.ends);
-        let mut replies = self.ask(server, until, command.bounds, &mut |to| {
-            if asking {
-                write_command(to, &[b"ASKING"]);
-            }
-            command.write(to, with_text);
-            if let Some(replicas) = replicas {
-                let (count, wait) = (
-                    replicas.count.to_string(),
-                    replicas.wait.as_millis().to_string(),
-                );
-                write_command(to, &[b"WAIT", count.as_bytes(), wait.as_bytes()]);
-            }
-            1 + usize::from(asking) + usize::from(replicas.is_some())
-        })?;
+        let owns = |replies: &mut [Reply]| {
+            let reply = replies.get_mut(usize::from(asking));
+            reply.is_some_and(|reply| command.owns(reply))
+        };
+        let question = Question {
+            bounds: command.bounds,
+            write: &|to| {
+                if asking {
+                    write_command(to, &[b"ASKING"]);
+                }
+                command.write(to, with_text);
+                if let Some(replicas) = replicas {
+                    let (count, wait) = (
+                        replicas.count.to_string(),
+                        replicas.wait.as_millis().to_string(),
+                    );
+                    write_command(to, &[b"WAIT", count.as_bytes(), wait.as_bytes()]);
+                }
+                1 + usize::from(asking) + usize::from(replicas.is_some())
+            },
+            owns: match command.changes() {
+                true => Some(&owns),
+                false => None,
+            },
+        };
+        let mut replies = self.ask(server, until, &question)?;
         let confirmed = replicas.map(|replicas| (replicas, replies.pop()));
         let Some(reply) = replies.pop() else {
             return Err(Failed::Refused(nonsense(server)));
@@ -410,8 +459,7 @@ impl Client {
         &self,
         server: &Address,
         until: Duration,
-        bounds: Bounds,
-        write: &mut dyn FnMut(&mut Vec<u8>) -> usize,
+        question: &Question<'_>,
     ) -> std::result::Result<Vec<Reply>, Failed> {
         let begun = now();
         let patience = (until.saturating_sub(begun) / 2).max(ATTEMPT_MIN);
@@ -420,7 +468,7 @@ impl Client {
             Some(connection) => connection,
             None => Connection::open(server, &self.servers.login, until)?,
         };
-        let replies = connection.ask(until, bounds, write);
+        let replies = connection.ask(until, question);
         match &replies {
             Ok(_) => self.pool.put(server, connection, begun),
             Err(_) => self.pool.forget(server),
@@ -481,10 +529,15 @@ impl Client {
 
     /// Where the slots are, as one server says.
     fn read_map(&self, server: &Address, until: Duration) -> Result<Map> {
-        let asked = self.ask(server, until, SLOTS_BOUNDS, &mut |to| {
-            write_command(to, &[b"CLUSTER", b"SLOTS"]);
-            1
-        });
+        let question = Question {
+            bounds: SLOTS_BOUNDS,
+            write: &|to| {
+                write_command(to, &[b"CLUSTER", b"SLOTS"]);
+                1
+            },
+            owns: None,
+        };
+        let asked = self.ask(server, until, &question);
         let reply = match asked {
             Ok(replies) => replies.into_iter().next(),
             Err(Failed::Refused(error)) => return Err(error),

@@ -5,8 +5,8 @@
 //! else's session.
 //!
 //! A reply that nobody asked for may come at any moment, also between a look at the connection and the next question.
-//! So each question begins with a number that the server has to repeat (`ECHO`): what comes before the number is no
-//! answer to this question. That takes no system call, where a look takes three.
+//! So each answer says to which question it belongs: the answer of a script ends with the mark of its command, and other
+//! commands follow a number that the server has to repeat (`ECHO`). That takes no system call, where a look takes three.
 
 use super::reply::{Bounds, Reply, read_reply, write_command};
 use super::url::{Address, Login};
@@ -46,12 +46,23 @@ pub(super) enum Failed {
     },
 }
 
+type Owns<'a> = dyn Fn(&mut [Reply]) -> bool + 'a;
+
+/// What is asked at once.
+pub(super) struct Question<'a> {
+    pub(super) bounds: Bounds,
+    /// Appends the commands, and tells how many replies they have.
+    pub(super) write: &'a dyn Fn(&mut Vec<u8>) -> usize,
+    /// Whether the replies bear the marks of the commands, which it takes off. None: the commands have no marks.
+    pub(super) owns: Option<&'a Owns<'a>>,
+}
+
 pub(super) struct Connection {
     input: BufReader<Wire>,
     output: Vec<u8>,
     sound: bool,
     process: u32,
-    /// How many questions were asked over it.
+    /// How many questions without marks were asked over it.
     questions: u64,
 }
 
@@ -71,7 +82,7 @@ impl Connection {
             process: OsDisk.process(),
             questions: 0,
         };
-        let replies = connection.exchange(until, Bounds::new(0, 0, 0), &mut |commands| {
+        let replies = connection.exchange(until, Bounds::new(0, 0, 0), &|commands| {
             let mut count = 0;
             if let Some(password) = &login.password {
                 match &login.user {
@@ -102,18 +113,33 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Sends the commands that `write` appends, and reads as many replies as it says, which are the answers to these.
+    /// Sends the commands of a question, and reads the answers to these.
     pub(super) fn ask(
         &mut self,
         until: Duration,
-        bounds: Bounds,
-        write: &mut dyn FnMut(&mut Vec<u8>) -> usize,
+        question: &Question<'_>,
+    ) -> std::result::Result<Vec<Reply>, Failed> {
+        let Some(owns) = question.owns else {
+            return self.ask_with_number(until, question);
+        };
+        let mut replies = self.exchange(until, question.bounds, question.write)?;
+        match owns(&mut replies) {
+            true => Ok(replies),
+            false => Err(self.got_the_answer_to_another()),
+        }
+    }
+
+    fn ask_with_number(
+        &mut self,
+        until: Duration,
+        question: &Question<'_>,
     ) -> std::result::Result<Vec<Reply>, Failed> {
         self.questions = self.questions.wrapping_add(1);
         let number = self.questions.to_string();
-        let replies = self.exchange(until, bounds.or(NUMBER_BOUNDS), &mut |commands| {
+        let bounds = question.bounds.or(NUMBER_BOUNDS);
+        let replies = self.exchange(until, bounds, &|commands| {
             write_command(commands, &[b"ECHO", number.as_bytes()]);
-            1 + write(commands)
+            1 + (question.write)(commands)
         })?;
         let mut replies = replies.into_iter();
         let first = replies.next();
@@ -127,20 +153,22 @@ impl Connection {
                 replies.fill(Reply::Error(text));
                 Ok(replies)
             }
-            _ => {
-                self.sound = false;
-                let what = "the server sent an answer to another question";
-                let cause = io::Error::new(io::ErrorKind::ConnectionReset, what);
-                Err(Failed::Unanswered { cause, sent: true })
-            }
+            _ => Err(self.got_the_answer_to_another()),
         }
+    }
+
+    fn got_the_answer_to_another(&mut self) -> Failed {
+        self.sound = false;
+        let what = "the server sent an answer to another question";
+        let cause = io::Error::new(io::ErrorKind::ConnectionReset, what);
+        Failed::Unanswered { cause, sent: true }
     }
 
     fn exchange(
         &mut self,
         until: Duration,
         bounds: Bounds,
-        write: &mut dyn FnMut(&mut Vec<u8>) -> usize,
+        write: &dyn Fn(&mut Vec<u8>) -> usize,
     ) -> std::result::Result<Vec<Reply>, Failed> {
         self.output.clear();
         let count = write(&mut self.output);

@@ -16,11 +16,14 @@
 //!
 //! A number of six bytes is exact in Lua, whose numbers are doubles.
 //!
-//! **Each script may be sent twice.** A client whose connection broke does not know whether its command was carried
-//! out, and sends it again with the same mark. A script that finds its mark at the key answers what the first run has
+//! **Each script may be sent twice.** Its last argument is a mark, which no other command has. A client whose connection
+//! broke does not know whether its command was carried out, and sends it again with the same mark. A script that finds its mark at the key answers what the first run has
 //! answered, and changes nothing. Every write leaves its mark: in the head of what it stores, or in the tombstone of
 //! what it ends. That tombstone also keeps a creation that was held up on its way from bringing a session back that
 //! was created by the second try and deleted since.
+//!
+//! **Each answer ends with the mark of the question**, behind what the verbs below say. So an answer to another question is
+//! told from it.
 //!
 //! **A script's keys lie in one slot**: there is one, or a new id that has the tag of the old one.
 
@@ -62,7 +65,8 @@ impl Script {
 macro_rules! script {
     ($body:literal) => {
         Script::new(concat!(
-            "local clock = redis.call('TIME')
+            "local ours = ARGV[#ARGV]
+local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local key = KEYS[1]
 local head = redis.call('GETRANGE', key, 0, 37)
@@ -84,8 +88,8 @@ local function used()
   if accessed > now + 60000 then return math.min(created, now), now end
   return created, math.max(accessed, now)
 end
-local function put(key, version, created, accessed, idle, absolute, mark, contents)
-  local head = struct.pack('>I6I6I6I6I6', version, created, accessed, idle, absolute) .. mark
+local function put(key, version, created, accessed, idle, absolute, contents)
+  local head = struct.pack('>I6I6I6I6I6', version, created, accessed, idle, absolute) .. ours
   local value, till = head .. contents, last(created, accessed, idle, absolute)
   if till < 281474976710655 then
     redis.call('SET', key, value, 'PXAT', string.format('%.0f', math.max(till - 1, 1)))
@@ -94,8 +98,8 @@ local function put(key, version, created, accessed, idle, absolute, mark, conten
   end
   return value
 end
-local function bury(key, mark, moved, to)
-  local head = struct.pack('>I6I6I6I6I6', 0, now, moved, 0, 0) .. mark
+local function bury(key, moved, to)
+  local head = struct.pack('>I6I6I6I6I6', 0, now, moved, 0, 0) .. ours
   local set = redis.pcall('SET', key, head .. (to or ''), 'PX', 60000)
   if set.err then redis.call('UNLINK', key) end
 end
@@ -103,44 +107,51 @@ local function confirm()
   redis.call('PEXPIREAT', key, string.format('%.0f', now + 60000))
   return {1}
 end
+local function answer()
 ",
-            $body
+            $body,
+            "
+end
+local said = answer()
+said[#said + 1] = ours
+return said
+"
         ))
     };
 }
 
-/// idle, absolute, mark, contents: `{1, created, accessed}`, or `{0}` if the id is taken.
+/// idle, absolute, contents: `{1, created, accessed}`, or `{0}` if the id is taken.
 pub(super) static CREATE: Script = script!(
     "
 if there then
-  if alive and mark == ARGV[3] then return {1, created, accessed} end
+  if alive and mark == ours then return {1, created, accessed} end
   return {0}
 end
-put(key, 1, now, now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4])
+put(key, 1, now, now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3])
 return {1, now, now}
 "
 );
 
-/// version, idle, absolute, mark, contents: `{1, version, created, accessed}`, `{0}` if the session is gone, `{2, value}`
+/// version, idle, absolute, contents: `{1, version, created, accessed}`, `{0}` if the session is gone, `{2, value}`
 /// if it is of another version.
 pub(super) static SAVE: Script = script!(
     "
 if not alive then return {0} end
-if mark == ARGV[4] then return {1, version, created, accessed} end
+if mark == ours then return {1, version, created, accessed} end
 if version ~= tonumber(ARGV[1]) then return {2, redis.call('GET', key)} end
 created, accessed = used()
-put(key, version + 1, created, accessed, tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], ARGV[5])
+put(key, version + 1, created, accessed, tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4])
 return {1, version + 1, created, accessed}
 "
 );
 
-/// version, mark: as [`SAVE`], of a session that has nothing left worth keeping.
+/// version: as [`SAVE`], of a session that has nothing left worth keeping.
 pub(super) static EMPTY: Script = script!(
     "
-if mark == ARGV[2] then return confirm() end
+if mark == ours then return confirm() end
 if not alive then return {0} end
 if version ~= tonumber(ARGV[1]) then return {2, redis.call('GET', key)} end
-bury(key, ARGV[2], 0)
+bury(key, 0)
 return {1}
 "
 );
@@ -174,47 +185,47 @@ return {1, created, accessed}
 "
 );
 
-/// mark: `{1}`, or `{0}` if there was no session. What is none but stands there is deleted as well.
+/// Nothing: `{1}`, or `{0}` if there was no session. What is none but stands there is deleted as well.
 pub(super) static DELETE: Script = script!(
     "
-if there and mark == ARGV[1] then return confirm() end
+if there and mark == ours then return confirm() end
 if not alive then
   if not sound then return {redis.call('UNLINK', key)} end
   return {0}
 end
-bury(key, ARGV[1], 0)
+bury(key, 0)
 return {1}
 "
 );
 
-/// version, accessed or -1, mark: `{1}` if it was as given and is deleted, `{0}` if there is none, `{2}` if it changed.
+/// version, accessed or -1: `{1}` if it was as given and is deleted, `{0}` if there is none, `{2}` if it changed.
 pub(super) static DELETE_IF: Script = script!(
     "
-if there and mark == ARGV[3] then return confirm() end
+if there and mark == ours then return confirm() end
 if not alive then return {0} end
 local seen = tonumber(ARGV[2])
 if version ~= tonumber(ARGV[1]) or (seen >= 0 and accessed ~= seen) then return {2} end
-bury(key, ARGV[3], 0)
+bury(key, 0)
 return {1}
 "
 );
 
 /// Of the old key and the new one; version, or -1 for a copy that was not changed and so takes over what is stored;
-/// idle, absolute, whether the session begins anew, mark, contents: `{1, value}`, `{0}`, `{2, value}`, or `{3}` if the
+/// idle, absolute, whether the session begins anew, contents: `{1, value}`, `{0}`, `{2, value}`, or `{3}` if the
 /// new id is taken.
 ///
 /// The new one is stored first: a server that is out of memory refuses that, and nothing has changed.
 pub(super) static MOVE: Script = script!(
     "
 if not alive then
-  if there and mark == ARGV[5] then
+  if there and mark == ours then
     local moved = redis.call('GET', KEYS[2])
     confirm()
     if moved then return {1, moved} end
   end
   return {0}
 end
-local seen, contents = tonumber(ARGV[1]), ARGV[6]
+local seen, contents = tonumber(ARGV[1]), ARGV[5]
 if seen < 0 then
   contents = redis.call('GETRANGE', key, 38, -1)
 else
@@ -224,27 +235,27 @@ end
 if redis.call('EXISTS', KEYS[2]) == 1 then return {3} end
 created, accessed = used()
 if ARGV[4] == '1' then created = now end
-local value = put(KEYS[2], version + 1, created, accessed, idle, absolute, ARGV[5], contents)
-bury(key, ARGV[5], 1, KEYS[2])
+local value = put(KEYS[2], version + 1, created, accessed, idle, absolute, contents)
+bury(key, 1, KEYS[2])
 return {1, value}
 "
 );
 
-/// version, created, accessed, idle, absolute, mark, contents, of a session that another store has: `{1}`, or `{0}` if
+/// version, created, accessed, idle, absolute, contents, of a session that another store has: `{1}`, or `{0}` if
 /// this server has the same or a later state of it, or has ended it a moment ago.
 pub(super) static IMPORT: Script = script!(
     "
-if there and mark == ARGV[6] then return {1} end
+if there and mark == ours then return {1} end
 if there and sound and not alive then return {0} end
 local seen, last_use = tonumber(ARGV[1]), tonumber(ARGV[3])
 if alive and (version > seen or (version == seen and accessed >= last_use)) then return {0} end
-put(key, seen, tonumber(ARGV[2]), last_use, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7])
+put(key, seen, tonumber(ARGV[2]), last_use, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6])
 return {1}
 "
 );
 
-/// Of the key of a user's turn to log in under a cap; mark, how long it lasts, and 1 if it must be held already: `{1}` if
-/// it is held now, `{0}` if it is another's.
+/// Of the key of a user's turn to log in under a cap; what its holder left there, how long it lasts, and 1 if it must be
+/// held already: `{1}` if it is held now, `{0}` if it is another's.
 pub(super) static TURN: Script = script!(
     "
 if there and head ~= ARGV[1] then return {0} end

@@ -16,7 +16,7 @@ use super::marks::Marks;
 use super::randomness::Randomness;
 use super::record::{self, Head, millis};
 use super::reply::{Bounds, Reply};
-use super::scripts::{self, HEAD_BYTES};
+use super::scripts::{self, HEAD_BYTES, Script};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use std::cell::RefCell;
@@ -132,12 +132,11 @@ impl Store {
         let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
         for _ in 0..DRAWS {
             let identity = Identity::Id(SessionId::draw(|bytes| self.randomness.fill(bytes))?);
-            let command =
-                Command::script(&scripts::CREATE, &self.keys.of_identity(&identity), NUMBERS)
-                    .with(&millis(lifetimes.idle))
-                    .with(&millis(lifetimes.absolute))
-                    .with(&self.marks.next())
-                    .with(&body);
+            let command = self
+                .command(&scripts::CREATE, &self.keys.of_identity(&identity), NUMBERS)
+                .with(&millis(lifetimes.idle))
+                .with(&millis(lifetimes.absolute))
+                .with(&body);
             match *numbers(self.client.call(&command)?.reply)? {
                 [0] => {}
                 [1, created, accessed] => {
@@ -161,16 +160,14 @@ impl Store {
         let seen = next.stamp.version;
         let command = if next.has_info() {
             let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
-            Command::script(&scripts::SAVE, key, VALUE)
+            self.command(&scripts::SAVE, key, VALUE)
                 .with(seen.to_string().as_bytes())
                 .with(&millis(lifetimes.idle))
                 .with(&millis(lifetimes.absolute))
-                .with(&self.marks.next())
                 .with(&self.body(next)?)
         } else {
-            Command::script(&scripts::EMPTY, key, VALUE)
+            self.command(&scripts::EMPTY, key, VALUE)
                 .with(seen.to_string().as_bytes())
-                .with(&self.marks.next())
                 .ends_session()
         };
         let Answer { reply, repeated } = self.client.call(&command)?;
@@ -223,13 +220,13 @@ impl Store {
             let identity = Identity::Id(SessionId::draw_like(old_key.tag, |bytes| {
                 self.randomness.fill(bytes)
             })?);
-            let command = Command::script(&scripts::MOVE, &old_key, VALUE)
+            let command = self
+                .command(&scripts::MOVE, &old_key, VALUE)
                 .and_key(&self.keys.of_identity(&identity))
                 .with(version.as_bytes())
                 .with(&millis(lifetimes.idle))
                 .with(&millis(lifetimes.absolute))
                 .with(if is_login(session) { b"1" } else { b"0" })
-                .with(&self.marks.next())
                 .with(&body)
                 .ends_session();
             match array(self.client.call(&command)?.reply)?.as_slice() {
@@ -312,7 +309,8 @@ impl Store {
 
     /// The times that the session has then; the version is not told.
     fn touch_key(&self, key: &RedisKey) -> Result<Option<Stamp>> {
-        let command = Command::script(&scripts::TOUCH, key, NUMBERS)
+        let command = self
+            .command(&scripts::TOUCH, key, NUMBERS)
             .with(&millis(Some(self.rules.resolution)))
             .with(&millis(self.rules.lifetimes.idle))
             .with(&millis(self.rules.lifetimes.absolute));
@@ -333,9 +331,7 @@ impl Store {
     }
 
     pub(super) fn delete_key(&self, key: &RedisKey) -> Result<bool> {
-        let command = Command::script(&scripts::DELETE, key, NUMBERS)
-            .with(&self.marks.next())
-            .ends_session();
+        let command = self.command(&scripts::DELETE, key, NUMBERS).ends_session();
         is_done(self.client.call(&command)?.reply)
     }
 
@@ -350,10 +346,9 @@ impl Store {
                 true => stamp.accessed.to_string(),
                 false => "-1".into(),
             };
-            Command::script(&scripts::DELETE_IF, key, NUMBERS)
+            self.command(&scripts::DELETE_IF, key, NUMBERS)
                 .with(stamp.version.to_string().as_bytes())
                 .with(accessed.as_bytes())
-                .with(&self.marks.next())
                 .ends_session()
         });
         let answers = self.client.call_all(&commands.collect::<Vec<_>>());
@@ -380,6 +375,16 @@ impl Store {
             .zip(part(1))
             .and_then(|(seconds, micros)| seconds.checked_mul(1000)?.checked_add(micros / 1000));
         millis.and_then(time_at).ok_or_else(nonsense)
+    }
+
+    /// A script about a key, with a mark that no other command has.
+    pub(super) fn command(
+        &self,
+        script: &'static Script,
+        key: &RedisKey,
+        bounds: Bounds,
+    ) -> Command {
+        Command::script(script, key, self.marks.next(), bounds)
     }
 
     fn value(&self, key: &RedisKey) -> Result<Option<Vec<u8>>> {

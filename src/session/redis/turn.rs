@@ -8,7 +8,7 @@
 
 use super::super::id::hex;
 use super::super::sha256::sha256;
-use super::client::{Command, Pause};
+use super::client::Pause;
 use super::keys::RedisKey;
 use super::scripts::{Script, TURN, TURN_OVER};
 use super::store::{NUMBERS, Store, is_done};
@@ -62,7 +62,8 @@ impl Turn<'_> {
     fn ask(&self, script: &'static Script, held: &[u8]) -> Result<bool> {
         // Storing a session may ask the server for the time first: two calls at most.
         let lasts = self.store.client.timeout().saturating_mul(4);
-        let command = Command::script(script, &self.key, NUMBERS)
+        let command = (self.store)
+            .command(script, &self.key, NUMBERS)
             .with(&self.mark)
             .with(lasts.as_millis().to_string().as_bytes())
             .with(held);

@@ -6,7 +6,7 @@ use shelflife::{
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,10 @@ fn id() -> SessionId {
 /// What a server does about one command.
 enum Act {
     Say(Vec<u8>),
+    /// Says so many elements, which are these, and the mark of the script that it was asked for.
+    Answer(usize, Vec<u8>),
+    /// As [`Act::Answer`], and then another thing that nobody asked for.
+    AnswerThen(usize, Vec<u8>, Unasked),
     /// Says so much and hangs up.
     Last(Vec<u8>),
     /// Says so much and nothing ever again.
@@ -30,8 +34,42 @@ enum Act {
     Drip(Vec<u8>, Duration),
     /// Says it late.
     Late(Vec<u8>, Duration),
-    /// Says one thing, waits until that was heard, and says another that nobody asked for; and tells when it has.
-    Then(Vec<u8>, Vec<u8>, Box<dyn FnOnce() + Send>),
+    /// Says one thing, and then another that nobody asked for.
+    Then(Vec<u8>, Unasked),
+}
+
+/// What a server says once the test lets it.
+#[derive(Clone)]
+struct Unasked {
+    bytes: Vec<u8>,
+    /// Passed by the server and by the test, before it is said and after.
+    moments: Arc<Barrier>,
+}
+
+/// The test's end of an [`Unasked`].
+struct Coming(Arc<Barrier>);
+
+impl Unasked {
+    fn new(bytes: Vec<u8>) -> (Unasked, Coming) {
+        let moments = Arc::new(Barrier::new(2));
+        let coming = Coming(Arc::clone(&moments));
+        (Unasked { bytes, moments }, coming)
+    }
+
+    fn say(&self, out: &mut TcpStream) -> std::io::Result<()> {
+        self.moments.wait();
+        let said = out.write_all(&self.bytes);
+        self.moments.wait();
+        said
+    }
+}
+
+impl Coming {
+    /// Lets it be said, and returns when it has been.
+    fn come(&self) {
+        self.0.wait();
+        self.0.wait();
+    }
 }
 
 fn say(text: &str) -> Act {
@@ -130,7 +168,11 @@ fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
     stream.set_nodelay(true).unwrap();
     let mut out = stream.try_clone().unwrap();
     let mut input = BufReader::new(stream);
-    while let Some(words) = read_command(&mut input) {
+    while let Some((words, mark)) = read_command(&mut input) {
+        let answer = |count: usize, elements: &[u8]| {
+            let count = format!("*{}\r\n", count + 1);
+            [count.as_bytes(), elements, &bulk(&mark)].concat()
+        };
         // The number of the question that follows.
         if words[0] == "ECHO" {
             if out.write_all(&bulk(words[1].as_bytes())).is_err() {
@@ -141,6 +183,11 @@ fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
         asked.lock().unwrap().push(words.clone());
         let sent = match serve(&words) {
             Act::Say(bytes) => out.write_all(&bytes),
+            Act::Answer(count, elements) => out.write_all(&answer(count, &elements)),
+            Act::AnswerThen(count, elements, unasked) => {
+                let sent = out.write_all(&answer(count, &elements));
+                sent.and(unasked.say(&mut out))
+            }
             Act::Last(bytes) => {
                 let _ = out.write_all(&bytes);
                 let _ = out.shutdown(std::net::Shutdown::Both);
@@ -160,13 +207,7 @@ fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
                 std::thread::sleep(pause);
                 out.write_all(&bytes)
             }
-            Act::Then(answer, unasked, said) => {
-                let sent = out.write_all(&answer);
-                std::thread::sleep(Duration::from_millis(50));
-                let sent = sent.and(out.write_all(&unasked));
-                said();
-                sent
-            }
+            Act::Then(said, unasked) => out.write_all(&said).and(unasked.say(&mut out)),
         };
         if sent.is_err() {
             return;
@@ -174,20 +215,23 @@ fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
     }
 }
 
-fn read_command(input: &mut impl BufRead) -> Option<Vec<String>> {
+/// The words of a command, and the last one as it is.
+fn read_command(input: &mut impl BufRead) -> Option<(Vec<String>, Vec<u8>)> {
     let mut line = String::new();
     input.read_line(&mut line).ok().filter(|len| *len > 0)?;
     let count: usize = line.trim_start_matches('*').trim().parse().ok()?;
-    let mut words = Vec::new();
+    let (mut words, mut last) = (Vec::new(), Vec::new());
     for _ in 0..count {
         line.clear();
         input.read_line(&mut line).ok()?;
         let len: usize = line.trim_start_matches('$').trim().parse().ok()?;
         let mut bytes = vec![0; len + 2];
         input.read_exact(&mut bytes).ok()?;
-        words.push(String::from_utf8_lossy(&bytes[..len]).into_owned());
+        bytes.truncate(len);
+        words.push(String::from_utf8_lossy(&bytes).into_owned());
+        last = bytes;
     }
-    Some(words)
+    Some((words, last))
 }
 
 /// Loads the session; tells its user, or the error, and that it took no longer than a call may.
@@ -311,23 +355,56 @@ fn a_reply_that_comes_unasked_is_nobodys_answer_however_late_it_is() {
         [b"$1\r\n1\r\n".to_vec(), bulk(&value("bob"))].concat(),
     ] {
         let shown = unasked.escape_ascii().to_string();
-        let (late, written) = (Arc::new(AtomicBool::new(false)), std::sync::mpsc::channel());
-        let (is_late, said) = (late.clone(), Mutex::new(written.0));
-        let fake = Fake::start(move |_| match is_late.swap(false, Ordering::Relaxed) {
-            true => Act::Then(bulk(&value("ann")), unasked.clone(), {
-                let said = said.lock().unwrap().clone();
-                Box::new(move || said.send(()).unwrap())
-            }),
-            false => Act::Say(bulk(&value("ann"))),
+        let (unasked, coming) = Unasked::new(unasked);
+        let calls = AtomicUsize::new(0);
+        let fake = Fake::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+            // Whatever connection is taken then has been asked before and answered soundly.
+            1 => Act::Then(bulk(&value("ann")), unasked.clone()),
+            _ => Act::Say(bulk(&value("ann"))),
         });
         let store = fake.store();
-        // Whatever connection is taken next has been asked before and answered soundly.
-        assert_eq!(load(&store).unwrap().as_deref(), Some("ann"));
-        late.store(true, Ordering::Relaxed);
-        assert_eq!(load(&store).unwrap().as_deref(), Some("ann"), "{shown}");
-        written.1.recv().unwrap();
-        for _ in 0..3 {
-            assert_eq!(load(&store).unwrap().as_deref(), Some("ann"), "{shown}");
+        for time in 0..5 {
+            assert_eq!(
+                load(&store).unwrap().as_deref(),
+                Some("ann"),
+                "{shown}, {time}"
+            );
+            if time == 1 {
+                coming.come();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_answer_to_another_change_is_nobodys_however_late_it_is() {
+    for text in [
+        "*2\r\n:0\r\n$8\r\nsomemark\r\n",
+        "*1\r\n:0\r\n",
+        "*0\r\n",
+        ":0\r\n",
+        "+OK\r\n",
+        "-ERR late\r\n",
+    ] {
+        let (unasked, coming) = Unasked::new(text.into());
+        let calls = AtomicUsize::new(0);
+        let fake = Fake::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Act::AnswerThen(1, b":1\r\n".to_vec(), unasked.clone()),
+            _ => Act::Answer(1, b":1\r\n".to_vec()),
+        });
+        let store = fake.store();
+        for time in 0..4 {
+            match store.delete_session(&id()) {
+                Ok(deleted) => assert!(deleted, "{text:?}, {time}"),
+                // A refusal has no mark. It says nothing of the session, and the answer behind it is taken for no other.
+                Err(error) => assert!(
+                    time == 1 && text.starts_with('-'),
+                    "{text:?}, {time}: {error}"
+                ),
+            }
+            if time == 0 {
+                coming.come();
+            }
         }
     }
 }
@@ -342,7 +419,7 @@ fn a_connection_that_a_server_closed_while_it_was_idle_leaves_no_outcome_unknown
             calls.fetch_add(1, Ordering::Relaxed);
             let mut later = value("bob");
             later[5] = 9;
-            Act::Say([b"*2\r\n:2\r\n".to_vec(), bulk(&later)].concat())
+            Act::Answer(2, [b":2\r\n".to_vec(), bulk(&later)].concat())
         }
     });
     let store = fake.store();
@@ -455,7 +532,7 @@ fn a_server_that_loads_at_the_start_is_waited_for() {
 fn a_script_that_a_server_does_not_have_is_sent_whole() {
     let fake = Fake::start(|words| match words[0].as_str() {
         "EVALSHA" => say("-NOSCRIPT No matching script. Please use EVAL.\r\n"),
-        "EVAL" => say("*1\r\n:1\r\n"),
+        "EVAL" => Act::Answer(1, b":1\r\n".to_vec()),
         _ => say("$-1\r\n"),
     });
     assert!(fake.store().delete_session(&id()).unwrap());
