@@ -40,7 +40,7 @@ use cli::output::{Output, say};
 fn main() -> ExitCode {
     let mut output = Output::new();
     let ran = commands::run(std::env::args_os().skip(1), &mut output);
-    // What was found before a failure is shown before the failure.
+    // Rows that were found before a failure are shown before the failure.
     let flushed = output.flush();
     broom::put_away();
     match ran.and(flushed) {

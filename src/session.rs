@@ -11,9 +11,9 @@
 //!   session that was deleted meanwhile is not brought back by a slow request ([`Saved::Gone`]).
 //! - **Lifetimes are enforced when a session is read**, not when some sweep comes round.
 //!
-//! A store goes by the wall clock. A session that has ended by it is hidden, and a refusal writes nothing: if the clock was
-//! wrong, the session is there again once the clock is set right. An explicit deletion or a sweep ends a session for good,
-//! hidden or not, and answers how many it removed.
+//! A store goes by the wall clock. A session that has ended by it is hidden, and a refusal writes nothing: if the clock
+//! was wrong, the session is there again once the clock is set right. An explicit deletion or a sweep ends a session
+//! for good, hidden or not, and answers how many it removed.
 
 mod codec;
 #[cfg(feature = "sim")]
@@ -51,11 +51,11 @@ use crate::store::order::sort_by_number;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-/// What keeps the sessions of an application. Object-safe: hold it as `Arc<dyn SessionStore>`.
+/// A store of the sessions of an application. Object-safe: hold it as `Arc<dyn SessionStore>`.
 ///
-/// A store on a server may run the closure of an update more than once, of which only the last run counts, and its lists
-/// need not be of one moment: they hold each session that was there all the time, at least as it was at some moment of
-/// the call.
+/// A store on a server may run the closure of an update more than once, of which only the last run counts, and its
+/// lists need not be of one moment: they hold each session that was there all the time, at least as it was at some
+/// moment of the call.
 ///
 /// # Damage
 ///
@@ -196,10 +196,10 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     ///
     /// The session itself is not counted before it has its new id. Sessions of nobody have no cap.
     ///
-    /// Stores that come with this crate let no two logins at once pass the cap together: in a file or in memory counting,
-    /// ending and storing are one atomic step, and [on a server](RedisSessionStore) such logins of a user take turns. The
-    /// method provided here for all others does one after the other: such logins may pass the cap by as many as come at
-    /// once.
+    /// Stores that come with this crate let no two logins at once pass the cap together: in a file or in memory
+    /// counting, ending and storing are one atomic step, and [on a server](RedisSessionStore) such logins of a user
+    /// take turns. The method provided here for all others does one after the other: such logins may pass the cap by as
+    /// many as come at once.
     ///
     /// Which sessions ended for it is [told by the session](Session::displaced).
     ///
@@ -342,8 +342,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Logs a user out everywhere, for instance after a change of password, and returns how many sessions that were.
     ///
     /// When it returns there was a moment during the call at which the user had no session, whatever requests were
-    /// under way: a request that saves later is told that its session is [gone](Saved::Gone). Sessions that have expired
-    /// and were not dropped yet are deleted and counted, too.
+    /// under way: a request that saves later is told that its session is [gone](Saved::Gone). Sessions that have
+    /// expired and were not dropped yet are deleted and counted, too.
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, Session, SessionStore};
@@ -428,15 +428,16 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize>;
 
     /// Stores sessions of another store as they are there: under the ids or hashes that they have, with their versions
-    /// and times. What this store has in the same or a later state stays as it is. Returns how many were stored.
+    /// and times. A session that this store has in the same or a later state stays as it is. Returns how many were
+    /// stored.
     ///
     /// [`copy_sessions`] does this for all sessions of a store.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for sessions of which only the hash of the id is known,
-    /// if this store keeps ids as they are, and for one that no store has. A store that does not provide this says
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for sessions of which only the hash of the id is
+    /// known, if this store keeps ids as they are, and for one that no store has. A store that does not provide this
+    /// says [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     fn import_sessions(&self, sessions: &[Session]) -> Result<usize> {
         let _ = sessions;
         Err(Error::new(
@@ -465,7 +466,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// ```
     fn setup(&self, existing: Existing) -> Result<()>;
 
-    /// The lifetimes of sessions that have [none of their own](Session::set_lifetime). Provided: such sessions do not end.
+    /// The lifetimes of sessions that have [none of their own](Session::set_lifetime). Provided: such sessions do not
+    /// end.
     fn lifetime(&self) -> Lifetime {
         Lifetime::default()
     }
@@ -516,7 +518,7 @@ fn regenerate_counted<S: SessionStore + ?Sized>(
     Ok(saved)
 }
 
-/// What every [`SessionStore`] can do besides, with closures of any type.
+/// Methods that every [`SessionStore`] has besides, with closures of any type.
 pub trait SessionStoreExt: SessionStore {
     /// Changes a session in place: loads it, runs `change` and saves it, and nobody comes between. So no change is
     /// lost, neither this one nor anybody else's. `None` if there is no such session; `change` is then not run.
@@ -526,7 +528,7 @@ pub trait SessionStoreExt: SessionStore {
     ///
     /// # Errors
     ///
-    /// What `change` returns ([`Error::other`](crate::Error::other) wraps an error of the caller's own);
+    /// The error of `change` ([`Error::other`](crate::Error::other) wraps one of the caller's own);
     /// [`ErrorKind::Reentrant`](crate::ErrorKind::Reentrant) from a write to the same store inside `change`; and those
     /// of [`save_session`](SessionStore::save_session).
     ///

@@ -3,13 +3,13 @@
 //! [`SimDisk`] keeps what programs see and what a power cut leaves apart, plays any number of processes, and has clocks
 //! and randomness that only the test moves. It is made for plain `cargo test`: whatever it finds, it finds again.
 //!
-//! It is compiled with the feature `sim` only, which a program asks for under `[dev-dependencies]`, so that its tests have
-//! the simulated disk and its releases do not: `shelflife = { path = "vendor/shelflife", features = ["sim"] }`.
+//! It is compiled with the feature `sim` only, which a program asks for under `[dev-dependencies]`, so that its tests
+//! have the simulated disk and its releases do not: `shelflife = { path = "vendor/shelflife", features = ["sim"] }`.
 //!
 //! # Cut the power on your own program
 //!
-//! Run it on a simulated disk, and note each promise that it makes. Then look at every disk that a power cut at any
-//! step could have left, and see whether the promises made until then are kept:
+//! Run it on a simulated disk, and note each promise that it makes. Every disk that a power cut at any step could have
+//! left is there to be looked at: does it keep the promises that were made until then?
 //!
 //! ```
 //! use shelflife::{Options, sim::SimDisk};
@@ -29,9 +29,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A failure prints something like `7:12:30`. To look at that disk again, make the machine with the seed 7, run the same
-//! program, and ask for it: `sim.power_cut("7:12:30".parse()?)?`. What a power cut left is a machine too, so the power can
-//! be cut again while a program recovers on it.
+//! A failure prints something like `7:12:30`. To look at that disk again, make the machine with the seed 7, run the
+//! same program, and ask for it: `sim.power_cut("7:12:30".parse()?)?`. A machine after a power cut is a machine too, so
+//! the power can be cut again while a program recovers on it.
 //!
 //! # Let calls fail
 //!
@@ -49,18 +49,19 @@
 //!
 //! # Several processes
 //!
-//! Each [`SimDisk::disk`] is another process's view. [`SimDisk::run`] interleaves them as a [`Schedule`] decides, from a
-//! seed or in every way there is. On a simulated disk open stores with [`Compaction::Inline`](crate::Compaction::Inline)
-//! or `Manual` if runs must repeat exactly: a thread has a will of its own.
+//! Each [`SimDisk::disk`] is another process's view. [`SimDisk::run`] interleaves them as a [`Schedule`] decides, from
+//! a seed or in every way there is. On a simulated disk open stores with
+//! [`Compaction::Inline`](crate::Compaction::Inline) or `Manual` if runs must repeat exactly: a thread has a will of
+//! its own.
 //!
-//! # What it assumes of disks
+//! # The promises that it assumes of disks
 //!
-//! The weakest that ext4, XFS and Btrfs promise. What was written and not synced reaches the disk in any order, by
-//! sectors of 512 bytes, or not at all; the last write may be torn at any byte; the length may be there before the data,
-//! and shows zeros, garbage or what stood there before. New names appear one by one, each whole, in any order, until
-//! their folder is synced. What was synced stays, unless a test lets it rot. A sync that fails does not happen later
-//! either; whoever has the file open at that moment is told once, by the next sync of his own, and nobody who opens it
-//! afterwards.
+//! The weakest that ext4, XFS and Btrfs promise. Bytes that were written and not synced reach the disk in any order, by
+//! sectors of 512 bytes, or not at all; the last write may be torn at any byte; the length may be there before the
+//! data, and shows zeros, garbage or the bytes that stood there before. New names appear one by one, each whole, in any
+//! order, until their folder is synced. Synced bytes stay, unless a test lets them rot. A sync that fails does not
+//! happen later either; each handle that has the file open at that moment is told once, by its own next sync, and no
+//! handle that is opened afterwards is told.
 
 mod baton;
 mod content;
@@ -95,13 +96,13 @@ use std::time::{Duration, SystemTime};
 
 /// A machine with a disk in memory. A clone is the same machine.
 ///
-/// Its file system has one folder, `/`, to begin with; a relative path starts there. It does what the operating system's
-/// does, except that folders cannot be renamed, nor files moved between folders (`CrossesDevices`), and that nothing has
-/// more than 1 GiB ([`SimDisk::set_max_file_size`]).
+/// Its file system has one folder, `/`, to begin with; a relative path starts there. It does what the operating
+/// system's does, except that folders cannot be renamed, nor files moved between folders (`CrossesDevices`), and that
+/// nothing has more than 1 GiB ([`SimDisk::set_max_file_size`]).
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<Machine>>);
 
-/// What can stand in a folder besides files, for [`SimDisk::plant`].
+/// The things that can stand in a folder besides files, for [`SimDisk::plant`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Plant {
@@ -233,7 +234,7 @@ impl SimDisk {
         self.lock().calls.struck
     }
 
-    /// What becomes of written bytes when a sync fails.
+    /// Chooses the fate of written bytes when a sync fails.
     pub fn set_failed_sync(&self, how: FailedSync) {
         self.lock().failed_sync = how;
     }

@@ -22,7 +22,7 @@ pub(crate) struct Command {
     pub(crate) options: &'static [Opt],
     pub(crate) about: &'static str,
     pub(crate) examples: [&'static str; 2],
-    /// What else a user should know.
+    /// Hints for a user, beyond the options.
     pub(crate) notes: &'static str,
     pub(crate) run: fn(&mut Args, &mut Output) -> Result<()>,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Command {
 #[derive(Debug)]
 pub(crate) struct Opt {
     pub(crate) name: &'static str,
-    /// What its value is called; empty for an option that takes none.
+    /// The name of its value, for the help; empty for an option that takes none.
     pub(crate) value: &'static str,
     pub(crate) about: &'static str,
 }

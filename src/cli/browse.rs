@@ -1,8 +1,8 @@
 //! `browse`: a page on this machine that shows the sessions of a store, while the app runs.
 //!
 //! Only somebody who has the URL is answered, since it holds a random token; a page of another site that the same
-//! browser has open is told apart by the `Host` that it asks for, and has no token either. What is stored reaches the
-//! page as JSON and is put there as text, so that nothing of it is ever markup; no script runs but the page's own.
+//! browser has open is told apart by the `Host` that it asks for, and has no token either. Stored values reach the page
+//! as JSON and are put there as text, so that none is ever markup; no script runs but the page's own.
 
 use std::fs::File;
 use std::io::Read;

@@ -134,7 +134,7 @@ fn help(args: &mut Args, output: &mut Output) -> Result<()> {
     output.bytes(text.as_bytes())
 }
 
-/// What there is, of everything or of a group.
+/// The list of all commands, or of those of one group.
 fn overview(group: &str) -> String {
     let mut help = String::new();
     match group {

@@ -60,7 +60,7 @@ fn groups() -> Vec<&'static str> {
         .collect()
 }
 
-/// What can stand in place of each operand, if that is a fixed set.
+/// The words that an operand can be, if they are a fixed set.
 fn choices(command: &Command) -> &'static [&'static str] {
     match command.name {
         "completions" => SHELLS,

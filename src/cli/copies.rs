@@ -125,7 +125,7 @@ fn keep_up(store: &Store, dir: &Path, keep: Option<Duration>, output: &mut Outpu
     }
 }
 
-/// Removes the finished copies of this store that were not written to for so long. What can't be removed now is
+/// Removes the finished copies of this store that were not written to for so long. A copy that can't be removed now is
 /// tried again a second later.
 fn remove_old(mirror: &Mirror, keep: Duration) {
     let current = mirror.path();

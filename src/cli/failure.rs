@@ -20,7 +20,7 @@ pub(crate) enum Failure {
     Store(Error),
     /// Input or output other than the store's.
     Io(String, io::Error),
-    /// Whoever read standard output has seen enough, which is no failure.
+    /// The reader of standard output has closed it, having seen enough: no failure.
     Closed,
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn given(args: &mut Args, what: &str, members: &[&str]) -> Result<Vec
             match names.split_last() {
                 None => Ok(Vec::new()),
                 Some((0, names)) => Ok(names.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()),
-                // What is not ended was cut off, and may be the beginning of another name.
+                // A last name without its NUL was cut off, and may be the beginning of another key.
                 Some(_) => Err(Failure::Usage(
                     "standard input does not end with a NUL byte: it was cut off, or is no list for -0".to_string(),
                 )),

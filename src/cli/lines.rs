@@ -16,7 +16,7 @@ use crate::cli::output::{Output, say};
 use crate::cli::{open, text};
 
 const KEY_MAX: usize = 65_535;
-/// What a record takes beside its key and its value.
+/// The bytes that a record takes beside its key and its value.
 const RECORD_BYTES: usize = 48;
 const RECORD_BYTES_MAX: usize = (128 << 20) - 8;
 
@@ -65,11 +65,11 @@ fn dump(args: &mut Args, output: &mut Output) -> Result<()> {
     dumped
 }
 
-/// What one value may take in memory to be shown: more than a program allows, since here it is all that is done.
+/// The memory that showing one value may take: more than a program allows, since the command does nothing else.
 pub(crate) const VALUE_BYTES: usize = 2 << 30;
 
-/// The memory that reading one line of JSON may take: enough for all that `dump` wrote, the objects included that stand for what
-/// JSON lacks.
+/// The memory that reading one line of JSON may take: enough for all that `dump` wrote, the objects included that stand
+/// for what JSON lacks.
 pub(crate) const JSON_BYTES: usize = VALUE_BYTES.saturating_mul(5);
 
 /// An entry as `load` reads it, and whether its value is what its mark says that it is. Its end is there if it has one,

@@ -169,7 +169,7 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
     absent.map_or(Ok(()), |message| Err(Failure::No(message)))
 }
 
-/// What can't be read can still be removed.
+/// Whether a key is there to be removed: a value that can't be read is.
 fn is_there(store: &Store, key: &[u8]) -> Result<bool> {
     match store.contains_key(key) {
         Err(error) if error.is_corrupt() => Ok(true),
@@ -189,7 +189,7 @@ fn rm_prefix(
         false => open::to_change(args, file)?,
     };
     let mut found = Vec::new();
-    // What can't be read has no name to compare; it is told at the end, and hinders nothing.
+    // An entry that can't be read has no key to compare: the command goes on, and tells of it at the end.
     let searched = open::each("searching", "keys", store.entries(), |entry| {
         let is_meant = entry.key().starts_with(prefix) && !keys::is_of_sessions(entry.key());
         if is_meant {

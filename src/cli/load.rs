@@ -1,7 +1,7 @@
 //! `load`: JSON Lines into a store, all of them or none, however many.
 //!
-//! A few megabytes are one batch. What is more is read to its end first, into a file without a name, so that the store is
-//! not touched before every line is known to be an entry; and is stored by a switch to a file that has it all.
+//! A few megabytes are one batch. A larger input is first copied to its end into a file without a name, so that the
+//! store is not touched before every line is known to be an entry; a switch to a file that has all entries stores it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};

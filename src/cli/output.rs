@@ -36,7 +36,7 @@ impl Output {
         }
     }
 
-    /// Bytes as they are. What is not meant for a program has been made harmless.
+    /// Writes bytes as they are. The caller has escaped those that are not meant for a program.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.data.write_all(bytes).map_err(written)
     }
@@ -46,7 +46,7 @@ impl Output {
         self.bytes(b"\n")
     }
 
-    /// What the columns of the rows that follow are called, for a person.
+    /// Names the columns of the rows that follow, for a person.
     pub(crate) fn header(&mut self, names: &[&str]) {
         if self.is_terminal {
             self.rows
@@ -96,7 +96,7 @@ impl Output {
         Ok(())
     }
 
-    /// What a person wants to hear and a cron job must not: to standard error, if that is a terminal.
+    /// Says on standard error, if that is a terminal, what helps a person and would only fill a cron job's mail.
     pub(crate) fn note(&self, text: &str) {
         if io::stderr().is_terminal() {
             say(text);

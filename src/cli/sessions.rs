@@ -400,7 +400,7 @@ fn each(store: &Sessions, mut visit: impl FnMut(&Session) -> Result<()>) -> Resu
     open::each("reading", "sessions", sessions, |session| visit(&session))
 }
 
-/// What would be deleted: the handles.
+/// Lists the handles of the sessions that would be deleted.
 fn list(store: &Sessions, output: &mut Output, is_meant: impl Fn(&Session) -> bool) -> Result<()> {
     let mut found = false;
     each(store, |session| {

@@ -40,8 +40,8 @@ pub(crate) fn escape_json(json: &str) -> String {
     text
 }
 
-/// A message with everything escaped that could drive a terminal: a path in it may hold any bytes. What is printable
-/// stays as it is, the backslash among it, so that what was escaped already is not escaped twice.
+/// A message with everything escaped that could drive a terminal: a path in it may hold any bytes. Printable characters
+/// stay as they are, the backslash among them, so that a part that was escaped already is not escaped twice.
 pub(crate) fn printable(message: &str) -> String {
     message
         .chars()

@@ -43,7 +43,7 @@ use crate::value::{Decode, Decoder, Encode, Encoder, MapEncoder, from_cbor, to_c
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// What a record says before its contents.
+/// The part of a record that stands before its contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Head {
     Session {
@@ -58,7 +58,7 @@ pub(super) enum Head {
 /// The record that a session leaves under an id that it does not have any more.
 pub(super) const REPLACED: &[u8] = b"\xA1\x68replaced\xF5";
 
-/// What to store for `session`, with another stamp than the one it has.
+/// The record of `session`, with another stamp than the one it has.
 pub(super) fn encode(session: &Session, stamp: Stamp) -> Result<Vec<u8>> {
     to_cbor(&Writing {
         contents: &session.contents,
@@ -75,7 +75,7 @@ pub(super) fn decode(stored: &[u8]) -> Result<Session> {
     from_cbor(stored).map(|Reading(session)| session)
 }
 
-/// What [`encode_contents`] made.
+/// Reads contents that [`encode_contents`] made.
 pub(super) fn decode_contents(stored: &[u8]) -> Result<Contents> {
     from_cbor(stored)
 }

@@ -1,8 +1,8 @@
 //! The contract of every [`SessionStore`], as tests that any store can be put to.
 //!
 //! A store shows what it can do by a [`Subject`], and [`conformance_tests!`](crate::conformance_tests) makes a test of
-//! each claim, named after it. A claim that needs something that the subject can't do, such as damaging a record, prints
-//! `SKIP` and the reason.
+//! each claim, named after it. A claim that needs something that the subject can't do, such as damaging a record,
+//! prints `SKIP` and the reason.
 //!
 //! ```
 //! use shelflife::conformance::{Subject, Wanted};
@@ -26,8 +26,8 @@
 //! # A store on a server
 //!
 //! It may do these things differently, and the claims allow it: the closure of an update runs more than once, of which
-//! the last run counts; a list is not of one moment; a session that has ended is gone by itself, so that no sweep counts it
-//! ([`Subject::keeps_what_has_ended`]); a cap of sessions is not atomic.
+//! the last run counts; a list is not of one moment; a session that has ended is gone by itself, so that no sweep
+//! counts it ([`Subject::keeps_what_has_ended`]); a cap of sessions is not atomic.
 
 use super::lifetime::Lifetime;
 use super::{Saved, Session, SessionHandle, SessionId, SessionOptions, SessionStore};
@@ -93,7 +93,8 @@ impl Wanted {
     }
 }
 
-/// A kind of store, and all that can be done to it from outside. A method that is not written says that it can't be done.
+/// A kind of store, and all that can be done to it from outside. A method that is not written says that it can't be
+/// done.
 pub trait Subject {
     /// Opens a store without sessions. Each claim opens one.
     fn store(&self, wanted: Wanted) -> Arc<dyn SessionStore>;
@@ -109,8 +110,8 @@ pub trait Subject {
         false
     }
 
-    /// Whether time passes by making what is stored older, where the clock is one that nobody can set: each time that was
-    /// noted before then reads as so much earlier.
+    /// Whether time passes by making what is stored older, where the clock is one that nobody can set: each time that
+    /// was noted before then reads as so much earlier.
     fn makes_older(&self) -> bool {
         false
     }
@@ -363,12 +364,12 @@ fn users(store: &dyn SessionStore) -> Vec<String> {
     users
 }
 
-/// So long before its end a session is surely there.
+/// The time before its end at which a session is surely still there.
 fn margin(subject: &dyn Subject) -> Duration {
     SECOND.max(subject.grain())
 }
 
-/// What a time that was noted reads after so much has passed.
+/// The reading of a time that was noted, once so much has passed.
 fn noted(subject: &dyn Subject, at: Option<SystemTime>, passed: Duration) -> Option<SystemTime> {
     match subject.makes_older() {
         true => at.map(|at| at - passed),

@@ -1,4 +1,4 @@
-//! What a session holds, and how the changes of two requests are put together.
+//! The contents of a session, and how the changes of two requests are put together.
 
 use super::lifetime::Lifetimes;
 use std::collections::{BTreeMap, VecDeque};

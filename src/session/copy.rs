@@ -11,7 +11,7 @@ use std::collections::HashSet;
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
 
-/// What [`copy_sessions`] does about sessions that only the store has that is copied to.
+/// The choice of [`copy_sessions`] about sessions that only the store has that is copied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Beyond {
     /// They stay, and are counted.
@@ -20,7 +20,7 @@ pub enum Beyond {
     End,
 }
 
-/// What [`copy_sessions`] did.
+/// The numbers of sessions that [`copy_sessions`] copied and deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Copied {
@@ -36,8 +36,8 @@ pub struct Copied {
 /// visitors stay logged in when the application moves over. Calls `progress` after each batch.
 ///
 /// Can be done while the application still uses `from`, and again: what has not changed since stays. It is exact once
-/// nobody writes to `from` any more. A session that ended in `from` after an earlier copy is still in `to`, beyond those of
-/// `from`: end such with [`Beyond::End`], unless `to` has sessions of its own. So:
+/// nobody writes to `from` any more. A session that ended in `from` after an earlier copy is still in `to`, beyond
+/// those of `from`: end such with [`Beyond::End`], unless `to` has sessions of its own. So:
 ///
 /// 1. copy while the application runs, which may take a while;
 /// 2. stop the application;
@@ -50,8 +50,8 @@ pub struct Copied {
 /// # Errors
 ///
 /// Those of both stores. Hashed ids can't be copied to a store that keeps ids as they are
-/// ([`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)). A session that can't be read is passed by; the others are
-/// copied, and the error comes at the end.
+/// ([`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)). A session that can't be read is passed by; the others
+/// are copied, and the error comes at the end.
 ///
 /// ```
 /// use shelflife::{Beyond, MemorySessionStore, Session, SessionStore};

@@ -98,7 +98,7 @@ impl<R: Records + 'static> Deref for Engine<R> {
 /// A stored session that is not over: its bytes, its stamp, the lifetimes of its own.
 type Live<'a> = (&'a [u8], Stamp, Option<Lifetimes>);
 
-/// What becomes of a session's record.
+/// The decision of a change about a session's record.
 enum Fate {
     Keep,
     Put {
@@ -110,10 +110,10 @@ enum Fate {
     },
 }
 
-/// Decides what becomes of a session, from its record as it is by now.
+/// Decides about a session, from its record as it is by now.
 type Decide<'a> = dyn FnMut(Option<&[u8]>, Clock) -> Result<Fate> + 'a;
 
-/// What became of a session that was to get an id.
+/// The outcome for a session that was to get an id.
 enum Outcome {
     /// The new id is somebody else's: draw another.
     Taken,
@@ -358,7 +358,8 @@ impl Engine<dyn Records> {
             let mut session = self.decode(identity.clone(), stored)?;
             let before = Arc::clone(&session.base);
             change(&mut session)?;
-            // The application may have put another copy in the place of this one: it is stored under this id all the same.
+            // The application may have put another copy in the place of this one: it is stored under this id all the
+            // same.
             session.identity.clone_from(&identity);
             if !session.has_info() {
                 session.is_new_again();
@@ -440,8 +441,8 @@ impl Engine<dyn Records> {
         Ok(is_deleted)
     }
 
-    /// Ends what stands under a session's key, if it is `user`'s where one is given. A record that can't be read is taken
-    /// for his: his list names it.
+    /// Ends what stands under a session's key, if it is `user`'s where one is given. A record that can't be read is
+    /// taken for his: his list names it.
     fn end_at(
         &self,
         key: &[u8],

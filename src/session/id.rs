@@ -1,4 +1,4 @@
-//! What names a session: the secret id, and the handle that is safe to show.
+//! The two names of a session: the secret id, and the handle that is safe to show.
 
 use super::place::identity_of;
 use super::sha256::sha256;
@@ -13,8 +13,8 @@ const ID_LETTERS: usize = 22;
 /// The secret that a visitor's cookie holds: 128 bits from the operating system as 22 characters of base64url
 /// (RFC 4648, section 5).
 ///
-/// Whoever has it is logged in. So only a store makes one, `Debug` shows nothing of it, there is no `Display`, and
-/// [`as_str`](SessionId::as_str) is the one way to its text. For a log or an admin there is [`SessionHandle`].
+/// A visitor who has it is logged in. So only a store makes one, `Debug` shows nothing of it, there is no `Display`,
+/// and [`as_str`](SessionId::as_str) is the one way to its text. For a log or an admin there is [`SessionHandle`].
 ///
 /// ```
 /// use shelflife::SessionId;
@@ -47,7 +47,7 @@ impl SessionId {
         &self.0
     }
 
-    /// What to show instead of the id.
+    /// The handle, to be shown instead of the id.
     ///
     /// ```
     /// # use shelflife::SessionId;
@@ -111,8 +111,8 @@ impl SessionId {
     }
 }
 
-/// Strict: an id has exactly one text. Whatever a visitor sends that is not one is
-/// [`ErrorKind::InvalidInput`], to be treated as no session at all; the error does not repeat it.
+/// Strict: an id has exactly one text. Any other text that a visitor sends is [`ErrorKind::InvalidInput`], to be
+/// treated as no session at all; the error does not repeat it.
 impl FromStr for SessionId {
     type Err = Error;
 
@@ -130,7 +130,8 @@ impl fmt::Debug for SessionId {
 
 const HANDLE_BYTES: usize = 6;
 
-/// What tools and logs show in place of a [`SessionId`]: the first 12 hexadecimal digits of the SHA-256 of its text.
+/// The name that tools and logs show in place of a [`SessionId`]: the first 12 hexadecimal digits of the SHA-256 of its
+/// text.
 ///
 /// It tells sessions apart and gives nobody a session. Two sessions share a handle about once in 280 million million
 /// pairs: among a million sessions, that is a chance of one in 560.

@@ -55,7 +55,7 @@ impl<T> fmt::Debug for Key<T> {
     }
 }
 
-/// What names a value of a [`Session`](crate::Session) that is a `T`: a text, under which any type may stand, or a
+/// The name of a value of a [`Session`](crate::Session) that is a `T`: a text, under which any type may stand, or a
 /// [`Key`], under which only its own does.
 pub trait AsKey<T: ?Sized>: AsRef<str> {}
 

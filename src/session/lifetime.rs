@@ -32,7 +32,7 @@ pub struct Lifetime {
     pub absolute: Option<Duration>,
 }
 
-/// What a store's clock reads.
+/// The readings of a store's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Clock {
     /// Never before the store was made.
@@ -41,7 +41,7 @@ pub(super) struct Clock {
     pub(super) is_wrong: bool,
 }
 
-/// What a store knows of a session without reading what is in it.
+/// The part of a session that a store judges without reading its contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Stamp {
     /// Counts the changes; 0 is a session that was never stored.

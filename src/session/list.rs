@@ -20,7 +20,8 @@
 //! beyond it notes it anew, about once an hour.
 //!
 //! **A name in a list proves nothing.** A caller that finds one reads the session, whose own word on its user counts.
-//! So a record that is lost or removed below leaves a name that does no harm; each name that is added looks after another one.
+//! So a record that is lost or removed below leaves a name that does no harm; each name that is added looks after
+//! another one.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -41,9 +42,9 @@ use std::time::{Duration, SystemTime};
 const NAMES_MAX: usize = 32;
 /// A part with fewer takes in the last one.
 const NAMES_MIN: usize = 4;
-/// So many parts are joined at most by one removal.
+/// The most parts that one removal joins.
 const JOINS: usize = 4;
-/// So many names are looked after by each name that is added.
+/// The number of old names that the addition of a name checks, and removes if their sessions have ended.
 const LOOKED_AFTER: usize = 1;
 /// As an hour: a session that does not end by itself.
 const NEVER: u32 = u32::MAX;
@@ -376,7 +377,7 @@ impl<'a> Lists<'a> {
         Ok(())
     }
 
-    /// What makes the stored lists these.
+    /// The edits that turn the stored lists into these.
     pub(super) fn into_edits(self) -> Edits {
         let mut edits = Vec::new();
         for ((user, nth), loaded) in self.loaded {

@@ -192,7 +192,7 @@ impl SessionManager {
         self.0.bell.ring();
     }
 
-    /// What sessions without a user live by, where that is not what all others do.
+    /// The lifetime of sessions without a user, where it differs from that of all others.
     fn anonymous_lifetime(&self) -> Option<Lifetime> {
         let anonymous = self.0.anonymous_idle?;
         let Lifetime { idle, absolute } = self.0.store.lifetime();

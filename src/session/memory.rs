@@ -22,8 +22,8 @@ const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// It follows the same rules as [`ShelveSessionStore`](crate::ShelveSessionStore), so what was tested with one runs
 /// with the other. Threads may share it; processes can't. An expired session takes up memory until
-/// [`delete_old_sessions`](crate::SessionStore::delete_old_sessions), or a day longer than it lives and another look at all
-/// sessions.
+/// [`delete_old_sessions`](crate::SessionStore::delete_old_sessions), or a day longer than it lives and another look at
+/// all sessions.
 ///
 /// With a clock of its own a test needs no sleep:
 ///
@@ -90,7 +90,7 @@ impl Default for MemorySessionStore {
 pub(super) struct Memory {
     map: Mutex<Map>,
     turn: Mutex<()>,
-    /// Who has the turn: the closure of an edit may read, but a write in it would wait for itself.
+    /// The thread that has the turn: the closure of its edit may read, but a write in it would wait for itself.
     writer: Mutex<Option<ThreadId>>,
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
     created: SystemTime,

@@ -1,10 +1,10 @@
-//! What calls on a store of sessions are given and answer.
+//! The arguments and the answers of calls on a store of sessions.
 
 use super::state::Session;
 use crate::error::Result;
 use std::fmt;
 
-/// What became of a session that was to be saved.
+/// The fate of a session that was to be saved.
 #[must_use = "a session that was not stored is lost if nobody looks"]
 #[non_exhaustive]
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub enum SessionCap {
     EndOldest(usize),
 }
 
-/// What [`SessionStore::setup`](crate::SessionStore::setup) does with a store that holds sessions.
+/// The choice of [`SessionStore::setup`](crate::SessionStore::setup) about a store that holds sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Existing {
     /// Leaves them as they are.

@@ -1,7 +1,7 @@
 //! Under which keys a store keeps sessions and what belongs to them.
 //!
-//! All begin with the byte FF, which no text in UTF-8 has, and with a letter: so nothing that an application keeps in the
-//! same file under keys of text is ever taken for a session.
+//! All begin with the byte FF, which no text in UTF-8 has, and with a letter: so nothing that an application keeps in
+//! the same file under keys of text is ever taken for a session.
 //!
 //! | key | what |
 //! |---|---|
@@ -37,7 +37,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What stands under [`KIND`].
+    /// The value that notes this kind under the key [`KIND`].
     pub(super) fn noted(self) -> &'static [u8] {
         match self {
             Kind::Plain => b"\x65plain",
@@ -80,7 +80,7 @@ pub(super) fn session_key(name: &[u8]) -> Vec<u8> {
     [SESSION, name].concat()
 }
 
-/// What tells a session from all others in a store: its key without the letters that all have.
+/// The name that tells a session from all others in a store: its key without the letters that all have.
 pub(super) fn name_of(key: &[u8]) -> Option<&[u8]> {
     let name = key.strip_prefix(SESSION)?;
     matches!(name.len(), 16 | 35).then_some(name)

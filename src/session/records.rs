@@ -1,4 +1,4 @@
-//! What the rules of sessions need of a map from bytes to bytes, so that they are written once for a file and for
+//! The map from bytes to bytes that the rules of sessions need, so that they are written once for a file and for
 //! memory.
 
 use crate::error::Result;

@@ -3,8 +3,8 @@
 //! Lowest first: [`reply`] has the bytes of the protocol, [`url`] says where the servers are, [`connection`] is one
 //! wire, [`pool`] those that are idle, [`cluster`] which server has a slot, [`client`] the loop that gets a command
 //! answered. [`scripts`] has what servers run, [`keys`] and [`record`] what they keep, [`marks`] what tells one write
-//! from another, [`randomness`] what ids are made of. [`store`] has the rules for one session, [`bulk`] those for all, and
-//! [`turn`] keeps logins under a cap apart.
+//! from another, [`randomness`] what ids are made of. [`store`] has the rules for one session, [`bulk`] those for all,
+//! and [`turn`] keeps logins under a cap apart.
 
 mod bulk;
 mod client;
@@ -84,7 +84,7 @@ impl RedisOptions {
         self
     }
 
-    /// What the keys begin with. Give each application a prefix of its own: `shop:` and `shop:2` have no session in
+    /// The beginning of all keys. Give each application a prefix of its own: `shop:` and `shop:2` have no session in
     /// common. Without braces, which say which server of a cluster has a key.
     pub fn prefix(&mut self, prefix: &str) -> &mut RedisOptions {
         self.prefix = prefix.into();
@@ -103,9 +103,9 @@ impl RedisOptions {
         self
     }
 
-    /// How long a call may take in all, with connecting and every further try. What is done step by step, such as
-    /// a list, has this time for each step. Looking up the host's name is the operating system's matter and not
-    /// bounded by it.
+    /// How long a call may take in all, with connecting and every further try. A call that goes step by step, such as a
+    /// list, has this time for each step. Looking up the host's name is the operating system's matter and not bounded
+    /// by it.
     ///
     /// Default: 5 seconds. At least 100 milliseconds.
     pub fn timeout(&mut self, timeout: Duration) -> &mut RedisOptions {
@@ -128,9 +128,9 @@ impl RedisOptions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what is no such URL and for options that cannot be,
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `rediss://`, and [`ErrorKind::Io`](crate::ErrorKind::Io)
-    /// if no server answers or lets this client in.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what is no such URL and for options that cannot
+    /// be, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `rediss://`, and
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if no server answers or lets this client in.
     pub fn connect(&self, url: &str) -> Result<RedisSessionStore> {
         let mut servers = url::parse(url)?;
         let login = &mut servers.login;
@@ -220,27 +220,27 @@ impl std::fmt::Debug for RedisOptions {
 /// before the answer came is sent again, and the server knows that it has made it already.
 ///
 /// Threads share a store. Each call takes a connection from a pool, and a connection that has failed in any way is
-/// closed. With each question goes a number that the server repeats (`ECHO`), so that nobody gets the answer to somebody
-/// else's question.
+/// closed. With each question goes a number that the server repeats (`ECHO`), so that nobody gets the answer to
+/// somebody else's question.
 ///
-/// # What is different from a file
+/// # The differences from a file
 ///
-/// - **What was answered can be lost.** A server that dies loses what it had not written to its disk or sent to
+/// - **An acknowledged change can be lost.** A server that dies loses what it had not written to its disk or sent to
 ///   its replicas, and after a failover a logout can be undone. [`RedisOptions::replicas`] waits for replicas at
 ///   whatever ends a session; `appendfsync always` waits for the disk.
 /// - **A server can throw sessions away** when its memory is full, if it is set up so: see
 ///   [`warning`](RedisSessionStore::warning).
 /// - **Lists are no snapshot.** [`iter_sessions`](SessionStore::iter_sessions) yields each session that was there all
-///   the time, as it is when the list comes to it. What concerns all sessions, or all of one user, reads the keys of
-///   all servers: a few seconds for a million sessions.
+///   the time, as it is when the list comes to it. A call that concerns all sessions, or all of one user, reads the
+///   keys of all servers: a few seconds for a million sessions.
 /// - **Ended sessions are gone** without anybody's doing, so that
 ///   [`delete_old_sessions`](SessionStore::delete_old_sessions) does not count them.
 /// - **An update may run its closure more than once**, when others change the session at the same time. If that goes on
 ///   until the deadline it is [`ErrorKind::Busy`](crate::ErrorKind::Busy).
-/// - **Logins under a [cap](SessionStore::regenerate_id_capped) wait for each other**, those of one user, since counting
-///   and storing are several steps here. No two pass the cap together, also in a cluster, unless a failover loses what a
-///   server had answered. With [`EndOldest`](SessionCap::EndOldest) the new session is there before the oldest ends: a list
-///   may show one more for a moment, and should the client die in it, until the user's next login.
+/// - **Logins under a [cap](SessionStore::regenerate_id_capped) wait for each other**, those of one user, since
+///   counting and storing are several steps here. No two pass the cap together, also in a cluster, unless a failover
+///   loses what a server had answered. With [`EndOldest`](SessionCap::EndOldest) the new session is there before the
+///   oldest ends: a list may show one more for a moment, and should the client die in it, until the user's next login.
 /// - **A session can be 16 MiB large**, or what
 ///   [`session_bytes_max`](SessionOptions::session_bytes_max) allows if that is less.
 /// - **The outcome can be unknown**: with an error of kind [`Io`](crate::ErrorKind::Io) the change was made or not.
@@ -273,7 +273,7 @@ impl RedisSessionStore {
         RedisOptions::new().connect(url)
     }
 
-    /// What the operator of the server should know: that it is set up to throw sessions away when its memory is full.
+    /// A warning for the operator of the server: that it is set up to throw sessions away when its memory is full.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }

@@ -38,7 +38,7 @@ impl Identity {
     }
 }
 
-/// What is remembered of one visitor: the user, what the application wants to keep, and when it was used.
+/// The memory of one visitor: the user, the values that the application keeps, and when it was used.
 ///
 /// A session is a copy in memory. It has no id until [`save_session`](crate::SessionStore::save_session) finds that
 /// [it has something worth keeping](Session::has_info) and stores it. After that the store compares versions, so that
@@ -101,7 +101,7 @@ impl Session {
         }
     }
 
-    /// What to show in place of the id; `None` before the session was stored.
+    /// The handle, to be shown in place of the id; `None` before the session was stored.
     pub fn handle(&self) -> Option<SessionHandle> {
         self.identity.as_ref().map(Identity::handle)
     }
@@ -142,8 +142,8 @@ impl Session {
     }
 
     /// When the session ends if it is not used again: `accessed` plus its idle lifetime or `created` plus its absolute
-    /// lifetime, whichever is earlier. The lifetimes are [its own](Session::set_lifetime), or those of the store. `None`
-    /// if there are none.
+    /// lifetime, whichever is earlier. The lifetimes are [its own](Session::set_lifetime), or those of the store.
+    /// `None` if there are none.
     ///
     /// ```
     /// use shelflife::{Session, SessionOptions, SessionStore};
@@ -187,7 +187,7 @@ impl Session {
         }
     }
 
-    /// Who is logged in.
+    /// The user who is logged in.
     pub fn user(&self) -> Option<&str> {
         self.contents.user.as_deref()
     }
@@ -275,7 +275,7 @@ impl Session {
         }
     }
 
-    /// What the visitor calls this device.
+    /// The name that the visitor gave this device.
     pub fn label(&self) -> Option<&str> {
         self.contents.label.as_deref()
     }
@@ -593,7 +593,7 @@ impl Session {
         self.modified
     }
 
-    /// What names the session in a store that takes it over from another.
+    /// The id or hash of the session, for a store that takes it over from another.
     ///
     /// # Errors
     ///

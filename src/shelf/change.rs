@@ -96,7 +96,7 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// What `change` returns ([`Error::other`] wraps an error of the caller's own); [`ErrorKind::Decode`] if the
+    /// The error of `change` ([`Error::other`] wraps one of the caller's own); [`ErrorKind::Decode`] if the
     /// stored value is not a `T`; [`ErrorKind::Reentrant`] from a write to the same shelf inside `change`, where
     /// reading is fine.
     ///
@@ -189,8 +189,8 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`] if a value is not a `T`, or the error of one that can't be read: that entry stays, the work
-    /// is done on all others, and the error is that of the first, which says how many there were.
+    /// [`ErrorKind::Decode`] if a value is not a `T`, or the error of one that can't be read: that entry stays, the
+    /// work is done on all others, and the error is that of the first, which says how many there were.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -226,8 +226,8 @@ impl Shelf {
         passed.finish().map(|()| removed)
     }
 
-    /// Removes all keys of the shelf, at once where their names have less than 32 MiB in all, otherwise in as many steps
-    /// as it takes.
+    /// Removes all keys of the shelf, at once where their names have less than 32 MiB in all, otherwise in as many
+    /// steps as it takes.
     ///
     /// # Errors
     ///
@@ -276,7 +276,7 @@ impl Shelf {
 /// About what it takes to remove a key, besides its name.
 const REMOVAL_BYTES: usize = 64;
 
-/// What becomes of a key: nothing if the value is what it was, and it keeps the time until which it is there.
+/// Adds the change of one key to the batch: none if the value stayed the same. The key keeps the time of its end.
 fn revise<T: Encode>(
     batch: &mut Batch,
     key: &str,
@@ -307,7 +307,7 @@ fn put(value: Vec<u8>) -> Edit {
     }
 }
 
-/// What could not be done on the way, so that all else could.
+/// The entries that a walk passed by because they could not be read, while it did its work on all others.
 #[derive(Default)]
 struct Passed {
     first: Option<Error>,

@@ -42,7 +42,8 @@ impl Queue {
             if found.as_ref().is_some_and(|found| found.file == file) {
                 return Ok(None);
             }
-            // What is written between the two is found now and looked at once more later, which costs no more than that.
+            // An entry that is written between these two lines is in the snapshot, and the next look at the file finds
+            // it changed: that costs one more walk, and misses nothing.
             let entries = shelf.store.entries();
             *found = Some(Found {
                 entries,

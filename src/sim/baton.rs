@@ -17,7 +17,7 @@ use std::time::Duration;
 const CALLS_MAX: u64 = 10_000_000;
 const NOBODY: usize = usize::MAX;
 
-/// What a process does in [`SimDisk::run`], made by [`SimProcess::program`].
+/// The work of one process in [`SimDisk::run`], made by [`SimProcess::program`].
 pub struct Program<'a> {
     process: SimProcess,
     body: Box<dyn FnOnce() + Send + 'a>,
@@ -27,7 +27,7 @@ pub struct Program<'a> {
 pub(super) struct Baton {
     schedule: Schedule,
     runners: Vec<Runner>,
-    /// Who has it, where those who wait can see it.
+    /// The number of the runner that has the baton, where the waiting threads can see it.
     holder: Arc<AtomicUsize>,
     calls: u64,
     /// All are killed and run to their end.
@@ -58,7 +58,7 @@ enum State {
     Done,
 }
 
-/// What a process is about to do.
+/// The call that a process is about to make, as far as others matter to it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wish {
     /// With the open file that it is made on.
@@ -67,8 +67,8 @@ pub(super) enum Wish {
 }
 
 impl SimProcess {
-    /// What this process does when [`SimDisk::run`] lets it: an error ends it, and fails the run unless the process was
-    /// killed. Only the thread that runs the body may use this process then.
+    /// The work of this process in [`SimDisk::run`]: an error ends it, and fails the run unless the process was killed.
+    /// Only the thread that runs the body may use this process then.
     pub fn program<'a, E: fmt::Debug>(
         &self,
         body: impl FnOnce() -> Result<(), E> + Send + 'a,
@@ -95,8 +95,8 @@ impl SimDisk {
     /// sleep, the clock goes to where the first one wakes.
     ///
     /// # Panics
-    /// If a program panics or ends with an error, after saying which schedule led there; if the programs do not end; if a search finds that
-    /// they did not do the same as before.
+    /// If a program panics or ends with an error, after saying which schedule led there; if the programs do not end; if
+    /// a search finds that they did not do the same as before.
     pub fn run(&self, schedule: &mut Schedule, programs: Vec<Program<'_>>) -> Ran {
         let holder = Arc::new(AtomicUsize::new(NOBODY));
         let runners = programs.iter().map(|program| Runner {
@@ -121,7 +121,7 @@ impl SimDisk {
                     wait(holder, index);
                     let end = catch_unwind(AssertUnwindSafe(program.body));
                     let mut machine = self.lock();
-                    // What a dead process makes of it is nobody's business.
+                    // A panic of a killed process is no failure of the run: its calls failed because it is dead.
                     let end =
                         end.or_else(|panic| machine.process(pid).map_or(Ok(()), |_| Err(panic)));
                     machine.pass_on(index, State::Done);
@@ -309,7 +309,7 @@ impl Machine {
         }
     }
 
-    /// Who could go on.
+    /// The runners that could go on.
     fn options(&self, baton: &Baton) -> Vec<usize> {
         let is_dead = |runner: &Runner| self.process(runner.pid).is_err();
         let is_free = |inode: u64| !self.locks.contains_key(&inode);

@@ -10,7 +10,7 @@ pub enum Call {
     Open,
     /// The links of a path are resolved.
     Resolve,
-    /// What a path leads to is looked up.
+    /// The file that a path leads to is looked up.
     StatPath,
     /// The names of a folder are listed.
     List,
@@ -36,7 +36,7 @@ pub enum Call {
     Sync,
     /// The length of an open file is asked for.
     Size,
-    /// What an open file is, is looked up.
+    /// Size, owner and identity of an open file are looked up.
     Stat,
     /// A file is given an owner.
     SetOwner,
@@ -71,7 +71,7 @@ impl Call {
     ];
 }
 
-/// What happens instead of a call.
+/// The failure that is played in place of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FaultKind {
@@ -216,17 +216,17 @@ impl Fault {
 pub struct Event {
     /// Which process made it.
     pub process: u32,
-    /// What it asked for.
+    /// The kind of call.
     pub call: Call,
     /// The number of the open file, 0 for a call by path.
     pub inode: u64,
     /// Whether it succeeded.
     pub ok: bool,
-    /// What was injected.
+    /// The fault that was injected.
     pub fault: Option<FaultKind>,
 }
 
-/// What is to be injected, and what was called.
+/// The faults that are to be injected, and the calls that were made.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     pub(super) faults: Vec<Fault>,

@@ -198,7 +198,7 @@ impl Drop for SimFile {
     fn drop(&mut self) {
         let mut machine = self.process.sim().lock();
         let opener = machine.file(self.file).map(|open| open.process);
-        // What a fork inherited, the parent has open still.
+        // A forked child inherited the file: its parent has it open still.
         if opener.is_ok_and(|opener| opener == self.process.id()) {
             machine.close(self.file);
         }

@@ -1,6 +1,6 @@
-//! What the simulated machine keeps on its disk, once as programs see it (cached) and once as a power cut leaves it
-//! (durable). Every change is an [`Effect`], and goes through [`Fs::apply`] both when it is made and when the history
-//! is replayed to cut the power in the middle of it.
+//! The files and folders of the simulated machine, once as programs see them (cached) and once as a power cut leaves
+//! them (durable). Every change is an [`Effect`], and goes through [`Fs::apply`] both when it is made and when the
+//! history is replayed to cut the power in the middle of it.
 
 use super::content::Content;
 use super::ordered::Ordered;
@@ -112,7 +112,7 @@ impl Hash for Pending {
     }
 }
 
-/// What a name stands for.
+/// The thing that a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Node {
     Inode(u64),
@@ -166,7 +166,7 @@ pub(super) enum Effect {
     },
 }
 
-/// What becomes of written bytes when a sync fails. Either way no handle is told of it twice.
+/// The fate of written bytes when a sync fails. Either way no handle is told of it twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FailedSync {
     /// The cache keeps the new bytes and counts them as written (ext4, XFS): they read well until the power goes.
@@ -221,7 +221,7 @@ impl Inode {
         }
     }
 
-    /// What a sync makes durable, or would have after the first `count` changes.
+    /// The version that a sync after the first `count` changes makes durable.
     pub(super) fn written(&self, count: usize) -> Version {
         if count == self.dirty.len() && !self.diverged {
             return self.cached.clone();
@@ -394,7 +394,7 @@ impl Fs {
         Ok(here)
     }
 
-    /// What stands at a place that [`Fs::locate`] found.
+    /// The file, folder or other thing at a place that [`Fs::locate`] found.
     pub(super) fn node(&self, place: &Path) -> Option<Node> {
         if let Some(dir) = self.dirs.get(place) {
             return Some(Node::Inode(dir.inode));

@@ -1,5 +1,5 @@
-//! What a power cut can leave of a disk: every combination of what had reached it and what had not, where these are
-//! few, else the telling ones and a seeded sample.
+//! The images that a power cut can leave of a disk: every combination of changes that had reached it and changes that
+//! had not, where these are few, else the telling ones and a seeded sample.
 
 use super::content::{hash_bytes, mix};
 use super::fs::{Dir, Effect, Fs, NameChange, Names, Node};
@@ -139,7 +139,7 @@ impl Images {
             .sum()
     }
 
-    /// What is taken where the images are too many for all.
+    /// The image at an index, where there are too many to take all: the telling ones first.
     fn telling(&self, mut index: usize) -> (Fs, u64) {
         // All that happened up to some step.
         if index <= self.steps.len() {

@@ -63,7 +63,7 @@ pub(super) struct Process {
     pub(super) wall_zero: Option<SystemTime>,
     pub(super) random: Random,
     inodes: u64,
-    /// What the paths that it looked up led to.
+    /// The file that each path led to when this process last looked it up.
     stats: HashMap<PathBuf, Stat>,
 }
 
@@ -220,7 +220,7 @@ impl Machine {
         self.files.get(&file).ok_or_else(bad_descriptor)
     }
 
-    /// Who has the file open when a sync of another's fails hears of it once, with a sync of his own.
+    /// Each handle that has the file open when another's sync fails is told once, by its own next sync.
     pub(super) fn tell_of_failed_sync(&mut self, inode: u64, failed: u64) {
         for (file, open) in &mut self.files {
             if open.inode == inode {

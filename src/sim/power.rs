@@ -39,9 +39,9 @@ pub struct PowerCut {
 ///
 /// At each step it takes every combination of: any of the 512-byte sectors that were not synced, any first bytes of the
 /// last write, the length (with the owner) before or after the data, and behind the old end zeros, garbage or what
-/// stood there before the file was cut; any of the new names that no directory sync covers, each whole or not at all. Where that makes
-/// more than 4,096, it takes: nothing, all, all up to each earlier step, each torn last write, all but one, one alone,
-/// and 500 samples ([`PowerCuts::samples`]).
+/// stood there before the file was cut; any of the new names that no directory sync covers, each whole or not at all.
+/// Where that makes more than 4,096, it takes: nothing, all, all up to each earlier step, each torn last write, all but
+/// one, one alone, and 500 samples ([`PowerCuts::samples`]).
 ///
 /// An image that was there since the last [`SimDisk::acknowledge`] does not come again.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub struct PowerCuts {
 }
 
 impl PowerCut {
-    /// What to print, so that [`SimDisk::power_cut`] finds it again.
+    /// The name of this image, to be printed: [`SimDisk::power_cut`] finds the image by it.
     pub fn id(&self) -> ImageId {
         self.id
     }

@@ -25,7 +25,7 @@ pub struct SimProcess {
     pid: Arc<AtomicU32>,
 }
 
-/// Who calls, and what is injected that the call itself has to play.
+/// The process that calls, and a fault that the call itself has to play.
 #[derive(Clone, Copy)]
 pub(super) struct Caller {
     pub(super) pid: u32,
@@ -47,7 +47,7 @@ struct Started<'a> {
     machine: MutexGuard<'a, Machine>,
     inode: u64,
     caller: Caller,
-    /// What is injected in place of the call.
+    /// The error that is injected in place of the call.
     failure: Option<io::Error>,
 }
 
@@ -126,7 +126,7 @@ impl SimProcess {
 
     fn start(&self, call: Call, file: Option<u64>) -> io::Result<Started<'_>> {
         let pid = self.id();
-        // What these answer depends on nothing that another process does.
+        // No other process has an influence on the answer of these two, so that they need no turn.
         let mut machine = match call {
             Call::Random | Call::NetworkFileSystem => self.sim.lock(),
             _ => self.sim.turn(pid, Wish::Call(call, file)),

@@ -75,8 +75,8 @@ struct Branch {
 pub enum Ran {
     /// Every program returned.
     Whole,
-    /// A search saw that all that can follow was there before, and killed the processes. What they returned means
-    /// nothing; what they had done before still counts.
+    /// A search came to a state that it had been in before, from which it knows all that can follow, and killed the
+    /// processes. Their answers mean nothing; the calls that they had made before still count.
     Pruned,
 }
 
@@ -202,7 +202,8 @@ impl Search {
         if self.depth == self.path.len() {
             let mut state = state();
             if self.preemptions_max.is_some() {
-                // What follows depends also on who runs and on how often it may still be interrupted.
+                // The future of a state depends also on the process that runs, and on how often it may still be
+                // interrupted.
                 let running = running.map_or(0, |running| running as u64 + 1);
                 state = mix(state, (self.preemptions as u64) << 8 | running);
             }

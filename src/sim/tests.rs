@@ -28,7 +28,7 @@ fn outcome<T: fmt::Debug>(result: io::Result<T>) -> String {
     }
 }
 
-/// What is left of each file, by all power cuts.
+/// The contents of all files after each power cut.
 fn left(cuts: PowerCuts) -> BTreeSet<BTreeMap<OsString, Vec<u8>>> {
     let files = |sim: &SimDisk| {
         let names = sim.disk().list(Path::new("/")).unwrap().into_iter();
@@ -39,7 +39,7 @@ fn left(cuts: PowerCuts) -> BTreeSet<BTreeMap<OsString, Vec<u8>>> {
     cuts.map(|cut| files(cut.sim())).collect()
 }
 
-/// What is left of a file that all power cuts leave there.
+/// The contents of a file after each power cut: all of them leave the file.
 fn left_of(path: &str, cuts: PowerCuts) -> BTreeSet<Vec<u8>> {
     let bytes = |cut: PowerCut| {
         cut.sim()

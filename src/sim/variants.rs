@@ -1,4 +1,4 @@
-//! What a power cut can leave of one file.
+//! The variants of one file that a power cut can leave.
 
 use super::content::mix;
 use super::fs::{Effect, FileChange, Inode, Version};
@@ -25,7 +25,7 @@ pub(super) struct DirtyFile {
     pub(super) variants: Vec<FileChoice>,
 }
 
-/// What a power cut leaves of one file.
+/// The choices that make one variant of a file.
 #[derive(Debug, Clone)]
 pub(super) struct FileChoice {
     /// How many changes had been handed to the disk, and how many bytes of the one after them.
@@ -35,7 +35,7 @@ pub(super) struct FileChoice {
     present: Bits,
     /// The length and the owner had not.
     old_length: bool,
-    /// What a sector shows that did not arrive and never held anything of the file.
+    /// The content of a sector that did not arrive and never held anything of the file.
     fill: Fill,
 }
 
@@ -129,7 +129,7 @@ impl DirtyFile {
         }
     }
 
-    /// What can be there or not: each dirty sector, and length and owner together.
+    /// The number of things that had arrived or had not: each dirty sector, and length and owner together.
     pub(super) fn items(&self) -> usize {
         self.sectors.len() + 1
     }

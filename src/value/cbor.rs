@@ -1,9 +1,8 @@
 //! CBOR (RFC 8949) in its core deterministic form (section 4.2.1): one value, one sequence of bytes.
 //!
-//! What [`Encoder`] writes, [`Decoder`] reads, and it reads nothing else: every integer, length and float in its
-//! shortest form, every length definite, every map sorted by the bytes of its encoded keys and without duplicates,
-//! every text UTF-8, nothing nested deeper than 64 levels. So equal values are equal bytes, and a reader never
-//! meets a surprise.
+//! [`Decoder`] reads the bytes that [`Encoder`] writes, and no others: every integer, length and float in its shortest
+//! form, every length definite, every map sorted by the bytes of its encoded keys and without duplicates, every text
+//! UTF-8, nothing nested deeper than 64 levels. So equal values are equal bytes, and a reader never meets a surprise.
 //!
 //! Two hazards shape the decoder. A length is only a claim: nothing is allocated from it, and it is compared with
 //! the bytes that are there before anything else. And nesting is counted down, because recursion is the only thing

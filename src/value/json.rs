@@ -384,7 +384,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What a closed object stands for: a map, or what JSON has no notation for.
+    /// The value of a closed object: a map, or a value that JSON has no notation for.
     fn object(&mut self, start: usize, mut entries: Vec<(Value, Value)>) -> Result<Value> {
         let escape = match entries.as_slice() {
             [(Value::Text(key), _)] => key.clone(),
@@ -505,8 +505,8 @@ impl Reader<'_> {
     }
 }
 
-/// That of the encoded keys. Of text it is told without encoding it, since most keys are text and there may be many: the
-/// length comes first.
+/// That of the encoded keys. Of text it is told without encoding it, since most keys are text and there may be many:
+/// the length comes first.
 fn order(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Text(a), Value::Text(b)) => (a.len(), a).cmp(&(b.len(), b)),
@@ -532,7 +532,7 @@ fn pair(item: Value) -> Option<(Value, Value)> {
     }
 }
 
-/// What of `before` comes before `rest`, its end.
+/// The part of `before` that stands before `rest`, its end.
 fn taken<'a>(before: &'a str, rest: &str) -> &'a str {
     let len = before.len().saturating_sub(rest.len());
     before.get(..len).unwrap_or_default()

@@ -295,7 +295,7 @@ macro_rules! record {
         $($head)* struct $Record<$($T: $($bound)*),*> {
             $($($attributes)* $($cfg)* $($visibility)* $field: $type,)*
             $(
-                /// What was stored beside the fields above, by their keys.
+                /// The fields that were stored beside those above, by their keys.
                 $($rest_visibility)* $rest: ::std::collections::BTreeMap<::std::string::String, $crate::Value>,
             )?
         }
@@ -570,7 +570,7 @@ macro_rules! record {
         })
     }};
 
-    // What is written by users of the macro.
+    // The forms that users of the macro write.
     (
         $(#[doc = $doc:expr])* $(#[derive($($derive:tt)*)])* #[cfg($($condition:tt)*)] $($items:tt)*
     ) => {

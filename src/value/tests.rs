@@ -247,7 +247,7 @@ const NOT_WELL_FORMED: &[&str] = &[
     "a100",
     "a2000000",
     "c0",
-    // What has an indefinite length is not closed.
+    // An item of indefinite length that is not closed.
     "5f4100",
     "7f6100",
     "9f",

@@ -31,7 +31,7 @@ use super::cbor::{Decoder, Encoder, integer_beyond};
 use super::{Decode, Encode};
 use crate::error::{Error, Result};
 
-/// What each integer type has in common. In the first braces stands how it is written, in the others what it overrides.
+/// Implements both traits for integers: in the first braces stands how one is written, in the others what it overrides.
 macro_rules! integers {
     ($($int:ident |$value:ident, $to:ident| $write:block { $($encode_slices:item)? } { $($decode_vec:item)? })*) => {$(
         impl Encode for $int {
@@ -211,7 +211,7 @@ impl<T: Encode + ?Sized> Encode for &T {
     }
 }
 
-/// What each pointer that owns has in common.
+/// Implements both traits for pointers that own their value.
 macro_rules! pointers {
     ($($Pointer:ident)*) => {$(
         impl<T: Encode + ?Sized> Encode for $Pointer<T> {

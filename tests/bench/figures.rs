@@ -1,14 +1,14 @@
-//! What each operation costs, with its floor beside it in the same run: the system calls that it cannot avoid.
+//! The cost of each operation, with its floor beside it in the same run: the system calls that it cannot avoid.
 //!
-//! `cargo bench --bench figures` measures 10,000 and 100,000 keys; with `-- 1000000 100,1024` one million keys with values
-//! of 100 and 1,024 bytes; with `-- sessions` half a million sessions, saved and deleted as old; with `-- users` a
-//! million sessions, of which those of one user are found and ended; with `-- visits` what the manager of sessions adds
-//! to a request; with `-- growth` how long a new key waits for the table to grow at ten million; with `-- scale` how cost
-//! grows with keys, to ten million, and with values, to 64 KiB (it takes 5 GB of disk and two minutes). Times are of one run on a
-//! machine that does other things as well: compare within a line.
+//! `cargo bench --bench figures` measures 10,000 and 100,000 keys; with `-- 1000000 100,1024` one million keys with
+//! values of 100 and 1,024 bytes; with `-- sessions` half a million sessions, saved and deleted as old; with `-- users`
+//! a million sessions, of which those of one user are found and ended; with `-- visits` what the manager of sessions
+//! adds to a request; with `-- growth` how long a new key waits for the table to grow at ten million; with `-- scale`
+//! how cost grows with keys, to ten million, and with values, to 64 KiB (it takes 5 GB of disk and two minutes). Times
+//! are of one run on a machine that does other things as well: compare within a line.
 //!
-//! What a call does, by `strace -c` (system calls) in the order in which it makes them, and by callgrind (instructions in
-//! user space for a value of 320 bytes, `cargo bench --bench instructions`):
+//! The work of each call, by `strace -c` (system calls) in the order in which it makes them, and by callgrind
+//! (instructions in user space for a value of 320 bytes, `cargo bench --bench instructions`):
 //!
 //! | call | exclusive, `Os` | shared | instructions |
 //! |---|---|---|---|
@@ -21,11 +21,12 @@
 //! | `iter` | a read for 128 KiB | a read for 128 KiB | 1,690 an entry |
 //! | opening | a read for 128 KiB | a read for 128 KiB | 1,730 a record |
 //!
-//! Where the time goes (`perf`, a million keys, warm): of a hit two thirds are the read itself, mostly waiting for memory
-//! (the kernel's page and its place in the page cache), a sixth is the index (one slot, a cache and a TLB miss), a
-//! twentieth the checks. Of opening a quarter is copying the file out of the page cache, a quarter the checks of every
-//! value, a quarter the index; two threads share the first two, and one of them takes the third. None of these can be left out by a program that maps
-//! no memory and believes no value unchecked; 1,750 instructions are some 0.3 us of a hit's 1.1 to 1.9.
+//! Where the time goes (`perf`, a million keys, warm): of a hit two thirds are the read itself, mostly waiting for
+//! memory (the kernel's page and its place in the page cache), a sixth is the index (one slot, a cache and a TLB miss),
+//! a twentieth the checks. Of opening a quarter is copying the file out of the page cache, a quarter the checks of
+//! every value, a quarter the index; two threads share the first two, and one of them takes the third. None of these
+//! can be left out by a program that maps no memory and believes no value unchecked; 1,750 instructions are some 0.3 us
+//! of a hit's 1.1 to 1.9.
 
 use shelflife::{
     Batch, Compaction, Durability, ManagerOptions, Options, Saved, Session, SessionId,
@@ -84,7 +85,7 @@ fn line(name: &str, ours: Duration, floor: Option<Duration>) {
     }
 }
 
-/// What the operating system needs for the same bytes and nothing else.
+/// The time that the operating system needs for the same bytes and nothing else.
 struct Floor {
     write: Duration,
     read: Duration,
@@ -241,7 +242,7 @@ fn figures(keys: u64, value_bytes: usize, exclusive: bool) {
     );
 }
 
-/// What one shelf of sessions costs: saved one by one, loaded, counted, and all of them deleted as old.
+/// The cost of one shelf of sessions: saved one by one, loaded, counted, and all of them deleted as old.
 fn sessions(count: u64) {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("bench.shelf"), true, Durability::Os);
@@ -286,7 +287,7 @@ fn login(store: &ShelveSessionStore, user: &str) -> Session {
     session
 }
 
-/// What a user's sessions cost among many, and a login of a user who has many.
+/// The cost of a user's sessions among many, and of a login of a user who has many.
 fn users(count: u64) {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("bench.shelf"), false, Durability::Os);
@@ -339,8 +340,8 @@ fn users(count: u64) {
     );
 }
 
-/// What the manager adds to its store: a page that reads its session, beside a read of a value of the same length, and a
-/// page that changes it, beside an update of the same session.
+/// The time that the manager adds to its store: a page that reads its session, beside a read of a value of the same
+/// length, and a page that changes it, beside an update of the same session.
 fn visits(count: u64, exclusive: bool) {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("bench.shelf"), exclusive, Durability::Os);

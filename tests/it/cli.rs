@@ -32,7 +32,7 @@ struct Shell {
     dir: TempDir,
 }
 
-/// What a command answered.
+/// The answer of a command.
 #[derive(Debug, PartialEq)]
 struct Ran {
     code: i32,

@@ -89,7 +89,7 @@ every_image! {
     an_exclusive_failed_sync_that_reverts_pages_loses_nothing: cases::failed_sync_exclusive(FailedSync::Revert), at least 5_400, 10_200;
 }
 
-/// What is below the watermark was acknowledged: it is damaged, never torn. Only the last record of a log that was not
+/// A record below the watermark was acknowledged: it is damaged, never torn. Only the last record of a log that was not
 /// closed may be either.
 #[test]
 fn rot_below_the_watermark_is_never_taken_for_a_crash() {

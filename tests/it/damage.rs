@@ -1,5 +1,5 @@
-//! What becomes of a store whose bytes are cut off, flipped, swapped or overwritten: nothing is lost silently, nothing
-//! is lost that was not hit, and no value is ever wrong.
+//! Stores whose bytes are cut off, flipped, swapped or overwritten: nothing is lost silently, nothing is lost that was
+//! not hit, and no value is ever wrong.
 
 use crate::raw::{self, LOG};
 use crate::support::{Random, metric};
@@ -34,7 +34,7 @@ struct History {
 }
 
 impl History {
-    /// So many puts and deletes of few keys, each in a record of its own.
+    /// A number of puts and deletes of few keys, each in a record of its own.
     fn new(seed: u64, ops: usize, value_bytes: usize, sealed: bool) -> History {
         let sim = SimDisk::new(seed);
         let store = open(&sim, |_| {}).unwrap();
@@ -153,7 +153,7 @@ fn every_prefix_of_a_log_opens_to_a_prefix_of_its_history() {
             assert_eq!(verified.torn_tail.is_some(), torn);
             assert_eq!(verified.records, whole as u64);
 
-            // What is written now is there at the next opening, and nothing of the torn record ever comes back.
+            // A key that is written now is there at the next opening, and nothing of the torn record ever comes back.
             store.insert("new", "value").unwrap();
             model.insert(b"new".to_vec(), b"value".to_vec());
             drop(store);

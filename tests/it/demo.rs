@@ -87,7 +87,7 @@ struct Browser {
     set_cookie: Option<String>,
     location: Option<String>,
     status: u16,
-    /// What it says of itself.
+    /// Its `User-Agent`.
     agent: &'static str,
 }
 
@@ -386,7 +386,7 @@ fn a_page_of_another_site_can_send_no_form() {
     assert_eq!(browser.checked(&demo, "counter"), "2");
 }
 
-/// What stands in a hidden field of a form.
+/// The value of a hidden field of a form.
 fn hidden(page: &str, name: &str) -> String {
     let field = format!("name=\"{name}\" value=\"");
     let value = page
@@ -576,7 +576,7 @@ fn a_session_deleted_from_outside_ends_the_login_without_an_error() {
     assert_eq!(browser.status, 200);
     // The cookie is left alone: this request did not end the session, and another may have set a new one meanwhile.
     assert_eq!(browser.set_cookie, None);
-    // What comes with the dead cookie starts anew; it does not bring the login back.
+    // A request with the dead cookie starts anew; it does not bring the login back.
     says!(browser.count(&demo), "Counter: 1");
     assert_eq!(browser.checked(&demo, "user"), "None");
     assert_ne!(browser.cookies, dead);
@@ -613,7 +613,7 @@ fn forms_are_decoded_and_names_cannot_become_markup() {
         page.contains("Zoë &lt;b&gt;&amp;") && !page.contains("<b>"),
         "{page}"
     );
-    // What is plain text cannot be forged by a name that brings its own lines.
+    // A name that brings its own lines can't forge lines of the plain text.
     browser.login(&demo, "Eve%0Ahas_info:+nothing");
     assert_eq!(
         browser.get(&demo, "/check").matches("\nhas_info: ").count(),

@@ -1,4 +1,4 @@
-//! What stands behind the end of the log, zeros above all: they are told like any other bytes, and cost no reader more.
+//! Bytes behind the end of the log, zeros above all: they are told like any other bytes, and cost no reader more.
 
 use crate::proof::workload::{EXCLUSIVE, EXCLUSIVE_OS, Mode, PATH, SHARED, SHARED_OS};
 use crate::support::{fast_dir, is_soak, metric};
@@ -58,7 +58,7 @@ fn an_end_that_was_replaced_by_zeros_is_told_and_kept_aside_before_it_is_cut() {
     let sim = SimDisk::new(1);
     let store = open(SHARED_OS, &sim.process());
     let ends = sixty(&store);
-    // What was written there is lost to a power cut that left the length.
+    // The records that were written there are lost to a power cut that left the length.
     std::mem::forget(store);
     zero_from(&sim, ends[35]);
     let reader = to_read(&sim);

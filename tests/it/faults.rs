@@ -127,7 +127,7 @@ fn a_disk_that_is_full_at_any_byte_of_an_append_loses_nothing() {
                     before,
                     "with {room} bytes free, reads go on"
                 );
-                // What another process sees, and what a power cut leaves, is the same.
+                // Another process sees the same, and a power cut leaves the same.
                 if mode == SHARED {
                     assert_eq!(all_of(&open(mode, &sim)), before);
                 }
@@ -416,7 +416,7 @@ fn an_append_that_could_not_be_taken_back_is_left_for_the_next_writer_to_report(
     }
 }
 
-/// What it had applied was damaged since: its tail lies behind the damage, where nobody else's does.
+/// A handle has applied a record that was damaged since: its tail lies behind the damage, where nobody else's does.
 #[test]
 fn who_read_a_record_before_it_was_damaged_is_not_left_behind_on_the_old_file() {
     for mode in [SHARED, SHARED_OS] {

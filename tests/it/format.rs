@@ -90,7 +90,7 @@ fn told(path: &Path) -> String {
     told
 }
 
-/// What the reader in Python prints of each of these files, or `None` if there is no Python.
+/// The lines that the reader in Python prints of each of these files, or `None` if there is no Python.
 fn python(paths: &[PathBuf]) -> Option<Vec<String>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reader.py");
     let mut command = Command::new("python3");

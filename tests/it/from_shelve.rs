@@ -1,4 +1,5 @@
-//! Shelves of Python move over: real ones of each kind, made by a Python, read by the program that `from-shelve` prints.
+//! Shelves of Python move over: real ones of each kind, made by a Python, read by the program that `from-shelve`
+//! prints.
 
 use shelflife::{ErrorKind, Shelf, Value, record};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 const BIN: &str = env!("CARGO_BIN_EXE_shelflife");
 const MAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/from_shelve/make.py");
-/// What becomes of the values that `make.py` calls good, a line each.
+/// The lines that the values become which `make.py` calls good.
 const GOOD: &str = include_str!("from_shelve/good.jsonl");
 
 /// The Python on the path and the system's, which may have modules that the other lacks.
@@ -222,7 +223,7 @@ fn what_was_moved_over_is_read_as_types_of_rust() {
     );
 }
 
-/// What can't be converted, by its key, and what is said about it.
+/// The values that can't be converted, by key, with the words of the message.
 const BAD: [(&str, &str); 10] = [
     ("evil", "['inner'][0]: a call of io.open"),
     ("alone", "a call of builtins.print"),

@@ -36,7 +36,7 @@ fn names(sim: &SimDisk) -> Vec<String> {
     names
 }
 
-/// What the store may take: three times what is live or ended less than a day ago, and a MiB.
+/// The size that the store may have: three times the bytes that are live or ended less than a day ago, and a MiB.
 fn bound(sim: &SimDisk, needed_bytes: u64) -> std::result::Result<(), String> {
     let file_bytes = sim.read(PATH).unwrap().len() as u64;
     let bound_bytes = 3 * needed_bytes + MIB;
@@ -271,7 +271,7 @@ fn a_compaction_that_fails_takes_no_evidence_and_one_that_succeeds_takes_what_wa
     assert_eq!(names(&sim).len(), 1, "the disk was full");
     store.compact().unwrap();
     assert!(names(&sim).is_empty());
-    // What the call's own repair has just kept stays, and is what the report names.
+    // The evidence that the call's own repair has just kept stays, and the report names it.
     let torn = [sim.read(PATH).unwrap(), vec![7; 100]].concat();
     sim.write(PATH, &torn).unwrap();
     let store = options(sim.disk()).open(PATH).unwrap();
@@ -352,7 +352,7 @@ fn a_torn_tail_in_a_folder_that_is_not_writable_is_cut_without_evidence_and_told
     assert_eq!(store.len().unwrap(), 2);
 }
 
-/// What a path leads to before a store is opened there.
+/// The thing that a path leads to before a store is opened there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Missing,
@@ -439,7 +439,7 @@ impl Chosen {
         self.read_only || self.damaged
     }
 
-    /// What opening must answer; `Ok` with how many keys the handle then shows, or an error when that is asked.
+    /// The answer that opening must give; `Ok` with how many keys the handle shows, or an error when that is asked.
     fn wanted(self, state: State) -> std::result::Result<Option<usize>, ErrorKind> {
         let asks_to_write = self.exclusive || self.truncate || self.create_new;
         if self.only_reads() && asks_to_write {

@@ -1,5 +1,5 @@
-//! Claims about the crate as its users see it, one program, one module a suite. What needs the inside of the crate is
-//! tested beside it, in `src`.
+//! Claims about the crate as its users see it, one program, one module a suite. A test that needs the inside of the
+//! crate stands beside the code, in `src`.
 //!
 //! # Which suite proves what
 //!
@@ -23,22 +23,23 @@
 //! | `teeth` | the suites above notice what they are for | syncs and looks left out, wrong answers planted |
 //!
 //! `proof` is shared by them: workloads on a simulated machine, the oracle that judges what is left, the checker of
-//! histories. `runs` shrinks what fails. `raw` writes the format down a second time, so that tests need not believe the crate. `.ci/mutants` does the
-//! crate wrong on purpose, by the list in `tests/mutants`, and sees that the suite named there notices.
+//! histories. `runs` shrinks what fails. `raw` writes the format down a second time, so that tests need not believe the
+//! crate. `.ci/mutants` does the crate wrong on purpose, by the list in `tests/mutants`, and sees that the suite named
+//! there notices.
 //!
 //! # How to repeat one case
 //!
-//! What fails prints the line that repeats it. A seed goes into the environment:
+//! A test that fails prints the line that repeats it. A seed goes into the environment:
 //!
-//! - `SHELF_CRASH_SEED=3 cargo test --test it what_was_acknowledged_survives_shared` runs the workload of that test with
-//!   the seed 3. The image is named like `3:12:30`: what the power left at step 12 of that run, number 30. It is had by
-//!   `sim.power_cut("3:12:30".parse()?)` after the same steps.
-//! - `SHELF_FUZZ_SEED=7 SHELF_FUZZ_OPS=500 cargo test --test it swarm::...` runs the 500 steps of the seed 7. Those that
-//!   made it fail are printed as a list of steps, as short as it gets.
+//! - `SHELF_CRASH_SEED=3 cargo test --test it what_was_acknowledged_survives_shared` runs the workload of that test
+//!   with the seed 3. The image is named like `3:12:30`: what the power left at step 12 of that run, number 30. It is
+//!   had by `sim.power_cut("3:12:30".parse()?)` after the same steps.
+//! - `SHELF_FUZZ_SEED=7 SHELF_FUZZ_OPS=500 cargo test --test it swarm::...` runs the 500 steps of the seed 7. Those
+//!   that made it fail are printed as a list of steps, as short as it gets.
 //! - A schedule prints its seed or its choices; the test of three processes takes seeds as its range.
 //!
-//! `SHELF_SOAK=1` makes every suite longer: hours, where `cargo test` takes minutes. A test that could not run here prints
-//! `SKIP name: why`, and a figure is printed as `METRIC name=value`.
+//! `SHELF_SOAK=1` makes every suite longer: hours, where `cargo test` takes minutes. A test that could not run here
+//! prints `SKIP name: why`, and a figure is printed as `METRIC name=value`.
 
 mod cli;
 mod crash;

@@ -143,7 +143,7 @@ fn name_of(event: &Event<'_>) -> &'static str {
     }
 }
 
-/// What a browser gets.
+/// The answer that a browser gets.
 #[derive(Debug, Clone)]
 struct Answer {
     headers: Vec<(String, String)>,

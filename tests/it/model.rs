@@ -48,7 +48,7 @@ pub(crate) enum Life {
     LongOver,
 }
 
-/// Who takes a step.
+/// The handle that takes a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
     First,
@@ -109,7 +109,7 @@ impl Value {
     }
 }
 
-/// What the store should hold.
+/// The entries that the store should hold.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
     entries: BTreeMap<Vec<u8>, Held>,
@@ -146,7 +146,7 @@ impl Model {
         self.entries.remove(&key_bytes(key)).is_some()
     }
 
-    /// What a switch to a new file drops.
+    /// Drops the entries that a switch to a new file drops.
     fn compact(&mut self) {
         self.entries.retain(|_, held| held.life != Life::LongOver);
     }
@@ -179,7 +179,7 @@ struct Run<'g> {
     /// With what it should show, and the number of the file then.
     snapshot: Option<(Entries, Model, u64)>,
     generation: u64,
-    /// What was written up to this turn stood in the old file when a new one took its place.
+    /// The changes up to this turn stood in the old file when a new one took its place.
     switched_at: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What the log remembers: history, earlier states, changes as they come; and copies that are whole, or not there.
+//! The memory of the log: history, earlier states, changes as they come; and copies that are whole, or not there.
 
 use crate::support::{Random, fast_dir, is_soak, metric, setting};
 use shelflife::sim::SimDisk;
@@ -79,7 +79,7 @@ fn each_place_of_a_log_restores_to_what_the_store_was_there() {
     let (mut model, mut random) = (Model::new(), Random::new(seed));
     store.insert("first", "1").unwrap();
     model.insert(b"first".to_vec(), b"1".to_vec());
-    // What the store was when its log ended there.
+    // The entries that the store had when its log ended there.
     let mut past: BTreeMap<u64, Model> = BTreeMap::new();
     for nth in 0..changes {
         past.insert(store.position().unwrap().offset(), model.clone());

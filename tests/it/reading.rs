@@ -51,7 +51,7 @@ fn filled(dir: &tempfile::TempDir) -> (Store, Pairs) {
     (store, pairs)
 }
 
-/// What each way of reading all shows, and how many errors it tells.
+/// Asserts the entries that each way of reading all shows, and the number of errors that it tells.
 fn assert_shows(store: &Store, pairs: &Pairs, damaged: usize) {
     let (mut shown, mut errors) = (Vec::new(), 0);
     for pair in store.iter() {

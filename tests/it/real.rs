@@ -68,7 +68,7 @@ fn options() -> Options {
 
 type Changes = Vec<(String, Option<Vec<u8>>)>;
 
-/// What a child does at once. Which one is its `nth` follows from the number alone, so the parent knows it too.
+/// A step that a child takes at once. The number alone decides its `nth` step, so the parent knows it too.
 enum Step {
     /// One change, or a batch of several.
     Write(Changes),
@@ -100,7 +100,7 @@ impl Step {
             && let Some(open) = store.take()
         {
             open.close()?;
-            // What a process leaves that was killed while it appended.
+            // The bytes that a process leaves which was killed while it appended.
             let file = OpenOptions::new().append(true).open(path);
             file.and_then(|mut file| file.write_all(&[0xa5; 100]))
                 .map_err(Error::other)?;
@@ -130,7 +130,7 @@ impl Step {
     }
 }
 
-/// What may be in the store, of what was acknowledged exactly that.
+/// The values that each key may have; a key whose last change was acknowledged has one.
 #[derive(Default)]
 struct Ledger(BTreeMap<String, BTreeSet<Option<Vec<u8>>>>);
 
@@ -201,7 +201,7 @@ enum Outcome {
     Unknown,
 }
 
-/// What a child told of its steps: those that returned, and then the one that did not, if it died.
+/// The ledger of the steps that a child told: those that returned, and after them the one that did not, if it died.
 fn ledger_of(told: &str) -> (Ledger, usize) {
     let mut ledger = Ledger::default();
     let (mut next, mut acknowledged) = (0, 0);

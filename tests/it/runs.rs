@@ -1,10 +1,10 @@
-//! What suites of long seeded runs share: a run is a list of steps, a failure is what it says, and a run that fails is made
+//! The frame of suites of long seeded runs: a run is a list of steps, a failure is a text, and a run that fails is made
 //! as short as it gets.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a run says, with a panic as a failure like any other.
+/// The outcome of a run, with a panic as a failure like any other.
 pub(crate) fn outcome(run: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic

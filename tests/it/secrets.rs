@@ -1,4 +1,4 @@
-//! What is in a store are secrets: nothing shows them, what is deleted is gone, nobody redirects where they are written.
+//! A store holds secrets: nothing shows them, deleted ones are gone, nobody redirects where they are written.
 
 use crate::support::{fast_dir, metric};
 use shelflife::sim::{Call, Fault, FaultKind, Plant, SimDisk};
@@ -219,7 +219,7 @@ fn no_complaint_of_the_program_shows_what_is_in_a_store() {
             let output = command.output().unwrap();
             let is_meant = words.join(" ").contains(CANARY) || output.status.code() != Some(2);
             assert!(is_meant, "no such command: {words:?}");
-            // What the caller said may be repeated; what is in the file may not.
+            // An error may repeat the caller's words; it may not repeat the file's content.
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             let of_file = secrets.iter().filter(|secret| *secret != CANARY);
             for secret in of_file

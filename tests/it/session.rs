@@ -262,7 +262,7 @@ fn a_session_that_lost_all_it_held_is_deleted() {
         assert_absent(store, &old);
         assert!(session.id().is_none());
 
-        // What is put in later is a new session, with an id of its own.
+        // Values that are put in later make a new session, with an id of its own.
         session.set_user(Some("bob"));
         save(store, &mut session);
         assert_ne!(id(&session), old);

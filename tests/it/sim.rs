@@ -143,7 +143,8 @@ fn who_waits_for_the_lock_asks_for_it_less_and_less_often_until_the_deadline() {
     assert!(waiting.insert("k", "v").unwrap());
 }
 
-/// What another process has written there is not durable because this one says so, nor is the name of the file.
+/// Records that another process has written there are not durable because this one says so, nor is the name of the
+/// file.
 #[test]
 fn what_is_acknowledged_after_reopening_another_file_survives_every_power_cut() {
     let sim = SimDisk::new(1);

@@ -438,7 +438,7 @@ fn an_entry_is_there_exactly_while_the_wall_clock_reads_earlier_than_its_end() {
     assert!(is_there(start + seconds(59)));
     assert!(!is_there(start + seconds(60)));
     assert!(!is_there(start + seconds(3_600)));
-    // What looked at it meanwhile has changed nothing.
+    // The calls that looked at it meanwhile have changed nothing.
     store
         .update("a", |old| Ok((Change::Keep, assert!(old.is_none()))))
         .unwrap();

@@ -1,4 +1,4 @@
-//! What the tests share: numbers from a seed, places to write to, and how figures and skips are told.
+//! Help for all tests: numbers from a seed, places to write to, and how figures and skips are told.
 
 use std::io::Write;
 use std::path::Path;

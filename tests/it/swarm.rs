@@ -1,25 +1,25 @@
 //! A swarm of long seeded runs on a simulated machine whose power goes, whose processes die, whose calls fail and whose
 //! clocks step: each answer, and whatever is there afterwards, is one that the model allows.
 //!
-//! A run is a list of steps ([`step`]) that three handles of three processes take in turns, or two of them at once: calls
-//! of `Store`, of a `Shelf` over it and of sessions in it, and what happens to a machine meanwhile, rot included. Each run has some kinds
-//! of steps and leaves the others out altogether (Groce and others, "Swarm testing", 2012), so that those left get far: a
-//! file that nobody clears grows, a session that nobody ends grows old.
+//! A run is a list of steps ([`step`]) that three handles of three processes take in turns, or two of them at once:
+//! calls of `Store`, of a `Shelf` over it and of sessions in it, and what happens to a machine meanwhile, rot included.
+//! Each run has some kinds of steps and leaves the others out altogether (Groce and others, "Swarm testing", 2012), so
+//! that those left get far: a file that nobody clears grows, a session that nobody ends grows old.
 //!
 //! Three oracles judge it:
 //!
 //! - *The answers.* A [`model`] says what may be there. Where a call fails, or the power goes, more than one state is
-//!   possible; each answer leaves those that explain it, and none left is a failure. What an acknowledged call promised
-//!   to be durable is in every state that a power cut may leave; what an acknowledged logout ended is in none. A value
-//!   that rotted is an error and takes no other one along.
-//! - *The space.* After every write the file has at most three times the bytes that are live or have ended within a day,
-//!   and 1 MiB.
+//!   possible; each answer leaves those that explain it, and none left is a failure. A change that an acknowledged call
+//!   promised to be durable is in every state that a power cut may leave; a session that an acknowledged logout ended
+//!   is in none. A value that rotted is an error and takes no other one along.
+//! - *The space.* After every write the file has at most three times the bytes that are live or have ended within a
+//!   day, and 1 MiB.
 //! - *Life.* Once the faults stop, a handle works, or says why not and works after `reopen`; at the end of a run a
 //!   compaction succeeds, a stranger opens the file and finds nothing wrong with it, and it takes a write. A step that
 //!   does not end is told by the clock on the wall.
 //!
-//! A run that fails is made as short as it gets and printed, with the line that repeats it: `SHELF_FUZZ_SEED` is the seed
-//! of the first run, `SHELF_FUZZ_OPS` the number of steps. `SHELF_SOAK=1` takes twenty times as many.
+//! A run that fails is made as short as it gets and printed, with the line that repeats it: `SHELF_FUZZ_SEED` is the
+//! seed of the first run, `SHELF_FUZZ_OPS` the number of steps. `SHELF_SOAK=1` takes twenty times as many.
 
 mod hand;
 mod machine;

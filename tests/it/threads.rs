@@ -259,7 +259,7 @@ fn opening_beside_a_writer_finds_nothing_wrong() {
                 "{nth}: {:?}",
                 writer.recovery()
             );
-            // Who takes no lock may see a write under way, but not when that is over.
+            // A reader without the lock may see a write under way, but not when that is over.
             let reader = relaxed().read_only(true).open(&path).unwrap();
             for torn in reader.recovery().torn_tails {
                 let before = writes.load(Acquire);

@@ -1,4 +1,4 @@
-//! What people forget: the direction of imports, a clean top level, and that a copied `src` still builds.
+//! Rules that people forget: the direction of imports, a clean top level, and that a copied `src` still builds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -570,8 +570,8 @@ fn methods_of(code: &str) -> (Vec<&str>, Vec<&str>) {
     )
 }
 
-/// What a file uses of files below it: an import, an `impl` of another file's type, or a call of a method that one file
-/// alone defines.
+/// The uses that a file makes of files below it: an import, an `impl` of another file's type, or a call of a method
+/// that one file alone defines.
 fn upward(files: &[(String, String)], order: &[String]) -> Vec<String> {
     let rank = |room: &str| order.iter().position(|other| other == room);
     let mut found = Vec::new();
@@ -594,7 +594,7 @@ fn upward(files: &[(String, String)], order: &[String]) -> Vec<String> {
             };
             let used = order.iter().filter(|other| is_within(path, other));
             let used = used.max_by_key(|other| other.len());
-            // What is named by its parent alone is the public face.
+            // A name with no room but its parent is the public face.
             if let Some(used) = used
                 && rank(used) > own
             {

@@ -1,4 +1,4 @@
-//! What the compiler says where `record!` or a type is used in a way that cannot work: what to write instead.
+//! The compiler's words where `record!` or a type is used in a way that cannot work: what to write instead.
 
 use std::fs;
 use std::path::Path;

@@ -11,12 +11,12 @@ use crate::cli::{text, times};
 const PAGE_ROWS: usize = 50;
 /// A user or an address of any length is shown by its beginning; in full it stands with its session.
 const SHOWN_CHARS: usize = 80;
-/// What was read is shown for so long at least, and for so many times what reading took: so a page that is left open
-/// takes a tenth of a processor at most, however many sessions there are.
+/// A list that was read is shown for `FRESH` at least, and for `REST` times what reading it took. So a page that is
+/// left open takes a tenth of a processor at most, however many sessions there are.
 const FRESH: Duration = Duration::from_millis(500);
 const REST: u32 = 10;
 
-/// What was read last, for all pages that are open.
+/// The sessions as they were last read, for all pages that are open.
 #[derive(Debug, Default)]
 pub(crate) struct List(Mutex<Option<(Instant, Arc<All>)>>);
 
@@ -139,7 +139,7 @@ pub(crate) struct Found<'a> {
 }
 
 impl Filter {
-    /// What can't be read as what it should be filters nothing.
+    /// A parameter that does not parse filters nothing.
     pub(crate) fn of(request: &Request) -> Filter {
         let given = |name| request.query(name).filter(|value| !value.is_empty());
         let span = |name| given(name).and_then(|value| times::parse_span(value, None));

@@ -29,7 +29,7 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Reads the head of a request. Whatever another program might read in two ways is refused.
+    /// Reads the head of a request. It refuses a head that another program might read differently.
     fn parse(head: &[u8]) -> Result<Request, &'static str> {
         const BAD: &str = "400 Bad Request";
         let head = str::from_utf8(head).map_err(|_| BAD)?;
@@ -101,12 +101,12 @@ fn decode(text: &str) -> String {
 pub(crate) struct Answer {
     status: &'static str,
     content_type: &'static str,
-    /// What a page may do.
+    /// The page's `Content-Security-Policy`.
     policy: String,
     body: Vec<u8>,
 }
 
-/// What everything that is no page may do: nothing.
+/// The policy of an answer that is no page: it may do nothing.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
 impl Answer {

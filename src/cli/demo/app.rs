@@ -25,7 +25,7 @@ pub(crate) struct App {
     like_session3: bool,
 }
 
-/// What a page that changes something says afterwards.
+/// The answer of a page that has changed something.
 struct Done {
     title: &'static str,
     text: String,
@@ -206,7 +206,7 @@ impl App {
     }
 }
 
-/// What changes something, by its path.
+/// The change that a path stands for.
 fn change(path: &str) -> Option<fn(&Request, &mut Visit) -> Result<Done>> {
     match path {
         "/counter" => Some(count),
@@ -355,7 +355,7 @@ fn order(request: &Request, visit: &mut Visit) -> Result<Response> {
     Ok(Response::see("/"))
 }
 
-/// What every page shows.
+/// The parts that every page shows.
 fn shown(visit: &mut Visit) -> Result<Page> {
     Ok(Page {
         user: visit.user()?.map(String::from),
@@ -380,7 +380,7 @@ fn access_time(session: &Session) -> String {
     )
 }
 
-/// What a visitor typed, so that it stays on its line.
+/// A text that a visitor typed, with line breaks escaped so that it stays on its line.
 fn line(typed: &str) -> String {
     text::escape(typed.as_bytes())
 }

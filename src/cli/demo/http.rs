@@ -27,7 +27,7 @@ pub(crate) struct Request {
     host: Vec<u8>,
     origin: Option<Vec<u8>>,
     sec_fetch_site: Option<Vec<u8>>,
-    /// What the browser says of itself.
+    /// The browser's `User-Agent`.
     pub(crate) agent: String,
     pub(crate) keep_alive: bool,
 }
@@ -139,7 +139,7 @@ impl Response {
 pub(crate) enum NoRequest {
     /// The other side is gone, or silent for too long.
     Closed,
-    /// What it sent can't be answered otherwise.
+    /// It is no request that can be answered but by this refusal.
     Refused(Response),
 }
 

@@ -7,7 +7,7 @@ use shelflife::manager::{Device, Flash};
 use crate::cli::demo::http::Response;
 use crate::cli::times;
 
-/// What stands around each page.
+/// The parts that stand around each page.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) user: Option<String>,
@@ -158,7 +158,7 @@ fn minute(at: SystemTime) -> String {
     format!("{} UTC", minute.replace('T', " "))
 }
 
-/// What a person calls this browser. All of them name their forebears too, so the order matters.
+/// The name that a person knows this browser by. Each browser names its forebears too, so the order matters.
 fn browser(agent: &str) -> String {
     let name = |known: &[(&str, &'static str)]| {
         let found = known.iter().find(|(word, _)| agent.contains(word));

@@ -17,12 +17,12 @@ use std::time::Duration;
 
 /// How many sessions a bulk deletion ends under one lock, and holds in memory.
 pub(super) const CHUNK: usize = 1_000;
-/// So many of those that were passed by are named.
+/// The most sessions passed by that the error names.
 const NAMED: usize = 5;
 /// How often a list is read again that others change meanwhile.
 const READS: usize = 16;
 
-/// What a walk could not read.
+/// The sessions that a walk could not read, and passed by.
 #[derive(Debug, Default)]
 pub(in crate::session) struct Passed {
     count: usize,

@@ -4,8 +4,8 @@ use super::super::place::Kind;
 use super::{Engine, ErrorKind, Head, Lists, Records, Result, Session, Stamp, codec};
 
 impl Engine<dyn Records> {
-    /// Stores sessions under the ids or hashes that they have, with their versions and times, all in one batch. What is
-    /// here in the same or a later state stays. Returns how many were stored.
+    /// Stores sessions under the ids or hashes that they have, with their versions and times, all in one batch. A
+    /// session that is here in the same or a later state stays. Returns how many were stored.
     pub(in crate::session) fn import(&self, sessions: &[Session]) -> Result<usize> {
         let mut stored = 0;
         self.records.change(&mut || {
@@ -16,7 +16,7 @@ impl Engine<dyn Records> {
                 let identity = session.identity_to_import(kind == Kind::Hashed)?;
                 let key = kind.key(identity);
                 let here = match self.records.get(&key) {
-                    // What can't be read is no later state.
+                    // A record that can't be read is no later state.
                     Err(error) if error.kind() == ErrorKind::Corrupt => None,
                     here => here?,
                 };

@@ -1,4 +1,4 @@
-//! What can't be arranged from outside: somebody who comes between a snapshot and what is done about it, a random
+//! Circumstances that can't be arranged from outside: a writer who comes between a snapshot and its use, a random
 //! source that fails, and processes whose clocks differ.
 
 use super::bulk::CHUNK;

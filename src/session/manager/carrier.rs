@@ -1,4 +1,4 @@
-//! What carries the id between browser and server: a cookie, or a header of the application's own.
+//! The carrier of the id between browser and server: a cookie, or a header of the application's own.
 
 use super::cookie::{Attributes, Candidates, Cookie, is_token, trim};
 use crate::error::{Error, ErrorKind, Result};

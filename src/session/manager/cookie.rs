@@ -42,7 +42,7 @@ impl SameSite {
     }
 }
 
-/// What an application may choose.
+/// The attributes that an application may choose.
 #[derive(Debug, Clone)]
 pub(super) struct Attributes {
     pub(super) name: String,

@@ -10,7 +10,7 @@ use crate::session::sha256::hmac_sha256;
 use crate::value::base64::Base64;
 
 const CODE_BYTES: usize = 32;
-/// What base64url makes of both halves.
+/// The length of both halves in base64url.
 const LETTERS: usize = 86;
 
 /// A token for a form, with what `random` fills in.

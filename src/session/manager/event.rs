@@ -1,4 +1,4 @@
-//! What an operator may want to know of visits: no id, no user, no value.
+//! The events of visits that an operator may want to know: no id, no user, no value.
 
 use super::finished::Lost;
 use crate::error::Error;
@@ -19,14 +19,14 @@ pub enum Event<'a> {
     LoggedIn {
         /// The session under its new id.
         session: SessionHandle,
-        /// What it was called before, if the visitor had a session.
+        /// The handle that it had before, if the visitor had a session.
         from: Option<SessionHandle>,
     },
     /// A session got a new id without a login.
     Renewed {
         /// The session under its new id.
         session: SessionHandle,
-        /// What it was called before.
+        /// The handle that it had before.
         from: SessionHandle,
     },
     /// A request ended a session: by a logout, by emptying it, because the user's credentials are others now, or by a
@@ -38,7 +38,7 @@ pub enum Event<'a> {
     /// A request came with an id that was replaced by another within the last minute, by a login or a renewal that
     /// overtook it.
     Superseded {
-        /// What the session was called before.
+        /// The handle that the session had before.
         session: SessionHandle,
     },
     /// A stored session cannot be read; the visitor is treated as one without a session.

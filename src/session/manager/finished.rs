@@ -1,8 +1,8 @@
-//! What became of a visit: the headers to send, and whether anything was lost.
+//! The end of a visit: the headers to send, and whether anything was lost.
 
 use std::fmt;
 
-/// What became of the changes of a request.
+/// The fate of a request's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -10,13 +10,13 @@ pub enum Outcome {
     Nothing,
     /// The session was noted as used; nothing of it was changed.
     Touched,
-    /// What the request changed is stored.
+    /// All that the request changed is stored.
     Stored,
     /// It is stored together with what an overlapping request changed meanwhile.
     Merged,
     /// The request ended the session.
     Ended,
-    /// What the request changed is not stored.
+    /// Nothing that the request changed is stored.
     Lost(Lost),
 }
 
@@ -35,7 +35,7 @@ pub enum Lost {
     Conflict,
 }
 
-/// What to send, and what became of the visit's changes; by [`Visit::finish`](crate::manager::Visit::finish).
+/// The headers to send, and the fate of the visit's changes; by [`Visit::finish`](crate::manager::Visit::finish).
 #[must_use = "the visitor needs the headers, and what was lost is lost if nobody looks"]
 pub struct Finished {
     pub(super) outcome: Outcome,
@@ -75,7 +75,7 @@ impl Finished {
         id.into_iter().chain(vary).chain(cache)
     }
 
-    /// What became of the request's changes.
+    /// The fate of the request's changes.
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }

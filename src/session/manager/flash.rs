@@ -16,7 +16,7 @@ record! {
     pub struct Flash {
         /// Of what kind it is, for its colour: "ok", "error", as the application likes.
         pub kind: String,
-        /// What to tell.
+        /// The message.
         pub text: String,
     }
 }
@@ -34,7 +34,7 @@ pub(super) fn add(session: &mut Session, kind: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// What waits to be shown, the oldest first. Without any the session is not changed.
+/// Takes the messages that wait to be shown, the oldest first. Without any the session is not changed.
 pub(super) fn take(session: &mut Session) -> Result<Vec<Flash>> {
     let flashes = waiting(session)?;
     session.remove(KEY);

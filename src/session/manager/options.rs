@@ -1,4 +1,4 @@
-//! What an application may choose about its sessions.
+//! The options of an application's sessions.
 
 use super::SessionManager;
 use super::carrier::Carrier;

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-/// What a request says of itself, as far as it shows who sent it.
+/// The parts of a request that show which site sent it.
 ///
 /// ```
 /// use shelflife::manager::Origin;

@@ -26,7 +26,7 @@ pub use devices::Device;
 /// succeeded, so that many in a row are a hundred requests of one visitor at once.
 const CONFLICTS_MAX: usize = 8;
 
-/// What is known of the visitor's session.
+/// The state of the visitor's session, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nobody has looked.
@@ -44,7 +44,7 @@ enum State {
     Lost(Lost),
 }
 
-/// What the browser has to be told of the id.
+/// The news of the id that the browser has to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Notice {
     Nothing,
@@ -104,7 +104,7 @@ pub struct Visit {
     /// A lifetime that a login gave the session, in place of the one that it has.
     lifetime: Option<Option<Lifetime>>,
     notice: Notice,
-    /// What was stored before the end.
+    /// The fate of the changes that were stored before the end.
     outcome: Outcome,
 }
 
@@ -164,7 +164,7 @@ impl Visit {
         Ok((self.state == State::Live).then_some(&self.session))
     }
 
-    /// Who is logged in.
+    /// The user who is logged in.
     ///
     /// # Errors
     ///
@@ -229,7 +229,7 @@ impl Visit {
     ///
     /// # Errors
     ///
-    /// What `change` returns, and then nothing is stored; those of
+    /// The error of `change`, in which case nothing is stored; those of
     /// [`edit_session`](crate::SessionStore::edit_session);
     /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) beyond
     /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max).
@@ -453,7 +453,7 @@ impl Visit {
         Ok(self.finished(outcome))
     }
 
-    // What the parts of a visit share.
+    // Methods that the parts of a visit share.
 
     fn look(&mut self) -> Result<()> {
         self.looked = true;
@@ -514,7 +514,7 @@ impl Visit {
         }
     }
 
-    /// What the session is called, or was called when the request came.
+    /// The handle that the session has, or had when the request came.
     fn handle(&self) -> Option<SessionHandle> {
         let came = self.candidates.ids.first();
         self.session
@@ -561,7 +561,7 @@ impl Visit {
     }
 }
 
-/// What became of an attempt to change the session where it is stored.
+/// The outcome of an attempt to change the session where it is stored.
 enum Edited<T> {
     Done(T),
     /// There is no such session any more.
@@ -577,7 +577,7 @@ fn abandon() -> Error {
     Error::new(ErrorKind::Other, "")
 }
 
-/// What is wrong with this one session, not with the system.
+/// Whether this one session is at fault, not the system.
 fn is_unreadable(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Decode | ErrorKind::Corrupt)
 }

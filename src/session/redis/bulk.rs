@@ -1,4 +1,4 @@
-//! What concerns all sessions: lists, and deletions of many.
+//! Calls that concern all sessions: lists, and deletions of many.
 //!
 //! A server has no snapshot. `SCAN` promises this much: a key that is there from the beginning of a walk to its end is
 //! met. While slots move between the servers of a cluster that does not hold for a walk over all of them: a key can
@@ -99,8 +99,8 @@ impl Store {
         heads.collect()
     }
 
-    /// The sessions behind the keys. One that got another id since is followed to where it is; of what ended since there
-    /// is none.
+    /// The sessions behind the keys. One that got another id since is followed to where it is; of what ended since
+    /// there is none.
     fn sessions(&self, found: Vec<Found>) -> Vec<(Found, Result<Session>)> {
         let mut sessions = Vec::with_capacity(found.len());
         let mut pending = found;
@@ -360,7 +360,7 @@ fn hash(key: &RedisKey) -> u64 {
     hasher.finish()
 }
 
-/// What is left of a list.
+/// The rest of a list, as an iterator.
 struct Listing {
     store: Arc<Store>,
     keys: std::vec::IntoIter<Found>,

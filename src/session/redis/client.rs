@@ -1,8 +1,8 @@
 //! The one loop that gets a command to the server that has its slot, and its answer back, before a deadline.
 //!
-//! What a server answers besides is dealt with here: a slot that has moved or is on its way, a server that is
-//! loading, a replica that has become a primary, a script that a server does not have, a connection that broke. Every
-//! command may be sent again: reads change nothing, and a script that has run already knows its mark
+//! All other replies of a server are dealt with here: a slot that has moved or is on its way, a server that is loading,
+//! a replica that has become a primary, a script that a server does not have, a connection that broke. Every command
+//! may be sent again: reads change nothing, and a script that has run already knows its mark
 //! ([`scripts`](super::scripts)).
 
 use super::cluster::{Map, Refusal, slot_of};
@@ -33,7 +33,7 @@ const ATTEMPT_MIN: Duration = Duration::from_millis(50);
 /// 16,384 ranges of one slot, with the names of some replicas each.
 const SLOTS_BOUNDS: Bounds = Bounds::new(1024, 16_384, 5);
 
-/// What a server is asked, about one key or two of one slot.
+/// A command to a server, about one key or two of one slot.
 pub(super) struct Command {
     slot: u16,
     verb: Verb,
@@ -136,7 +136,7 @@ impl Command {
     }
 }
 
-/// What came back.
+/// The reply to a command.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) reply: Reply,
@@ -242,7 +242,7 @@ impl Client {
                 Err(Failed::Unanswered { cause, sent }) => {
                     repeated |= sent && command.changes();
                     self.suspect();
-                    // What is no answer would be none the next time.
+                    // A reply that is not RESP2 would be none the next time either.
                     if cause.kind() != io::ErrorKind::InvalidData && pause.wait() {
                         continue;
                     }

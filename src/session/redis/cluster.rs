@@ -31,7 +31,7 @@ pub(super) fn slot_of(tag: &[u8]) -> u16 {
 pub(super) struct Map {
     /// Sorted; empty for a single server.
     ranges: Vec<Range>,
-    /// What servers said since the ranges were read.
+    /// The slots that servers called moved since the ranges were read.
     moved: HashMap<u16, Address>,
     /// For what no range covers.
     any: Address,
@@ -132,7 +132,7 @@ impl Range {
     }
 }
 
-/// What to do about an error that a server answered.
+/// The meaning of an error that a server answered: what the client does about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// The slot is there now.

@@ -23,7 +23,7 @@ const BUFFER_BYTES: usize = 2048;
 /// The number of a question.
 const NUMBER_BOUNDS: Bounds = Bounds::new(20, 0, 0);
 
-/// What a connection keeps for the next command; a longer one had memory of its own.
+/// The size of the buffer that a connection keeps for the next command; the buffer of a longer one is freed.
 const KEPT_BYTES: usize = 2048;
 
 /// A wait may be this much longer than asked for, so that the usual command needs no system call to shorten it.
@@ -100,7 +100,7 @@ impl Connection {
             }
             count
         });
-        // What was asked for has not been sent.
+        // The caller's command has not been sent.
         let replies = replies.map_err(|failed| match failed {
             Failed::Unanswered { cause, .. } => Failed::Unanswered { cause, sent: false },
             refused => refused,

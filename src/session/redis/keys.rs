@@ -22,7 +22,7 @@ pub(super) struct Keys {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct RedisKey {
     pub(super) text: Vec<u8>,
-    /// What stands between the braces.
+    /// The letters between the braces.
     pub(super) tag: [u8; TAG_LETTERS],
 }
 
@@ -78,7 +78,7 @@ impl Keys {
         self.key(tag.unwrap_or_default(), &format!("turn:{user_hash}"))
     }
 
-    /// What a key that a server has names; `None` if it is not a session's.
+    /// Reads the name of a key that a server has; `None` if it is not a session's.
     pub(super) fn read(&self, text: Vec<u8>) -> Option<(RedisKey, Identity)> {
         let (tag, name) = text
             .strip_prefix(self.prefix.as_slice())?

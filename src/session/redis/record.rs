@@ -20,7 +20,7 @@ use crate::value::{Decode, Decoder, Encode, Encoder, from_cbor, to_cbor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What stands before the contents.
+/// The part of a value that stands before the contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Head {
     Session {
@@ -62,7 +62,7 @@ pub(super) fn head(value: &[u8]) -> Result<(Head, &[u8])> {
     Ok((head, body))
 }
 
-/// What a value is.
+/// A value, read.
 #[derive(Debug)]
 pub(super) enum Read {
     Session(Box<Session>),
@@ -101,7 +101,7 @@ pub(super) fn session(value: &[u8], identity: Identity) -> Result<Option<Session
     })
 }
 
-/// What a script stores behind the head.
+/// The bytes that a script stores behind the head.
 pub(super) fn body(contents: &Contents) -> Result<Vec<u8>> {
     match contents.lifetimes.is_none() && contents.unknown_outside.is_empty() {
         true => codec::encode_contents(contents),

@@ -1,4 +1,4 @@
-//! What a server answers, and how a command is spelled: RESP2, the protocol of Redis and Valkey. Pure.
+//! The replies of a server, and how a command is spelled: RESP2, the protocol of Redis and Valkey. Pure.
 //!
 //! A reply is bounded before anything is allocated for it: the caller says how long a string and how many elements
 //! it can mean, and memory grows with the bytes that have arrived, never with a length that was announced. A reply
@@ -47,7 +47,7 @@ impl Bounds {
         }
     }
 
-    /// What either allows.
+    /// The bounds of a reply that either allows.
     pub(super) fn or(self, other: Bounds) -> Bounds {
         Bounds {
             bytes: self.bytes.max(other.bytes),
@@ -80,13 +80,13 @@ fn write_len(to: &mut Vec<u8>, kind: u8, len: usize) {
     to.extend_from_slice(b"\r\n");
 }
 
-/// What the first line of a reply says.
+/// The first line of a reply.
 enum Line {
     /// The whole reply.
     Whole(Reply),
     /// A string of so many bytes follows.
     Bulk(usize),
-    /// So many elements follow.
+    /// The number of elements that follow.
     Array(usize),
 }
 

@@ -49,13 +49,13 @@ impl Script {
         }
     }
 
-    /// What a server calls the script once it has run it.
+    /// The name by which a server knows the script once it has run it.
     pub(super) fn sha(&self) -> &str {
         self.sha.get_or_init(|| sha1_hex(self.text.as_bytes()))
     }
 }
 
-/// What every script begins with: the clock, the head of the key, and the ways to write.
+/// The beginning of every script: the clock, the head of the key, and the ways to write.
 ///
 /// A client that waits for replicas waits for what its own connection has written. So a script that has ended the
 /// session already writes something.

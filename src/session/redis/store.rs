@@ -52,7 +52,7 @@ pub(super) struct Store {
     pub(super) randomness: Randomness,
 }
 
-/// What became of a changed copy.
+/// The fate of a changed copy.
 enum Put {
     Gone,
     /// The value that is stored instead.
@@ -62,7 +62,7 @@ enum Put {
     Ended,
 }
 
-/// What became of a session that was to be deleted as it was seen.
+/// The outcome for a session that was to be deleted if it is as it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deleted {
     Absent,
@@ -267,7 +267,7 @@ impl Store {
                 let _editing = Editing::begin(self.marks.seed());
                 change(&mut session)?;
             }
-            // Whatever became of the copy, perhaps another one took its place: this is what is stored under this id.
+            // The closure may have put another session in the copy's place: it is stored under this id all the same.
             session.identity = Some(identity.clone());
             session.stamp = stamp;
             if session.has_info() && !session.confirming && session.contents == before {
@@ -363,7 +363,7 @@ impl Store {
         deleted.collect()
     }
 
-    /// What the server's clock reads.
+    /// The time by the server's clock.
     pub(super) fn now(&self) -> Result<SystemTime> {
         let server = self.client.any_primary();
         let time = array(self.client.ask_one(&server, &[b"TIME"], NUMBERS)?)?;
@@ -398,7 +398,7 @@ impl Store {
         Command::plain("GET", key, VALUE)
     }
 
-    /// What is sent of a session.
+    /// The bytes of a session that are sent.
     pub(super) fn body(&self, session: &Session) -> Result<Vec<u8>> {
         let body = record::body(&session.contents)?;
         let most = self.rules.session_bytes_max.min(BYTES_MAX);

@@ -37,7 +37,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// What a new connection says first.
+/// The first commands of a new connection: user, password and database.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(super) struct Login {
     pub(super) user: Option<String>,

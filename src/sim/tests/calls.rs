@@ -1,4 +1,4 @@
-//! What each call answers, on the simulated machine as on a real one.
+//! The answers of each call, on the simulated machine as on a real one.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a power cut may leave, and what it leaves in any case.
+//! The images that a power cut may leave, and the parts that are in all of them.
 
 use super::*;
 

@@ -13,7 +13,7 @@ fn increment(process: &SimProcess, locked: bool) -> io::Result<()> {
     file.write_at(&[byte[0] + 1], 0).map(drop)
 }
 
-/// What every interleaving of so many increments ends with, and how many runs and states that took.
+/// The numbers that the interleavings of so many increments end with, and how many runs and states that took.
 fn increments(schedule: &mut Schedule, processes: usize, locked: bool) -> (BTreeSet<u8>, usize) {
     let (mut ends, mut runs) = (BTreeSet::new(), 0);
     while schedule.next() {

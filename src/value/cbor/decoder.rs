@@ -43,7 +43,7 @@ use crate::value::float::Shortest;
 pub struct Decoder<'a> {
     rest: &'a [u8],
     size_bytes: usize,
-    /// What was left before the item that was read last.
+    /// The bytes from the item that was read last to the end.
     before: &'a [u8],
     levels: usize,
     /// How many pointers were followed, and how much was left.
@@ -571,10 +571,10 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// What the keys of a map, or the items of a set, must come after.
+/// The check that keys of a map, or items of a set, come in their order.
 struct Sorted<'a> {
     previous: &'a [u8],
-    /// What was left before the one that is being read.
+    /// The bytes from the key or item that is being read to the end.
     start: &'a [u8],
 }
 

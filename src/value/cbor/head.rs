@@ -1,4 +1,4 @@
-//! What the first bytes of an item say.
+//! The first bytes of an item: its kind, and its length or number.
 
 use std::fmt;
 
@@ -35,7 +35,7 @@ impl Head {
     }
 }
 
-/// What kind of item comes next, as [`Decoder::peek`](crate::Decoder::peek) tells.
+/// The kind of the item that comes next, as [`Decoder::peek`](crate::Decoder::peek) tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ValueKind {
     /// Null.

@@ -1,4 +1,4 @@
-//! What `record!` makes of definitions.
+//! The types that `record!` makes of definitions.
 
 use crate::error::ErrorKind;
 use crate::record;
@@ -365,7 +365,7 @@ record! {
     #[derive(Debug, PartialEq)]
     struct New {
         name: String,
-        /// What the old version does not know.
+        /// A field that the old version does not know.
         #[cfg(test)]
         zip as "a zip": u32 = 0,
         tags: Vec<String>,
@@ -402,7 +402,7 @@ fn an_old_and_a_new_program_together_lose_nothing() {
     // A field of the struct's own cannot stand among the rest, too.
     old.rest.insert("name".to_owned(), Value::Null);
     assert_eq!(to_cbor(&old).unwrap_err().kind(), ErrorKind::InvalidInput);
-    // What is kept is checked as strictly as what is known.
+    // A field that is kept unread is checked as strictly as one that is read.
     assert!(from_cbor::<Old>(b"\xA2\x61a\x61\xFF\x64name\x61a").is_err());
 }
 

@@ -1,4 +1,4 @@
-//! What fails leaves encoder and decoder as they were, so that something else can stand in its place.
+//! A read or a write that fails leaves decoder or encoder as it was, so that another can take its place.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

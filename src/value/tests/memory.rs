@@ -1,4 +1,4 @@
-//! What a `Value` may take, and where in a value an error is.
+//! The memory that a `Value` may take, and the place in a value that an error names.
 
 use std::collections::BTreeMap;
 

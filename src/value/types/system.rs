@@ -1,4 +1,4 @@
-//! What comes from the operating system and the network: paths, strings, addresses.
+//! The types of the operating system and the network: paths, strings, addresses.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,

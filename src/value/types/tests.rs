@@ -18,7 +18,7 @@ use crate::value::{Decode, Encode, Encoder, Value, from_cbor, to_cbor};
 fn comes_back<T: Encode + Decode + PartialEq + Debug>(value: T) {
     let bytes = to_cbor(&value).unwrap();
     assert_eq!(from_cbor::<T>(&bytes).unwrap(), value);
-    // What the type writes, the strict reader of anything accepts.
+    // The strict reader of any value accepts what the type writes.
     let dynamic: Value = from_cbor(&bytes).unwrap();
     assert_eq!(to_cbor(&dynamic).unwrap(), bytes);
 }

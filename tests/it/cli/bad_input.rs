@@ -1,4 +1,5 @@
-//! Whatever is wrong gets one clear message and the right exit code, and what was there before is untouched.
+//! Every wrong input gets one clear message and the right exit code, and the files that were there before are
+//! untouched.
 
 use super::*;
 

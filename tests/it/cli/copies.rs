@@ -62,7 +62,7 @@ fn a_backup_is_made_beside_any_writer_and_is_the_store_again() {
         assert!(piped.status.success() && piped.stderr.is_empty());
         fs::write(shell.path("piped"), &piped.stdout).unwrap();
         assert_eq!(shell.run("hash piped").ok(), hash);
-        // What was cut off in the pipe is told.
+        // A copy that was cut off in the pipe is told.
         fs::write(shell.path("cut"), &piped.stdout[..piped.stdout.len() / 2]).unwrap();
         let told = shell.run("hash cut");
         assert_eq!((told.code, told.out.as_str()), (3, ""), "{told:?}");

@@ -114,7 +114,7 @@ fn salvage_saves_what_it_can_and_lists_what_is_lost() {
     assert_eq!(shell.run("ls new.shelf").ok(), "sound\n");
     assert!(now_and_bytes(&shell.path("n.shelf")) == before);
 
-    // What is there already is not written over.
+    // A file that is there already is not written over.
     let said = shell.run("salvage n.shelf -o new.shelf").failed(5);
     assert!(said.contains("new.shelf"), "{said}");
     assert_eq!(shell.run("get new.shelf sound").ok(), "canary-sound");

@@ -1,4 +1,4 @@
-//! What `ls` prints can be given back, whatever a key is made of; and many keys go in one step.
+//! Keys that `ls` prints can be given back, whatever they are made of; and many keys go in one step.
 
 use super::*;
 use crate::support::{Random, fast_dir};
@@ -53,7 +53,7 @@ fn every_key_that_ls_prints_is_read_back_by_get_and_rm() {
                 assert_eq!(shell.run("dump copy.shelf").ok(), got);
             }
         }
-        // What has gone meanwhile is told, and the others are removed.
+        // A key that has gone meanwhile is told, and the others are removed.
         shell.run("rm n.shelf plain").ok();
         assert_eq!(
             shell

@@ -66,7 +66,7 @@ fn more_than_a_batch_is_loaded_whole_while_others_write() {
             .current_dir(dir.path())
             .output()
             .unwrap();
-        // What is loaded replaces what was written until then, and a writer what was loaded.
+        // A loaded entry replaces one that was written until then, and a later write replaces the loaded one.
         over.store(true, Relaxed);
         assert!(writer.join().unwrap() > 3);
         ran

@@ -1,4 +1,5 @@
-//! What an admin and a cron job do with sessions; and what people at a terminal see that programs do not.
+//! The commands about sessions of an admin and a cron job; and the tables that people at a terminal see and programs do
+//! not.
 
 use super::*;
 use crate::support::skip;
@@ -304,7 +305,7 @@ fn the_beginning_of_a_handle_will_do_where_it_is_the_only_one() {
         (1, "shelflife: no such session: 000000000000\n")
     );
     assert_eq!(app.iter_sessions().count(), handles.len() - 2);
-    // What session ls prints, session rm reads.
+    // `session rm` reads the handles that `session ls` prints.
     for form in ["-0", "--json"] {
         let before = app.iter_sessions().count();
         let listed = shell.run(&format!("session ls s.shelf {form}")).ok();

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// What another process does with the store, or what stands at its path.
+/// The deed of another process that has the store, or the thing that stands at its path.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
     Exclusive,
@@ -30,8 +30,8 @@ const STATES: [State; 7] = [
 /// A command that does not end by itself is over once it has printed a line.
 const ENDLESS: [&str; 3] = ["watch", "browse", "backup F --follow"];
 
-/// Words, in which `F` is the store, and the exit code in each state. What one process compacts, another can't at the
-/// same time: `compact` and `salvage --in-place` say so.
+/// Words, in which `F` is the store, and the exit code in each state. Two processes can't compact a store at the same
+/// time: `compact` and `salvage --in-place` say so.
 const CODES: [(&str, [&[i32]; 7]); 25] = [
     (
         "set F new v --wait 0",

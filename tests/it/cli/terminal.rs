@@ -1,4 +1,5 @@
-//! What a person sees: tables that fit, talk that can't drive the terminal, commands that can be typed as suggested.
+//! The output that a person sees: tables that fit, talk that can't drive the terminal, commands that can be typed as
+//! suggested.
 
 use super::*;
 use crate::support::skip;

@@ -13,7 +13,7 @@ struct Flipped<'a> {
     bit: usize,
 }
 
-/// What the bit is part of.
+/// The part of the file that the bit belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Header,

@@ -1,4 +1,4 @@
-//! What is not a store of this version is refused with a typed error, and stays as it is, down to its times.
+//! A file that is no store of this version is refused with a typed error, and stays as it is, down to its times.
 
 use super::*;
 use crate::support::{fast_dir, skip};

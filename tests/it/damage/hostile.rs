@@ -1,5 +1,5 @@
-//! Files that somebody made up: nothing panics, hangs or takes memory for a length that only a file claims, nothing that
-//! a value holds is ever taken for a record, and what opens can be written to.
+//! Files that somebody made up: nothing panics, hangs or takes memory for a length that only a file claims, nothing
+//! that a value holds is ever taken for a record, and what opens can be written to.
 
 use super::*;
 use crate::support::{fast_dir, is_soak, setting, skip};
@@ -50,7 +50,7 @@ fn survive(sim: &SimDisk, seed: u64) {
             exercise(&store, tell);
             let written = match store.insert("new", "value") {
                 Ok(_) => true,
-                // What a new file would have to hold does not verify, or was cut too often.
+                // A record that a new file would have to hold does not verify, or the file was cut too often.
                 Err(error) => {
                     let known = [ErrorKind::Corrupt, ErrorKind::TooLarge];
                     assert!(known.contains(&error.kind()), "{}: {error}", tell());
@@ -439,7 +439,7 @@ fn claim_lengths() {
     }
 }
 
-/// What a value can hold that looks like records.
+/// The bytes of a value that looks like records.
 fn inner_bytes(sim: &SimDisk, at: usize, inner: &[u8], random: &mut Random) -> Vec<u8> {
     let outer = sim.read(PATH).unwrap();
     let mut bytes = match random.below(4) {

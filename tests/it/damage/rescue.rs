@@ -1,4 +1,4 @@
-//! What `verify` tells and `salvage` saves.
+//! The damage that `verify` tells, and the entries that `salvage` saves.
 
 use super::*;
 use crate::proof::errors::KINDS;
@@ -136,7 +136,7 @@ fn what_rots_while_the_store_is_open_is_damage_even_where_no_sync_covered_it() {
     assert_eq!((verified.damage[0].keys, verified.live), (1, 2));
     assert!(live.get("b").unwrap_err().is_corrupt());
     assert!(live.get("c").unwrap().is_some());
-    // Who comes later can't tell that from a crash.
+    // A handle that is opened later can't tell that from a crash.
     let later = open_damaged(&sim).verify().unwrap();
     assert!(later.is_sound() && later.torn_tail.is_some());
 }
@@ -419,13 +419,13 @@ fn damaged_and_torn() -> (SimDisk, Model) {
     (with_file(&file), readable.into())
 }
 
-/// What can be read of the store, and what was found when it was opened.
+/// The entries that can be read, and the report of the opening.
 fn readable(sim: &SimDisk) -> (Model, shelflife::Recovery) {
     let store = open(sim, |options| _ = options.read_only(true)).unwrap();
     (store.iter().flatten().collect(), store.recovery())
 }
 
-/// What a salvage has made, if anything.
+/// The entries of the file that a salvage has made, if it has made one.
 fn made(sim: &SimDisk) -> Option<Model> {
     match Options::new().disk(sim.disk()).read_only(true).open(NEW) {
         Ok(new) => {
@@ -585,7 +585,7 @@ fn a_call_of_a_rescue_that_fails_does_no_harm_and_is_not_taken_for_damage() {
                         rescue(&store).unwrap_or_else(|error| panic!("{case}, then {error}"));
                         drop(store);
                         assert_eq!(readable(&sim).0, expected, "{case}");
-                        // What a dead process left goes with the next compaction.
+                        // The next compaction removes the temporary file that a dead process left.
                         if names(&sim).iter().any(is_temp) {
                             let new = made(&sim).map_or(PATH, |_| NEW);
                             let new = Options::new().disk(sim.disk()).open(new).unwrap();
@@ -663,7 +663,7 @@ fn where_no_file_has_two_names_the_salvaged_one_is_placed_and_the_damaged_one_ke
         let (salvaged, found) = salvage(&sim, &store);
         assert_eq!((salvaged.entries, found.len()), (4, 4), "{kind:?}");
 
-        // What has the name already is not touched.
+        // A file that has the name already is not touched.
         sim.write(NEW, b"mine").unwrap();
         store.salvage(NEW).unwrap_err();
         assert_eq!(sim.read(NEW).unwrap(), b"mine");

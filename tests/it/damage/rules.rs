@@ -1,5 +1,5 @@
-//! What the format says of files that no writer and no crash makes, one crafted file each: whatever opens can be read and
-//! written to, and no two ways of reading it disagree unless `verify` says so.
+//! The rules of the format for files that no writer and no crash makes, one crafted file each: a file that opens can be
+//! read and written to, and no two ways of reading it disagree unless `verify` says so.
 
 use super::*;
 
@@ -47,7 +47,7 @@ fn starts(file: &[u8]) -> Vec<usize> {
         .collect()
 }
 
-/// Whatever opens can be written to, and read after that.
+/// A file that opens can be written to, and read after that.
 fn takes_a_write(sim: &SimDisk) {
     open(sim, |_| {}).unwrap().insert("new", "value").unwrap();
     let store = open(sim, |_| {}).unwrap();
@@ -103,7 +103,7 @@ fn a_batch_part_of_which_was_called_durable_is_damaged_if_its_end_is_not_there()
     let error = open(&sim, |_| {}).unwrap_err();
     assert!(error.is_corrupt(), "{error}");
     assert_eq!(sim.read(PATH).unwrap(), file);
-    // What can be read of it counts, for who asks for that.
+    // For a handle that asks for a damaged file, the entries count that can be read.
     let store = open_damaged(&sim);
     assert_eq!(store.verify().unwrap().damage.len(), 1);
     assert_eq!(store.len().unwrap(), 3);
@@ -197,7 +197,7 @@ fn verify_finds_what_stands_under_the_fingerprint_of_another_key() {
         };
         assert_eq!(affected.damage.offset, at as u64);
         assert_eq!(affected.key(), Some(&b"a"[..]));
-        // What is listed is what can be read: the record that nobody finds is listed as an error.
+        // The list has the entries that can be read: it tells the record that nobody finds as an error.
         let listed: Vec<_> = store.iter().collect();
         let errors = listed.iter().filter(|item| item.is_err()).count();
         assert_eq!(errors, usize::from(kind == 1));

@@ -9,7 +9,7 @@ const SEED: u64 = 13;
 const BEGINNING_BYTES: usize = 64 << 10;
 const END_BYTES: usize = 16 << 10;
 
-/// What happens to the sectors of a log, by their numbers.
+/// The damage to the sectors of a log, by their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
     Swap(usize, usize),
@@ -43,7 +43,8 @@ impl Fault {
     }
 }
 
-/// What does not verify is told, record by record, and everything else is found. What is torn off is as before it.
+/// Each record that does not verify is told, and every other one is found. A key whose last record is torn off has the
+/// value that it had before.
 fn check(history: &History, fault: Fault, sector_bytes: usize, salvages: bool) {
     let mut file = history.file.clone();
     fault.apply(&mut file, sector_bytes);

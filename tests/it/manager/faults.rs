@@ -41,8 +41,8 @@ fn a_look_that_failed_is_tried_again_by_the_next_one() {
     assert_eq!(visit.user().unwrap(), Some("ann"));
 }
 
-/// What each call of a visit asks of the store: whichever of these fails, the call fails, nothing is half done, and
-/// when the store is back the visitor is where he was.
+/// Each call of a visit asks the store for something: whichever question fails, the call fails, nothing is half done,
+/// and when the store is back the visitor is where he was.
 #[test]
 fn whichever_call_to_the_store_fails_nothing_is_half_done() {
     type Deed = fn(&mut Visit) -> Result<()>;

@@ -76,7 +76,7 @@ pub(super) fn start(manager: &SessionManager, logged_in: bool) -> Jar {
     jar
 }
 
-/// What must hold after two requests, whose responses arrive in this order, of a browser that began with `old`.
+/// Checks the promises after two requests, whose responses arrive in this order, of a browser that began with `old`.
 pub(super) fn check(manager: &SessionManager, old: &Jar, played: [&Played; 2]) {
     let story = || format!("{played:#?}");
     let others = |me: &Played| {

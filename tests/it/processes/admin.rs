@@ -1,4 +1,4 @@
-//! What an admin does to the file of a running store is noticed, and refused or followed, never written past.
+//! The deeds of an admin to the file of a running store are noticed, and refused or followed, never written past.
 
 use super::{contents, impatient, relaxed};
 use crate::support::{fast_dir, skip};
@@ -175,8 +175,8 @@ fn what_an_admin_does_to_the_file_is_refused_or_followed_and_never_written_past(
             assert_eq!(error.kind(), expected, "{case}: {error}");
             assert_eq!(error.path(), Some(&*scene.path()), "{case}: {error}");
             assert_eq!(scene.bytes(), before, "{case}: something was written");
-            // What lost its name only may have got a few more; what was overwritten, and what was promised to be
-            // durable, never.
+            // A file that only lost its name may have got a few more records; one that was overwritten, or whose writes
+            // were promised to be durable, never.
             let overwritten = matches!(deed, CopyOtherStoreOver | Empty | CopyTextOver);
             if is_durable || overwritten {
                 assert!(acknowledged.is_empty(), "{case}: {acknowledged:?}");

@@ -1,4 +1,4 @@
-//! What several processes with several threads each were answered can be explained by one call after the other.
+//! The answers that several processes with several threads each got can be explained by one call after the other.
 //!
 //! Everybody goes through the same keys at the same pace, a few calls on each, so that each key's history is short and
 //! full of calls that overlap. In between they write what makes the file compact itself again and again. The clock is

@@ -1,6 +1,6 @@
 //! SIGKILL at random moments: every acknowledged write is there, and of the one under way all or nothing.
 //!
-//! What a child writes follows from a seed, and it tells a byte for each call that returned. So the parent knows, of
+//! The writes of a child follow from a seed, and it tells a byte for each call that returned. So the parent knows, of
 //! each killed child, two states of which one must be found: with and without the call that was under way.
 
 use super::{Child, relaxed, tell};
@@ -18,7 +18,7 @@ const ROUNDS_SOAK: u64 = 2_500;
 
 type State = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What a child does in its `nth` call.
+/// The `nth` call of a child.
 enum Call {
     Insert(Vec<u8>, Vec<u8>),
     Remove(Vec<u8>),

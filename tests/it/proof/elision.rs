@@ -16,7 +16,7 @@ const ALL: Plan = Plan {
     samples: 30,
 };
 
-/// What came of leaving out every sync of a workload.
+/// The results of leaving out every sync of a workload.
 #[derive(Debug, Default)]
 pub(crate) struct Elided {
     pub(crate) sites: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Elided {
 /// # Errors
 /// If the workload does not survive with all its syncs.
 pub(crate) fn every_sync(case: &Case, seed: u64, counts: &mut Counts) -> Result<Elided, String> {
-    // What fails anyhow would notice everything.
+    // A check that fails anyhow would notice everything.
     case.run_with(seed, FEW, None, counts)?;
     let mut elided = Elided::default();
     for call in [Call::Sync, Call::SyncDir] {

@@ -9,7 +9,7 @@ use shelflife::sim::{Call, Event, Fault, FaultKind};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What can happen to a call.
+/// The faults that can befall a call.
 pub(crate) const KINDS: [FaultKind; 9] = [
     FaultKind::Eio,
     FaultKind::Enospc,
@@ -22,14 +22,14 @@ pub(crate) const KINDS: [FaultKind; 9] = [
     FaultKind::Kill,
 ];
 
-/// Which calls were struck: for each sort of call and each kind of failure that it can have, how many there are, and how
-/// many of them failed so, once.
+/// Which calls were struck: for each sort of call and each kind of failure that it can have, how many there are, and
+/// how many of them failed so, once.
 pub(crate) type Sites = BTreeMap<(Call, String), (u64, u64)>;
 
 /// Lets the first call fail, then the second, and so on, until a run meets no fault.
 ///
 /// # Errors
-/// What broke the oracle, and where.
+/// The finding that broke the oracle, and its place.
 pub(crate) fn every_call(
     case: &Case,
     kinds: &[FaultKind],
@@ -133,7 +133,7 @@ fn run(case: &Case, fault: Fault, dies: bool, seed: u64) -> Result<Option<(Call,
     drop(store);
     let mut cuts = play.sim.power_cuts().samples(20);
     if untold {
-        // What was acknowledged on top of what the kernel had dropped.
+        // From there on, calls were acknowledged on top of writes that the kernel had dropped.
         cuts = cuts.from_step(healthy);
     }
     for cut in cuts.pick(2) {

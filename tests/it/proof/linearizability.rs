@@ -1,7 +1,7 @@
 //! Whether concurrent calls on one key can be explained by calls one after the other.
 //!
-//! The search is that of Wing and Gong (Testing and Verifying Concurrent Objects, 1993), and remembers the states that it
-//! has been in, as Lowe has it (Testing for Linearizability, 2017). A history is linearizable if that of each key is
+//! The search is that of Wing and Gong (Testing and Verifying Concurrent Objects, 1993), and remembers the states that
+//! it has been in, as Lowe has it (Testing for Linearizability, 2017). A history is linearizable if that of each key is
 //! (Herlihy and Wing, 1990), so each key is checked alone.
 
 use std::collections::{BTreeMap, HashSet};
@@ -18,7 +18,7 @@ pub(crate) enum Call {
     Add(u64),
 }
 
-/// What a call answered.
+/// The answer of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// `Get`: what it found. `Add`: what it was given.
@@ -32,7 +32,8 @@ pub(crate) struct Operation {
     pub(crate) call: Call,
     pub(crate) invoked: u64,
     pub(crate) returned: u64,
-    /// `None`: it failed, or whoever made it was killed. Then it happened at any time after it was invoked, or never.
+    /// `None`: it failed, or the process that made it was killed. Such a call happened at any time after it was
+    /// invoked, or never.
     pub(crate) answer: Option<Answer>,
 }
 
@@ -56,7 +57,7 @@ pub(crate) fn is_linearizable(initial: Option<u64>, operations: &[Operation]) ->
     let mut seen = HashSet::new();
     let mut ahead = vec![(0_u128, initial)];
     while let Some((done, state)) = ahead.pop() {
-        // Who was invoked after another had returned comes after it.
+        // A call that was invoked after another had returned comes after it.
         let Some(first) = answered(done)
             .map(|(_, operation)| operation.returned)
             .min()

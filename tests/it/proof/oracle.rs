@@ -1,15 +1,15 @@
-//! What a store may hold after a fault, and nothing else: prefix, no silent loss, never a wrong or resurrected value,
-//! no panic, and the same again when opened again.
+//! The states that a store may have after a fault, and no others: prefix, no silent loss, never a wrong or resurrected
+//! value, no panic, and the same again when opened again.
 
 use shelflife::{ErrorKind, Recovery, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::SystemTime;
 
-/// What readers see.
+/// The entries that readers see.
 pub(crate) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What a model holds.
+/// The entries that a model holds, hidden ones included.
 pub(crate) type State = BTreeMap<Vec<u8>, Held>;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +18,7 @@ pub(crate) struct Held {
     pub(crate) expires: Option<SystemTime>,
 }
 
-/// What befell the disk.
+/// The fault that befell the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
     /// A power cut, a kill, a failed call: nothing that was acknowledged may be missing, reported or not.
@@ -36,7 +36,7 @@ pub(crate) struct Moment {
     pub(crate) now: SystemTime,
 }
 
-/// What was asked of a store, one change after another, and what may have come of it.
+/// The changes that were asked of a store, one after another, and the states that each may have led to.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     turns: Vec<Turn>,
@@ -46,7 +46,7 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Clone)]
 struct Turn {
-    /// What the store may hold afterwards: an error leaves the outcome open.
+    /// The states that the store may have afterwards: an error leaves the outcome open.
     states: Vec<State>,
     /// How far the disk had been changed when it began.
     from: usize,
@@ -120,7 +120,7 @@ impl Ledger {
     /// Whether a store may hold this at that moment, and after which turn it does.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault with it.
     pub(crate) fn judge(
         &self,
         found: &Found,
@@ -184,7 +184,7 @@ fn brief(bytes: &[u8]) -> String {
     text.take_while(|char| *char != '.').collect()
 }
 
-/// What readers are shown of a state.
+/// The entries of a state that readers are shown.
 pub(crate) fn visible(state: &State, now: SystemTime) -> Entries {
     let live = state.iter().filter(|(_, held)| is_live(held, now));
     live.map(|(key, held)| (key.clone(), held.value.clone()))
@@ -215,7 +215,7 @@ fn is_seen_as(
     }
 }
 
-/// What a store shows and reports.
+/// The entries that a store shows, and its report.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct Found {
     pub(crate) entries: Entries,
@@ -310,7 +310,7 @@ impl Found {
     /// Whether opening again, after the repair, shows the same, and nothing is left to report.
     ///
     /// # Errors
-    /// What differs.
+    /// The difference.
     pub(crate) fn recurs(&self, again: &Found) -> Result<(), String> {
         if self.entries != again.entries || self.unreadable != again.unreadable {
             return Err(format!(
@@ -323,7 +323,7 @@ impl Found {
     /// Whether the report is empty.
     ///
     /// # Errors
-    /// What it says.
+    /// The content of the report.
     pub(crate) fn is_clean(&self) -> Result<(), String> {
         match self.torn + self.damage + usize::from(self.bad_header) {
             0 => Ok(()),

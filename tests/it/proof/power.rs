@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     pub(crate) mode: Mode,
-    /// What is done before the first cut.
+    /// The steps before the first cut.
     pub(crate) before: Vec<(usize, Do)>,
     pub(crate) script: Vec<(usize, Do)>,
     /// How many calls may fail, because of faults in the script.
@@ -43,14 +43,14 @@ pub(crate) const EVERY: Plan = Plan {
     samples: 500,
 };
 
-/// What is found after another cut is all there may be.
+/// The last: the states found after another cut are all there may be.
 const LAST: usize = usize::MAX;
 
 impl Case {
     /// Cuts the power at every step.
     ///
     /// # Errors
-    /// What broke the oracle, and where.
+    /// The finding that broke the oracle, and its place.
     pub(crate) fn run(&self, seed: u64, plan: Plan, counts: &mut Counts) -> Result<(), String> {
         self.run_with(seed, plan, None, counts)
     }

@@ -1,13 +1,14 @@
-//! Processes and threads on one file: in every order of their calls, or in many, nothing is lost and nobody sees half of
-//! anything.
+//! Processes and threads on one file: in every order of their calls, or in many, nothing is lost and nobody sees half
+//! of anything.
 //!
 //! A simulated process is a thread that stops before each of its calls to the disk, until the [`Schedule`] gives it the
 //! turn: so an order of calls is a list of choices, and the same list is the same run. `Schedule::search` goes through
-//! all lists, and gives up a run where the machine is in a state that it has seen; `Schedule::seeds` draws one list from
-//! each seed. After each run the file is read, or the answers of all calls are checked for an order that explains them.
+//! all lists, and gives up a run where the machine is in a state that it has seen; `Schedule::seeds` draws one list
+//! from each seed. After each run the file is read, or the answers of all calls are checked for an order that explains
+//! them.
 //!
-//! The schedule sees calls to the disk only. What threads of one process do to each other in memory is left to real
-//! threads ([`large_batches`]), and to the unit tests of the queue and the commit.
+//! The schedule sees calls to the disk only. Threads of one process that meet in memory are left to real threads
+//! ([`large_batches`]), and to the unit tests of the queue and the commit.
 
 use super::linearizability::{Answer, Call, History};
 use super::workload::{EXCLUSIVE_OS, PATH};
@@ -77,7 +78,7 @@ fn some_calls(store: &Store, steps: u64, seed: u64, history: &History) {
     }
 }
 
-/// What took part in schedules.
+/// The events that took part in schedules.
 #[derive(Debug, Default)]
 pub(crate) struct TookPart {
     /// Calls to the disk.
@@ -153,7 +154,7 @@ fn get(store: &Store, key: u64) -> Result<Option<u64>, String> {
     Ok(value.as_deref().map(number))
 }
 
-/// What a search has been through.
+/// The runs and states that a search has been through.
 #[derive(Debug, Default)]
 pub(crate) struct Searched {
     pub(crate) states: usize,
@@ -162,7 +163,7 @@ pub(crate) struct Searched {
     pub(crate) won: [usize; 3],
 }
 
-/// Whoever wins, the other does nothing, nothing is left lying about, and every entry is there.
+/// One compactor wins, the other does nothing, nothing is left lying about, and every entry is there.
 pub(crate) fn two_compactors() -> Searched {
     let (mut searched, mut schedule) = (Searched::default(), Schedule::search());
     while schedule.next() {
@@ -209,7 +210,7 @@ fn beside_a_compactor(
     searched
 }
 
-/// What is written beside a compactor is in the file that is there afterwards, and both processes see it.
+/// Writes beside a compactor are in the file that is there afterwards, and both processes see them.
 pub(crate) fn a_writer_and_a_compactor(writes: u64) -> Searched {
     let write = |store: &Store| {
         for n in 0..writes {

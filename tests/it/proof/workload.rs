@@ -84,7 +84,7 @@ pub(crate) struct Play {
     pub(crate) hands: Vec<Hand>,
     mode: Mode,
     serial: u32,
-    /// What failed, in order.
+    /// The failures, in order.
     pub(crate) failures: Vec<String>,
 }
 
@@ -132,7 +132,7 @@ impl Play {
     /// Does things, each in its turn.
     ///
     /// # Errors
-    /// If a reader is shown what the ledger does not have. What fails is only noted.
+    /// If a reader is shown what the ledger does not have. A call that fails is only noted.
     pub(crate) fn run(&mut self, script: &[(usize, Do)]) -> Result<(), String> {
         for (who, what) in script {
             self.act(*who, what)
@@ -255,7 +255,7 @@ impl Play {
 
     fn write(&mut self, who: usize, what: &Do) {
         let now = self.now();
-        // What the change will be is decided before, so that the ledger has it whatever comes of it.
+        // The change is decided before, so that the ledger has it whatever comes of it.
         let changes: Vec<(Vec<u8>, Option<Held>)> = match what {
             Do::Put(number, len) | Do::Update(number, len) => {
                 vec![(key(*number), Some(self.held(*len, None)))]
@@ -352,7 +352,7 @@ impl Play {
     }
 }
 
-/// What a fresh handle of a machine shows.
+/// The entries that a fresh handle of a machine shows.
 ///
 /// # Errors
 /// If it can't be opened, or does not hold together.

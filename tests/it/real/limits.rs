@@ -78,7 +78,8 @@ fn fill_with(path: &Path, len: usize, full: IoKind) {
     };
     assert_eq!(error.io_kind(), Some(full), "{error}");
 
-    // What was written of it is gone again, or the handle has stopped. Where a mark of the cut had room, it stands there.
+    // The beginning of the record is gone again, or the handle has stopped. Where a mark of the cut had room, it stands
+    // there.
     let (size_bytes, tail) = (
         std::fs::metadata(path).unwrap().len(),
         store.stats().unwrap().file_bytes,
@@ -103,7 +104,7 @@ fn fill_with(path: &Path, len: usize, full: IoKind) {
     drop(reader);
 
     if full == IoKind::StorageFull {
-        // Not even a smaller file has room. What was begun of it is gone.
+        // Not even a smaller file has room. Its beginning is gone.
         let error = store.compact().unwrap_err();
         let is_full = error.io_kind() == Some(full) || error.kind() == ErrorKind::Stopped;
         assert!(is_full, "{error}");

@@ -11,7 +11,7 @@ use shelflife::{
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// What can be seen of a session.
+/// All of a session that a caller can see.
 fn seen(session: &Session) -> String {
     let text = session.get::<String>("text").unwrap();
     let (user, version, lifetime) = (session.user(), session.version(), session.lifetime());

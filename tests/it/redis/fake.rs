@@ -19,7 +19,7 @@ fn id() -> SessionId {
     ID.parse().unwrap()
 }
 
-/// What a server does about one command.
+/// The act of a server on one command.
 enum Act {
     Say(Vec<u8>),
     /// Says so many elements, which are these, and the mark of the script that it was asked for.
@@ -104,7 +104,7 @@ struct Fake {
 }
 
 impl Fake {
-    /// A single server. What a client asks when it connects is answered; `serve` has the rest.
+    /// A single server. It answers the commands with which a client connects; `serve` has the rest.
     fn start(serve: impl Fn(&[String]) -> Act + Send + Sync + 'static) -> Fake {
         Fake::start_any(move |words| match words[0].as_str() {
             "CLUSTER" => say("-ERR This instance has cluster support disabled\r\n"),

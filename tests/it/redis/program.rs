@@ -24,7 +24,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What a command prints that succeeds.
+/// The output of a command that succeeds.
 fn prints(words: &[&str]) -> String {
     let output = run(&mut command(words));
     assert!(

@@ -17,7 +17,7 @@ fn connect(server: &Server) -> RedisSessionStore {
     RedisSessionStore::connect(&server.url()).unwrap()
 }
 
-/// What a session goes through, one verb after the other.
+/// The life of a session, one verb after the other.
 pub(super) fn live(store: &dyn SessionStore) {
     let mut session = stored(store, "ann");
     let id = session.id().unwrap().clone();
@@ -294,7 +294,8 @@ fn what_is_no_session_is_an_error_for_its_own_id_alone_and_can_be_deleted() {
         let saved = store.save_session(&mut session);
         assert!(!matches!(saved, Ok(Saved::Stored)), "{saved:?}");
         assert_eq!(store.sessions_of("ann").unwrap().len(), 1);
-        // What goes over all sessions does what it can, and says at the end what it passed by.
+        // A call that goes over all sessions does its work on those that it can read, and names at the end those that
+        // it passed by.
         let (of_user, old) = (
             store.delete_user_sessions("carl"),
             store.delete_old_sessions(MINUTE),

@@ -10,7 +10,7 @@ use shelflife::{
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a child process is to do: the server, the session, how many updates each thread makes.
+/// The task of a child process: the server, the session, how many updates each thread makes.
 const TASK: &str = "SHELF_REDIS_TASK";
 const THREADS: usize = 8;
 

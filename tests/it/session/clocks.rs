@@ -8,7 +8,7 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 const ABSOLUTE: Duration = Duration::from_secs(2 * 60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is stored of a session.
+/// A session as it is stored.
 struct Known {
     session: Session,
     created: SystemTime,
@@ -40,7 +40,7 @@ struct Clock {
 }
 
 impl Clock {
-    /// What a clock that reads this means for a file that was made at the start.
+    /// The meaning of this time by the clock, for a file that was made at the start.
     fn reading(wall: SystemTime) -> Clock {
         Clock {
             now: wall.max(start()),
@@ -53,9 +53,9 @@ impl Clock {
     }
 }
 
-/// In every walk each process finds a session exactly while its own clock reads earlier than the end, whatever the others
-/// have found; a logout and a sweep take what they should, hidden or not, and say how many; a clock that reads earlier
-/// than the file's creation ends nothing, stamps nothing back, sweeps nothing and drops nothing.
+/// In every walk each process finds a session exactly while its own clock reads earlier than the end, whatever the
+/// others have found; a logout and a sweep take what they should, hidden or not, and say how many; a clock that reads
+/// earlier than the file's creation ends nothing, stamps nothing back, sweeps nothing and drops nothing.
 #[test]
 fn in_every_walk_of_two_processes_clocks_sessions_end_by_the_clock_of_who_asks() {
     let started = std::time::Instant::now();

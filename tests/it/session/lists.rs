@@ -10,7 +10,7 @@ fn on(sim: &SimDisk, options: &SessionOptions) -> ShelveSessionStore {
     options.with_store(open(sim)).unwrap()
 }
 
-/// What the lists say, and what reading all sessions says.
+/// Asserts that the lists name the sessions that reading all of them finds.
 fn assert_exact(store: &ShelveSessionStore, context: &dyn Fn() -> String) {
     let all: Vec<Session> = store
         .iter_sessions()

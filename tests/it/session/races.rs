@@ -3,7 +3,7 @@
 use super::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What one of two requests does with the copy that both have loaded.
+/// The act of one of two requests with the copy that both have loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Act {
     Touch,
@@ -23,7 +23,7 @@ const ACTS: [Act; 6] = [
     Act::Delete,
 ];
 
-/// What a store must remember of the one session; `None` is logged out.
+/// The state of the one session that a store must remember; `None` is logged out.
 #[derive(Debug, Clone)]
 struct Model {
     id: SessionId,

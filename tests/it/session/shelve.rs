@@ -1,4 +1,4 @@
-//! What only a store in a file can keep or break.
+//! Promises that only a store in a file can keep or break.
 
 use super::*;
 use shelflife::{Value, sim::PowerCut};

@@ -104,7 +104,7 @@ fn what_ends_is_absent_from_then_on_and_an_update_keeps_its_end() {
         (keys(&shelf), shelf.len().unwrap()),
         (vec!["new".to_string()], 1)
     );
-    // What has ended is absent to an update as well, and what it stores then has no end.
+    // An entry that has ended is absent to an update as well, and the value that this stores has no end.
     shelf
         .update("weather", |old: Option<String>| {
             Ok((Some(format!("{old:?}")), ()))

@@ -18,14 +18,14 @@ const SALVAGED: &str = "/salvaged.shelf";
 pub(super) struct Hand {
     pub(super) process: SimProcess,
     pub(super) store: Option<Store>,
-    /// What opens the handle.
+    /// The options that open the handle.
     pub(super) options: Options,
     pub(super) sessions: SessionOptions,
     /// It may not know of a failure yet, of which the system will tell it with its next sync.
     pub(super) shaky: bool,
 }
 
-/// What a browser and a request bring along, and take with them.
+/// The id and the copy that a browser and a request bring along, and take with them.
 #[derive(Debug, Default)]
 pub(super) struct Visit {
     pub(super) id: Option<SessionId>,
@@ -101,7 +101,7 @@ fn number(tag: Option<u32>) -> Answer {
     Answer::Value(tag.map(|tag| Value { tag, len: 0 }))
 }
 
-/// What is under the known keys, and whether anything can't be read; sessions stand under others.
+/// The values under the known keys, and whether anything can't be read; sessions stand under others.
 pub(super) fn all_of(entries: Entries) -> Result<Answer> {
     let (mut all, mut is_whole) = (Vec::new(), true);
     for entry in entries {
@@ -330,7 +330,7 @@ impl Hand {
         }
     }
 
-    /// What was there is kept beside it, until an admin removes it.
+    /// The damaged file is kept beside the new one, until an admin removes it.
     fn salvage_in_place(&mut self) -> Result<Answer> {
         let salvaged = self.store().salvage_in_place()?;
         match salvaged.lost.is_empty() {

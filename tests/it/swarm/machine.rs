@@ -22,7 +22,7 @@ use Step::*;
 
 /// The file may have so many bytes more than three times what it has to keep.
 const SLACK_BYTES: u64 = 1 << 20;
-/// So many files of evidence are kept.
+/// The most files of evidence that are kept.
 const EVIDENCE_MAX: usize = 4;
 /// Where the header says when the file was created.
 const CREATED_AT: usize = 72;
@@ -93,7 +93,7 @@ impl Swarm {
                 true => Compaction::Manual,
                 false => Compaction::Inline,
             },
-            // What was not promised to be durable would be gone from the cache as well.
+            // Writes that were not promised to be durable would be gone from the cache as well.
             failed_sync: match is_durable && pick(0) {
                 true => FailedSync::Revert,
                 false => FailedSync::KeepClean,
@@ -158,7 +158,7 @@ impl Swarm {
     /// Opens the handle if it is not.
     fn open(&mut self, who: Who) -> shelflife::Result<()> {
         if who > 0 && self.hands[who].store.is_none() {
-            // Who only reads creates nothing.
+            // A handle that only reads creates nothing.
             self.hands[0].open()?;
         }
         self.hands[who].open()?;
@@ -256,7 +256,7 @@ impl Swarm {
         }
     }
 
-    /// What was before a step that has succeeded can't come back, if it is durable.
+    /// The state before a step that has succeeded can't come back, if the step is durable.
     fn promise(&mut self, is_durable: bool) {
         if is_durable {
             self.turns.drain(..self.turns.len() - 1);
@@ -308,7 +308,7 @@ impl Swarm {
         }
     }
 
-    /// What holds for a step; `new_id` is the number that an id gets which it draws.
+    /// The circumstances of a step; `new_id` is the number that an id gets which it draws.
     fn at(&self, step: &Step, new_id: usize) -> At {
         let now = self.now(step.who());
         let wall = millis(self.hands[step.who()].process.wall_clock());
@@ -322,7 +322,7 @@ impl Swarm {
         }
     }
 
-    /// What a visitor took with him.
+    /// Takes over the id and the copy that a visitor took with him.
     fn leave(&mut self, step: &Step, visit: Visit, new_id: usize, has_failed: bool) {
         if matches!(step, Copy(..) | Save(..)) {
             self.copy = visit.copy.filter(|_| !has_failed);
@@ -387,7 +387,7 @@ impl Swarm {
         }
     }
 
-    /// What may be there after calls that were made at once.
+    /// Works out the states after calls that were made at once.
     fn has_written(&mut self, from: usize, calls: &[&Made<'_>]) -> Result<(), String> {
         let rules = self.rules;
         let mut states = self.states().clone();
@@ -404,8 +404,8 @@ impl Swarm {
                 switched = true;
             }
         }
-        // A switch comes before the change or after it, and goes by the clock of who makes it. That one was killed shows
-        // when its step is over but for giving the lock back.
+        // A switch comes before the change or after it, and goes by the clock of who makes it. That one was killed
+        // shows when its step is over but for giving the lock back.
         let clocks: Vec<Time> = calls.iter().map(|made| *made.at.now.end()).collect();
         let or_switched = |states: &mut Vec<Model>| {
             for now in &clocks {

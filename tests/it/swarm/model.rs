@@ -1,8 +1,8 @@
-//! What the file may hold, as far as its users have been told.
+//! The entries that the file may hold, as far as its users have been told.
 //!
 //! An entry is there or is not. Of a session the model knows less: when a use is noted is the store's to choose, within
 //! its resolution, and so is what a sweep finds old. So a last use is a range, and a session may be [`doubtful`]: one
-//! that nobody may count on, nor be surprised by. What was answered decides.
+//! that nobody may count on, nor be surprised by. The store's answer decides.
 //!
 //! [`doubtful`]: Seat::is_doubtful
 
@@ -36,7 +36,7 @@ pub(super) const LAST: Value = Value {
     len: 4,
 };
 
-/// What a session shows.
+/// The values that a session shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Shown {
     /// Of its login.
@@ -45,7 +45,7 @@ pub(super) struct Shown {
     pub(super) count: u32,
 }
 
-/// What a step tells.
+/// The answer of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
     Nothing,
@@ -75,9 +75,9 @@ pub(super) enum Answer {
 /// Under what circumstances a step is taken.
 #[derive(Debug, Clone)]
 pub(super) struct At {
-    /// What counts as now for the process, when the step began and when it had ended.
+    /// The times that count as now for the process, when the step began and when it had ended.
     pub(super) now: RangeInclusive<Time>,
-    /// What its clock read.
+    /// The reading of its clock.
     pub(super) wall: Time,
     /// It reads earlier than the creation of the file: by such a clock no use is noted, and nothing is swept.
     pub(super) is_wrong: bool,
@@ -162,7 +162,7 @@ impl Seat {
             let (from, to) = (self.used.start(), self.used.end());
             self.used = *from.min(now.start())..=*to.max(now.end());
         }
-        // What a wrong clock noted may be noted anew.
+        // A time that a wrong clock noted may be noted anew.
         if self.created.start() > now.start() {
             self.created = *now.start()..=*self.created.end();
         }
@@ -179,7 +179,7 @@ impl Seat {
     }
 }
 
-/// What the store may hold.
+/// A state that the store may be in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Model {
     held: [Option<Held>; KEYS],
@@ -209,7 +209,7 @@ impl Model {
         });
     }
 
-    /// What a switch to a new file drops.
+    /// Drops the entries that a switch to a new file drops.
     pub(super) fn compact(&mut self, now: Time, rules: Rules) {
         for held in &mut self.held {
             *held = held.filter(|held| held.expires.is_none_or(|expires| expires >= now - DAY));
@@ -300,7 +300,7 @@ impl Model {
                 Answer::Bool(is_new)
             }
             Remove(_, key) => {
-                // What has ended was there.
+                // An entry that has ended was there.
                 let was = self.held[*key].take();
                 Answer::Bool(was.is_some())
             }
@@ -391,7 +391,7 @@ impl Model {
         }
     }
 
-    /// Whether a step may say that something is damaged. What walks passes it by, and does its work on all others.
+    /// Whether a step may say that something is damaged. A walk passes it by, and does its work on all others.
     fn is_damage(&mut self, step: &Step, at: &At) -> bool {
         match step {
             Get(_, key)
@@ -408,7 +408,7 @@ impl Model {
         }
     }
 
-    /// What it would have answered.
+    /// The answer that it would have given.
     pub(super) fn expected(&self, step: &Step, at: &At) -> String {
         match step.slot() {
             None => format!("{:?} of {:?}", self.clone().answer(step, at), self.seats),
@@ -613,7 +613,7 @@ impl Model {
         let ended = place.map_or(Sure::Yes, |place| self.seats[place].has_ended(now, rules));
         let is_doubtful = place.is_none_or(|place| self.seats[place].is_doubtful);
         if let (Logout(..), place) | (LogoutHandle(..), place) = (step, place) {
-            // What is hidden because it has ended is taken as well.
+            // A session that is hidden because it has ended is taken as well.
             place.map(|place| self.seats.remove(place));
             return match answer {
                 None => true,
@@ -673,7 +673,7 @@ impl Model {
     }
 }
 
-/// So many were deleted: all that were surely there.
+/// Whether the answer counts those that were deleted: all that were surely there.
 fn is_count(answer: Option<&Answer>, deleted: &[Seat]) -> bool {
     let doubtful = deleted.iter().filter(|seat| seat.is_doubtful).count();
     match answer {

@@ -1,4 +1,4 @@
-//! What can happen, and how a run is drawn.
+//! The steps of a run, and how a run is drawn.
 
 use super::model::{KEYS, Life, SLOTS, TYPED, USERS, Value};
 use crate::support::Random;
@@ -64,7 +64,8 @@ pub(super) enum Step {
     LogoutUser(Who, u8),
     /// All of a user's but the one that this browser has.
     LogoutOthers(Who, usize, u8),
-    /// A login that a cap on the user's sessions bounds: so many, and whether it is refused rather than the oldest ended.
+    /// A login that a cap on the user's sessions bounds: so many, and whether it is refused rather than the oldest
+    /// ended.
     LoginCapped(Who, usize, u8, u32, (usize, bool)),
     /// Deletes what was not used for so many minutes.
     Sweep(Who, u64),
@@ -82,7 +83,7 @@ pub(super) enum Step {
     Contradict(usize),
 
     // Of the world.
-    /// So many seconds pass.
+    /// A number of seconds pass.
     Advance(u64),
     /// A bit of the value under a key turns over, of what is known to be on the disk.
     Rot(usize),
@@ -308,7 +309,7 @@ const WEIGHTS: [(Kind, u64); 50] = [
     (Kind::Both, 14),
 ];
 
-/// What a run is made of: some kinds of steps, and not the others, so that those left get far.
+/// The recipe of a run: some kinds of steps, and not the others, so that those left get far.
 #[derive(Debug, Clone)]
 pub(super) struct Recipe {
     pub(super) exclusive: bool,

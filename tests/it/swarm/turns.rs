@@ -4,7 +4,7 @@ use super::model::{Answer, At, Model, Rules, Time};
 use super::step::Step::{self, *};
 use shelflife::Durability;
 
-/// What may be there after a change, and how far the disk had been changed when that began.
+/// The states after a change, and how far the disk had been changed when that began.
 pub(super) struct Turn {
     pub(super) from: usize,
     pub(super) states: Vec<Model>,
@@ -60,7 +60,7 @@ impl Made<'_> {
             (Sync(_), _) => true,
             // A handle that has written nothing syncs nothing when it is closed.
             (Reopen(_) | Leave(_) | Close(_), _) => false,
-            // What may have found nothing to do.
+            // These may have found nothing to do.
             (Touch(..) | Has(..), _) => false,
             (Renew(..) | Save(..), Some(answer)) => {
                 durability == Durability::Immediate && *answer == Answer::Stored

@@ -1,4 +1,4 @@
-//! What a page "your devices" shows: the sessions that a user is logged in with.
+//! The content of a page "your devices": the sessions that a user is logged in with.
 
 use super::{Client, Visit};
 use crate::error::Result;
@@ -13,13 +13,13 @@ const TEXT_BYTES_MAX: usize = 256;
 pub struct Device {
     /// Names the session, for [`Visit::logout_device`]. It gives nobody the session.
     pub session: SessionHandle,
-    /// What the browser said of itself, as [`Visit::set_client`] noted it. Anybody can say anything: escape it.
+    /// The browser's description of itself, as [`Visit::set_client`] noted it. Anybody can say anything: escape it.
     pub agent: String,
     /// Where the login came from.
     pub first_address: Option<String>,
     /// Where the last request came from.
     pub last_address: Option<String>,
-    /// What the user calls it.
+    /// The name that the user gave it.
     pub label: Option<String>,
     /// When the session was made, or its user last logged in.
     pub created: Option<SystemTime>,
@@ -58,7 +58,7 @@ impl Visit {
         Ok(devices.collect())
     }
 
-    /// What the user calls this device, or nothing.
+    /// Sets the name that the user gives this device, or removes it.
     ///
     /// # Errors
     ///

@@ -211,8 +211,8 @@ impl Visit {
         }
     }
 
-    /// What the manager itself has to say about a session that is going to be stored. Done twice it changes nothing
-    /// more.
+    /// Adds the manager's own part to a session that is going to be stored: a lifetime, and the device. Done twice it
+    /// changes nothing more.
     fn prepare(&mut self) {
         if !self.session.has_info() {
             return;

@@ -1,4 +1,4 @@
-//! What the code that [`record!`](crate::record) makes reads with.
+//! The readers that the code of [`record!`](crate::record) calls.
 
 use super::{Decoder, Head, length};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,7 +146,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// What texts are sorted by: as their encoded bytes, the shorter one first.
+/// The order of texts as map keys, which is that of their encoded bytes: the shorter one first.
 fn rank(text: &[u8]) -> (usize, &[u8]) {
     (text.len(), text)
 }

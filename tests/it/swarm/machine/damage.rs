@@ -1,4 +1,4 @@
-//! What the disk does to a file that nobody writes to: bits turn over, a write goes astray.
+//! The faults of a disk under a file that nobody writes to: bits turn over, a write goes astray.
 
 use super::super::hand::key_bytes;
 use super::super::model::{Answer, LAST, LAST_KEY};
@@ -37,8 +37,8 @@ impl Swarm {
         }
     }
 
-    /// Turns a bit over in a value that is known to be on the disk; of another one it could not be told from what a crash
-    /// leaves.
+    /// Turns a bit over in a value that is known to be on the disk; of another one it could not be told from what a
+    /// crash leaves.
     pub(super) fn rot(&mut self, key: usize) -> Result<(), String> {
         let is_sealed = self.write_and_seal()?;
         let is_sure = is_sealed && matches!(&self.states()[..], [state] if state.may_rot(key));
@@ -73,7 +73,7 @@ impl Swarm {
         if self.hands.iter().any(|hand| hand.shaky) {
             return Ok(false);
         }
-        // What is written and synced behind something says that it is there; a seal may be lost.
+        // A record that is written and synced behind another says that that is there; a seal may be lost.
         let write = || Insert(0, LAST_KEY, LAST, None);
         for step in [write(), Sync(0), write(), Sync(0)] {
             let done = self.attempt(&step)?;
@@ -83,7 +83,7 @@ impl Swarm {
         Ok(true)
     }
 
-    /// What was kept of what repairs cut off.
+    /// The evidence files that repairs kept.
     pub(super) fn evidence(&self) -> Vec<String> {
         self.beside(".damaged-")
     }
@@ -98,7 +98,7 @@ impl Swarm {
         own.collect()
     }
 
-    /// What can't be meant is refused, and touches nothing.
+    /// Options that contradict each other are refused, and nothing is touched.
     pub(super) fn contradict(&mut self, which: usize) -> Result<(), String> {
         let opened = self.open(0);
         opened.map_err(|error| format!("it does not open: {error:?}"))?;

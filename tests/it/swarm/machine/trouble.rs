@@ -1,4 +1,4 @@
-//! What happens to processes and to the machine, and that all goes on afterwards.
+//! Trouble of processes and of the machine, and that all goes on afterwards.
 
 use super::*;
 
@@ -23,7 +23,7 @@ impl Swarm {
         self.sim.inject(fault);
         let outcome = self.attempt(step)?;
         self.sim.clear_faults(); // also if it was not even opened
-        // What a failed sync took away is missed there.
+        // Records that a failed sync took away are missing there.
         self.snapshot = None;
         if self.sim.faults() == before && !self.hands[who].shaky {
             let durable = outcome.map_err(|error| format!("failed without a fault: {error:?}"))?;
@@ -65,7 +65,7 @@ impl Swarm {
             }
         }
         outcome.map_err(|error| format!("`reopen` does not heal it: {error:?}"))?;
-        // Who only reads is told of nothing more.
+        // A handle that only reads is told of nothing more.
         self.hands[who].shaky &= writes;
         self.was_told(who, syncs);
         let now = self.now(who);
@@ -139,9 +139,9 @@ impl Swarm {
         self.promised = cut.acknowledged();
         self.snapshot = None;
         self.sim = cut.sim().clone();
-        // What reached the disk behind the end of the log, when its length did not, is forgotten. It would be a sound
-        // record in its place, should the power go a second time when the length is there before the data: a change
-        // that was lost, and never durable, would be made after all.
+        // Bytes that reached the disk behind the end of the log, when its length did not, are forgotten. They would be
+        // a sound record in its place, should the power go a second time when the length is there before the data: a
+        // change that was lost, and never durable, would be made after all.
         if let Ok(bytes) = self.sim.read(PATH) {
             let written = self.sim.write(PATH, bytes);
             written.map_err(|error| format!("{}: {error}", cut.id()))?;
@@ -174,7 +174,7 @@ impl Swarm {
             self.is_excused = false;
             self.space(who)?;
         }
-        // What compactors left that died went with the first one that did not.
+        // Temporary files of compactors that died went with the first one that did not.
         let left = self.beside(".tmp-");
         if !left.is_empty() {
             return Err(format!("{left:?} was left over"));
