@@ -10,9 +10,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call failed, on which file and where in it, and what to do next.
 ///
-/// The text never contains a value or a session id; the error for a value of a [`Shelf`](crate::Shelf) that is not of the
-/// type that was asked for names its key. A write that returned an error may or may not have
-/// happened ("outcome unknown"): read the key back to learn which.
+/// The text never contains a value or a session id; the error for a value of a [`Shelf`](crate::Shelf) that is not of
+/// the type that was asked for names its key. A write that returned an error may or may not have happened ("outcome
+/// unknown"): read the key back to learn which.
 ///
 /// ```
 /// let missing = std::env::temp_dir().join("no-such-folder-here/s.shelf");
@@ -164,8 +164,12 @@ impl Error {
     }
 
     /// A sentence about a file that begins with its path.
-    fn of_file(kind: ErrorKind, path: &Path, what: impl fmt::Display) -> Error {
+    pub(crate) fn of_file(kind: ErrorKind, path: &Path, what: impl fmt::Display) -> Error {
         Error::new(kind, format!("{} {what}", Shown(path))).at(path)
+    }
+
+    pub(crate) fn not_found(path: &Path, what: &str, advice: &'static str) -> Error {
+        Error::of_file(ErrorKind::NotFound, path, what).advise(advice)
     }
 
     pub(crate) fn busy(path: &Path, what: impl fmt::Display, advice: &'static str) -> Error {
@@ -193,6 +197,12 @@ impl Error {
             "is written to from inside its own `update`",
         )
         .advise("return the change from the closure, or write after it")
+    }
+
+    /// As [`reentrant`](Error::reentrant), of a store without a file.
+    pub(crate) fn nested() -> Error {
+        let what = "a write to a store from inside an update of it";
+        Error::new(ErrorKind::Reentrant, what).advise("write before or after the update")
     }
 
     pub(crate) fn stopped(path: &Path) -> Error {
@@ -228,9 +238,33 @@ impl Error {
         Error::new(ErrorKind::InvalidInput, what).advise(advice)
     }
 
+    pub(crate) fn decode(what: impl Into<String>, advice: &'static str) -> Error {
+        Error::new(ErrorKind::Decode, what).advise(advice)
+    }
+
+    /// Something that can't be had, of no file.
+    pub(crate) fn missing(what: impl Into<String>, advice: &'static str) -> Error {
+        Error::new(ErrorKind::Unsupported, what).advise(advice)
+    }
+
+    /// As [`busy`](Error::busy), of no file.
+    pub(crate) fn not_now(what: impl Into<String>) -> Error {
+        Error::new(ErrorKind::Busy, what).advise("try again later")
+    }
+
+    /// A failure outside this program, of which no call of the system told.
+    pub(crate) fn failed(what: impl Into<String>, advice: &'static str) -> Error {
+        Error::new(ErrorKind::Io, what).advise(advice)
+    }
+
+    pub(crate) fn random_repeats() -> Error {
+        let what = "the operating system's random source repeats itself";
+        Error::failed(what, "check /dev/urandom")
+    }
+
     pub(crate) fn no_randomness(cause: io::Error) -> Error {
-        let mut made = Error::new(ErrorKind::Io, "the operating system has no randomness")
-            .advise("/dev/urandom must be readable");
+        let what = "the operating system has no randomness";
+        let mut made = Error::failed(what, "/dev/urandom must be readable");
         made.0.cause = Some(Cause::Io(cause));
         made
     }
@@ -254,6 +288,14 @@ impl Error {
     pub(crate) fn under(mut self, key: &str) -> Error {
         self.0.key = Some(key.to_owned());
         self
+    }
+
+    /// The same failure in other words: of its kind, and in its place.
+    pub(crate) fn retold(&self, what: impl Into<String>) -> Error {
+        let mut made = Error::new(self.0.kind, what);
+        made.0.path.clone_from(&self.0.path);
+        made.0.offset = self.0.offset;
+        made
     }
 
     /// Tells that as many others failed in the same call, which went on behind them.

@@ -440,9 +440,10 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// says [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     fn import_sessions(&self, sessions: &[Session]) -> Result<usize> {
         let _ = sessions;
-        Err(Error::new(
-            ErrorKind::Unsupported,
-            "this store takes over no sessions of another",
+        let what = "this store takes over no sessions of another";
+        Err(Error::missing(
+            what,
+            "keep to the stores that come with this crate",
         ))
     }
 

@@ -38,7 +38,7 @@
 use super::contents::{Contents, FORM_TOKENS};
 use super::lifetime::{Lifetimes, Stamp};
 use super::state::Session;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::value::{Decode, Decoder, Encode, Encoder, MapEncoder, from_cbor, to_cbor};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -89,8 +89,10 @@ pub(super) fn head(stored: &[u8]) -> Result<Head> {
         return Ok(head);
     }
     let session = decode(stored).map_err(|_| {
-        Error::new(ErrorKind::Decode, "a stored session is not one")
-            .advise("delete it, or look at it as a `Value`")
+        Error::decode(
+            "a stored session is not one",
+            "delete it, or look at it as a `Value`",
+        )
     })?;
     Ok(Head::Session {
         stamp: session.stamp,

@@ -4,7 +4,7 @@ use super::SessionStore;
 use super::id::SessionHandle;
 use super::outcome::Saved;
 use super::state::Session;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use std::collections::HashSet;
 
 /// Sessions go over in batches of at most so many, and about so many bytes.
@@ -102,7 +102,7 @@ pub fn copy_sessions(
             "{} sessions were copied, and others could not be read: {error}",
             copied.stored
         );
-        return Err(Error::new(error.kind(), what));
+        return Err(error.retold(what));
     }
     look_beyond(to, &known, beyond, &mut copied)?;
     progress(&copied);

@@ -267,8 +267,7 @@ impl Engine<dyn Records> {
                 }
             }
         }
-        let repeats = "the operating system's random source repeats itself";
-        Err(Error::new(ErrorKind::Io, repeats).advise("check /dev/urandom"))
+        Err(Error::random_repeats())
     }
 
     /// The session as it leaves its old id, or why it can't.
@@ -561,7 +560,7 @@ impl Engine<dyn Records> {
                 "a session of {} bytes is over the limit of {most}",
                 value.len()
             );
-            return Err(self.at_path(Error::new(ErrorKind::TooLarge, what)));
+            return Err(self.at_path(Error::too_large(what, "")));
         }
         Ok(Edit::Put {
             value,

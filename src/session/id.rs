@@ -2,7 +2,7 @@
 
 use super::place::identity_of;
 use super::sha256::sha256;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::value::base64::Base64;
 use std::fmt;
 use std::str::FromStr;
@@ -111,14 +111,15 @@ impl SessionId {
     }
 }
 
-/// Strict: an id has exactly one text. Any other text that a visitor sends is [`ErrorKind::InvalidInput`], to be
-/// treated as no session at all; the error does not repeat it.
+/// Strict: an id has exactly one text. Any other text that a visitor sends is
+/// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput), to be treated as no session at all; the error does not
+/// repeat it.
 impl FromStr for SessionId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<SessionId> {
         SessionId::parse(text.as_bytes())
-            .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "not a session id"))
+            .ok_or_else(|| Error::invalid_input("not a session id", ""))
     }
 }
 
@@ -189,7 +190,7 @@ impl fmt::Debug for SessionHandle {
     }
 }
 
-/// Twelve lower-case hexadecimal digits; all else is [`ErrorKind::InvalidInput`].
+/// Twelve lower-case hexadecimal digits; all else is [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput).
 impl FromStr for SessionHandle {
     type Err = Error;
 
@@ -230,6 +231,7 @@ pub(super) fn unhex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use std::collections::HashSet;
 
     #[test]

@@ -3,7 +3,7 @@
 use super::engine::{Engine, Rules};
 use super::records::{Edits, MakeEdit, Records, Walk};
 use super::shelve::SessionOptions;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::store::entry::Entry;
@@ -137,10 +137,7 @@ impl Memory {
     fn begin(&self) -> Result<Writing<'_>> {
         let this = Some(thread::current().id());
         if *lock(&self.writer) == this {
-            let what = "a write to a store from inside an update of it";
-            return Err(
-                Error::new(ErrorKind::Reentrant, what).advise("write before or after the update")
-            );
+            return Err(Error::nested());
         }
         let turn = lock(&self.turn);
         *lock(&self.writer) = this;

@@ -1,7 +1,7 @@
 //! The arguments and the answers of calls on a store of sessions.
 
 use super::state::Session;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use std::fmt;
 
 /// The fate of a session that was to be saved.
@@ -42,6 +42,14 @@ pub enum Existing {
     Fail,
     /// Removes everything.
     Overwrite,
+}
+
+impl Existing {
+    /// The error of [`Fail`](Existing::Fail) for a store that holds sessions.
+    pub(super) fn refuse() -> Error {
+        Error::new(ErrorKind::AlreadyExists, "the store already has sessions")
+            .advise("keep or overwrite them")
+    }
 }
 
 /// The sessions of a store at one moment, by [`SessionStore::iter_sessions`](crate::SessionStore::iter_sessions).

@@ -28,7 +28,7 @@ use super::place::Kind;
 use super::shelve::SessionOptions;
 use super::state::Session;
 use super::{SessionStore, regenerate_counted};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use client::{Client, Replicas};
 use keys::Keys;
@@ -250,7 +250,8 @@ impl std::fmt::Debug for RedisOptions {
 /// The user of an access list needs these commands, and the keys `shelflife:{*` or those of another prefix:
 ///
 /// ```text
-/// +get +getrange +setrange +set +unlink +exists +eval +evalsha +pexpireat +persist +time +scan +select +cluster|slots +info +wait +echo
+/// +get +getrange +setrange +set +unlink +exists +eval +evalsha +pexpireat +persist +time +scan +select +cluster|slots
+/// +info +wait +echo
 /// ```
 ///
 /// # Encryption
@@ -399,5 +400,5 @@ fn warning(client: &Client) -> Option<String> {
 }
 
 fn invalid(what: &str) -> Error {
-    Error::new(ErrorKind::InvalidInput, what)
+    Error::invalid_input(what, "")
 }

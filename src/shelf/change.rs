@@ -1,7 +1,7 @@
 //! Changing a shelf by what is in it.
 
 use super::{Shelf, cbor};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::batch::Batch;
 use crate::store::change::Edit;
 use crate::store::entry::Entry;
@@ -17,7 +17,7 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`] if the old value is not a `T`; it is then kept.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the old value is not a `T`; it is then kept.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -38,7 +38,7 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`] if the value is not a `T`; it is then kept.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value is not a `T`; it is then kept.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -61,7 +61,7 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`] if the value is not a `T`.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value is not a `T`.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -96,8 +96,9 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// The error of `change` ([`Error::other`] wraps one of the caller's own); [`ErrorKind::Decode`] if the
-    /// stored value is not a `T`; [`ErrorKind::Reentrant`] from a write to the same shelf inside `change`, where
+    /// The error of `change` ([`Error::other`] wraps one of the caller's own);
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the stored value is not a `T`;
+    /// [`ErrorKind::Reentrant`](crate::ErrorKind::Reentrant) from a write to the same shelf inside `change`, where
     /// reading is fine.
     ///
     /// ```
@@ -136,7 +137,8 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// Those of [`update`](Shelf::update); [`ErrorKind::InvalidInput`] if a key is given twice.
+    /// Those of [`update`](Shelf::update); [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if a key is
+    /// given twice.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -164,7 +166,7 @@ impl Shelf {
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
             let what = "a key was given twice to be changed in one step";
-            return Err(Error::new(ErrorKind::InvalidInput, what).at(self.path()));
+            return Err(Error::invalid_input(what, "").at(self.path()));
         }
         self.store.edit_batch(|| {
             let mut olds = Vec::with_capacity(keys.len());
@@ -189,8 +191,9 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`] if a value is not a `T`, or the error of one that can't be read: that entry stays, the
-    /// work is done on all others, and the error is that of the first, which says how many there were.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if a value is not a `T`, or the error of one that can't be read:
+    /// that entry stays, the work is done on all others, and the error is that of the first, which says how many there
+    /// were.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

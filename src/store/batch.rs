@@ -1,7 +1,7 @@
 //! Several changes that happen together.
 
 use super::format::{CBOR, KEY_MAX, Kind, RECORD_MAX, record_bytes};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -76,7 +76,7 @@ impl<'a> Op<'a> {
 
     /// Fails before anything is written, so that what was there stays.
     pub(crate) fn check_limits(&self) -> Result<()> {
-        let too_large = |what: &str| Err(Error::new(ErrorKind::TooLarge, what));
+        let too_large = |what: &str| Err(Error::too_large(what, ""));
         if self.key.len() > KEY_MAX {
             return too_large(&format!(
                 "a key of {} bytes is over the limit of {KEY_MAX}",

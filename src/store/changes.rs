@@ -5,7 +5,7 @@ use super::format::LOG_START;
 use super::generation::Generation;
 use super::log::{Scanner, Step};
 use super::place::Place;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl FromStr for Position {
             // One text for each position: no signs, no zeros in front.
             (position.to_string() == text).then_some(position)
         };
-        parsed().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "not a position in a store"))
+        parsed().ok_or_else(|| Error::invalid_input("not a position in a store", ""))
     }
 }
 

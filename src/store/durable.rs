@@ -10,7 +10,7 @@
 use super::commit::Synced;
 use super::generation::Generation;
 use super::place::Place;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use std::sync::atomic::Ordering::*;
 
 /// Why the log is not known to be on disk.
@@ -54,8 +54,7 @@ pub(crate) fn sync_log(
             );
             let advice =
                 "the outcome is unknown; the next write moves what can be read to a new file";
-            let error = Error::new(ErrorKind::Io, what);
-            Err(error.at(&place.path).advise(advice).into())
+            Err(Error::failed(what, advice).at(&place.path).into())
         }
         Err(error) => {
             generation.condemn();

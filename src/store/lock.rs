@@ -3,7 +3,7 @@
 use super::disk::{Disk, DiskFile};
 use super::log::uninterrupted;
 use super::poison::lock_of;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -49,16 +49,14 @@ impl<'a> Deadline<'a> {
         let waited = self.waited();
         match self.timeout.checked_sub(waited) {
             Some(left) if !left.is_zero() => Ok(left),
-            _ => Err(Error::new(
-                ErrorKind::Busy,
-                format!(
-                    "`{}` {taken}, waited {} ms",
-                    path.display(),
-                    waited.as_millis()
-                ),
-            )
-            .at(path)
-            .advise("try again, or raise `lock_timeout`")),
+            _ => {
+                let what = format_args!("{taken}, waited {} ms", waited.as_millis());
+                Err(Error::busy(
+                    path,
+                    what,
+                    "try again, or raise `lock_timeout`",
+                ))
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use super::generation::Generation;
 use super::log::{LogFile, Scanner, Step, uninterrupted};
 use super::place::Place;
 use super::temp;
-use crate::error::{Error, ErrorKind, Result, Shown};
+use crate::error::{Error, Result};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,12 +39,8 @@ impl Copy {
 
     fn of(place: &Place, at: Arc<Generation>, dir: &Path) -> Result<Copy> {
         if at.is_unborn() {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!("{} holds nothing yet", Shown(&place.path)),
-            )
-            .at(&place.path)
-            .advise("begin once something was stored"));
+            let advice = "begin once something was stored";
+            return Err(Error::not_found(&place.path, "holds nothing yet", advice));
         }
         let path = dir.join(name(place, &at.header));
         let disk = &*place.mode.disk;

@@ -18,7 +18,7 @@ use std::fmt::Write;
 use super::base64::Base64;
 use super::cbor::LEVELS;
 use super::{Value, to_cbor};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 const BYTES: &str = "$b64";
 const FLOAT: &str = "$float";
@@ -487,10 +487,8 @@ impl Reader<'_> {
 
     fn expected(&self, what: &str) -> Error {
         let offset = self.offset();
-        Error::new(
-            ErrorKind::InvalidInput,
-            format!("expected {what} at byte {offset} of the JSON text"),
-        )
+        let what = format!("expected {what} at byte {offset} of the JSON text");
+        Error::invalid_input(what, "")
     }
 
     fn error(&self, what: &str) -> Error {
@@ -498,10 +496,8 @@ impl Reader<'_> {
     }
 
     fn error_at(&self, offset: usize, what: &str) -> Error {
-        Error::new(
-            ErrorKind::InvalidInput,
-            format!("found {what} at byte {offset} of the JSON text"),
-        )
+        let what = format!("found {what} at byte {offset} of the JSON text");
+        Error::invalid_input(what, "")
     }
 }
 
@@ -516,11 +512,10 @@ fn order(a: &Value, b: &Value) -> Ordering {
 
 #[cold]
 fn too_much_memory() -> Error {
-    Error::new(
-        ErrorKind::TooLarge,
+    Error::too_large(
         "a `Value` read from JSON takes more memory than it may",
+        "split it, or set another limit with `Value::from_json_within`",
     )
-    .advise("split it, or set another limit with `Value::from_json_within`")
 }
 
 fn pair(item: Value) -> Option<(Value, Value)> {

@@ -366,6 +366,23 @@ fn nothing_is_left_undone_and_no_file_is_too_long() {
     }
 }
 
+/// The files that make errors of their own: the one of all constructors, and rooms with a kind that it does not know.
+const ERRORS_OF_THEIR_OWN: &[&str] = &["error", "session::outcome", "session::redis::connection"];
+
+#[test]
+fn each_kind_of_error_is_made_by_a_constructor() {
+    for (module, code) in modules() {
+        let made = code.match_indices("Error::new(");
+        let own = made
+            .filter(|(at, _)| !code[..*at].ends_with("io::"))
+            .count();
+        assert!(
+            own == 0 || ERRORS_OF_THEIR_OWN.contains(&&*module),
+            "`{module}` makes {own} errors without a constructor of `error`"
+        );
+    }
+}
+
 /// Where the toolchain that runs the tests is; Cargo tells its tests.
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))

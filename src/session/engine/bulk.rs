@@ -82,15 +82,9 @@ impl Passed {
             if self.count == 1 { "was" } else { "were" },
             self.named.join(", ")
         );
-        let mut error = Error::new(first.kind(), what)
-            .advise("`shelflife verify` lists what is damaged, `session rm` deletes a session");
-        if let Some(path) = first.path() {
-            error = error.at(path);
-        }
-        if let Some(offset) = first.offset() {
-            error = error.offset_at(offset);
-        }
-        Err(error)
+        Err(first
+            .retold(what)
+            .advise("`shelflife verify` lists what is damaged, `session rm` deletes a session"))
     }
 }
 
@@ -118,14 +112,11 @@ impl Engine<dyn Records> {
                 Err(unreadable) => passed.note_unreadable(unreadable),
             }
             let (first, name) = (passed.first?, passed.named.pop()?);
-            let error = Error::new(first.kind(), format!("{name} can't be read: {first}"));
-            Some(Err(
-                match (first.path().or(path.as_deref()), first.offset()) {
-                    (Some(path), Some(offset)) => error.at(path).offset_at(offset),
-                    (Some(path), None) => error.at(path),
-                    (None, _) => error,
-                },
-            ))
+            let error = first.retold(format!("{name} can't be read: {first}"));
+            Some(Err(match &path {
+                Some(path) if first.path().is_none() => error.at(path),
+                _ => error,
+            }))
         }))
     }
 
@@ -400,10 +391,7 @@ impl Engine<dyn Records> {
             Existing::Overwrite => self.records.clear(),
             Existing::Fail => match self.iter().next().transpose()? {
                 None => Ok(()),
-                Some(_) => Err(self.at_path(
-                    Error::new(ErrorKind::AlreadyExists, "the store already has sessions")
-                        .advise("keep or overwrite them"),
-                )),
+                Some(_) => Err(self.at_path(Existing::refuse())),
             },
         }
     }

@@ -253,7 +253,7 @@ fn without_randomness_there_is_no_session() {
     let mut ann = login(&here, "ann");
     let known = ann.id().cloned();
 
-    here.records.random = |_| Err(Error::new(ErrorKind::Io, "no randomness"));
+    here.records.random = |_| Err(Error::random_repeats());
     let mut bob = Session::new();
     bob.set_user(Some("bob"));
     assert_eq!(here.save(&mut bob).unwrap_err().kind(), ErrorKind::Io);

@@ -1,7 +1,7 @@
 //! The carrier of the id between browser and server: a cookie, or a header of the application's own.
 
 use super::cookie::{Attributes, Candidates, Cookie, is_token, trim};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::session::SessionId;
 
 const NAME_BYTES_MAX: usize = 64;
@@ -22,9 +22,9 @@ impl Carrier {
             !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_token);
         match is_name && !name.eq_ignore_ascii_case("cookie") {
             true => Ok(Carrier::Header(name.to_string())),
-            false => Err(Error::new(
-                ErrorKind::InvalidInput,
+            false => Err(Error::invalid_input(
                 "the header for the id must have a token of 1 to 64 bytes as its name, and not be `Cookie`",
+                "",
             )),
         }
     }
@@ -81,6 +81,7 @@ impl Carrier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     const A: &str = "AAECAwQFBgcICQoLDA0ODw";
 

@@ -10,7 +10,7 @@
     clippy::as_conversions
 )]
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::session::SessionId;
 use std::time::Duration;
 
@@ -82,8 +82,8 @@ pub(super) struct Cookie {
 impl Cookie {
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for what a browser would drop without a word, or what would end the attribute and
-    /// begin another.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what a browser would drop without a word, or
+    /// what would end the attribute and begin another.
     pub(super) fn new(attributes: &Attributes) -> Result<Cookie> {
         let Attributes {
             name,
@@ -255,7 +255,7 @@ fn domain(given: &str) -> Result<&str> {
 fn check(holds: bool, what: &str) -> Result<()> {
     match holds {
         true => Ok(()),
-        false => Err(Error::new(ErrorKind::InvalidInput, what)),
+        false => Err(Error::invalid_input(what, "")),
     }
 }
 

@@ -574,7 +574,7 @@ enum Edited<T> {
 
 /// Leaves the closure of an edit; never seen outside.
 fn abandon() -> Error {
-    Error::new(ErrorKind::Other, "")
+    Error::other("")
 }
 
 /// Whether this one session is at fault, not the system.

@@ -62,11 +62,8 @@ impl Store {
                 return Ok(found);
             }
         }
-        Err(Error::new(
-            ErrorKind::Busy,
-            "the slots of the cluster move faster than they can be read",
-        )
-        .advise("try again later"))
+        let what = "the slots of the cluster move faster than they can be read";
+        Err(Error::not_now(what))
     }
 
     fn walk_server(&self, server: &Address, mut each: impl FnMut(Vec<u8>)) -> Result<()> {
@@ -320,9 +317,7 @@ impl Store {
                             Err(error) => return Err(error),
                         };
                         if is_there {
-                            let what = "the store already has sessions";
-                            return Err(Error::new(ErrorKind::AlreadyExists, what)
-                                .advise("keep or overwrite them"));
+                            return Err(Existing::refuse());
                         }
                     }
                 }
@@ -386,7 +381,7 @@ impl Iterator for Listing {
                 if self.listed.insert(hash(&key)) {
                     let named = |error: Error| {
                         let what = format!("session {} can't be read: {error}", identity.handle());
-                        Error::new(error.kind(), what)
+                        error.retold(what)
                     };
                     read.push(session.map_err(named));
                 }

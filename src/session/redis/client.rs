@@ -12,7 +12,7 @@ use super::pool::Pool;
 use super::reply::{Bounds, Reply, write_command, write_count, write_word};
 use super::scripts::Script;
 use super::url::{Address, Servers};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use std::io;
 use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
@@ -274,11 +274,8 @@ impl Client {
                 Refusal::NoScript | Refusal::Final => return Err(refused(&server, &text)),
             }
             if hops > HOPS_MAX {
-                return Err(Error::new(
-                    ErrorKind::Io,
-                    "the servers of the cluster send in circles",
-                )
-                .advise("check `CLUSTER SLOTS` of each"));
+                let what = "the servers of the cluster send in circles";
+                return Err(Error::failed(what, "check `CLUSTER SLOTS` of each"));
             }
         }
     }
@@ -608,22 +605,16 @@ fn unanswered(server: &Address, cause: io::Error, repeated: bool) -> Error {
 /// Of what the server said only the code is shown, which names no key.
 fn not_now(server: &Address, text: &str) -> Error {
     let code = text.split(' ').next().unwrap_or_default();
-    Error::new(
-        ErrorKind::Busy,
-        format!("the server at `{server}` is not ready: {code}"),
-    )
-    .advise("try again later")
+    Error::not_now(format!("the server at `{server}` is not ready: {code}"))
 }
 
 fn unconfirmed(server: &Address, replicas: Replicas) -> Error {
     let count = replicas.count;
     let what = format!("the end of a session was not confirmed by {count} replicas of `{server}`");
-    Error::new(ErrorKind::Io, what).advise("it holds on the primary; a failover may undo it")
+    Error::failed(what, "it holds on the primary; a failover may undo it")
 }
 
 fn nonsense(server: &Address) -> Error {
-    Error::new(
-        ErrorKind::Io,
-        format!("the server at `{server}` sent an answer to another question"),
-    )
+    let what = format!("the server at `{server}` sent an answer to another question");
+    Error::failed(what, "")
 }

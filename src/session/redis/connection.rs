@@ -368,9 +368,6 @@ pub(super) fn refused(by: &Address, text: &str) -> Error {
         .take(120)
         .filter(|c| !c.is_control())
         .collect();
-    Error::new(
-        kind,
-        format!("the server at `{by}` refused a command: {shown}"),
-    )
-    .advise(advice)
+    let what = format!("the server at `{by}` refused a command: {shown}");
+    Error::new(kind, what).advise(advice)
 }

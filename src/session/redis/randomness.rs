@@ -79,7 +79,6 @@ pub(super) fn random(bytes: &mut [u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
 
     #[test]
     fn no_two_draws_share_a_byte_and_no_process_draws_what_another_read() {
@@ -113,9 +112,7 @@ mod tests {
         let mut read = read.into_inner().unwrap();
         let mut id = [9; 16];
         for _ in 0..2 {
-            let failed = read.fill(&mut id, Duration::ZERO, 0, |_| {
-                Err(Error::new(ErrorKind::Io, "no random source"))
-            });
+            let failed = read.fill(&mut id, Duration::ZERO, 0, |_| Err(Error::random_repeats()));
             assert!(failed.is_err() && id == [9; 16]);
         }
     }

@@ -15,7 +15,7 @@ use super::super::contents::Contents;
 use super::super::lifetime::{Lifetimes, Stamp};
 use super::super::state::{Identity, Session};
 use super::scripts::{HEAD_BYTES, NEVER};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::value::{Decode, Decoder, Encode, Encoder, from_cbor, to_cbor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -173,11 +173,10 @@ impl Decode for Reading {
 }
 
 fn no_session() -> Error {
-    Error::new(
-        ErrorKind::Decode,
-        "what the server has under a session's key is no session",
+    Error::decode(
+        "the value that the server has under a session's key is no session",
+        "delete it, or give each application a prefix of its own",
     )
-    .advise("delete it, or give each application a prefix of its own")
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::randomness::Randomness;
 use super::record::{self, Head, millis};
 use super::reply::{Bounds, Reply};
 use super::scripts::{self, HEAD_BYTES, Script};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -152,7 +152,7 @@ impl Store {
                 _ => return Err(nonsense()),
             }
         }
-        Err(no_free_id())
+        Err(Error::random_repeats())
     }
 
     /// Stores a copy if nobody has changed the session since, or ends the session if the copy is not worth keeping.
@@ -241,7 +241,7 @@ impl Store {
                 _ => return Err(nonsense()),
             }
         }
-        Err(no_free_id())
+        Err(Error::random_repeats())
     }
 
     pub(super) fn edit(
@@ -293,7 +293,7 @@ impl Store {
             tries += 1;
             if connection::now() >= until {
                 let what = "others changed the session whenever this update was to be stored";
-                return Err(Error::new(ErrorKind::Busy, what).advise("try again later"));
+                return Err(Error::not_now(what));
             }
             if tries >= TRIES_AT_ONCE {
                 OsDisk.sleep(Duration::from_micros(self.marks.below(2000)));
@@ -442,11 +442,7 @@ impl Store {
         let editing = EDITING.with_borrow(|editing| editing.contains(&seed));
         match editing {
             false => Ok(()),
-            true => {
-                let what = "a write to a store from inside an update of it";
-                Err(Error::new(ErrorKind::Reentrant, what)
-                    .advise("write before or after the update"))
-            }
+            true => Err(Error::nested()),
         }
     }
 }
@@ -513,25 +509,13 @@ fn number(value: i64) -> Result<u64> {
 }
 
 pub(super) fn nonsense() -> Error {
-    Error::new(
-        ErrorKind::Io,
-        "the server sent an answer to another question",
-    )
-    .advise("check that it is Redis 6.2 or later, or Valkey")
-}
-
-fn no_free_id() -> Error {
-    Error::new(
-        ErrorKind::Io,
-        "the operating system's random source repeats itself",
-    )
-    .advise("check /dev/urandom")
+    let what = "the server sent an answer to another question";
+    Error::failed(what, "check that it is Redis 6.2 or later, or Valkey")
 }
 
 fn overtaken() -> Error {
-    Error::new(
-        ErrorKind::Io,
+    Error::failed(
         "the connection broke during a change, and others changed the session before it was back",
+        "the outcome is unknown: load the session to learn what is stored",
     )
-    .advise("the outcome is unknown: load the session to learn what is stored")
 }

@@ -12,7 +12,7 @@ use super::client::Pause;
 use super::keys::RedisKey;
 use super::scripts::{Script, TURN, TURN_OVER};
 use super::store::{NUMBERS, Store, is_done};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 pub(super) struct Turn<'a> {
     store: &'a Store,
@@ -33,8 +33,9 @@ impl Store {
         let mut pause = Pause::new(self.client.deadline());
         while !turn.ask(&TURN, b"0")? {
             if !pause.wait() {
-                let what = "another login of the same user is under way";
-                return Err(Error::new(ErrorKind::Busy, what).advise("try again later"));
+                return Err(Error::not_now(
+                    "another login of the same user is under way",
+                ));
             }
         }
         Ok(turn)
@@ -46,11 +47,9 @@ impl Turn<'_> {
     pub(super) fn renew(&self) -> Result<()> {
         match self.ask(&TURN, b"1")? {
             true => Ok(()),
-            false => {
-                let what =
-                    "counting the sessions of a user took longer than the turn to do so lasts";
-                Err(Error::new(ErrorKind::Busy, what).advise("try again later"))
-            }
+            false => Err(Error::not_now(
+                "counting the sessions of a user took longer than the turn to do so lasts",
+            )),
         }
     }
 

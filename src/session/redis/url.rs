@@ -2,7 +2,7 @@
 //!
 //! No error here repeats the text, since a password may be in it.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result, Shown};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -32,7 +32,8 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Address::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Address::Unix(path) => write!(f, "{}", path.display()),
+            // Its caller puts the quotes.
+            Address::Unix(path) => f.write_str(Shown(path).to_string().trim_matches('`')),
         }
     }
 }
@@ -93,10 +94,10 @@ pub(super) fn parse(url: &str) -> Result<Servers> {
             vec![Address::Unix(unescape(rest)?.into())]
         }
         "rediss" | "valkeys" => {
-            return Err(
-                Error::new(ErrorKind::Unsupported, "this client speaks no TLS")
-                    .advise("let a local proxy such as stunnel do it, or use a Unix socket"),
-            );
+            return Err(Error::missing(
+                "this client speaks no TLS",
+                "let a local proxy such as stunnel do it, or use a Unix socket",
+            ));
         }
         _ => return Err(invalid("its scheme is unknown")),
     };
@@ -184,6 +185,7 @@ fn invalid(why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn at(host: &str, port: u16) -> Address {
         Address::Tcp {

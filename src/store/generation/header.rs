@@ -147,9 +147,7 @@ impl Generation {
                 "check the path; nothing was changed",
             ),
         };
-        Err(Error::new(kind, format!("`{}` {what}", log.path.display()))
-            .at(&log.path)
-            .advise(advice))
+        Err(Error::of_file(kind, &log.path, what).advise(advice))
     }
 }
 

@@ -8,14 +8,15 @@ use super::head::{Head, ValueKind};
 use super::{
     ARRAY, BYTES, FALSE, LEVELS, MAP, NEGATIVE, NULL, SIMPLE, TAG, TEXT, TRUE, UNSIGNED, length,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::value::Decode;
 use crate::value::float::Shortest;
 
 /// Reads one value from CBOR; what a [`Decode`] gets to read from.
 ///
-/// Each method reads one item and fails with [`ErrorKind::Decode`] if it is of another type or not in deterministic
-/// form. An error tells where in the value what was expected and which kind of item was found, never its content.
+/// Each method reads one item and fails with [`ErrorKind::Decode`](crate::ErrorKind::Decode) if it is of another type
+/// or not in deterministic form. An error tells where in the value what was expected and which kind of item was found,
+/// never its content.
 ///
 /// A read that fails consumes nothing, so that the same item can be read as something else: by
 /// `u64::decode(from).or_else(|_| ...)`, or after a look at its kind with [`peek`](Decoder::peek).
@@ -563,11 +564,10 @@ impl<'a> Decoder<'a> {
 
     #[cold]
     fn malformed(&self, what: &str) -> Error {
-        Error::new(
-            ErrorKind::Decode,
+        Error::decode(
             format!("found {what} at byte {}", self.start()),
+            "only deterministic CBOR (RFC 8949, 4.2.1) can be decoded",
         )
-        .advise("only deterministic CBOR (RFC 8949, 4.2.1) can be decoded")
     }
 }
 
@@ -612,8 +612,8 @@ fn float_of(number: u64) -> Option<f64> {
 
 #[cold]
 fn mistyped(what: String) -> Error {
-    Error::new(ErrorKind::Decode, what)
-        .advise("decode it as the type that it was encoded from, or as a `Value`")
+    let advice = "decode it as the type that it was encoded from, or as a `Value`";
+    Error::decode(what, advice)
 }
 
 #[cold]

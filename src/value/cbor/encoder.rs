@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::{
     ARRAY, BYTES, FALSE, LEVELS, MAP, NEGATIVE, NULL, SIMPLE, TAG, TEXT, TRUE, UNSIGNED, length,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::value::Encode;
 use crate::value::float::Shortest;
 
@@ -84,7 +84,8 @@ impl Encoder {
     /// Writes an integer.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] outside of -2^64 to 2^64 - 1, which is as far as CBOR's integers go.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) outside of -2^64 to 2^64 - 1, which is as far as
+    /// CBOR's integers go.
     #[inline]
     pub fn integer(&mut self, value: i128) -> Result<()> {
         // A negative integer n is stored as -1 - n, which is what its bits inverted are.
@@ -151,7 +152,8 @@ impl Encoder {
     /// Writes one of CBOR's simple values that are not booleans or null, such as 23, "undefined".
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for 20 to 22, which are false, true and null, and 24 to 31, which do not exist.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for 20 to 22, which are false, true and null, and 24
+    /// to 31, which do not exist.
     pub fn simple(&mut self, value: u8) -> Result<()> {
         if matches!(value, FALSE..=NULL | 24..=31) {
             return Err(Error::invalid_input(
@@ -166,7 +168,8 @@ impl Encoder {
     /// Writes an array of `len` items, which `write` writes one by one.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it writes more or fewer, [`ErrorKind::TooLarge`] at the 65th level of nesting.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if it writes more or fewer,
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) at the 65th level of nesting.
     #[inline]
     pub fn array(
         &mut self,
@@ -182,8 +185,8 @@ impl Encoder {
     /// Writes a map of `len` entries, which `write` inserts in any order.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it inserts more or fewer, or two with the same key; [`ErrorKind::TooLarge`] at
-    /// the 65th level of nesting.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if it inserts more or fewer, or two with the same
+    /// key; [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) at the 65th level of nesting.
     ///
     /// ```
     /// use shelflife::{Encode, Encoder, Result, to_cbor};
@@ -216,7 +219,8 @@ impl Encoder {
     /// Writes a tag and its content, one item, which `write` writes.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it writes none or several, [`ErrorKind::TooLarge`] at the 65th level of nesting.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if it writes none or several,
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) at the 65th level of nesting.
     pub fn tag(
         &mut self,
         number: u64,
@@ -356,10 +360,8 @@ impl Encoder {
             .map_or(self.bytes.len(), |span| span.key.start);
         spans.sort_unstable_by(|a, b| key(a).cmp(key(b)));
         if !spans.is_sorted_by(|a, b| key(a) < key(b)) {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "two keys of a map, or items of a set, encode alike",
-            ));
+            let what = "two keys of a map, or items of a set, encode alike";
+            return Err(Error::invalid_input(what, ""));
         }
         let mut body = Vec::with_capacity(self.bytes.len().saturating_sub(start));
         for span in spans {
@@ -550,10 +552,7 @@ pub(in crate::value) fn integer_beyond() -> Error {
 
 #[cold]
 fn too_deep() -> Error {
-    Error::new(
-        ErrorKind::TooLarge,
-        format!("a value is nested deeper than {LEVELS} levels"),
-    )
+    Error::too_large(format!("a value is nested deeper than {LEVELS} levels"), "")
 }
 
 #[cold]
@@ -566,16 +565,11 @@ fn some_null() -> Error {
 
 #[cold]
 fn abandoned() -> Error {
-    Error::new(
-        ErrorKind::InvalidInput,
-        "an `Encode` went on after a panic within it",
-    )
+    Error::invalid_input("an `Encode` went on after a panic within it", "")
 }
 
 #[cold]
 fn miscounted(announced: usize, written: usize) -> Error {
-    Error::new(
-        ErrorKind::InvalidInput,
-        format!("an `Encode` announced {announced} items and wrote {written}"),
-    )
+    let what = format!("an `Encode` announced {announced} items and wrote {written}");
+    Error::invalid_input(what, "")
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::ErrorKind;
 use crate::value::from_cbor;
 use crate::value::tests::Random;
 

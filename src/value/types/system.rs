@@ -10,7 +10,7 @@ use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::value::{Decode, Decoder, Encode, Encoder};
 
 /// The bytes of a string of the operating system, if they can be read back.
@@ -32,7 +32,7 @@ impl Encode for OsStr {
     fn encode(&self, to: &mut Encoder) -> Result<()> {
         let bytes = os_bytes(self).ok_or_else(|| {
             let what = "a string of the operating system that is not Unicode cannot be stored here";
-            Error::new(ErrorKind::InvalidInput, what)
+            Error::invalid_input(what, "")
         })?;
         to.bytes(bytes)
     }

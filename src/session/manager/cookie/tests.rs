@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::ErrorKind;
 
 const A: &str = "AAECAwQFBgcICQoLDA0ODw";
 const B: &str = "AQECAwQFBgcICQoLDA0ODw";

@@ -1,7 +1,7 @@
 //! The readers that the code of [`record!`](crate::record) calls.
 
 use super::{Decoder, Head, length};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::value::{Decode, Value};
 use std::collections::BTreeMap;
 
@@ -135,14 +135,9 @@ impl<'a> Decoder<'a> {
     #[cold]
     pub fn missing(&mut self, field: &str) -> Error {
         self.rest = self.before;
-        Error::new(
-            ErrorKind::Decode,
-            format!(
-                "expected a field `{field}` in the map at byte {}",
-                self.start()
-            ),
-        )
-        .advise("give the field a default if older values lack it")
+        let at = self.start();
+        let what = format!("expected a field `{field}` in the map at byte {at}");
+        Error::decode(what, "give the field a default if older values lack it")
     }
 }
 
