@@ -2,11 +2,13 @@
 
 use super::*;
 use crate::sim::{Call, Fault, FaultKind, SimDisk};
+use crate::store::compaction::Space;
 use crate::store::disk::{Create, Disk, OpenFile};
 use crate::store::format::NewRecord;
 use crate::store::index::Location;
 use crate::{Batch, Durability, Options};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 const PATH: &str = "/s.shelf";
 /// With this the record is twice as long as a marker or an empty one.
@@ -233,4 +235,84 @@ fn with_a_second_thread_records_of_an_epoch_that_is_over_do_not_count() {
     stale.extend_from_slice(&bytes[begun..]);
     assert_eq!(reached(&stale), begun as u64);
     assert_same(&stale, "records of before behind a cut");
+}
+
+/// Returns once the thread sleeps that has set `begun`, as far as the system tells, or has ended.
+fn wait_until_asleep(begun: &AtomicBool, name: &str) {
+    while !begun.load(Acquire) {
+        std::thread::yield_now();
+    }
+    let tasks = || std::fs::read_dir("/proc/self/task").ok();
+    let named = |task: &std::fs::DirEntry| {
+        let comm = std::fs::read_to_string(task.path().join("comm"));
+        comm.is_ok_and(|comm| comm.trim() == name)
+    };
+    let is_awake = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| !rest.trim_start().starts_with('S'))
+    };
+    while let Some(task) =
+        tasks().and_then(|mut tasks| tasks.find_map(|task| task.ok().filter(named)))
+        && is_awake(task)
+    {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn while_half_of_a_batch_is_in_the_index_the_counts_are_those_before_it_or_wait() {
+    let bytes = written();
+    let generation = generation_of(&SimDisk::new(1), &bytes, Crossing::Nothing);
+    generation
+        .replay(&mut generation.position(), Access::Locked)
+        .unwrap();
+    let keys = generation.keys();
+    let seed = generation.header.seed;
+    let mut end = generation.tail();
+    let mut record = |key: &[u8]| {
+        let (offset, mut encoded) = (end, Vec::new());
+        let put = NewRecord {
+            fingerprint: generation.fingerprint(key),
+            key,
+            ..NewRecord::marker(Kind::Put, generation.header.epoch, 0)
+        };
+        put.encode(seed, offset, &mut encoded);
+        end += encoded.len() as u64;
+        let head = encoded.first_chunk().unwrap();
+        (offset, Head::decode(head, seed, offset).unwrap())
+    };
+    let (first, second) = (record(b"new 1"), record(b"new 2"));
+
+    let mut position = generation.position();
+    let mut moves = Moves::of_own();
+    generation
+        .apply_one(&mut position, &mut moves, first.0, &first.1)
+        .unwrap();
+    assert_eq!(generation.index.len(), keys + 1, "half of it is there");
+    assert_eq!(generation.keys(), keys, "`len` shows nothing of it");
+    let begun = AtomicBool::new(false);
+    let stats = std::thread::scope(|scope| {
+        let ask = || {
+            begun.store(true, Release);
+            Space::of(&generation, 0)
+        };
+        let name = "asks for stats";
+        let asking = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn_scoped(scope, ask)
+            .unwrap();
+        wait_until_asleep(&begun, name);
+        generation
+            .apply_one(&mut position, &mut moves, second.0, &second.1)
+            .unwrap();
+        generation.publish(&position);
+        drop(position);
+        asking.join().unwrap()
+    });
+    assert_eq!(stats.keys, keys + 2, "`stats` waits for the rest");
+    let live_bytes = generation.index.live_bytes();
+    assert_eq!((stats.live_bytes, stats.file_bytes), (live_bytes, end));
+    assert_eq!(generation.keys(), keys + 2);
 }
