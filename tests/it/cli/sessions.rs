@@ -199,23 +199,35 @@ fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
 fn a_cookie_in_the_wrong_place_is_not_repeated() {
     let shell = Shell::new();
     let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
-    let mut session = Session::new();
-    session.set_user(Some("ann"));
-    let _ = app.save_session(&mut session).unwrap();
-    let id = session.id().unwrap().as_str();
-    for ran in [
-        shell.run(&format!("session rm s.shelf --cookie {id}")),
-        shell.run(&format!("session rm s.shelf {id}")),
-        shell.run(&format!("session show s.shelf {id}")),
-        shell.pipe(format!("{id}x").as_bytes(), "session rm s.shelf --cookie -"),
-    ] {
-        let said = ran.failed(2);
-        assert!(
-            said.starts_with("shelflife: ") && !said.contains(id),
-            "{said}"
-        );
+    // One id in 64 begins as an option does.
+    for begins_as_option in [false, true] {
+        let sessions = std::iter::repeat_with(|| {
+            let mut session = Session::new();
+            session.set_user(Some("ann"));
+            let _ = app.save_session(&mut session).unwrap();
+            session
+        });
+        let is_wanted =
+            |session: &Session| session.id().unwrap().as_str().starts_with('-') == begins_as_option;
+        let session = { sessions }.find(is_wanted).unwrap();
+        let id = session.id().unwrap().as_str();
+        for ran in [
+            shell.run(&format!("session rm s.shelf --cookie {id}")),
+            shell.run(&format!("session rm s.shelf {id}")),
+            shell.run(&format!("session show s.shelf {id}")),
+            shell.run(&format!("session show s.shelf 012345678901 {id}")),
+            shell.run(&format!("session show s.shelf {id}=1")),
+            shell.run(&format!("get s.shelf key {id}")),
+            shell.pipe(format!("{id}x").as_bytes(), "session rm s.shelf --cookie -"),
+        ] {
+            let said = ran.failed(2);
+            assert!(
+                said.starts_with("shelflife: ") && !said.contains(id),
+                "{said}"
+            );
+        }
+        assert!(app.has_session(session.id().unwrap()).unwrap());
     }
-    assert!(app.has_session(session.id().unwrap()).unwrap());
 }
 
 #[test]
