@@ -364,7 +364,7 @@ macro_rules! record {
             $Variant $(($($($item_attributes)* $item),*))? $({
                 $($($field_attributes)* $($field_cfg)* $($visibility)* $field: $type,)*
                 $(
-                    /// What was stored beside the fields above, by their keys.
+                    /// The fields that were stored beside those above, by their keys.
                     $($rest_visibility)* $rest: ::std::collections::BTreeMap<::std::string::String, $crate::Value>,
                 )?
             })?,

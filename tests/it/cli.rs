@@ -252,7 +252,7 @@ fn an_end_is_set_shown_dumped_and_loaded_and_one_that_no_record_can_hold_is_refu
     assert_eq!(stays, "{\"k\":\"stays\",\"v\":\"v\",\"expires\":null}\n");
     shell.pipe(dumped.as_bytes(), "load copy.shelf").ok();
     assert_eq!(shell.run("dump copy.shelf --expires").ok(), dumped);
-    // What has ended is absent.
+    // An entry that has ended is absent.
     let past = "{\"k\":\"past\",\"v\":1,\"expires\":1}";
     shell.pipe(past.as_bytes(), "load n.shelf").ok();
     shell.run("get n.shelf past").failed(1);

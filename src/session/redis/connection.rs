@@ -48,7 +48,7 @@ pub(super) enum Failed {
 
 type Owns<'a> = dyn Fn(&mut [Reply]) -> bool + 'a;
 
-/// What is asked at once.
+/// The commands that are sent at once.
 pub(super) struct Question<'a> {
     pub(super) bounds: Bounds,
     /// Appends the commands, and tells how many replies they have.

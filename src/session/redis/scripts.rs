@@ -185,7 +185,7 @@ return {1, created, accessed}
 "
 );
 
-/// Nothing: `{1}`, or `{0}` if there was no session. What is none but stands there is deleted as well.
+/// Nothing: `{1}`, or `{0}` if there was no session. A value under the key that is no session is deleted as well.
 pub(super) static DELETE: Script = script!(
     "
 if there and mark == ours then return confirm() end

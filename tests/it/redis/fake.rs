@@ -38,7 +38,7 @@ enum Act {
     Then(Vec<u8>, Unasked),
 }
 
-/// What a server says once the test lets it.
+/// The reply of a server, held until the test lets it go.
 #[derive(Clone)]
 struct Unasked {
     bytes: Vec<u8>,
@@ -358,7 +358,7 @@ fn a_reply_that_comes_unasked_is_nobodys_answer_however_late_it_is() {
         let (unasked, coming) = Unasked::new(unasked);
         let calls = AtomicUsize::new(0);
         let fake = Fake::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {
-            // Whatever connection is taken then has been asked before and answered soundly.
+            // Each connection that is taken then has been asked before and answered soundly.
             1 => Act::Then(bulk(&value("ann")), unasked.clone()),
             _ => Act::Say(bulk(&value("ann"))),
         });
