@@ -126,7 +126,7 @@ pub use store::admin::{Changes, Mirror};
 pub use store::backup::Backup;
 pub use store::batch::Batch;
 pub use store::change::Change;
-pub use store::changes::{Position, Seen};
+pub use store::changes::{Gap, Position, Seen};
 pub use store::compaction::Compacted;
 pub use store::disk::{Disk, DiskFile, os::OsDisk};
 pub use store::entry::Entry;

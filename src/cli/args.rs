@@ -277,7 +277,7 @@ impl Command {
         }
         for option in self.options {
             let name = format!("{} {}", option.name, option.value);
-            help.push_str(&format!("  {name:<16} {}\n", option.about));
+            help.push_str(&format!("  {name:<15}  {}\n", option.about));
         }
         if !self.notes.is_empty() {
             help.push_str(&format!("\n{}\n", self.notes));

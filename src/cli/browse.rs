@@ -12,7 +12,7 @@ use std::time::SystemTime;
 mod list;
 mod serve;
 
-use shelflife::{Session, SessionStore, ShelveSessionStore, Value};
+use shelflife::{ErrorKind, Session, SessionStore, ShelveSessionStore, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::{Failure, Result};
@@ -109,8 +109,8 @@ impl App {
         }
         let answered = match page {
             "" => self.page(),
-            "sessions" => self.listed(request),
-            "session" => self.one(request),
+            "sessions" => self.look().and_then(|()| self.listed(request)),
+            "session" => self.look().and_then(|()| self.one(request)),
             _ => Ok(Answer::text("404 Not Found", "Nothing is there.\n")),
         };
         answered.unwrap_or_else(|failure| {
@@ -124,6 +124,15 @@ impl App {
         let nonce = secret()?;
         let page = PAGE.replace("{nonce}", &nonce);
         Ok(Answer::page(page, &nonce))
+    }
+
+    /// Goes on with another file, once somebody has put that in the place of the store.
+    fn look(&self) -> Result<()> {
+        let store = self.sessions.store();
+        match store.position() {
+            Err(error) if error.kind() == ErrorKind::Replaced => Ok(store.reopen()?),
+            looked => Ok(looked.map(drop)?),
+        }
     }
 
     /// A page of the list, and how the store is.

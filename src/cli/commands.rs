@@ -58,7 +58,7 @@ pub(crate) fn run(mut words: impl Iterator<Item = OsString>, output: &mut Output
     };
     let name = first.to_string_lossy().into_owned();
     match name.as_str() {
-        "-h" | "--help" => return output.bytes(overview("").as_bytes()),
+        "-h" | "--help" => return output.explain(&overview("")),
         "-V" | "--version" => {
             return output.line(concat!("shelflife ", env!("CARGO_PKG_VERSION")));
         }
@@ -77,7 +77,7 @@ pub(crate) fn run(mut words: impl Iterator<Item = OsString>, output: &mut Output
                 )));
             }
             Some(second) if second == "-h" || second == "--help" => {
-                return output.bytes(overview(&group).as_bytes());
+                return output.explain(&overview(&group));
             }
             Some(second) => group + &second.to_string_lossy(),
         },
@@ -85,7 +85,7 @@ pub(crate) fn run(mut words: impl Iterator<Item = OsString>, output: &mut Output
     let command = find(&name)?;
     match Args::parse(command, words)? {
         Some(mut args) => (command.run)(&mut args, output),
-        None => output.bytes(command.help().as_bytes()),
+        None => output.explain(&command.help()),
     }
 }
 
@@ -131,7 +131,7 @@ fn help(args: &mut Args, output: &mut Output) -> Result<()> {
         (_, Some(group)) => overview(&group),
         (name, None) => find(name)?.help(),
     };
-    output.bytes(text.as_bytes())
+    output.explain(&text)
 }
 
 /// The list of all commands, or of those of one group.
@@ -152,7 +152,7 @@ fn overview(group: &str) -> String {
         .filter(|command| command.name.starts_with(group))
     {
         let words = format!("{} {}", command.name, command.operands);
-        help.push_str(&format!("  {words:<26} {}\n", command.about));
+        help.push_str(&format!("  {words:<25}  {}\n", command.about));
     }
     help.push_str(
         "\nEach command has its own --help. What it finds goes to standard output, a record a line with tabs\n\

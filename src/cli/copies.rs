@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use shelflife::{Backup, Batch, EventKind, Mirror, Store};
+use shelflife::{Backup, Batch, EventKind, Mirror, ShelveSessionStore, Store};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
-use crate::cli::entries::no_such;
 use crate::cli::failure::{Failure, Result};
+use crate::cli::keys::is_of_sessions;
+use crate::cli::open::Successor;
 use crate::cli::output::Output;
+use crate::cli::past::meant;
 use crate::cli::progress::Progress;
 use crate::cli::{broom, open, text, times};
 
+/// In the name of a copy of one generation, with the signs around it.
+const LINEAGE_BYTES: usize = ".0123456789abcdef-".len();
 /// Between two looks of a copy that keeps up.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -43,8 +47,11 @@ pub(crate) const BACKUP: Command = Command {
     notes: "DEST must be new; it is a compact copy of one moment, and appears whole or not at all. `-` writes it to\n\
             standard output, through a file in $TMPDIR: a copy that was cut off is told when it is opened.\n\
             --follow has one file for each generation of the store in DIR, up to a second behind, and prints its\n\
-            name. Each opens as a store. To restore, stop the app and copy one to the place of the store; an app\n\
-            that was left running refuses it, until it opens it anew. Exit code 3 if a part can't be read.",
+            name, whoever reads that. Each opens as a store. To restore, stop the app and copy one to the place of\n\
+            the store; an app that was left running refuses it, until it is started anew. --follow goes on with\n\
+            what was put there, and ends with exit code 5 if nothing is for as long as --wait says. --keep counts\n\
+            from the time when the next copy was begun; copies of other stores, and of before a restore, stay.\n\
+            Exit code 3 if a part can't be read.",
     run: backup,
 };
 
@@ -58,7 +65,7 @@ fn backup(args: &mut Args, output: &mut Output) -> Result<()> {
             let store = open::to_read(args, file)?;
             let real = fs::canonicalize(store.path()).unwrap_or_default();
             broom::wait_beside(dir.join(real.file_name().unwrap_or_default()));
-            keep_up(&store, &dir, keep, output)
+            keep_up(args, &store, &dir, keep, output)
         }
         (Some(_), None) if keep.is_some() => Err(args.wrong("--keep is for --follow")),
         (Some(to), None) => {
@@ -108,25 +115,41 @@ fn to_stdout(store: &Store, output: &mut Output) -> Result<Backup> {
     }
 }
 
-fn keep_up(store: &Store, dir: &Path, keep: Option<Duration>, output: &mut Output) -> Result<()> {
+fn keep_up(
+    args: &Args,
+    store: &Store,
+    dir: &Path,
+    keep: Option<Duration>,
+    output: &mut Output,
+) -> Result<()> {
     let mut mirror = store.mirror(dir)?;
+    let mut successor = Successor::of(args, store)?;
     let mut told = PathBuf::new();
     loop {
         if told != mirror.path() {
             told = mirror.path().to_path_buf();
-            output.line(&told.to_string_lossy())?;
-            output.flush()?;
+            // That nobody reads the names any more is no reason to stop copying.
+            match output
+                .line(&told.to_string_lossy())
+                .and_then(|()| output.flush())
+            {
+                Err(Failure::Closed) => {}
+                written => written?,
+            }
         }
         if let Some(keep) = keep {
             remove_old(&mirror, keep);
         }
         thread::sleep(EVERY);
-        mirror.update()?;
+        match mirror.update() {
+            Ok(_) => successor.is_open(),
+            Err(error) => successor.open(error)?,
+        }
     }
 }
 
-/// Removes the finished copies of this store that were not written to for so long. A copy that can't be removed now is
-/// tried again a second later.
+/// Removes the copies of this store that were finished so long ago, by the time when the next one was begun. A copy that
+/// can't be removed now is tried again a second later.
 fn remove_old(mirror: &Mirror, keep: Duration) {
     let current = mirror.path();
     let Some(names) = current.parent().and_then(|dir| fs::read_dir(dir).ok()) else {
@@ -137,36 +160,26 @@ fn remove_old(mirror: &Mirror, keep: Duration) {
     };
     for entry in names.flatten() {
         let path = entry.path();
-        let is_old = || {
-            entry
-                .metadata()
-                .and_then(|is| is.modified())
-                .is_ok_and(|at| at < before)
-        };
-        if path != current && is_copy_like(&path, current) && is_old() {
+        let modified = || entry.metadata().and_then(|is| is.modified());
+        if is_earlier(&path, current) && modified().is_ok_and(|at| at < before) {
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Whether two names are of copies of stores with one name: `NAME.LINEAGE-GENERATION`.
-fn is_copy_like(path: &Path, current: &Path) -> bool {
-    let split = |path: &Path| -> Option<(Vec<u8>, Vec<u8>)> {
+/// Whether a file is an earlier copy of the same store, by its name: `NAME.LINEAGE-GENERATION`, or with a number behind.
+/// Another store may have the same name, and what was there before a backup was put back may be wanted for longer.
+fn is_earlier(path: &Path, current: &Path) -> bool {
+    let of_name = |path: &Path, begins: &[u8]| -> Option<Vec<u8>> {
         let name = path.file_name()?.as_encoded_bytes();
-        let dot = name
-            .len()
-            .checked_sub(".0123456789abcdef-0123456789".len())?;
-        let (stem, rest) = name.split_at_checked(dot)?;
-        Some((stem.to_vec(), rest.to_vec()))
+        Some(name.strip_prefix(begins)?.to_vec())
     };
-    let is_number = |rest: &[u8]| match rest.split_at_checked(17) {
-        Some(([b'.', lineage @ ..], [b'-', generation @ ..])) => {
-            lineage.iter().all(u8::is_ascii_hexdigit) && generation.iter().all(u8::is_ascii_digit)
-        }
-        _ => false,
-    };
-    match (split(path), split(current)) {
-        (Some((stem, rest)), Some((of_current, _))) => stem == of_current && is_number(&rest),
+    let name = current.file_name().unwrap_or_default().as_encoded_bytes();
+    let dot = name.iter().rposition(|byte| *byte == b'.').unwrap_or(0);
+    let begins = name.get(..dot + LINEAGE_BYTES).unwrap_or(name);
+    let is_number = |number: &[u8]| number.iter().all(|byte| b"0123456789-".contains(byte));
+    match (of_name(path, begins), of_name(current, begins)) {
+        (Some(earlier), Some(current)) => is_number(&earlier) && earlier < current,
         _ => false,
     }
 }
@@ -192,14 +205,15 @@ pub(crate) const RESTORE: Command = Command {
         },
         WAIT,
     ],
-    about: "go back to an earlier time of a store, or of a key",
+    about: "go back to an earlier time of a store, a key or a session",
     examples: [
         "shelflife restore notes.shelf --before 0x2a40 -o before.shelf",
         "shelflife restore notes.shelf cart:17 --offset 0x2188",
     ],
     notes: "shelflife history prints the offsets. With --before F stays as it is, and NEW has its history up to\n\
             there; of a batch nothing is there before its last change. What a compaction dropped can't be had.\n\
-            Exit code 3 if a part of NEW can't be read.",
+            KEY may be the handle of a session, which is put back with its times, also where it was deleted; a\n\
+            request that is at work on it is told of a conflict. Exit code 3 if a part of NEW can't be read.",
     run: restore,
 };
 
@@ -237,7 +251,10 @@ fn put_back(
     offset: u64,
     output: &mut Output,
 ) -> Result<()> {
-    let store = open::to_change(args, file)?;
+    let sessions = ShelveSessionStore::from(open::to_change(args, file)?);
+    let store = sessions.store();
+    let typed = text::escape(key);
+    let key = &meant(store, key.to_vec())?;
     let mut history = store.history(key)?;
     let found = history.find(|event| match event {
         Ok(event) => event.offset() == offset,
@@ -245,16 +262,18 @@ fn put_back(
     });
     let Some(event) = found.transpose()? else {
         return Err(Failure::No(format!(
-            "{} was not changed at {offset:#x}; shelflife history lists where",
-            text::escape(key)
+            "{typed} was not changed at {offset:#x}; shelflife history lists where"
         )));
     };
     let entry = match (event.what(), event.entry()) {
         (EventKind::Put, Some(entry)) => entry,
         _ => {
+            let rm = match is_of_sessions(key) {
+                true => "session rm",
+                false => "rm",
+            };
             return Err(Failure::Usage(format!(
-                "{} was removed at {offset:#x}: to do that again, use shelflife rm",
-                text::escape(key)
+                "{typed} was removed at {offset:#x}: to do that again, use shelflife {rm}"
             )));
         }
     };
@@ -262,20 +281,28 @@ fn put_back(
         && end <= SystemTime::now()
     {
         return Err(Failure::No(format!(
-            "that version ended at {}, and would be absent at once; {}",
-            times::time(end),
-            no_such(key)
+            "that version ended at {}, and would be absent at once; no such key: {typed}",
+            times::time(end)
         )));
     }
-    let mut batch = Batch::new();
-    match (entry.is_cbor(), entry.expires()) {
-        (true, None) => batch.insert_cbor(key, entry.value()),
-        (true, Some(at)) => batch.insert_cbor_until(key, entry.value(), at),
-        (false, None) => batch.insert(key, entry.value()),
-        (false, Some(at)) => batch.insert_until(key, entry.value(), at),
-    };
-    store.write(&batch)?;
-    store.close()?;
+    if is_of_sessions(key) {
+        let Some(session) = sessions.session_in(entry)? else {
+            return Err(Failure::Usage(format!(
+                "at {offset:#x} {typed} was given another id: its history goes on under the handle of that"
+            )));
+        };
+        sessions.put_back(&session)?;
+    } else {
+        let mut batch = Batch::new();
+        match (entry.is_cbor(), entry.expires()) {
+            (true, None) => batch.insert_cbor(key, entry.value()),
+            (true, Some(at)) => batch.insert_cbor_until(key, entry.value(), at),
+            (false, None) => batch.insert(key, entry.value()),
+            (false, Some(at)) => batch.insert_until(key, entry.value(), at),
+        };
+        store.write(&batch)?;
+    }
+    sessions.close()?;
     output.note(&format!(
         "put back what was set at {}",
         times::time(event.modified())

@@ -31,7 +31,7 @@ pub(crate) const SET: Command = Command {
     about: "store a value under a key",
     examples: [
         "shelflife set notes.shelf tea green",
-        "shelflife set notes.shelf cart:17 --json-value '{\"items\": [\"tea\"], \"total\": 3}'",
+        "shelflife set notes.shelf cart:17 --json-value '{\"items\":[\"tea\"],\"total\":3}'",
     ],
     notes: "VALUE is a string unless an option says otherwise; `-`, or none, reads it from standard input. One that\n\
             begins with a dash goes behind `--`. Without --expires it stays, whatever was there before. F is\n\

@@ -8,6 +8,15 @@ use shelflife::{Error, ErrorKind};
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
+/// What the library advises a programmer to do, and what a user of the program does in place of that.
+const ADVICE: [(&str, &str); 2] = [
+    ("raise `lock_timeout`", "wait longer with --wait"),
+    (
+        "or reopen() what is there now",
+        "or run the command again with what is there now",
+    ),
+];
+
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The answer is no: what was asked about is not there.
@@ -60,7 +69,13 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::No(text) | Failure::Usage(text) | Failure::Damaged(text) => f.write_str(text),
-            Failure::Store(error) => error.fmt(f),
+            Failure::Store(error) => {
+                let mut said = error.to_string();
+                for (library, program) in ADVICE {
+                    said = said.replace(library, program);
+                }
+                f.write_str(&said)
+            }
             Failure::Io(what, error) => write!(f, "{what}: {error}"),
             Failure::Closed => Ok(()),
         }

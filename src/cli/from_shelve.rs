@@ -11,7 +11,7 @@ pub(crate) const FROM_SHELVE: Command = Command {
     about: "print a Python program that turns a shelf of Python's shelve into lines for load",
     examples: [
         "shelflife from-shelve > from_shelve.py",
-        "shelflife from-shelve | python3 - old > old.jsonl && shelflife load new.shelf old.jsonl",
+        "shelflife from-shelve | python3 - old > out && shelflife load new.shelf out",
     ],
     notes: "`old` is what was given to shelve.open. The classes of what is in it are not needed, and nothing that it\n\
             names is run. Unless every value can be converted nothing is written and what can't be is listed with its\n\

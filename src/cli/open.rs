@@ -3,8 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
-use shelflife::{Options, Store};
+use shelflife::{Error, ErrorKind, Options, Store};
 
 use crate::cli::args::Args;
 use crate::cli::broom;
@@ -46,9 +47,7 @@ fn open(
     how: impl FnOnce(&mut Options) -> &mut Options,
 ) -> Result<Store> {
     let mut options = Options::new();
-    if let Some(wait) = args.span("--wait", Some("s"))? {
-        options.lock_timeout(wait);
-    }
+    options.lock_timeout(patience(args)?);
     let store = how(&mut options).open(file)?;
     if let Some(kind) = store.recovery().network_file_system {
         let path = store.path().display();
@@ -57,6 +56,53 @@ fn open(
         ));
     }
     Ok(store)
+}
+
+fn patience(args: &Args) -> Result<Duration> {
+    let wait = args.span("--wait", Some("s"))?;
+    Ok(wait.unwrap_or(Duration::from_secs(5)))
+}
+
+/// What goes on for hours goes on with another file as well, once somebody has put that in the place of the store. While
+/// it is being put there it may be missing, or there in part: for as long as `--wait` says.
+pub(crate) struct Successor<'a> {
+    store: &'a Store,
+    patience: Duration,
+    since: Option<Instant>,
+}
+
+impl Successor<'_> {
+    pub(crate) fn of<'a>(args: &Args, store: &'a Store) -> Result<Successor<'a>> {
+        Ok(Successor {
+            store,
+            patience: patience(args)?,
+            since: None,
+        })
+    }
+
+    /// Opens the file that is there, if the error says that there is another one. The caller tries again.
+    pub(crate) fn open(&mut self, error: Error) -> Result<()> {
+        if self.since.is_none() && error.kind() != ErrorKind::Replaced {
+            return Err(error.into());
+        }
+        let since = *self.since.get_or_insert_with(|| {
+            let path = text::shell_word(self.store.path().as_os_str());
+            say(&format!(
+                "shelflife: another file takes the place of {path}: going on with that"
+            ));
+            Instant::now()
+        });
+        match self.store.reopen() {
+            Err(error) if since.elapsed() >= self.patience => Err(error.into()),
+            Ok(()) if since.elapsed() >= self.patience => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The caller has gone on.
+    pub(crate) fn is_open(&mut self) {
+        self.since = None;
+    }
 }
 
 /// The bytes of an operand; `-`, or none, stands for standard input.

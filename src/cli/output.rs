@@ -10,6 +10,10 @@ use crate::cli::text;
 /// Rows that are aligned together; so much is kept before some of it is shown.
 const ROWS_AT_ONCE: usize = 500;
 const BETWEEN: usize = 2;
+/// The lines below the first of a row that does not fit.
+const INDENT: usize = 2;
+/// Longer lines are hard to read.
+const EXPLAINED_COLUMNS_MAX: usize = 100;
 
 /// Data on its way to standard output: aligned for a person at a terminal, one record a line with tabs between
 /// its fields for a program.
@@ -19,8 +23,8 @@ pub(crate) struct Output {
     pub(crate) is_terminal: bool,
     /// Rows that wait for the widths of those behind them; only at a terminal.
     rows: Vec<Vec<String>>,
-    /// The widths of the rows that were shown already.
-    widths: Vec<usize>,
+    /// Of the rows that were shown already: which columns begin a line, and how wide each is.
+    widths: Vec<(bool, usize)>,
     columns: Option<usize>,
 }
 
@@ -39,6 +43,15 @@ impl Output {
     /// Writes bytes as they are. The caller has escaped those that are not meant for a program.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.data.write_all(bytes).map_err(written)
+    }
+
+    /// What explains a command, in lines that fit.
+    pub(crate) fn explain(&mut self, text: &str) -> Result<()> {
+        let columns = match self.is_terminal {
+            true => terminal_columns().min(EXPLAINED_COLUMNS_MAX),
+            false => 80,
+        };
+        self.bytes(text::explain(text, columns).as_bytes())
     }
 
     pub(crate) fn line(&mut self, text: &str) -> Result<()> {
@@ -81,13 +94,17 @@ impl Output {
         }
         let columns = *self.columns.get_or_insert_with(terminal_columns);
         if self.widths.is_empty() {
-            self.widths = fitting(&rows, columns);
+            self.widths = layout(&rows, columns);
         }
         for row in &rows {
             let mut line = String::new();
             for (nth, field) in row.iter().enumerate() {
+                let (is_below, width) = self.widths.get(nth).copied().unwrap_or((false, 0));
+                if is_below {
+                    self.line(line.trim_end())?;
+                    line = " ".repeat(INDENT);
+                }
                 line.push_str(field);
-                let width = self.widths.get(nth).copied().unwrap_or(0);
                 let missing = width.saturating_sub(text::width(field)) + BETWEEN;
                 line.extend(std::iter::repeat_n(' ', missing));
             }
@@ -102,6 +119,35 @@ impl Output {
             say(text);
         }
     }
+}
+
+/// The columns in one line, or where most rows would be wider than the terminal, on several.
+fn layout(rows: &[Vec<String>], terminal: usize) -> Vec<(bool, usize)> {
+    let widths = fitting(rows, terminal);
+    let fits = |row: &&Vec<String>| {
+        let mut fields = row.iter().zip(&widths);
+        fields.all(|(field, width)| text::width(field) <= *width)
+    };
+    let fit = rows.iter().filter(fits).count();
+    let is_one_line = widths.iter().sum::<usize>() + BETWEEN * widths.len() <= terminal + BETWEEN;
+    if is_one_line && fit * 2 > rows.len() {
+        return widths.into_iter().map(|width| (false, width)).collect();
+    }
+    let mut column = 0;
+    let mut layout = Vec::new();
+    for nth in 0..widths.len() {
+        let fields = rows.iter().filter_map(|row| row.get(nth));
+        let widths = fields.map(|field| text::width(field));
+        let width = widths.filter(|width| width + INDENT <= terminal).max();
+        let width = width.unwrap_or(terminal);
+        let is_below = nth > 0 && column + width > terminal;
+        if is_below {
+            column = INDENT;
+        }
+        column += width + BETWEEN;
+        layout.push((is_below, width));
+    }
+    layout
 }
 
 /// How wide each column is. Where the longest fields make rows wider than the terminal, those count for nothing and
@@ -184,5 +230,24 @@ mod tests {
             "nothing else to align with"
         );
         assert_eq!(fitting(&[], 80), [0; 0]);
+        assert_eq!(layout(&mixed, 80), [(false, 3), (false, 4), (false, 3)]);
+    }
+
+    #[test]
+    fn rows_that_are_wider_than_the_terminal_go_on_below() {
+        let row = ["0x2000", "2026-11-26T03:48:30Z", "put", "5", "\"green\""];
+        let rows = vec![row.map(str::to_string).to_vec(); 3];
+        let in_one = |widths: [usize; 5]| widths.map(|width| (false, width)).to_vec();
+        assert_eq!(layout(&rows, 80), in_one([6, 20, 3, 1, 7]));
+        assert_eq!(layout(&rows, 45), in_one([6, 20, 3, 1, 7]));
+        let mut below = in_one([6, 20, 3, 1, 7]);
+        below[4].0 = true;
+        assert_eq!(layout(&rows, 44), below);
+        // A single row is no table in which it could stick out.
+        assert_eq!(layout(&rows[..1], 44), below);
+        below[1].0 = true;
+        below[3].0 = true;
+        below[4].0 = false;
+        assert_eq!(layout(&rows, 27), below);
     }
 }

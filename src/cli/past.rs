@@ -1,15 +1,18 @@
 //! `history` and `watch`: what happened, and what happens.
 
+use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
 
-use shelflife::{Entry, Event, EventKind, Position, Seen, Value};
+use shelflife::{Entry, Event, EventKind, Gap, Position, Seen, ShelveSessionStore, Store, Value};
 
 use crate::cli::args::{Args, Command, JSON, Opt, WAIT};
 use crate::cli::entries::no_such;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::keys::{is_inner, session_of, shown, value_of};
+use crate::cli::open::Successor;
 use crate::cli::output::{Output, say};
+use crate::cli::sessions::is_of_handle;
 use crate::cli::{open, text, times};
 
 /// Between two looks, each of which costs a read of a few bytes.
@@ -25,8 +28,9 @@ pub(crate) const HISTORY: Command = Command {
         "shelflife history notes.shelf --json | jq 'select(.kind == \"cleared\").offset'",
     ],
     notes: "With KEY its changes, newest first: offset, time, `put`, `removed` or `cleared`, size, value. Without it\n\
-            those of all keys, oldest first: offset, time, what, key, size; sessions by handle. It goes back to the last compaction,\n\
-            which leaves one value of each key. shelflife restore takes the offsets.",
+            those of all keys, oldest first: offset, time, what, key, size. KEY may be the handle of a session. It\n\
+            goes back to where the file was last written anew, by a compaction for one, which leaves one value of\n\
+            each key; standard error says where that was. shelflife restore takes the offsets.",
     run: history,
 };
 
@@ -34,20 +38,26 @@ fn history(args: &mut Args, output: &mut Output) -> Result<()> {
     let json = args.has(JSON.name);
     let file = args.required("F")?;
     let key = args.operand();
-    let store = open::to_read(args, file)?;
+    let sessions = ShelveSessionStore::from(open::to_read(args, file)?);
+    let store = sessions.store();
     let Some(key) = key else {
         if !json {
             output.header(&["OFFSET", "TIME", "WHAT", "KEY", "SIZE"]);
         }
-        return open::each("reading", "changes", store.events()?, |event| match json {
+        let events = store.events()?;
+        let dropped_before = events.dropped_before();
+        let listed = open::each("reading", "changes", events, |event| match json {
             _ if event.key().is_some_and(is_inner) => Ok(()),
             true => line(members(&event), output),
             false => output.row(row(&event)),
         });
+        output.flush()?;
+        say_how_far(dropped_before);
+        return listed;
     };
-    let key = key.into_encoded_bytes();
+    let key = meant(store, key.into_encoded_bytes())?;
     let history = store.history(&key)?;
-    let (is_whole, events) = (history.is_whole(), history.size_hint().0);
+    let (dropped_before, events) = (history.dropped_before(), history.size_hint().0);
     if !json && events > 0 {
         output.header(&["OFFSET", "TIME", "WHAT", "SIZE", "VALUE"]);
     }
@@ -57,17 +67,57 @@ fn history(args: &mut Args, output: &mut Output) -> Result<()> {
         }
         let mut fields = row(&event);
         fields.remove(3);
-        fields.push(event.entry().map_or("-".to_string(), value_text));
+        let value = |entry| match session_of(&key) {
+            Some(_) => session_text(&sessions, entry),
+            None => value_text(entry),
+        };
+        fields.push(event.entry().map_or("-".to_string(), value));
         output.row(fields)
     });
     output.flush()?;
-    say(match is_whole {
-        true => "back to the creation of the store",
-        false => "back to the last compaction: older changes are gone, but for the value of then",
-    });
+    say_how_far(dropped_before);
     match events {
         0 => listed.and(Err(Failure::No(no_such(&key)))),
         _ => listed,
+    }
+}
+
+fn say_how_far(dropped_before: Option<u64>) {
+    say(&match dropped_before {
+        None => "back to the creation of the store".to_string(),
+        Some(base) => format!(
+            "back to {base:#x}, where the file was written anew (compaction, load, backup, salvage): what is older is \
+             gone, but for one value of each key"
+        ),
+    });
+}
+
+/// The key that a word names. As `history` shows no key of a session, a handle or its beginning names that, where no
+/// key is called so itself.
+pub(crate) fn meant(store: &Store, word: Vec<u8>) -> Result<Vec<u8>> {
+    let Some(begin) = str::from_utf8(&word).ok().filter(|word| is_of_handle(word)) else {
+        return Ok(word);
+    };
+    if store.history(&word)?.size_hint().0 > 0 {
+        return Ok(word);
+    }
+    let mut keys = BTreeSet::new();
+    // One that can't be read is told where the history is read.
+    for event in store.events()?.flatten() {
+        if let Some(key) = event.key()
+            && session_of(key).is_some_and(|handle| handle.to_string().starts_with(begin))
+        {
+            keys.insert(key.to_vec());
+        }
+    }
+    let several = keys.len();
+    match (keys.pop_first(), keys.is_empty()) {
+        (None, _) => Ok(word),
+        (Some(one), true) => Ok(one),
+        _ => Err(Failure::Usage(format!(
+            "{} begin with {begin}: give more of the handle",
+            text::counted(several as u64, "handle")
+        ))),
     }
 }
 
@@ -89,9 +139,10 @@ pub(crate) const WATCH: Command = Command {
         "shelflife watch notes.shelf cart: --json | jq -c .k",
     ],
     notes: "A line for each change by any process: offset, time, `put`, `removed`, `cleared` or `compacted`, key,\n\
-            size. `missed` says that changes are gone: read everything again. --json has the values as well, and\n\
-            the position to go on from after a restart. What has an end ends without a line. What is shown may\n\
-            not be on disk yet.",
+            size. `missed` says that changes are gone, and standard error why: read everything again. Once another\n\
+            file was put in the place of the store, that is watched. --json has the values as well, and the\n\
+            position to go on from after a restart. What has an end ends without a line. What is shown may not be\n\
+            on disk yet.",
     run: watch,
 };
 
@@ -109,20 +160,29 @@ fn watch(args: &mut Args, output: &mut Output) -> Result<()> {
         None => store.position()?,
     };
     let mut changes = store.changes(from)?;
+    let mut successor = Successor::of(args, &store)?;
     output.note("watching; stop with Ctrl-C");
     let mut told = String::new();
     loop {
         loop {
             let seen = match changes.next() {
-                Ok(Some(seen)) => seen,
-                Ok(None) => break,
+                Ok(seen) => {
+                    successor.is_open();
+                    match seen {
+                        Some(seen) => seen,
+                        None => break,
+                    }
+                }
                 // One record that can't be read; if it is more than that, the next look says the same.
                 Err(error) if error.is_corrupt() && error.to_string() != told => {
                     told = error.to_string();
                     say(&format!("shelflife: {told}"));
                     continue;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    successor.open(error)?;
+                    break;
+                }
             };
             let note = match &seen {
                 Seen::Event(event) => {
@@ -137,7 +197,10 @@ fn watch(args: &mut Args, output: &mut Output) -> Result<()> {
                     None
                 }
                 Seen::Compacted => Some("compacted"),
-                Seen::Missed => Some("missed"),
+                Seen::Missed(gap) => {
+                    say(&format!("shelflife: changes were missed: {gap}"));
+                    Some("missed")
+                }
                 _ => continue,
             };
             let position = changes.position();
@@ -146,6 +209,9 @@ fn watch(args: &mut Args, output: &mut Output) -> Result<()> {
                     Seen::Event(event) => members(event),
                     _ => vec![("kind", Value::from(note.unwrap_or_default()))],
                 };
+                if let Seen::Missed(gap) = &seen {
+                    told.push(("why", Value::from(why(*gap))));
+                }
                 told.push(("position", Value::from(position.to_string())));
                 line(told, output)?;
             } else if let Some(note) = note {
@@ -155,6 +221,15 @@ fn watch(args: &mut Args, output: &mut Output) -> Result<()> {
         }
         output.flush()?;
         thread::sleep(EVERY);
+    }
+}
+
+fn why(gap: Gap) -> &'static str {
+    match gap {
+        Gap::Compacted => "compacted",
+        Gap::Emptied => "emptied",
+        Gap::Replaced => "replaced",
+        _ => "other",
     }
 }
 
@@ -226,5 +301,30 @@ fn value_text(entry: &Entry) -> String {
     match entry.is_cbor() {
         true => text::escape_json(&value(entry).to_string()),
         false => text::escape(entry.value()),
+    }
+}
+
+/// What `session show` tells, in one line.
+fn session_text(sessions: &ShelveSessionStore, entry: &Entry) -> String {
+    match sessions.session_in(entry) {
+        Ok(Some(session)) => {
+            let mut members = vec![
+                ("user", session.user().map_or(Value::Null, Value::from)),
+                (
+                    "address",
+                    session.remote_address().map_or(Value::Null, Value::from),
+                ),
+            ];
+            let data = session.keys().map(|key| {
+                let value = session.get::<Value>(key).ok().flatten();
+                (Value::from(key), value.unwrap_or(Value::Null))
+            });
+            members.push(("data", Value::Map(data.collect())));
+            let members = members.into_iter();
+            let members = members.map(|(name, value)| (Value::from(name), value));
+            text::escape_json(&Value::Map(members.collect()).to_string())
+        }
+        Ok(None) => "has another id since".to_string(),
+        Err(error) => text::printable(&error.to_string()),
     }
 }

@@ -301,15 +301,18 @@ impl Named {
     }
 }
 
+/// Whether a word is a handle, or enough of one.
+pub(crate) fn is_of_handle(word: &str) -> bool {
+    (HANDLE_DIGITS_MIN..=12).contains(&word.len())
+        && word.bytes().all(|byte| b"0123456789abcdef".contains(&byte))
+}
+
 fn named(store: &Sessions, typed: &[Vec<u8>]) -> Result<Named> {
     let mut names = Vec::new();
     for typed in typed {
         names.push(String::from_utf8_lossy(typed).into_owned());
     }
-    let is_beginning = |name: &str| {
-        (HANDLE_DIGITS_MIN..12).contains(&name.len())
-            && name.bytes().all(|byte| b"0123456789abcdef".contains(&byte))
-    };
+    let is_beginning = |name: &str| name.len() < 12 && is_of_handle(name);
     let mut begun: Vec<Vec<SessionHandle>> = vec![Vec::new(); names.len()];
     if names.iter().any(|name| is_beginning(name)) {
         let searched = each(store, |session| {

@@ -115,6 +115,76 @@ pub(crate) fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
 
+const USAGE: &str = "usage: ";
+/// A column with less room for words is none.
+const COLUMNS_LEFT_MIN: usize = 24;
+
+/// What is explained, in lines of so many columns: prose is filled; what follows a name and two spaces stays in its own
+/// column, or goes below the name where too little is left of the line. A command to copy stays in one line.
+pub(crate) fn explain(explained: &str, columns: usize) -> String {
+    let mut out = String::new();
+    let mut prose = String::new();
+    for line in explained.lines().chain([""]) {
+        let is_prose = !line.is_empty() && !line.starts_with(' ') && !line.starts_with(USAGE);
+        if is_prose {
+            prose.push_str(line);
+            prose.push(' ');
+            continue;
+        }
+        if !prose.is_empty() {
+            fill(&mut out, "", &std::mem::take(&mut prose), 0, columns);
+        }
+        let name = line.trim_start();
+        let about = name.find("  ").map(|gap| name[gap..].trim_start());
+        let at = about.map_or(0, |about| line.len() - about.len());
+        match about {
+            _ if line.starts_with(USAGE) => {
+                // An option stays with its value.
+                let parts = line.replace(" [", "\u{0} [").replace(' ', "\u{a0}");
+                let parts = parts.replace("\u{0}\u{a0}", " ");
+                let mut usage = String::new();
+                fill(&mut usage, "", &parts, USAGE.len(), columns);
+                out.push_str(&usage.replace('\u{a0}', " "));
+            }
+            Some(about) if at + COLUMNS_LEFT_MIN <= columns => {
+                fill(&mut out, &line[..at], about, at, columns);
+            }
+            Some(about) if line.len() > columns => {
+                out.push_str(line[..at].trim_end());
+                out.push('\n');
+                fill(&mut out, "      ", about, 6, columns);
+            }
+            _ => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out + "\n"
+}
+
+/// Puts words behind what a line begins with, and on lines below it, indented.
+fn fill(out: &mut String, begin: &str, words: &str, indent: usize, columns: usize) {
+    let mut line = begin.to_string();
+    let mut is_empty = true;
+    for word in words.split(' ').filter(|word| !word.is_empty()) {
+        if !is_empty && width(&line) + 1 + width(word) > columns {
+            out.push_str(&line);
+            out.push('\n');
+            line = " ".repeat(indent);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    out.push_str(&line);
+    out.push('\n');
+}
+
 /// Characters that act on a terminal (C0, DEL, C1), that end a line somewhere, or that turn the direction of the text
 /// around them.
 fn misleads(c: char) -> bool {
@@ -195,6 +265,22 @@ fn distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_explained_fits() {
+        let explained = "say\n\n  shelflife say --what is-a-line-to-copy-however-long\n\nusage: shelflife say F [--json] [--user U]\n\n  \
+                         --json            as JSON, one object\n\nOne sentence\nand one more.\n";
+        assert_eq!(
+            explain(explained, 30),
+            "say\n\n  shelflife say --what is-a-line-to-copy-however-long\n\nusage: shelflife say F [--json]\n       \
+             [--user U]\n\n  --json\n      as JSON, one object\n\nOne sentence and one more.\n"
+        );
+        assert_eq!(
+            explain(explained, 44),
+            "say\n\n  shelflife say --what is-a-line-to-copy-however-long\n\nusage: shelflife say F [--json] [--user U]\n\n  \
+             --json            as JSON, one object\n\nOne sentence and one more.\n"
+        );
+    }
 
     #[test]
     fn nothing_that_acts_on_a_terminal_is_printed() {

@@ -11,6 +11,7 @@ use super::{
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::disk::{Disk, os::OsDisk};
+use crate::store::entry::Entry;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -299,6 +300,53 @@ impl ShelveSessionStore {
     /// ```
     pub fn hash_ids(&self) -> Result<usize> {
         self.engine.hash_ids()
+    }
+
+    /// The session that an entry of the store holds, also an entry of its past; `None` if it holds none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if it is no session that this version can read.
+    ///
+    /// See [`put_back`](ShelveSessionStore::put_back).
+    pub fn session_in(&self, entry: &Entry) -> Result<Option<Session>> {
+        self.engine.session_in(entry)
+    }
+
+    /// Stores a session as it was, in place of what it is by now, or where it was deleted: for an admin who undoes a
+    /// mistake. It keeps its times and its end, and gets a new version, so that a request which is at work on it is told
+    /// of a conflict. Reads the log once, as [`Store::history`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a session that was never stored, or that has
+    /// another id since; those of [`Store::write`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # use shelflife::{Event, Session, SessionHandle, SessionStore, ShelveSessionStore};
+    /// # let store = ShelveSessionStore::open(dir.path().join("sessions.shelf"))?;
+    /// # let mut session = Session::new();
+    /// # session.set_user(Some("ann"));
+    /// # let _ = store.save_session(&mut session)?;
+    /// let handle = session.handle();
+    /// store.delete_user_sessions("ann")?; // by mistake
+    /// let is_meant = |event: &Event| event.key().and_then(SessionHandle::of_key) == handle;
+    /// let events = store.store().events()?.collect::<shelflife::Result<Vec<Event>>>()?;
+    /// let was = events.iter().rev().filter(|event| is_meant(event)).find_map(Event::entry);
+    /// let was = store.session_in(was.expect("the log has it"))?.expect("it is a session");
+    /// store.put_back(&was)?;
+    /// assert_eq!(store.sessions_of("ann")?.len(), 1);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    pub fn put_back(&self, session: &Session) -> Result<()> {
+        // A request may be at work on what was deleted.
+        let history = self.store().history(self.engine.key_of(session)?)?;
+        let versions = history.filter_map(|event| {
+            let was = self.session_in(event.ok()?.entry()?).ok()??;
+            Some(was.version())
+        });
+        self.engine.put_back(session, versions.max().unwrap_or(0))
     }
 
     /// Gives the store back.

@@ -22,7 +22,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 impl Store {
-    /// The versions of a key, newest first, as far back as the log goes: a compaction drops what is older than itself.
+    /// The versions of a key, newest first, as far back as the log goes: a compaction drops what is older than itself,
+    /// and [`History::dropped_before`] tells whether one did.
     /// Reads the whole log once; memory is 8 bytes for each version.
     ///
     /// # Errors
@@ -49,7 +50,7 @@ impl Store {
     }
 
     /// Every change that the log has, oldest first, as of now. At its beginning stands what the last compaction kept,
-    /// with the times of then.
+    /// with the times of then: [`Events::dropped_before`] tells where that ends.
     ///
     /// # Errors
     ///
@@ -60,18 +61,20 @@ impl Store {
         Ok(Events::of(&generation, LOG_START..tail))
     }
 
-    /// Where the log ends now: what [`changes`](Store::changes) from here tells is what comes after this call.
+    /// Where the log ends now: what [`changes`](Store::changes) from here tells is what comes after this call. Looks
+    /// at the path, so that a program which only reads finds out by this call that a backup was put over the store.
     ///
     /// # Errors
     ///
-    /// `Replaced`, `Io`.
+    /// `Replaced`, until [`reopen`](Store::reopen) goes on with the file that is there; `Io`.
     pub fn position(&self) -> Result<Position> {
-        Ok(Position::end_of(&*self.place().fresh()?))
+        Ok(Position::end_of(&*self.place().fresh_at_its_path()?))
     }
 
     /// Follows the log from a position on: every put, removal and clear, by any thread of any process, in the order in
-    /// which they happened. Compactions are gone along with; if a file was replaced twice between two looks, the
-    /// changes in between are gone and [`Seen::Missed`] says so.
+    /// which they happened. Compactions are gone along with; if the store was compacted twice between two looks, the
+    /// changes in between are gone and [`Seen::Missed`] says so. A file that is put in the store's place is an error,
+    /// `Replaced`, as for a writer; once the handle was [reopened](Store::reopen) with it, `Missed` comes next.
     ///
     /// A change that is seen may not be durable yet, and a power cut may take it back; the process that wrote it has no
     /// answer by then. An entry with an expiry ends without a change that tells it: look at
@@ -105,7 +108,7 @@ impl Store {
     ///                 (_, Some(key), _) => drop(cache.remove(key)),
     ///                 (_, None, _) => cache.clear(),
     ///             },
-    ///             Seen::Missed => cache = store.iter().collect::<shelflife::Result<_>>()?,
+    ///             Seen::Missed(_) => cache = store.iter().collect::<shelflife::Result<_>>()?,
     ///             _ => {}
     ///         }
     ///     }
@@ -130,7 +133,7 @@ impl Store {
 
     /// Copies what the store holds at this moment to a new file, while others go on writing. The copy is compact, and
     /// appears whole or not at all. It is a store of its own: put in the place of the running store it is refused as
-    /// another file, until that is opened anew.
+    /// another file, until that is reopened.
     ///
     /// Takes about as long as reading and writing the live bytes. An entry that can't be read is carried along as one
     /// that can't be read, and counted in [`Backup::damaged`]. A process that is killed meanwhile leaves a temporary
@@ -162,7 +165,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if no record begins there, or if it is older than the file: a compaction dropped that.
+    /// `InvalidInput` if no record begins there, or if the file was written anew since: see
+    /// [`Events::dropped_before`].
     /// `AlreadyExists` if something has that path, `Replaced`, `Io`.
     ///
     /// ```
@@ -340,8 +344,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `NotFound` if the store or the folder holds nothing, `AlreadyExists` if the copy that is there is of another
-    /// past, `Replaced`, `Io`.
+    /// `NotFound` if the store holds nothing, or the folder is not there; `Replaced`, `Io`.
     pub fn mirror(&self, dir: impl AsRef<Path>) -> Result<Mirror> {
         let dir = mirror::folder(self.place(), dir.as_ref())?;
         Ok(Mirror {
@@ -385,10 +388,11 @@ impl fmt::Debug for Changes {
 
 /// A copy of a store that keeps up, in a folder of its own. Made by [`Store::mirror`].
 ///
-/// The folder gets one file for each generation of the store, `NAME.LINEAGE-GENERATION`. Each is, at any moment, a
-/// prefix of that generation's file, and so a store that opens; what a compaction drops from the store stays in the
-/// file before. Restoring is copying one of them to the store's place, keeping less is deleting old ones. The process
-/// may die at any moment, and another one go on.
+/// The folder gets one file for each generation of the store, `NAME.LINEAGE-GENERATION`. The log of each is, at any
+/// moment, a prefix of that generation's log, and so the copy is a store that opens; what a compaction drops from the
+/// store stays in the copy before. Restoring is copying one of them to the store's place, where a handle that was left
+/// open refuses it, since its lineage is its own. Keeping less is deleting old ones: each was last modified when the
+/// next one was begun. The process may die at any moment, and another one go on.
 ///
 /// ```
 /// # fn main() -> shelflife::Result<()> {
@@ -414,7 +418,8 @@ impl Mirror {
     ///
     /// # Errors
     ///
-    /// `Replaced`, `Io`, and those of [`Store::mirror`]. Call it again, or begin anew.
+    /// `Replaced` if another file was put in the place of the store; once the handle was [reopened](Store::reopen) with
+    /// that, the next call begins a copy of it, and the old one stays. `Io`, and those of [`Store::mirror`]: call it again.
     pub fn update(&mut self) -> Result<u64> {
         self.copy.update(&self.inner.admission.place)
     }

@@ -2,7 +2,7 @@
 
 use super::copy::{Copied, copy_live};
 use super::disk::names::rename_to_new;
-use super::format::{FileHeader, LOG_START, MORE};
+use super::format::{FileHeader, Kind, LOG_START, MORE, NewRecord};
 use super::generation::Generation;
 use super::log::{LogFile, Scanner, Step};
 use super::place::Place;
@@ -29,7 +29,7 @@ pub struct Backup {
 /// Copies what the store holds at this moment to a new file of a lineage of its own.
 pub(crate) fn backup(place: &Place, to: &Path) -> Result<Backup> {
     let to = new_path(place, to)?;
-    let generation = place.fresh()?;
+    let generation = place.fresh_at_its_path()?;
     let header = own_lineage(place, &generation.header)?;
     let mut successor = Successor::beside(place, &to, header)?;
     // A file that this process may not give away belongs to it alone, which locks nobody out of the store.
@@ -58,34 +58,40 @@ fn own_lineage(place: &Place, old: &FileHeader) -> Result<FileHeader> {
 }
 
 /// Copies the store as it was before a record was written to a new file: its log up to there, byte for byte, under a
-/// header with a lineage of its own.
+/// header with a lineage of its own, and a seal behind it. By that all of the log counts as synced, while the header
+/// goes on to say how far back it goes.
 pub(crate) fn restore(place: &Place, before: u64, to: &Path) -> Result<u64> {
     let to = new_path(place, to)?;
-    let generation = place.fresh()?;
-    let end = end_of_batch_before(&generation, before)?;
+    let generation = place.fresh_at_its_path()?;
+    let (end, epoch) = end_of_batch_before(&generation, before)?;
     let header = FileHeader {
-        base: end,
         lineage: own_lineage(place, &generation.header)?.lineage,
-        generation: 1,
         ..generation.header
     };
+    let mut seal = Vec::new();
+    NewRecord {
+        durable: end,
+        ..NewRecord::marker(Kind::Seal, epoch, place.now_ms())
+    }
+    .encode(header.seed, end, &mut seal);
     let log = temp::create(place, &to)?;
     let disk = &*place.mode.disk;
     let made = || -> Result<()> {
         let like = &generation.identity;
         let _ = log.file.set_owner(like.uid, like.gid, like.mode);
         copy_bytes(&generation.log, &log, LOG_START, end)?;
+        log.write_all(&seal, end)?;
         log.write_all(&header.encode(), 0)?;
         log.sync()?;
         rename_to_new(disk, &log.path, &to).map_err(|error| Error::io("create", &to, error))
     };
     made().inspect_err(|_| _ = disk.remove(&log.path))?;
     place.sync_directory_of(&to)?;
-    Ok(end)
+    Ok(end + seal.len() as u64)
 }
 
-/// The end of the last batch that was whole before the record at a place.
-fn end_of_batch_before(generation: &Generation, before: u64) -> Result<u64> {
+/// The end of the last batch that was whole before the record at a place, and the epoch there.
+fn end_of_batch_before(generation: &Generation, before: u64) -> Result<(u64, u16)> {
     let refuse = |what: String| {
         Err(Error::invalid_input(
             what,
@@ -95,16 +101,17 @@ fn end_of_batch_before(generation: &Generation, before: u64) -> Result<u64> {
     let (base, tail) = (generation.header.base, generation.tail());
     if before < base {
         return refuse(format!(
-            "the file goes back to offset {base} only: what was before that, a compaction dropped"
+            "the log goes back to offset {base:#x}, where the file was written anew: by a compaction, a load, a backup \
+             or a salvage"
         ));
     }
     let mut scanner = Scanner::new(&generation.log, generation.header.seed, base);
-    let mut end = base;
+    let (mut end, mut epoch) = (base, generation.header.epoch);
     while scanner.offset() < before.min(tail) {
         match scanner.step()? {
             Step::Record { head, .. } | Step::BadBody { head, .. } => {
                 if head.flags & MORE == 0 && scanner.offset() <= before {
-                    end = scanner.offset();
+                    (end, epoch) = (scanner.offset(), head.epoch);
                 }
             }
             Step::Unverified { offset } => {
@@ -114,8 +121,8 @@ fn end_of_batch_before(generation: &Generation, before: u64) -> Result<u64> {
         }
     }
     match scanner.offset() == before {
-        true => Ok(end),
-        false => refuse(format!("no record begins at offset {before}")),
+        true => Ok((end, epoch)),
+        false => refuse(format!("no record begins at offset {before:#x}")),
     }
 }
 

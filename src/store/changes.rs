@@ -1,8 +1,9 @@
 //! Following the log live, from one file to the next.
 
+use super::checksum::xxh64;
 use super::event::{Event, Events};
 use super::format::LOG_START;
-use super::generation::Generation;
+use super::generation::{Generation, Mark};
 use super::log::{Scanner, Step};
 use super::place::Place;
 use crate::error::{Error, Result};
@@ -10,9 +11,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A place in the life of a store: which file, and where in it.
+/// A place in the life of a store: which file, where in it, and a check of the record that ends there.
 ///
-/// Its text can be kept, and read back after a restart.
+/// Its text can be kept, and read back after a restart. A store that was restored to an earlier time does not have it,
+/// also where it has written as much again since.
 ///
 /// ```
 /// # fn main() -> shelflife::Result<()> {
@@ -27,14 +29,25 @@ pub struct Position {
     lineage: [u8; 16],
     generation: u64,
     offset: u64,
+    /// Where the record begins that ends there; 0: nothing stands before it but what the file began with.
+    last: u64,
+    check: u64,
 }
 
 impl Position {
     pub(crate) fn end_of(generation: &Generation) -> Position {
+        let mark = generation.position().mark();
+        Position::of(generation, mark)
+    }
+
+    fn of(generation: &Generation, mark: Mark) -> Position {
+        let header = &generation.header;
         Position {
-            lineage: generation.header.lineage,
-            generation: generation.header.generation,
-            offset: generation.tail(),
+            lineage: header.lineage,
+            generation: header.generation,
+            offset: mark.end,
+            last: mark.last,
+            check: check_of(header.seed, mark.checks),
         }
     }
 
@@ -42,13 +55,49 @@ impl Position {
     pub fn offset(&self) -> u64 {
         self.offset
     }
+
+    /// The position in a file, if that has it, with the same records before it.
+    fn find_in(&self, generation: &Generation) -> Result<Option<Mark>> {
+        let header = &generation.header;
+        if (self.lineage, self.generation) != (header.lineage, header.generation)
+            || !is_boundary(generation, self.offset)?
+        {
+            return Ok(None);
+        }
+        let checks = match self.last {
+            // All files of one seed begin with the same records.
+            0 if self.offset <= header.base.max(LOG_START) => Some(0),
+            0 => None,
+            last => generation.checks_at(last)?,
+        };
+        let checks = checks.filter(|checks| check_of(header.seed, *checks) == self.check);
+        Ok(checks.map(|checks| Mark {
+            end: self.offset,
+            last: self.last,
+            checks,
+        }))
+    }
 }
 
-/// `LINEAGE-GENERATION-OFFSET`, the first in hexadecimal.
+fn check_of(seed: u64, checks: u64) -> u64 {
+    xxh64(&checks.to_le_bytes(), seed)
+}
+
+/// `LINEAGE-GENERATION-OFFSET-LAST-CHECK`, the first and the last in hexadecimal.
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position {
+            generation,
+            offset,
+            last,
+            check,
+            ..
+        } = self;
         let lineage = u128::from_be_bytes(self.lineage);
-        write!(f, "{lineage:032x}-{}-{}", self.generation, self.offset)
+        write!(
+            f,
+            "{lineage:032x}-{generation}-{offset}-{last}-{check:016x}"
+        )
     }
 }
 
@@ -60,11 +109,13 @@ impl FromStr for Position {
             let mut fields = text.split('-');
             let lineage = fields.next().filter(|lineage| lineage.len() == 32)?;
             let lineage = u128::from_str_radix(lineage, 16).ok()?;
-            let (generation, offset) = (fields.next()?, fields.next()?);
+            let mut number = || fields.next()?.parse().ok();
             let position = Position {
                 lineage: lineage.to_be_bytes(),
-                generation: generation.parse().ok()?,
-                offset: offset.parse().ok()?,
+                generation: number()?,
+                offset: number()?,
+                last: number()?,
+                check: u64::from_str_radix(fields.next()?, 16).ok()?,
             };
             // One text for each position: no signs, no zeros in front.
             (position.to_string() == text).then_some(position)
@@ -81,8 +132,32 @@ pub enum Seen {
     Event(Event),
     /// The file was rewritten without its dead bytes; nothing changed.
     Compacted,
-    /// Changes were missed: the file that had them is gone. Read everything again; what follows starts before that.
-    Missed,
+    /// Changes were missed, and why. Read everything again; what follows starts before that.
+    Missed(Gap),
+}
+
+/// The reason why changes were missed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Gap {
+    /// The store was compacted meanwhile, and the file that had the changes is gone.
+    Compacted,
+    /// A new file took the store's place that was not made of all that the old one had: the store was emptied, or the
+    /// old file is damaged.
+    Emptied,
+    /// Another file, or an earlier state of the store, was put in its place: somebody restored a backup.
+    Replaced,
+}
+
+/// As the second half of a sentence.
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Gap::Compacted => "the store was compacted, and the file that had them is gone",
+            Gap::Emptied => "the store was emptied, or its file was damaged",
+            Gap::Replaced => "another file was put in the place of the store",
+        })
+    }
 }
 
 /// Where somebody who follows is.
@@ -90,95 +165,117 @@ pub enum Seen {
 pub(crate) struct Cursor {
     at: Arc<Generation>,
     /// Everything before it was handed out.
-    offset: u64,
-    events: Option<Events>,
+    mark: Mark,
+    /// Those that are being handed out, and where they end.
+    events: Option<(Events, Mark)>,
     /// To be told before anything else.
-    missed: bool,
+    missed: Option<Gap>,
 }
 
 impl Cursor {
     pub(crate) fn new(place: &Place, from: Position) -> Result<Cursor> {
-        let at = Arc::clone(&*place.fresh()?);
-        let is_known = from.lineage == at.header.lineage
-            && from.generation == at.header.generation
-            && is_boundary(&at, from.offset)?;
-        // A store that held nothing had no file to speak of.
-        let was_unborn = from.generation == 0 && at.header.generation == 1;
+        let at = Arc::clone(&*place.fresh_at_its_path()?);
+        let header = &at.header;
+        let (mark, missed) = if let Some(mark) = from.find_in(&at)? {
+            (mark, None)
+        } else if from.generation == 0 && header.generation == 1 {
+            // A store that held nothing had no file to speak of.
+            (beginning(LOG_START), None)
+        } else {
+            let is_later = header.lineage == from.lineage && header.generation > from.generation;
+            let gap = match is_later {
+                true => Gap::Compacted,
+                false => Gap::Replaced,
+            };
+            (at.position().mark(), Some(gap))
+        };
         Ok(Cursor {
-            offset: match (is_known, was_unborn) {
-                (true, _) => from.offset,
-                (_, true) => LOG_START,
-                _ => at.tail(),
-            },
-            missed: !is_known && !was_unborn,
             at,
+            mark,
             events: None,
+            missed,
         })
     }
 
     pub(crate) fn position(&self) -> Position {
-        Position {
-            offset: self.offset,
-            ..Position::end_of(&self.at)
-        }
+        Position::of(&self.at, self.mark)
     }
 
     /// The next thing that happened; `None` if nothing did so far.
     pub(crate) fn next(&mut self, place: &Place) -> Result<Option<Seen>> {
-        if std::mem::take(&mut self.missed) {
-            return Ok(Some(Seen::Missed));
+        if let Some(gap) = self.missed.take() {
+            return Ok(Some(Seen::Missed(gap)));
         }
         loop {
-            if let Some(events) = &mut self.events {
+            if let Some((events, end)) = &mut self.events {
                 match events.next() {
                     Some(event) => {
                         let event = event?;
                         // Going on in the middle of a batch would show half of it.
                         if event.ends_batch {
-                            self.offset = event.end;
+                            self.mark = event.mark;
                         }
                         return Ok(Some(Seen::Event(event)));
                     }
-                    None => self.offset = events.end(),
+                    None => self.mark = *end,
                 }
                 self.events = None;
             }
-            let now = Arc::clone(&*place.fresh()?);
-            if !Arc::ptr_eq(&now, &self.at) {
-                // First the records that were written to the old file before it was left.
-                self.at.look()?;
-            }
-            let tail = self.at.tail();
-            if tail > self.offset {
-                self.events = Some(Events::of(&self.at, self.offset..tail));
+            let now = Arc::clone(&*place.fresh_at_its_path()?);
+            let is_same = Arc::ptr_eq(&now, &self.at);
+            // First the records that were written to the old file before it was left, unless something was put over them.
+            let is_whole = is_same || (self.at.is_still_there()? && self.at.look().is_ok());
+            let end = self.at.position().mark();
+            if is_whole && end.end > self.mark.end {
+                let part = self.mark.end..end.end;
+                self.events = Some((Events::of(&self.at, part), end));
                 continue;
             }
-            if Arc::ptr_eq(&now, &self.at) {
+            if is_same {
                 return Ok(None);
             }
-            return Ok(Some(self.move_to(now)));
+            if now.header == self.at.header && self.position().find_in(&now)?.is_some() {
+                // It was only read anew.
+                self.at = now;
+                continue;
+            }
+            return Ok(Some(self.move_to(now, is_whole)));
         }
     }
 
-    /// Goes on with another file.
-    fn move_to(&mut self, now: Arc<Generation>) -> Seen {
+    /// Goes on with another file, from where its copied part ends if nothing was missed.
+    fn move_to(&mut self, now: Arc<Generation>, is_whole: bool) -> Seen {
         let old = std::mem::replace(&mut self.at, now);
         let (header, new) = (&old.header, &self.at.header);
-        let is_next = old.is_unborn()
-            || (new.lineage == header.lineage && new.generation == header.generation + 1);
+        let is_later = new.lineage == header.lineage && new.generation > header.generation;
         // A successor without any record of the old file took its place on purpose: the store was emptied.
         let was_emptied = new.base <= LOG_START && old.keys() > 0;
         // And one that was made because the old file is damaged may lack what could not be read.
-        let is_sound = old.position().damage.is_empty() && !old.is_condemned();
-        if is_next && !was_emptied && is_sound {
-            self.offset = match old.is_unborn() {
-                true => LOG_START,
-                false => new.base,
-            };
+        let is_sound = is_whole && old.position().damage.is_empty() && !old.is_condemned();
+        let gap = if old.is_unborn() {
+            self.mark = beginning(LOG_START);
             return Seen::Compacted;
-        }
-        self.offset = self.at.tail();
-        Seen::Missed
+        } else if !is_later {
+            Gap::Replaced
+        } else if new.generation > header.generation + 1 {
+            Gap::Compacted
+        } else if was_emptied || !is_sound {
+            Gap::Emptied
+        } else {
+            self.mark = beginning(new.base);
+            return Seen::Compacted;
+        };
+        self.mark = self.at.position().mark();
+        Seen::Missed(gap)
+    }
+}
+
+/// Where what a file began with ends.
+fn beginning(base: u64) -> Mark {
+    Mark {
+        end: base,
+        last: 0,
+        checks: 0,
     }
 }
 

@@ -80,6 +80,8 @@ pub trait DiskFile: sealed::Sealed + fmt::Debug + Send + Sync {
     fn is_named(&self, path: &Path) -> bool;
     /// The file of the handle, whatever happened to its name.
     fn stat(&self) -> io::Result<Stat>;
+    /// Dates the file's last change now.
+    fn touch(&self) -> io::Result<()>;
     /// Gives the file an owner, a group and permission bits.
     fn set_owner(&self, uid: u32, gid: u32, mode: u32) -> io::Result<()>;
     /// Takes the exclusive advisory lock, or returns false if another open file description has it.

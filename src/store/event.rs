@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::format::{Head, Kind, MORE};
-use super::generation::Generation;
+use super::generation::{Generation, Mark};
 use super::log::{Scanner, Step};
 use crate::error::Result;
 use std::collections::VecDeque;
@@ -20,8 +20,8 @@ pub struct Event {
     what: What,
     offset: u64,
     modified_ms: u64,
-    /// Where its record ends.
-    pub(crate) end: u64,
+    /// Where its record ends, and proof of that.
+    pub(crate) mark: Mark,
     /// Whether it is the last of its batch: nothing of a batch counts before that.
     pub(crate) ends_batch: bool,
 }
@@ -63,7 +63,11 @@ impl Event {
             what,
             offset,
             modified_ms: head.modified_ms,
-            end: offset.saturating_add(head.record_bytes()),
+            mark: Mark {
+                end: offset.saturating_add(head.record_bytes()),
+                last: offset,
+                checks: head.checks(),
+            },
             ends_batch: head.flags & MORE == 0,
         })
     }
@@ -140,9 +144,10 @@ impl Events {
         }
     }
 
-    /// Where the part ends.
-    pub(crate) fn end(&self) -> u64 {
-        self.rest.end
+    /// `None` if they go back to the creation of the store. Otherwise the offset where the file was written anew, by a
+    /// compaction, a load, a backup or a salvage: before it stands one value of each key, and what was older is gone.
+    pub fn dropped_before(&self) -> Option<u64> {
+        self.generation.dropped_before()
     }
 
     fn read_ahead(&mut self) -> Result<()> {

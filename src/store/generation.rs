@@ -128,6 +128,15 @@ struct Last {
     kind: Kind,
 }
 
+/// A place where a record ends, and the checks of that record: proof that it is still the same log up to there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) end: u64,
+    /// Where that record begins; 0 if none is known.
+    pub(crate) last: u64,
+    pub(crate) checks: u64,
+}
+
 /// The bytes behind the tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -181,6 +190,16 @@ impl Position {
             past: Past::new(),
             records: 0,
             surveyed: None,
+        }
+    }
+
+    /// The tail, with what proves it.
+    pub(crate) fn mark(&self) -> Mark {
+        let (last, checks) = self.last.map_or((0, 0), |last| (last.offset, last.checks));
+        Mark {
+            end: self.tail,
+            last,
+            checks,
         }
     }
 
@@ -301,6 +320,15 @@ impl Generation {
 
     pub(crate) fn is_unborn(&self) -> bool {
         self.standing() == Standing::Unborn
+    }
+
+    /// Where the log begins to tell what happened; before it stands what the file was made with. `None` if that was
+    /// nothing, because the store was created by it.
+    pub(crate) fn dropped_before(&self) -> Option<u64> {
+        let FileHeader {
+            generation, base, ..
+        } = self.header;
+        (generation > 1 || base > LOG_START).then_some(base)
     }
 
     /// Adds what reading the file showed to what is known already.
@@ -477,9 +505,14 @@ impl Generation {
         let Some(Last { offset, checks, .. }) = self.position().last else {
             return Ok(true);
         };
+        Ok(self.checks_at(offset)? == Some(checks))
+    }
+
+    /// The checks of the record at a place; `None` if the file ends before.
+    pub(crate) fn checks_at(&self, offset: u64) -> Result<Option<u64>> {
         let mut bytes = [0; 8];
         let read = self.log.read_up_to(&mut bytes, offset)?;
-        Ok(read == bytes.len() && starts_with_checks(&bytes, checks))
+        Ok((read == bytes.len()).then(|| u64::from_le_bytes(bytes)))
     }
 }
 

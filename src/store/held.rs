@@ -225,6 +225,9 @@ impl DiskFile for HeldFile {
     fn stat(&self) -> io::Result<Stat> {
         self.file.stat()
     }
+    fn touch(&self) -> io::Result<()> {
+        self.file.touch()
+    }
     fn set_owner(&self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
         self.file.set_owner(uid, gid, mode)
     }

@@ -15,7 +15,6 @@ pub struct History {
     generation: Arc<Generation>,
     /// Where its records stand, oldest first.
     places: Vec<u64>,
-    is_whole: bool,
 }
 
 impl fmt::Debug for History {
@@ -27,10 +26,10 @@ impl fmt::Debug for History {
 }
 
 impl History {
-    /// Whether it goes back to the creation of the store. Otherwise a compaction has dropped what was older, all but
-    /// the value that the key had at that time.
-    pub fn is_whole(&self) -> bool {
-        self.is_whole
+    /// `None` if it goes back to the creation of the store. Otherwise the offset where the file was written anew, by a
+    /// compaction, a load, a backup or a salvage, which dropped what was older, all but the value that the key had then.
+    pub fn dropped_before(&self) -> Option<u64> {
+        self.generation.dropped_before()
     }
 }
 
@@ -71,7 +70,6 @@ pub(crate) fn history(generation: &Arc<Generation>, key: &[u8]) -> Result<Histor
         }
     }
     Ok(History {
-        is_whole: generation.header.generation <= 1,
         generation: Arc::clone(generation),
         places,
     })

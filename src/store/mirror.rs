@@ -1,8 +1,12 @@
-//! A copy that keeps up: in a folder of its own, one file for each generation of the store, each a prefix of that
-//! file, byte for byte.
+//! A copy that keeps up: in a folder of its own, one file for each generation of the store, whose log is a prefix of
+//! that file's, byte for byte.
 //!
 //! So a copy is a store that opens, whenever the copying stopped. Each record was synced in the store's own
 //! file before it is appended to the copy: a copy never has what a power cut took from the store.
+//!
+//! The header of a copy differs from the store's in the lineage, which is drawn for each copy. With the store's own a
+//! copy that was put back would be a successor to every process that slept since an earlier generation: such a process
+//! would follow it as if others had compacted the store, and never say that what was written since is gone.
 
 use super::backup::copy_bytes;
 use super::disk::{Create, OpenFile};
@@ -10,6 +14,7 @@ use super::format::{ALIGN, FileHeader, LOG_START, MORE};
 use super::generation::Generation;
 use super::log::{LogFile, Scanner, Step, uninterrupted};
 use super::place::Place;
+use super::switch::first_header;
 use super::temp;
 use crate::error::{Error, Result};
 use std::ffi::OsString;
@@ -30,7 +35,7 @@ pub(crate) struct Copy {
 impl Copy {
     /// Goes on with the copy of the present file, or begins it.
     pub(crate) fn begin(place: &Place, dir: &Path) -> Result<Copy> {
-        let at = Arc::clone(&*place.fresh()?);
+        let at = Arc::clone(&*place.fresh_at_its_path()?);
         let named_after = dir.join(place.real.file_name().unwrap_or_default());
         // In a folder that can't be read none are found, and a copy can be made all the same.
         let _ = temp::remove_all_leftovers(&*place.mode.disk, &named_after);
@@ -42,12 +47,23 @@ impl Copy {
             let advice = "begin once something was stored";
             return Err(Error::not_found(&place.path, "holds nothing yet", advice));
         }
-        let path = dir.join(name(place, &at.header));
-        let disk = &*place.mode.disk;
-        match uninterrupted(|| disk.stat(&path)) {
-            Ok(_) => go_on(place, at, &path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(place, at, &path),
-            Err(error) => Err(Error::io("look at", &path, error)),
+        // One past of a generation has one copy. Where another file of that generation was put over the store, or an
+        // earlier state of it, the copy of what was there stays as it is.
+        let mut nth = 0;
+        loop {
+            nth += 1;
+            let path = dir.join(name(place, &at.header, nth));
+            match uninterrupted(|| place.mode.disk.stat(&path)) {
+                Ok(_) => {
+                    if let Some(copy) = go_on(place, &at, &path)? {
+                        return Ok(copy);
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return create(place, at, &path);
+                }
+                Err(error) => return Err(Error::io("look at", &path, error)),
+            }
         }
     }
 
@@ -58,18 +74,26 @@ impl Copy {
     /// Copies what was written since, and returns how many bytes that was. After a switch the copy of the old file is
     /// finished, and the next one begun.
     pub(crate) fn update(&mut self, place: &Place) -> Result<u64> {
-        let now = Arc::clone(&*place.fresh()?);
-        if Arc::ptr_eq(&now, &self.at) {
-            return self.append();
+        let now = Arc::clone(&*place.fresh_at_its_path()?);
+        let is_same = Arc::ptr_eq(&now, &self.at);
+        let mut copied = 0;
+        // Nothing is added to the copy of a file that something else was put over.
+        if is_same || (self.at.is_still_there()? && self.at.look().is_ok()) {
+            copied += self.append(place)?;
         }
-        self.at.look()?;
-        let finished = self.append()?;
-        let dir = self.path().parent().unwrap_or(Path::new(".")).to_path_buf();
-        *self = Copy::of(place, now, &dir)?;
-        Ok(finished + self.copied.saturating_sub(LOG_START))
+        if !is_same {
+            *self = Copy::of(place, now, &self.dir())?;
+            copied += self.copied.saturating_sub(LOG_START);
+        }
+        Ok(copied)
     }
 
-    fn append(&mut self) -> Result<u64> {
+    fn append(&mut self, place: &Place) -> Result<u64> {
+        if !self.is_at_its_path(place)? {
+            // It was deleted or moved away: what is written there from now on would be lost.
+            *self = Copy::of(place, Arc::clone(&self.at), &self.dir())?;
+            return Ok(self.copied.saturating_sub(LOG_START));
+        }
         let end = end_to_copy(&self.at);
         let from = self.copied;
         if end <= from {
@@ -81,17 +105,40 @@ impl Copy {
         self.copied = end;
         Ok(end - from)
     }
+
+    fn dir(&self) -> PathBuf {
+        self.path().parent().unwrap_or(Path::new(".")).to_path_buf()
+    }
+
+    fn is_at_its_path(&self, place: &Place) -> Result<bool> {
+        let ours = self.to.stat()?;
+        match uninterrupted(|| place.mode.disk.stat(self.path())) {
+            Ok(there) => Ok(there.same_file(&ours)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("look at", self.path(), error)),
+        }
+    }
 }
 
-/// `NAME.LINEAGE-GENERATION`, of which the names of one store sort by age.
-fn name(place: &Place, header: &FileHeader) -> OsString {
+/// `NAME.LINEAGE-GENERATION`, of which the names of one store sort by age. Another past of the same generation has its
+/// number behind that.
+fn name(place: &Place, header: &FileHeader, nth: u64) -> OsString {
+    let mut name = name_of_lineage(place, header);
+    name.push(format!("{:010}", header.generation));
+    if nth > 1 {
+        name.push(format!("-{nth}"));
+    }
+    name
+}
+
+fn name_of_lineage(place: &Place, header: &FileHeader) -> OsString {
     let mut name = place
         .real
         .file_name()
         .map(OsString::from)
         .unwrap_or_default();
     let lineage = u128::from_be_bytes(header.lineage) >> 64;
-    name.push(format!(".{lineage:016x}-{:010}", header.generation));
+    name.push(format!(".{lineage:016x}-"));
     name
 }
 
@@ -109,9 +156,14 @@ fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
         let end = end_to_copy(&at);
         at.log.sync()?;
         // Not as it stands in the file, of which one copy may be damaged.
-        log.write_all(&at.header.encode(), 0)?;
+        let header = FileHeader {
+            lineage: first_header(place)?.lineage,
+            ..at.header
+        };
+        log.write_all(&header.encode(), 0)?;
         copy_bytes(&at.log, &log, LOG_START, end)?;
         log.sync()?;
+        date_earlier(place, &at.header, path);
         uninterrupted(|| disk.rename(&log.path, path))
             .map_err(|error| Error::io("rename", &log.path, error))?;
         Ok(end)
@@ -127,21 +179,44 @@ fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
     Ok(Copy { at, to, copied })
 }
 
-/// Goes on with a copy that an earlier process left, perhaps in the middle of a write.
-fn go_on(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
-    let to = open(place, path)?;
-    let differs = || {
-        let what = "is no copy of the store as it is now";
-        let advice = "most likely a backup was put over the store: move the copy away";
-        Error::exists(path, what, advice)
+/// Dates the last copy before this one: from here on it is finished, and its age counts. A process that dies before
+/// this copy has its name does it again.
+fn date_earlier(place: &Place, header: &FileHeader, path: &Path) {
+    let disk = &*place.mode.disk;
+    let (dir, begins) = (path.parent(), name_of_lineage(place, header));
+    let names = dir.and_then(|dir| uninterrupted(|| disk.list(dir)).ok());
+    let is_earlier = |name: &OsString| {
+        let bytes = name.as_encoded_bytes();
+        let digits = bytes.strip_prefix(begins.as_encoded_bytes());
+        digits.is_some_and(|digits| digits.iter().all(|byte| b"0123456789-".contains(byte)))
+            && path.file_name().is_some_and(|new| name.as_os_str() < new)
     };
-    match Generation::read_header(&to)? {
-        Some((header, _)) if header == at.header => {}
-        _ => return Err(differs()),
+    let earlier = names.into_iter().flatten().filter(is_earlier).max();
+    // A copy that this process may not write to is dated by its last record.
+    let _ = earlier
+        .zip(dir)
+        .and_then(|(name, dir)| open(place, &dir.join(name)).ok())
+        .map(|copy| copy.file.touch());
+}
+
+/// Goes on with a copy that an earlier process left, perhaps in the middle of a write. `None` if it is of another past.
+fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<Copy>> {
+    let to = open(place, path)?;
+    let Some((header, _)) = Generation::read_header(&to)? else {
+        return Ok(None);
+    };
+    let lineage = header.lineage;
+    if header
+        != (FileHeader {
+            lineage,
+            ..at.header
+        })
+    {
+        return Ok(None);
     }
     let copied = end_of_whole_batches(&to, &at.header)?;
-    if copied > end_to_copy(&at).max(at.header.base) {
-        return Err(differs());
+    if copied > end_to_copy(at).max(at.header.base) {
+        return Ok(None);
     }
     let from = copied.saturating_sub(COMPARED_BYTES).max(LOG_START);
     let len = usize::try_from(copied - from).unwrap_or_default();
@@ -149,12 +224,16 @@ fn go_on(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
     to.read_up_to(&mut here, from)?;
     at.log.read_up_to(&mut there, from)?;
     if here != there {
-        return Err(differs());
+        return Ok(None);
     }
     to.set_len(copied)?;
-    let mut copy = Copy { at, to, copied };
-    copy.append()?;
-    Ok(copy)
+    let mut copy = Copy {
+        at: Arc::clone(at),
+        to,
+        copied,
+    };
+    copy.append(place)?;
+    Ok(Some(copy))
 }
 
 fn end_of_whole_batches(log: &LogFile, header: &FileHeader) -> Result<u64> {

@@ -215,6 +215,24 @@ impl Place {
         }
     }
 
+    /// As [`fresh`](Place::fresh), once the path was looked at and the last record that is known was found there: for
+    /// those who stay for long or copy all, and write nothing that would make them look. Something that was put over the
+    /// file may be shorter, so that the look at what is behind the tail shows nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`follow`](Place::follow), and `Replaced` if another store, or nothing, was put over the file.
+    pub(crate) fn fresh_at_its_path(&self) -> Result<Pinned> {
+        let generation = self.fresh()?;
+        // Over the file of an exclusive handle only its writer judges: it may be at work on what this thread would see.
+        if !self.mode.is_exclusive() && !generation.is_still_there()? {
+            self.read_anew(&generation)?;
+        } else if !self.is_at_its_path(&generation) {
+            self.follow(&generation)?;
+        }
+        self.fresh()
+    }
+
     /// As [`fresh`](Place::fresh), as far as damage lets this handle follow.
     pub(crate) fn fresh_or_known(&self) -> Result<Arc<Generation>> {
         match self.fresh() {

@@ -20,6 +20,7 @@ mod damage;
 mod keys;
 mod killed;
 mod load;
+mod past;
 mod sessions;
 mod shells;
 mod states;
@@ -432,7 +433,7 @@ fn help_at_each_level_begins_with_two_examples() {
     let commands: Vec<&str> = overview
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
-        .filter(|line| !line.starts_with("shelflife "))
+        .filter(|line| !line.starts_with("shelflife ") && !line.starts_with(' '))
         .collect();
     assert_eq!(commands.len(), 26, "{overview}");
     for command in commands {

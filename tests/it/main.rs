@@ -10,6 +10,7 @@
 //! | `swarm` | the same of all the public face, whatever happens meanwhile | seeded runs with power cuts, kills, failing calls, stepping clocks; its first lines say how it judges |
 //! | `crash` | what was acknowledged survives | every image that a power cut can leave, at every step, twice over |
 //! | `faults` | a call that fails loses nothing | every call of a workload fails, in every way |
+//! | `restored` | who stays long is told that a backup was put over the store | every way to put one there, under watchers, copies and sleeping handles |
 //! | `life` | weeks of use leave the file within its bound, options never contradict | a simulated clock; every combination of options over every state of a file |
 //! | `reading` | two threads read all as one does | a store of real size, damaged in places |
 //! | `damage`, `ends` | damage is told, and takes itself only | every bit, sector and length; hostile files; salvage |
@@ -62,6 +63,7 @@ mod reading;
 mod readme;
 mod real;
 mod redis;
+mod restored;
 mod runs;
 mod secrets;
 mod session;

@@ -201,7 +201,7 @@ fn its_list_of_commands_is_that_of_the_help() {
     let of_help: Vec<&str> = help
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
-        .filter(|line| !line.starts_with("shelflife "))
+        .filter(|line| !line.starts_with("shelflife ") && !line.starts_with(' '))
         .map(|line| line.split("  ").next().unwrap())
         .collect();
     let readme = readme();

@@ -1,7 +1,10 @@
-//! Sessions of another store, taken over as they are there.
+//! Sessions of another store, taken over as they are there; and sessions as they were, put back.
 
-use super::super::place::Kind;
-use super::{Engine, ErrorKind, Head, Lists, Records, Result, Session, Stamp, codec};
+use super::super::place::{Kind, identity_of};
+use super::{
+    Engine, Error, ErrorKind, Head, Lists, Records, Result, Session, Stamp, codec, millis_at,
+};
+use crate::store::entry::Entry;
 
 impl Engine<dyn Records> {
     /// Stores sessions under the ids or hashes that they have, with their versions and times, all in one batch. A
@@ -44,6 +47,66 @@ impl Engine<dyn Records> {
             Ok(edits)
         })?;
         Ok(stored)
+    }
+
+    /// The session that an entry holds, over or not; `None` if it holds none.
+    pub(in crate::session) fn session_in(&self, entry: &Entry) -> Result<Option<Session>> {
+        let Some(identity) = identity_of(entry.key()) else {
+            return Ok(None);
+        };
+        if codec::head(entry.value())? == Head::Replaced {
+            return Ok(None);
+        }
+        let mut session = self.decode(Some(identity), entry.value())?;
+        let noted = entry.expires().map(millis_at);
+        session.end = session.end.into_iter().chain(noted).min();
+        Ok(Some(session))
+    }
+
+    /// The key under which this store keeps a session that it has listed or loaded.
+    pub(in crate::session) fn key_of(&self, session: &Session) -> Result<Vec<u8>> {
+        let kind = self.kind()?;
+        Ok(kind.key(session.identity_to_import(kind == Kind::Hashed)?))
+    }
+
+    /// Stores a session as it was, under its id, whatever is there but a note that it has another one. Its version is
+    /// higher than the one that is there and than `known`, so that a request which loaded that is told of a conflict.
+    pub(in crate::session) fn put_back(&self, session: &Session, known: u64) -> Result<()> {
+        self.records.change(&mut || {
+            let mut edits = Vec::new();
+            let kind = self.kind_to_store(&mut edits)?;
+            let mut lists = Lists::new(&self.records);
+            let key = kind.key(session.identity_to_import(kind == Kind::Hashed)?);
+            let here = match self.records.get(&key) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                here => here?,
+            };
+            let (mut before, mut version) = (None, session.stamp.version.max(known));
+            if let Some(here) = here {
+                match codec::head(&here) {
+                    Ok(Head::Replaced) => {
+                        return Err(Error::invalid_input(
+                            "the session was given another id since",
+                            "its history goes on under the handle of that",
+                        ));
+                    }
+                    Ok(Head::Session { stamp, .. }) => version = version.max(stamp.version),
+                    Err(_) => {}
+                }
+                before = codec::decode(&here).ok();
+            }
+            let mut next = session.clone();
+            let stamp = Stamp {
+                version: version.saturating_add(1),
+                ..session.stamp
+            };
+            next.is_stored(stamp, session.end);
+            let before = before.as_ref().map(|before| &*before.base);
+            self.relist(&mut lists, &key, before, Some(&next))?;
+            edits.push((key, self.put(&next)?));
+            edits.extend(lists.into_edits());
+            Ok(edits)
+        })
     }
 }
 

@@ -174,6 +174,10 @@ mod unix {
             self.0.metadata().map(stat_of)
         }
 
+        fn touch(&self) -> io::Result<()> {
+            self.0.set_modified(SystemTime::now())
+        }
+
         fn set_owner(&self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
             // The owner first: chown clears bits that chmod then sets.
             fchown(&self.0, Some(uid), Some(gid))?;

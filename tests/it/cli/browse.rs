@@ -306,3 +306,31 @@ fn a_page_of_many_sessions_is_answered_from_memory() {
         slowest.as_secs_f64(),
     );
 }
+
+#[test]
+fn a_page_shows_the_backup_that_was_put_over_the_store() {
+    let shell = Shell::new();
+    let save = |user: &str| {
+        let store = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+        let mut session = Session::new();
+        session.set_user(Some(user));
+        let _ = store.save_session(&mut session).unwrap();
+    };
+    save("ann");
+    shell.run("backup s.shelf backup").ok();
+    save("bob");
+    let page = Page::of(&shell, "s.shelf");
+    assert_eq!(number(&page.json("sessions"), "total"), 2);
+    fs::rename(shell.path("backup"), shell.path("s.shelf")).unwrap();
+    super::copies::until("the page shows the backup", || {
+        number(&page.json("sessions"), "total") == 1
+    });
+    save("eve");
+    super::copies::until("and what is saved there", || {
+        number(&page.json("sessions"), "total") == 2
+    });
+    fs::remove_file(shell.path("s.shelf")).unwrap();
+    let answer = page.ask("sessions");
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    assert!(answer.contains("No such file"), "{answer}");
+}

@@ -156,7 +156,12 @@ fn history_leads_back_to_what_was_lost() {
         rows.iter()
             .all(|row| row[0].starts_with("0x") && row[1].ends_with('Z'))
     );
-    let all = shell.run("history s.shelf --json").ok();
+    let all = shell.run("history s.shelf --json");
+    assert_eq!(
+        (all.code, all.err.as_str()),
+        (0, "back to the creation of the store\n")
+    );
+    let all = all.out;
     let kinds: Vec<shelflife::Value> = all.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(kinds.len(), 5);
     assert_eq!(kinds[2].get("ends"), Some(&"2100-01-01T00:00:00Z".into()));
@@ -195,10 +200,7 @@ fn history_leads_back_to_what_was_lost() {
     shell.run("compact s.shelf").ok();
     let ran = shell.run("history s.shelf tea");
     assert_eq!(ran.out.lines().count(), 1);
-    assert!(
-        ran.err.starts_with("back to the last compaction"),
-        "{ran:?}"
-    );
+    assert!(ran.err.starts_with("back to 0x"), "{ran:?}");
 }
 
 #[test]
@@ -377,26 +379,205 @@ fn a_copy_that_keeps_up_opens_after_every_kill_and_goes_on() {
     );
 }
 
+/// A `backup --follow` into `copies`, and the names that it prints.
+fn follow(
+    shell: &Shell,
+    more: &str,
+) -> (
+    Running,
+    impl FnMut() -> std::path::PathBuf + use<>,
+    BufReader<std::process::ChildStderr>,
+) {
+    let words = format!("backup s.shelf --follow copies{more}");
+    let mut running = start(shell.dir.path(), &words);
+    let (out, err) = (
+        running.0.stdout.take().unwrap(),
+        running.0.stderr.take().unwrap(),
+    );
+    let mut lines = BufReader::new(out).lines();
+    let next = move || lines.next().unwrap().unwrap().into();
+    (running, next, BufReader::new(err))
+}
+
+/// What a file holds, as far as it can be told.
+fn hash_of(path: &Path) -> Option<u128> {
+    let store = Options::new().read_only(true).open(path).ok()?;
+    store.content_hash().ok()
+}
+
 #[test]
 fn copies_that_are_too_old_are_deleted_and_nothing_else() {
     let shell = Shell::new();
     fs::create_dir(shell.path("copies")).unwrap();
     shell.run("set s.shelf k v").ok();
+    let (running, mut next, _) = follow(&shell, "");
+    let first = next();
+    drop(running);
+    let beside = |digits: &str| {
+        let name = first.file_name().unwrap().to_string_lossy();
+        let (lineage, _) = name.rsplit_once('-').unwrap();
+        first.with_file_name(format!("{lineage}-{digits}"))
+    };
     let long_ago = SystemTime::now() - Duration::from_secs(7200);
-    let make = |name: &str, at: SystemTime| {
-        let file = fs::File::create(shell.path("copies").join(name)).unwrap();
+    let make = |path: &Path, at: SystemTime| {
+        let file = fs::File::create(path).unwrap();
         file.set_modified(at).unwrap();
     };
-    make("s.shelf.0123456789abcdef-0000000001", long_ago);
-    make("s.shelf.0123456789abcdef-0000000002", SystemTime::now());
-    make("t.shelf.0123456789abcdef-0000000001", long_ago);
-    make("s.shelf.0123456789abcdef-000000000x", long_ago);
-    make("s.shelf.notes", long_ago);
-    let mut follow = start(shell.dir.path(), "backup s.shelf --follow copies --keep 1h");
-    let out = follow.0.stdout.take().unwrap();
-    let mut line = String::new();
-    BufReader::new(out).read_line(&mut line).unwrap();
-    let gone = shell.path("copies/s.shelf.0123456789abcdef-0000000001");
+    // Two files later, each of the copies before is of an hour that is told by its date.
+    shell.run("compact s.shelf").ok();
+    shell.run("compact s.shelf").ok();
+    let gone = beside("0000000001-2");
+    make(&gone, long_ago);
+    make(&beside("0000000002"), SystemTime::now());
+    let others = [
+        beside("0000000009"),
+        beside("000000000x"),
+        shell.path("copies/s.shelf.0123456789abcdef-0000000001"),
+        shell.path("copies/t.shelf.0123456789abcdef-0000000001"),
+        shell.path("copies/s.shelf.notes"),
+        shell.path("copies/s.shelf"),
+    ];
+    for other in &others {
+        make(other, long_ago);
+    }
+    let (_running, mut next, _) = follow(&shell, " --keep 1h");
+    assert_eq!(next(), beside("0000000003"));
     until("the old copy is deleted", || !gone.exists());
-    assert_eq!(fs::read_dir(shell.path("copies")).unwrap().count(), 5);
+    let left = fs::read_dir(shell.path("copies")).unwrap().count();
+    assert_eq!(left, others.len() + 3);
+}
+
+#[test]
+fn a_copy_is_as_old_as_it_is_finished_however_long_nothing_was_written_before() {
+    for is_restarted in [false, true] {
+        let shell = Shell::new();
+        fs::create_dir(shell.path("copies")).unwrap();
+        shell.run("set s.shelf k v").ok();
+        let (mut running, mut next, _) = follow(&shell, " --keep 1h");
+        let first = next();
+        let idle = |path: &Path| {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(7200))
+                .unwrap();
+        };
+        if is_restarted {
+            drop(running);
+            idle(&first);
+            shell.run("compact s.shelf").ok();
+            (running, next, _) = follow(&shell, " --keep 1h");
+        } else {
+            idle(&first);
+            shell.run("compact s.shelf").ok();
+        }
+        let second = next();
+        assert_ne!(first, second);
+        // It has looked for what is too old before each of these is there.
+        for value in ["1", "2"] {
+            shell.run(&format!("set s.shelf more {value}")).ok();
+            let hash = hash_of(&shell.path("s.shelf"));
+            until("a change is copied", || hash_of(&second) == hash);
+        }
+        assert!(first.exists(), "restarted: {is_restarted}");
+        drop(running);
+    }
+}
+
+#[test]
+fn a_copy_that_keeps_up_goes_on_with_the_backup_that_was_put_over_the_store_or_says_why_not() {
+    let shell = Shell::new();
+    fs::create_dir(shell.path("copies")).unwrap();
+    shell.run("set s.shelf k before").ok();
+    shell.run("backup s.shelf backup").ok();
+    shell.run("set s.shelf k after").ok();
+    let after = hash_of(&shell.path("s.shelf"));
+    let (mut running, mut next, mut err) = follow(&shell, " --wait 1");
+    let first = next();
+    fs::rename(shell.path("backup"), shell.path("s.shelf")).unwrap();
+    let second = next();
+    assert_ne!(first, second);
+    assert_eq!(hash_of(&first), after, "what it was stays as it is");
+    shell.run("set s.shelf k later").ok();
+    let hash = hash_of(&shell.path("s.shelf"));
+    until("a change is copied", || hash_of(&second) == hash);
+    let mut said = String::new();
+    err.read_line(&mut said).unwrap();
+    assert_eq!(
+        said,
+        "shelflife: another file takes the place of s.shelf: going on with that\n"
+    );
+    // A copy that was deleted is there again.
+    fs::remove_file(&second).unwrap();
+    until("the copy is made again", || hash_of(&second) == hash);
+    // Nothing is put there.
+    fs::remove_file(shell.path("s.shelf")).unwrap();
+    let status = running.0.wait().unwrap();
+    said.clear();
+    err.read_to_string(&mut said).unwrap();
+    assert_eq!(status.code(), Some(5), "{said}");
+    assert!(
+        said.contains("s.shelf`: No such file or directory") && !said.contains("reopen"),
+        "{said}"
+    );
+}
+
+#[test]
+fn copying_goes_on_when_nobody_reads_the_names_any_more() {
+    let shell = Shell::new();
+    fs::create_dir(shell.path("copies")).unwrap();
+    shell.run("set s.shelf k v").ok();
+    let (_running, mut next, _) = follow(&shell, "");
+    next();
+    drop(next);
+    for value in ["1", "2"] {
+        shell.run("compact s.shelf").ok();
+        shell.run(&format!("set s.shelf k {value}")).ok();
+        let hash = hash_of(&shell.path("s.shelf"));
+        until("the new file is copied", || {
+            let names = fs::read_dir(shell.path("copies")).unwrap();
+            let newest = names.map(|entry| entry.unwrap().path()).max().unwrap();
+            hash_of(&newest) == hash
+        });
+    }
+}
+
+#[test]
+fn a_watcher_says_that_it_missed_what_a_backup_replaced_and_goes_on() {
+    let shell = Shell::new();
+    shell.run("set s.shelf k before").ok();
+    shell.run("backup s.shelf backup").ok();
+    shell.run("backup s.shelf again").ok();
+    shell.run("set s.shelf k after").ok();
+    let from = Store::open(shell.path("s.shelf")).unwrap().position();
+    let words = format!("watch s.shelf --json --wait 1 --from {}", from.unwrap());
+    let mut watch = start(shell.dir.path(), &words);
+    let mut lines = BufReader::new(watch.0.stdout.take().unwrap()).lines();
+    let mut next = || -> shelflife::Value { lines.next().unwrap().unwrap().parse().unwrap() };
+    shell.run("set s.shelf seen 1").ok();
+    assert_eq!(next().get("k"), Some(&"seen".into()));
+    fs::rename(shell.path("backup"), shell.path("s.shelf")).unwrap();
+    let missed = next();
+    assert_eq!(missed.get("kind"), Some(&"missed".into()));
+    assert_eq!(missed.get("why"), Some(&"replaced".into()));
+    shell.run("set s.shelf new 1").ok();
+    assert_eq!(next().get("k"), Some(&"new".into()));
+    // The same file, with another content.
+    fs::write(
+        shell.path("s.shelf"),
+        fs::read(shell.path("again")).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(next().get("kind"), Some(&"missed".into()));
+    // Nothing is put there.
+    fs::remove_file(shell.path("s.shelf")).unwrap();
+    let ended = watch.0.wait().unwrap();
+    let mut said = String::new();
+    let mut err = watch.0.stderr.take().unwrap();
+    err.read_to_string(&mut said).unwrap();
+    assert_eq!(ended.code(), Some(5), "{said}");
+    let why = "shelflife: changes were missed: another file was put in the place of the store\n";
+    assert_eq!(said.matches(why).count(), 2, "{said}");
+    assert!(
+        said.contains("s.shelf`: No such file or directory"),
+        "{said}"
+    );
 }

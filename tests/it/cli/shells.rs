@@ -8,7 +8,7 @@ fn table(shell: &Shell) -> Vec<(String, Vec<String>)> {
     let lines = overview
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
-        .filter(|line| !line.starts_with("shelflife "));
+        .filter(|line| !line.starts_with("shelflife ") && !line.starts_with(' '));
     let command = |line: &str| {
         let words: Vec<&str> = line
             .split(' ')

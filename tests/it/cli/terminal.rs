@@ -159,3 +159,78 @@ fn a_byte_order_mark_is_passed_over_or_named() {
     let said = shell.pipe(b"\xff\xfe{\0\"\0", "load n.shelf").failed(2);
     assert!(said.contains("UTF-16, by its byte order mark"), "{said}");
 }
+
+#[test]
+fn every_table_and_every_explanation_fits_its_terminal() {
+    let shell = Shell::new();
+    shell.run("set notes.shelf cart:17 tea").ok();
+    shell.run("set notes.shelf cart:18 cup").ok();
+    shell.run("rm notes.shelf cart:17").ok();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    for user in ["ann", "bob"] {
+        let mut session = Session::new();
+        session.set_user(Some(user));
+        session.set_remote_address(Some("192.168.100.200"));
+        let _ = app.save_session(&mut session).unwrap();
+    }
+    let overview = shell.run("help").ok();
+    let commands = overview.lines().filter_map(|line| line.strip_prefix("  "));
+    let names = commands
+        .filter(|line| !line.starts_with("shelflife ") && !line.starts_with(' '))
+        .map(|line| {
+            let words = line.split(' ');
+            let is_name = |word: &&str| word.chars().all(|c| c.is_lowercase() || c == '-');
+            let words: Vec<&str> = words
+                .take_while(|word| !word.is_empty() && is_name(word))
+                .collect();
+            words.join(" ")
+        });
+    let names: Vec<String> = names.collect();
+    assert!(names.len() > 20);
+    let help = |name: &String| format!("$B help {name};");
+    let help: String = names.iter().map(help).collect();
+    let help = format!("$B --help; $B session --help; {help}");
+    let tables = "$B info notes.shelf; ($B history notes.shelf; $B history notes.shelf cart:17) 2>&-; \
+                  $B ls notes.shelf --long; $B session ls s.shelf";
+    for columns in [40, 80, 200] {
+        let at_terminal = |script: &str| shell.at_terminal(columns, script, "");
+        let Some((help, tables)) = at_terminal(&help).zip(at_terminal(tables)) else {
+            skip(
+                "every_table_and_every_explanation_fits_its_terminal",
+                "no python3",
+            );
+            return;
+        };
+        let (help, tables) = (help.ok(), tables.ok());
+        for line in help.lines().chain(tables.lines()) {
+            // A line to copy stays one.
+            let is_example = columns == 40 && line.starts_with("  ") && line.contains("shelflife ");
+            assert!(
+                line.chars().count() <= columns || is_example,
+                "at {columns}: {line}"
+            );
+        }
+        let is_below = tables.lines().any(|line| line.starts_with(' '));
+        assert_eq!(is_below, columns == 40, "a line for each row: {tables}");
+    }
+    for name in names {
+        let help = shell.run(&format!("help {name}")).ok();
+        let long = help.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(long, None, "{name}, through a pipe");
+    }
+}
+
+#[test]
+fn who_is_kept_waiting_is_told_the_option_that_waits_longer() {
+    let shell = Shell::new();
+    shell.run("set s.shelf k v").ok();
+    let _app = Options::new()
+        .exclusive(true)
+        .open(shell.path("s.shelf"))
+        .unwrap();
+    let said = shell.run("set s.shelf k w --wait 1").failed(4);
+    assert!(
+        said.ends_with("; try again, or wait longer with --wait\n"),
+        "{said}"
+    );
+}

@@ -1,0 +1,379 @@
+//! A backup is put over a store in use: whoever stays for long, and writes nothing by which it would find out, is told.
+
+use crate::support::fast_dir;
+use shelflife::{Compaction, Durability, ErrorKind, EventKind, Gap, Options, Seen, Store};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn options() -> Options {
+    let mut options = Options::new();
+    options
+        .durability(Durability::Os)
+        .compaction(Compaction::Manual);
+    options
+}
+
+fn reading(path: &Path) -> Store {
+    Options::new().read_only(true).open(path).unwrap()
+}
+
+/// A way to put a file in the place of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// `mv`
+    Move,
+    /// `cp`, which writes to the file that is there
+    CopyOver,
+    /// `rm`, `cp`
+    DeleteAndCopy,
+}
+
+const WAYS: [Way; 3] = [Way::Move, Way::CopyOver, Way::DeleteAndCopy];
+
+fn put(way: Way, from: &Path, to: &Path) {
+    match way {
+        Way::Move => {
+            let beside = to.with_extension("new");
+            fs::copy(from, &beside).unwrap();
+            fs::rename(beside, to).unwrap();
+        }
+        Way::CopyOver => fs::write(to, fs::read(from).unwrap()).unwrap(),
+        Way::DeleteAndCopy => {
+            fs::remove_file(to).unwrap();
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+/// A store in use, and files to put in its place.
+struct Scene {
+    dir: tempfile::TempDir,
+    store: Store,
+}
+
+/// The backups of a scene: of the store itself by `cp`, `backup` and `backup --follow`, and of another store that is
+/// longer.
+const BACKUPS: [&str; 4] = ["plain", "backup", "follow", "other"];
+
+impl Scene {
+    fn new() -> Scene {
+        let dir = fast_dir();
+        let at = |name: &str| dir.path().join(name);
+        let store = options().open(at("s.shelf")).unwrap();
+        store.insert("tea", "green").unwrap();
+        fs::copy(at("s.shelf"), at("plain")).unwrap();
+        store.backup(at("backup")).unwrap();
+        fs::create_dir(at("copies")).unwrap();
+        let mirror = store.mirror(at("copies")).unwrap();
+        fs::rename(mirror.path(), at("follow")).unwrap();
+        let other = options().open(at("other")).unwrap();
+        other.insert("tea", "green").unwrap();
+        other.insert("long", [7; 5000]).unwrap();
+        drop(other);
+        store.insert("tea", "black").unwrap();
+        store.insert("lost", "1").unwrap();
+        Scene { dir, store }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.at("s.shelf")
+    }
+}
+
+/// Calls that answer `Replaced` until the handle is reopened; a plain copy of the same file that is written over it is
+/// taken up at once.
+fn reopened<T>(
+    store: &Store,
+    case: &str,
+    mut call: impl FnMut() -> shelflife::Result<T>,
+    is_taken_up: bool,
+) -> T {
+    match call() {
+        Ok(answer) if is_taken_up => answer,
+        Ok(_) => panic!("{case}: was not noticed"),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Replaced, "{case}: {error}");
+            assert!(!is_taken_up, "{case}: {error}");
+            let again = call().err().map(|error| error.kind());
+            assert_eq!(again, Some(ErrorKind::Replaced), "{case}: it stays so");
+            store.reopen().unwrap();
+            call().unwrap_or_else(|error| panic!("{case}: {error}"))
+        }
+    }
+}
+
+#[test]
+fn a_watcher_is_told_that_a_backup_was_put_over_the_store_and_goes_on_with_that() {
+    for way in WAYS {
+        for backup in BACKUPS {
+            let case = format!("{way:?}, {backup}");
+            let scene = Scene::new();
+            let watched = reading(&scene.path());
+            let mut changes = watched.changes(watched.position().unwrap()).unwrap();
+            assert!(changes.next().unwrap().is_none(), "{case}");
+            put(way, &scene.at(backup), &scene.path());
+            let is_taken_up = way == Way::CopyOver && backup == "plain";
+            let next = || changes.next();
+            let seen = reopened(&watched, &case, next, is_taken_up);
+            assert!(
+                matches!(seen, Some(Seen::Missed(Gap::Replaced))),
+                "{case}: {seen:?}"
+            );
+            assert_eq!(
+                watched.get("tea").unwrap().as_deref(),
+                Some(&b"green"[..]),
+                "{case}"
+            );
+            assert_eq!(watched.get("lost").unwrap(), None, "{case}");
+            assert!(changes.next().unwrap().is_none(), "{case}");
+            let writer = options().open(scene.path()).unwrap();
+            writer.insert("new", "1").unwrap();
+            writer.compact().unwrap();
+            writer.insert("newer", "1").unwrap();
+            let mut told = Vec::new();
+            while let Some(seen) = changes.next().unwrap() {
+                match seen {
+                    Seen::Event(event) => told.push(event.key().unwrap().to_vec()),
+                    Seen::Compacted => told.push(b"compacted".to_vec()),
+                    other => panic!("{case}: {other:?}"),
+                }
+            }
+            assert_eq!(told, [&b"new"[..], b"compacted", b"newer"], "{case}");
+        }
+    }
+}
+
+#[test]
+fn what_was_written_before_the_backup_was_put_there_is_told_first_where_it_can_be_read() {
+    let scene = Scene::new();
+    let watched = reading(&scene.path());
+    let mut changes = watched.changes(watched.position().unwrap()).unwrap();
+    scene.store.insert("late", "1").unwrap();
+    put(Way::Move, &scene.at("backup"), &scene.path());
+    watched.reopen().unwrap();
+    let seen = changes.next().unwrap();
+    assert!(
+        matches!(&seen, Some(Seen::Event(event)) if event.key() == Some(b"late")),
+        "{seen:?}"
+    );
+    let seen = changes.next().unwrap();
+    assert!(
+        matches!(seen, Some(Seen::Missed(Gap::Replaced))),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn a_file_that_is_only_read_anew_is_no_gap_for_a_watcher() {
+    let scene = Scene::new();
+    let mut changes = scene
+        .store
+        .changes(scene.store.position().unwrap())
+        .unwrap();
+    scene.store.insert("late", "1").unwrap();
+    scene.store.reopen().unwrap();
+    scene.store.insert("later", "1").unwrap();
+    for key in ["late", "later"] {
+        let seen = changes.next().unwrap();
+        assert!(
+            matches!(&seen, Some(Seen::Event(event)) if event.key() == Some(key.as_bytes())),
+            "{key}: {seen:?}"
+        );
+    }
+    assert!(changes.next().unwrap().is_none());
+}
+
+#[test]
+fn a_position_is_believed_only_where_the_same_records_stand_before_it() {
+    let dir = fast_dir();
+    let (path, copy) = (dir.path().join("s.shelf"), dir.path().join("copy"));
+    let store = options().open(&path).unwrap();
+    store.insert("a", "1").unwrap();
+    let before = store.position().unwrap();
+    fs::copy(&path, &copy).unwrap();
+    store.insert("b", "2").unwrap();
+    let after = store.position().unwrap();
+    drop(store);
+    fs::copy(&copy, &path).unwrap();
+    // Of the same length, so that records begin and end in the same places.
+    let store = options().open(&path).unwrap();
+    store.insert("c", "3").unwrap();
+    assert_eq!(store.position().unwrap().offset(), after.offset());
+    store.insert("d", "4").unwrap();
+    for position in [after, after.to_string().parse().unwrap()] {
+        let seen = store.changes(position).unwrap().next().unwrap();
+        assert!(
+            matches!(seen, Some(Seen::Missed(Gap::Replaced))),
+            "{seen:?}"
+        );
+    }
+    // What it has still, it goes on from.
+    let mut changes = store.changes(before).unwrap();
+    for key in [b"c", b"d"] {
+        let seen = changes.next().unwrap();
+        assert!(
+            matches!(&seen, Some(Seen::Event(event)) if event.key() == Some(key)),
+            "{seen:?}"
+        );
+    }
+    // The same where the file begins with what a compaction kept, of which no record is known.
+    store.compact().unwrap();
+    let mut changes = store.changes(store.position().unwrap()).unwrap();
+    store.compact().unwrap();
+    assert!(matches!(changes.next().unwrap(), Some(Seen::Compacted)));
+    let kept = changes.position();
+    store.insert("e", "5").unwrap();
+    let seen = store.changes(kept).unwrap().next().unwrap();
+    assert!(
+        matches!(&seen, Some(Seen::Event(event)) if event.what() == EventKind::Put),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn a_copy_that_keeps_up_is_no_successor_to_a_handle_that_slept() {
+    for way in WAYS {
+        for read_only in [false, true] {
+            let case = format!("{way:?}, {read_only}");
+            let scene = Scene::new();
+            let slept = options().read_only(read_only).open(scene.path()).unwrap();
+            // Others go on to the next file, and write there what the copy does not have.
+            scene.store.compact().unwrap();
+            let mirror = scene.store.mirror(scene.at("copies")).unwrap();
+            scene.store.insert("acknowledged", "1").unwrap();
+            put(way, mirror.path(), &scene.path());
+            let error = slept.get("tea").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Replaced, "{case}: {error}");
+            if !read_only {
+                let error = slept.insert("past", "1").unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Replaced, "{case}: {error}");
+            }
+            let restored = reading(&scene.path());
+            assert!(!restored.contains_key("past").unwrap(), "{case}");
+            assert_eq!(
+                restored.content_hash().unwrap(),
+                reading(mirror.path()).content_hash().unwrap()
+            );
+            slept.reopen().unwrap();
+            assert_eq!(slept.get("acknowledged").unwrap(), None, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_keeps_up_begins_anew_with_what_was_put_over_the_store() {
+    for way in WAYS {
+        for backup in BACKUPS {
+            let case = format!("{way:?}, {backup}");
+            let scene = Scene::new();
+            let mut mirror = scene.store.mirror(scene.at("copies")).unwrap();
+            let before = mirror.path().to_path_buf();
+            let copied = fs::read(&before).unwrap();
+            let reader = reading(&scene.path());
+            let mut mirror_of_reader = reader.mirror(scene.at("copies")).unwrap();
+            put(way, &scene.at(backup), &scene.path());
+            let is_taken_up = way == Way::CopyOver && backup == "plain";
+            for (store, mirror) in [
+                (&reader, &mut mirror_of_reader),
+                (&scene.store, &mut mirror),
+            ] {
+                reopened(store, &case, || mirror.update(), is_taken_up);
+                assert_ne!(mirror.path(), before, "{case}");
+                // Byte for byte, and it goes on.
+                let writer = options().open(scene.path()).unwrap();
+                writer.insert("more", "1").unwrap();
+                mirror.update().unwrap();
+                let (live, copy) = (
+                    fs::read(scene.path()).unwrap(),
+                    fs::read(mirror.path()).unwrap(),
+                );
+                assert!(live[8192..] == copy[8192..], "{case}");
+                assert!(fs::read(&before).unwrap() == copied, "{case}: it is kept");
+                let copy = reading(mirror.path());
+                assert_eq!(
+                    copy.content_hash().unwrap(),
+                    writer.content_hash().unwrap(),
+                    "{case}"
+                );
+            }
+            // A process that is started later goes on with the second one.
+            let again = reader.mirror(scene.at("copies")).unwrap();
+            assert_eq!(again.path(), mirror.path(), "{case}");
+            let copies = fs::read_dir(scene.at("copies")).unwrap().count();
+            assert_eq!(copies, 2, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_was_deleted_or_moved_is_made_again() {
+    for moved in [false, true] {
+        let scene = Scene::new();
+        let mut mirror = scene.store.mirror(scene.at("copies")).unwrap();
+        let path = mirror.path().to_path_buf();
+        let remove = || match moved {
+            true => fs::rename(&path, scene.at("moved")).unwrap(),
+            false => fs::remove_file(&path).unwrap(),
+        };
+        remove();
+        // Also where nothing is to be copied, and where another file is by then.
+        for round in 0..3 {
+            match round {
+                0 => {}
+                1 => drop(scene.store.insert("more", "1").unwrap()),
+                _ => drop(scene.store.compact().unwrap()),
+            }
+            mirror.update().unwrap();
+            let copy = reading(mirror.path());
+            assert_eq!(
+                copy.content_hash().unwrap(),
+                scene.store.content_hash().unwrap(),
+                "round {round}"
+            );
+            assert!(reading(&path).contains_key("lost").unwrap());
+            if round < 2 {
+                remove();
+            }
+        }
+        assert_eq!(fs::read_dir(scene.at("copies")).unwrap().count(), 2);
+    }
+}
+
+#[test]
+fn what_is_copied_whole_is_what_stands_at_the_path() {
+    for way in WAYS {
+        let scene = Scene::new();
+        put(way, &scene.at("other"), &scene.path());
+        let error = scene.store.backup(scene.at("new")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Replaced, "{way:?}: {error}");
+        let error = scene.store.restore(1 << 20, scene.at("new")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Replaced, "{way:?}: {error}");
+        let error = scene.store.position().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Replaced, "{way:?}: {error}");
+        assert!(!scene.at("new").exists());
+    }
+}
+
+#[test]
+fn all_of_a_store_that_was_restored_to_a_place_counts_as_acknowledged() {
+    let scene = Scene::new();
+    let last = scene.store.events().unwrap().last().unwrap().unwrap();
+    scene.store.insert("later", "1").unwrap();
+    let end = scene.store.events().unwrap().last().unwrap().unwrap();
+    scene.store.restore(end.offset(), scene.at("then")).unwrap();
+    let then = options().open(scene.at("then")).unwrap();
+    assert!(then.verify().unwrap().is_sound() && then.recovery().is_clean());
+    assert_eq!(then.get("lost").unwrap().as_deref(), Some(&b"1"[..]));
+    drop(then);
+    // Damage to its last record is no torn end.
+    let mut bytes = fs::read(scene.at("then")).unwrap();
+    bytes[usize::try_from(last.offset()).unwrap() + 48] ^= 1;
+    fs::write(scene.at("then"), bytes).unwrap();
+    let then = options().open(scene.at("then")).unwrap();
+    assert!(then.get("lost").unwrap_err().is_corrupt());
+    assert_eq!(then.get("later").unwrap(), None);
+}
