@@ -36,6 +36,15 @@ pub(super) struct Walked {
     passed: Passed,
 }
 
+/// How many of the sessions that a snapshot saw were deleted since.
+#[derive(Debug, Default, Clone, Copy)]
+struct Deleted {
+    /// By this call.
+    here: usize,
+    /// By others, or with the file that a switch replaced.
+    elsewhere: usize,
+}
+
 impl Passed {
     /// Notes what can't be read, unless it is known not to be a session.
     fn note(&mut self, key: Option<&[u8]>, error: Error) {
@@ -124,7 +133,7 @@ impl Engine<dyn Records> {
         self.kind()?;
         let idle = millis_of(idle);
         let clock = self.clock();
-        let (mut sessions, mut deleted) = (0, 0);
+        let (mut sessions, mut deleted) = (0, Deleted::default());
         let mut passed = Passed::default();
         let (mut old, mut listed_old) = (Vec::new(), Vec::new());
         for entry in self.records.walk() {
@@ -153,41 +162,63 @@ impl Engine<dyn Records> {
                 Err(error) => passed.note(Some(entry.key()), error),
             }
             if old.len() == CHUNK {
-                deleted += self.records.remove_unchanged(&old)?;
+                self.delete_unlisted(&old, &mut deleted)?;
                 old.clear();
             }
             if listed_old.len() == CHUNK {
-                deleted += self.delete_unchanged(&listed_old)?;
+                self.delete_unchanged(&listed_old, &mut deleted)?;
                 listed_old.clear();
             }
         }
-        deleted += self.records.remove_unchanged(&old)?;
-        deleted += self.delete_unchanged(&listed_old)?;
-        passed.answer((deleted, sessions - deleted), |(gone, remaining)| {
+        self.delete_unlisted(&old, &mut deleted)?;
+        self.delete_unchanged(&listed_old, &mut deleted)?;
+        let remaining = sessions - deleted.here - deleted.elsewhere;
+        passed.answer((deleted.here, remaining), |(gone, remaining)| {
             format!("{}, {remaining} remain", self::deleted(gone))
         })
     }
 
-    /// Ends those sessions that are still as a snapshot saw them.
-    fn delete_unchanged(&self, entries: &[Entry]) -> Result<usize> {
+    /// Ends those sessions of users that are still as a snapshot saw them.
+    fn delete_unchanged(&self, entries: &[Entry], deleted: &mut Deleted) -> Result<()> {
         if entries.is_empty() {
-            return Ok(0);
+            return Ok(());
         }
-        let mut count = 0;
+        let mut made = Deleted::default();
         self.records.change(&mut || {
+            made = Deleted::default();
             let mut lists = Lists::new(&self.records);
             let mut edits = Vec::new();
             for entry in entries {
                 let key = entry.key();
-                if self.records.peek(key)?.as_deref() == Some(entry.value()) {
-                    self.end_at(key, None, &mut lists, &mut edits)?;
+                match self.records.peek(key)? {
+                    None => made.elsewhere += 1,
+                    Some(value) if value == entry.value() => {
+                        self.end_at(key, None, &mut lists, &mut edits)?;
+                    }
+                    Some(_) => {}
                 }
             }
-            count = edits.len();
+            made.here = edits.len();
             edits.extend(lists.into_edits());
             Ok(edits)
         })?;
-        Ok(count)
+        deleted.here += made.here;
+        deleted.elsewhere += made.elsewhere;
+        Ok(())
+    }
+
+    /// As [`delete_unchanged`](Engine::delete_unchanged), of sessions that are in no list.
+    fn delete_unlisted(&self, entries: &[Entry], deleted: &mut Deleted) -> Result<()> {
+        let count = self.records.remove_unchanged(entries)?;
+        deleted.here += count;
+        if count < entries.len() {
+            let mut absent = 0;
+            for entry in entries {
+                absent += usize::from(self.records.peek(entry.key())?.is_none());
+            }
+            deleted.elsewhere += absent.saturating_sub(count);
+        }
+        Ok(())
     }
 
     pub(in crate::session) fn sessions_of(&self, user: &str) -> Result<Vec<Session>> {

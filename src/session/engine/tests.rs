@@ -184,6 +184,25 @@ fn a_session_that_is_used_after_the_snapshot_is_not_deleted_as_old() {
 }
 
 #[test]
+fn a_session_that_others_delete_after_the_snapshot_is_neither_deleted_nor_left() {
+    let here = meddled(two_users, |there, ann| {
+        assert!(there.delete(ann.id().unwrap()).unwrap());
+    });
+    assert_eq!(here.delete_old(Duration::ZERO).unwrap(), (1, 0));
+    let here = meddled(
+        |engine| {
+            login(engine, "bob");
+            let mut visitor = Session::new();
+            visitor.insert("n", &1u64).unwrap();
+            assert!(matches!(engine.save(&mut visitor).unwrap(), Saved::Stored));
+            visitor
+        },
+        |there, visitor| assert!(there.delete(visitor.id().unwrap()).unwrap()),
+    );
+    assert_eq!(here.delete_old(Duration::ZERO).unwrap(), (1, 0));
+}
+
+#[test]
 fn a_session_that_is_saved_after_the_snapshot_is_logged_out_all_the_same() {
     let here = meddled(two_users, |there, mut ann| {
         ann.insert("n", &1u64).unwrap();

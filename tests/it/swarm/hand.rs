@@ -252,6 +252,7 @@ impl Hand {
                 Ok(Answer::Count(removed))
             }
             // Behind a torn tail it saves what was never acknowledged as well, as it should.
+            // Left to the next writer, which mends it first.
             Salvage(_) | SalvageInPlace(_) if self.store().verify()?.torn_tail.is_some() => {
                 Ok(Answer::Nothing)
             }
@@ -334,7 +335,7 @@ impl Hand {
     fn salvage_in_place(&mut self) -> Result<Answer> {
         let salvaged = self.store().salvage_in_place()?;
         match salvaged.lost.is_empty() {
-            true => Ok(Answer::Nothing),
+            true => Ok(Answer::Bool(true)),
             false => Ok(Answer::Garbage),
         }
     }

@@ -316,6 +316,7 @@ impl Swarm {
             now: now..=now,
             wall,
             is_wrong: wall < self.created,
+            is_crowded: false,
             id: step.slot().and_then(|slot| self.slots[slot]),
             new_id,
             rules: self.rules,
@@ -507,6 +508,7 @@ impl Swarm {
         }
         for (step, at) in steps.iter().zip(&mut at) {
             at.now = *at.now.start()..=self.now(step.who());
+            at.is_crowded = true;
         }
         let (mut calls, mut failed) = (Vec::new(), None);
         let parts = steps.into_iter().zip(at).zip(visits).zip(answers);

@@ -81,6 +81,8 @@ pub(super) struct At {
     pub(super) wall: Time,
     /// It reads earlier than the creation of the file: by such a clock no use is noted, and nothing is swept.
     pub(super) is_wrong: bool,
+    /// Another step is taken at the same time.
+    pub(super) is_crowded: bool,
     /// Which of the ids that were ever told the browser has.
     pub(super) id: Option<usize>,
     /// Which one a session gets that is given an id now.
@@ -287,7 +289,7 @@ impl Model {
                 for held in &mut self.held {
                     *held = held.filter(|held| !held.is_rotten);
                 }
-                Answer::Nothing
+                Answer::Bool(true)
             }
             Insert(_, key, value, life) => {
                 let is_new = self.live(*key, now).is_none();
@@ -357,6 +359,7 @@ impl Model {
                 (answer, self.has_rotted),
                 (None | Some(Answer::Nothing), _) | (Some(Answer::Garbage), true)
             ),
+            SalvageInPlace(_) if answer == Some(&Answer::Nothing) => true,
             SalvageInPlace(_) if self.has_rotted => {
                 self.answer(step, at);
                 true
@@ -537,6 +540,8 @@ impl Model {
             let old = match seat.has_ended(&at.now, at.rules) {
                 _ if at.is_wrong => Sure::No,
                 Sure::Yes => Sure::Yes,
+                // One that is used between the sweep's look and its deletion stays.
+                _ if last.max(0) >= idle && at.is_crowded => Sure::Unknown,
                 _ if last.max(0) >= idle => Sure::Yes,
                 Sure::No if first.max(0) < idle => Sure::No,
                 _ => Sure::Unknown,
