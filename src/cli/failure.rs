@@ -8,7 +8,7 @@ use shelflife::{Error, ErrorKind};
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
-/// What the library advises a programmer to do, and what a user of the program does in place of that.
+/// The library's advice to a programmer, and what a user of the program does in place of that.
 const ADVICE: [(&str, &str); 2] = [
     ("raise `lock_timeout`", "wait longer with --wait"),
     (

@@ -63,8 +63,8 @@ fn patience(args: &Args) -> Result<Duration> {
     Ok(wait.unwrap_or(Duration::from_secs(5)))
 }
 
-/// What goes on for hours goes on with another file as well, once somebody has put that in the place of the store. While
-/// it is being put there it may be missing, or there in part: for as long as `--wait` says.
+/// A command that stays goes on with another file, once somebody has put that in the place of the store. While it is
+/// being put there it may be missing, or there in part: for as long as `--wait` says.
 pub(crate) struct Successor<'a> {
     store: &'a Store,
     patience: Duration,

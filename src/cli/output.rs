@@ -45,7 +45,7 @@ impl Output {
         self.data.write_all(bytes).map_err(written)
     }
 
-    /// What explains a command, in lines that fit.
+    /// Help, in lines that fit.
     pub(crate) fn explain(&mut self, text: &str) -> Result<()> {
         let columns = match self.is_terminal {
             true => terminal_columns().min(EXPLAINED_COLUMNS_MAX),

@@ -304,7 +304,7 @@ fn value_text(entry: &Entry) -> String {
     }
 }
 
-/// What `session show` tells, in one line.
+/// A session, as `session show` tells it, in one line.
 fn session_text(sessions: &ShelveSessionStore, entry: &Entry) -> String {
     match sessions.session_in(entry) {
         Ok(Some(session)) => {

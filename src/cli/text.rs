@@ -119,8 +119,8 @@ const USAGE: &str = "usage: ";
 /// A column with less room for words is none.
 const COLUMNS_LEFT_MIN: usize = 24;
 
-/// What is explained, in lines of so many columns: prose is filled; what follows a name and two spaces stays in its own
-/// column, or goes below the name where too little is left of the line. A command to copy stays in one line.
+/// Help in lines of so many columns: prose is filled; the words behind a name and two spaces stay in a column of their
+/// own, or goes below the name where too little is left of the line. A command to copy stays in one line.
 pub(crate) fn explain(explained: &str, columns: usize) -> String {
     let mut out = String::new();
     let mut prose = String::new();

@@ -211,7 +211,7 @@ fn a_position_is_believed_only_where_the_same_records_stand_before_it() {
             "{seen:?}"
         );
     }
-    // What it has still, it goes on from.
+    // The store goes on from what it has still.
     let mut changes = store.changes(before).unwrap();
     for key in [b"c", b"d"] {
         let seen = changes.next().unwrap();

@@ -399,7 +399,7 @@ fn follow(
     (running, next, BufReader::new(err))
 }
 
-/// What a file holds, as far as it can be told.
+/// One figure of all that a file holds, if it opens.
 fn hash_of(path: &Path) -> Option<u128> {
     let store = Options::new().read_only(true).open(path).ok()?;
     store.content_hash().ok()

@@ -24,7 +24,7 @@ fn history_says_how_far_back_it_goes_whatever_made_the_file() {
         .lines()
         .map(|row| row.split('\t').next().unwrap())
         .collect();
-    // What has the whole log, under another header.
+    // Files that have the whole log, under another header.
     let store = Store::open(shell.path("s.shelf")).unwrap();
     let copy = store.mirror(shell.path("copies")).unwrap();
     assert_eq!(how_far(&shell, &copy.path().to_string_lossy()), whole);
@@ -32,7 +32,7 @@ fn history_says_how_far_back_it_goes_whatever_made_the_file() {
         .run(&format!("restore s.shelf --before {} -o then", offsets[0]))
         .ok();
     assert_eq!(how_far(&shell, "then"), whole);
-    // What has one value of each key.
+    // Files that have one value of each key.
     store.backup(shell.path("backup")).unwrap();
     let salvaged = shell.run("salvage s.shelf -o salvaged");
     assert_eq!(salvaged.code, 0, "{salvaged:?}");
@@ -136,7 +136,7 @@ fn the_history_of_a_session_is_asked_for_by_its_handle_and_a_version_put_back() 
             assert!(matches!(saved, shelflife::Saved::Conflict(_)), "{saved:?}");
         }
         assert_eq!(app.sessions_of("ann").unwrap().len(), 1);
-        // What has another id since stays so.
+        // A session that has another id since stays so.
         let mut renewed = app.load_session(&id).unwrap().unwrap();
         let _ = app.regenerate_id(&mut renewed).unwrap();
         let said = shell
