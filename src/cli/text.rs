@@ -120,7 +120,7 @@ const USAGE: &str = "usage: ";
 const COLUMNS_LEFT_MIN: usize = 24;
 
 /// Help in lines of so many columns: prose is filled; the words behind a name and two spaces stay in a column of their
-/// own, or goes below the name where too little is left of the line. A command to copy stays in one line.
+/// own, or go below the name where too little is left of the line. A command to copy stays in one line.
 pub(crate) fn explain(explained: &str, columns: usize) -> String {
     let mut out = String::new();
     let mut prose = String::new();
