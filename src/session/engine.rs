@@ -27,6 +27,7 @@ use super::state::{Identity, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
 use crate::store::order::sort_by_number;
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -112,6 +113,12 @@ enum Fate {
 
 /// Decides about a session, from its record as it is by now.
 type Decide<'a> = dyn FnMut(Option<&[u8]>, Clock) -> Result<Fate> + 'a;
+
+/// Whether the changes that were put together are to be made.
+enum Changes {
+    Made,
+    Dropped,
+}
 
 /// The outcome for a session that was to get an id.
 enum Outcome {
@@ -218,45 +225,42 @@ impl Engine<dyn Records> {
         for _ in 0..DRAWS {
             let identity = Identity::Id(SessionId::draw(|bytes| self.records.random(bytes))?);
             let mut outcome = Outcome::Taken;
-            self.records.change(&mut || {
+            self.change(&mut |lists, edits| {
                 let clock = self.clock();
-                let mut edits = Vec::new();
-                let kind = self.kind_to_store(&mut edits)?;
+                let kind = self.kind_to_store(edits)?;
                 let key = kind.key(&identity);
-                let mut lists = Lists::new(&self.records);
                 let moved = match &session.identity {
                     None => Ok(self.next(session, session.stamp.changed(clock), clock)),
                     Some(old) => {
                         let old = kind.key(old);
-                        self.moved(session, &old, clock, &mut lists, &mut edits)?
+                        self.moved(session, &old, clock, lists, edits)?
                     }
                 };
                 let mut next = match moved {
                     Ok(next) => next,
                     Err(saved) => {
                         outcome = Outcome::Refused(saved);
-                        return Ok(Vec::new());
+                        return Ok(Changes::Dropped);
                     }
                 };
                 next.identity = Some(identity.clone());
                 // An id whose session has ended, or can't be read, is taken as well.
                 if !matches!(self.records.peek(&key), Ok(None)) {
-                    return Ok(Vec::new());
+                    return Ok(Changes::Dropped);
                 }
                 if let Some(cap) = cap {
-                    match self.make_room(cap, &next, &mut lists, &mut edits)? {
+                    match self.make_room(cap, &next, lists, edits)? {
                         Some(displaced) => next.displaced = displaced,
                         None => {
                             outcome = Outcome::Refused(Saved::Full);
-                            return Ok(Vec::new());
+                            return Ok(Changes::Dropped);
                         }
                     }
                 }
-                self.relist(&mut lists, &key, None, Some(&next))?;
+                self.relist(lists, &key, None, Some(&next))?;
                 edits.push((key, self.put(&next)?));
-                edits.extend(lists.into_edits());
                 outcome = Outcome::Stored(Box::new(next));
-                Ok(edits)
+                Ok(Changes::Made)
             })?;
             match outcome {
                 Outcome::Taken => {}
@@ -427,15 +431,12 @@ impl Engine<dyn Records> {
     /// Deletes the session of a key, also one that has ended, and one that can't be read.
     fn delete_at(&self, key: &[u8]) -> Result<bool> {
         let mut is_deleted = false;
-        self.records.change(&mut || {
-            let mut lists = Lists::new(&self.records);
-            let mut edits = Vec::new();
-            is_deleted = self.end_at(key, None, &mut lists, &mut edits)?;
+        self.change(&mut |lists, edits| {
+            is_deleted = self.end_at(key, None, lists, edits)?;
             if !is_deleted {
                 self.kind()?;
             }
-            edits.extend(lists.into_edits());
-            Ok(edits)
+            Ok(Changes::Made)
         })?;
         Ok(is_deleted)
     }
@@ -486,25 +487,66 @@ impl Engine<dyn Records> {
         if !moves {
             return Ok(());
         }
-        self.records.change(&mut || {
+        self.change(&mut |lists, edits| {
             let stored = self.records.get(key)?;
             let fate = decide(stored.as_deref(), self.clock())?;
-            let mut lists = Lists::new(&self.records);
             let edit = match &fate {
-                Fate::Keep => return Ok(Vec::new()),
+                Fate::Keep => return Ok(Changes::Dropped),
                 Fate::Put { next, before } => {
-                    self.relist(&mut lists, key, Some(before), Some(next))?;
+                    self.relist(lists, key, Some(before), Some(next))?;
                     self.put(next)?
                 }
                 Fate::Remove { before } => {
-                    self.relist(&mut lists, key, Some(before), None)?;
+                    self.relist(lists, key, Some(before), None)?;
                     Edit::Remove
                 }
             };
-            let mut edits = lists.into_edits();
             edits.push((key.to_vec(), edit));
-            Ok(edits)
+            Ok(Changes::Made)
         })
+    }
+
+    /// Changes sessions and lists in one step. Lists that this finds damaged are mended behind it.
+    fn change(
+        &self,
+        change: &mut dyn FnMut(&mut Lists<'_>, &mut Edits) -> Result<Changes>,
+    ) -> Result<()> {
+        let mut to_mend = BTreeSet::new();
+        self.records.change(&mut || {
+            let (mut lists, mut edits) = (Lists::new(&self.records), Vec::new());
+            match change(&mut lists, &mut edits)? {
+                Changes::Dropped => return Ok(Vec::new()),
+                Changes::Made => {}
+            }
+            to_mend = lists.take_to_mend();
+            edits.extend(lists.into_edits());
+            Ok(edits)
+        })?;
+        for user in to_mend {
+            // The change is made: if the mending fails now, the next change of the list tries it again.
+            let _ = self.mend_list(&user);
+        }
+        Ok(())
+    }
+
+    fn mend_list(&self, user: &str) -> Result<()> {
+        // The first look may find more damage, and note it.
+        for _ in 0..2 {
+            let walked = self.names_by_walk(user)?;
+            let mut is_whole = false;
+            self.records.change(&mut || {
+                let mut lists = Lists::new(&self.records);
+                if lists.can_be_mended(user)? {
+                    lists.mend(user, &walked.names)?;
+                }
+                is_whole = lists.is_whole(user)?;
+                Ok(lists.into_edits())
+            })?;
+            if is_whole {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Brings the lists in line with a session that was `before` and is `next` from now on.
@@ -531,10 +573,11 @@ impl Engine<dyn Records> {
 
     /// The names of all sessions of a user, for who holds the lock.
     fn names_to_change(&self, lists: &mut Lists<'_>, user: &str) -> Result<Vec<Name>> {
-        match lists.is_whole(user)? {
-            true => lists.names(user),
-            false => Ok(self.names_by_walk(user)?.names),
+        if !lists.is_whole(user)? {
+            let walked = self.names_by_walk(user)?;
+            lists.mend(user, &walked.names)?;
         }
+        lists.names(user)
     }
 
     fn clock(&self) -> Clock {

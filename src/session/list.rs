@@ -9,7 +9,7 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 1 | 0; 1 in part 0 if a part was found damaged: the list is not whole, and who wants all sessions reads all records |
+//! | 1 | 0; 1 in part 0 if a part was found damaged: the list is not whole, and all records are read in its place |
 //! | 4 | how many parts there are |
 //! | 4 | when the last of these sessions ends, in hours since 1970; all ones: never |
 //! | 4 each | when the session ends, in hours and rounded up |
@@ -22,6 +22,10 @@
 //! **A name in a list proves nothing.** A caller that finds one reads the session, whose own word on its user counts.
 //! So a record that is lost or removed below leaves a name that does no harm; each name that is added looks after
 //! another one.
+//!
+//! **A damaged list is mended by the next change of it that meets the damage**, from a look at all records. That look is
+//! taken without the lock: a session that is stored meanwhile is named in the list, whole or not, so the names that the
+//! look has found and the names in the list are all sessions together.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -34,7 +38,7 @@ use super::records::{Edits, Records};
 use super::sha256::sha256;
 use crate::error::{ErrorKind, Result};
 use crate::store::change::Edit;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
@@ -196,6 +200,10 @@ struct Loaded {
 pub(super) struct Lists<'a> {
     records: &'a dyn Records,
     loaded: BTreeMap<(User, u32), Loaded>,
+    /// A part could not be read just now. Names that were added to it since the last look at all records may be lost.
+    is_damaged: bool,
+    /// Users whose lists were changed and are not whole.
+    to_mend: BTreeSet<String>,
 }
 
 impl<'a> Lists<'a> {
@@ -203,6 +211,8 @@ impl<'a> Lists<'a> {
         Lists {
             records,
             loaded: BTreeMap::new(),
+            is_damaged: false,
+            to_mend: BTreeSet::new(),
         }
     }
 
@@ -221,6 +231,7 @@ impl<'a> Lists<'a> {
                 first.is_changed = true;
             }
             let is_whole = stored.is_ok();
+            self.is_damaged |= !is_whole;
             let part = stored.ok().flatten();
             let loaded = Loaded {
                 is_stored: part.is_some() || !is_whole,
@@ -264,9 +275,38 @@ impl<'a> Lists<'a> {
         Ok(self.parts(hash_of(user))? == 1)
     }
 
-    /// From now on the list is whole: it was made sure of.
-    pub(super) fn set_whole(&mut self, user: &str) -> Result<()> {
-        self.change(hash_of(user), 0)?.is_whole = true;
+    /// Whether a look at all records that was taken before the lock was can make the list whole: not if a part of it was
+    /// found damaged since, which may have named a session that was stored after that look.
+    pub(super) fn can_be_mended(&mut self, user: &str) -> Result<bool> {
+        Ok(!self.is_whole(user)? && !self.is_damaged)
+    }
+
+    /// Names all that a look at all records has found as well, each with the hour by which it has ended: from now on the
+    /// list is whole.
+    pub(super) fn mend(&mut self, of: &str, found: &[(Name, u32)]) -> Result<()> {
+        for (name, end) in found {
+            self.add(of, name, *end)?;
+        }
+        let user = hash_of(of);
+        let mut last_end = 0;
+        for nth in 0..self.parts(user)? {
+            last_end = self.part(user, nth)?.part.end().max(last_end);
+        }
+        let first = self.change(user, 0)?;
+        (first.is_whole, first.last_end) = (true, last_end);
+        self.to_mend.remove(of);
+        Ok(())
+    }
+
+    /// Users whose lists were changed and have to be mended.
+    pub(super) fn take_to_mend(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.to_mend)
+    }
+
+    fn note_damage(&mut self, user: &str, hash: User) -> Result<()> {
+        if !self.part(hash, 0)?.part.is_whole {
+            self.to_mend.insert(user.to_string());
+        }
         Ok(())
     }
 
@@ -282,8 +322,8 @@ impl<'a> Lists<'a> {
     }
 
     /// Names a session that ends in this hour, or notes that it ends later than was known.
-    pub(super) fn add(&mut self, user: &str, name: &[u8], end: u32) -> Result<()> {
-        let (user, Some(name)) = (hash_of(user), Name::of(name)) else {
+    pub(super) fn add(&mut self, of: &str, name: &[u8], end: u32) -> Result<()> {
+        let (user, Some(name)) = (hash_of(of), Name::of(name)) else {
             return Ok(());
         };
         let parts = self.parts(user)?;
@@ -306,13 +346,14 @@ impl<'a> Lists<'a> {
         if self.part(user, nth)?.part.names.len() > NAMES_MAX {
             self.split(user)?;
         }
-        Ok(())
+        self.note_damage(of, user)
     }
 
     /// Forgets a session.
-    pub(super) fn remove(&mut self, user: &str, name: &[u8]) -> Result<()> {
-        let user = hash_of(user);
+    pub(super) fn remove(&mut self, of: &str, name: &[u8]) -> Result<()> {
+        let user = hash_of(of);
         let nth = part_of(name, self.parts(user)?);
+        self.note_damage(of, user)?;
         let names = &self.part(user, nth)?.part.names;
         if !names.iter().any(|listed| *listed.name == *name) {
             return Ok(());

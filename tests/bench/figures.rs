@@ -323,13 +323,21 @@ fn users(count: u64) {
         let _ = store.save_session(session).unwrap();
     });
     line("save_session, same user", saved, None);
-    let few = time(calls, |nth| _ = login(&store, &format!("new {nth}")));
-    line("login, the user's first", few, None);
+    let first = time(calls, |nth| _ = login(&store, &format!("new {nth}")));
+    line("login, the user's first", first, None);
+    // An ordinary one is that of a user who has a few other devices: one is there, four are added.
+    for nth in 0..4 * calls {
+        login(&store, &user(nth % calls));
+    }
+    let few = time(calls, |nth| _ = login(&store, &user(nth)));
+    line("login, with 5 others", few, None);
     for _ in 0..100_000 {
         login(&store, "many");
     }
     let many = time(calls, |_| _ = login(&store, "many"));
     line("login, with 100,000 others", many, Some(few));
+    let ratio = many.as_secs_f64() / first.as_secs_f64();
+    println!("  which is {ratio:.2}x of a user's first");
     let stats = store.store().stats().unwrap();
     let sessions = store.iter_sessions().count() as u64;
     println!(

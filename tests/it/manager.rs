@@ -15,11 +15,13 @@ mod cookies;
 mod devices;
 mod faults;
 mod forged;
+mod hostile;
 mod interleavings;
 mod life;
 mod lifetimes;
 mod login;
 mod processes;
+mod recipes;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -112,6 +112,22 @@ const WRONG: &[(&str, &str)] = &[
         "`Plain` cannot be read back: it does not implement `Decode`",
     ),
     (
+        "pub fn f(session: &mut shelflife::Session) { \
+         const CART: shelflife::Key<Vec<String>> = shelflife::Key::new(\"cart\"); \
+         session.insert(CART, &7u64).unwrap(); }",
+        "expected `&Vec<String>`, found `&u64`",
+    ),
+    (
+        "pub fn f(session: &shelflife::Session) -> u64 { \
+         const CART: shelflife::Key<Vec<String>> = shelflife::Key::new(\"cart\"); \
+         session.get(CART).unwrap().unwrap_or_default() }",
+        "expected `u64`, found `Vec<String>`",
+    ),
+    (
+        "pub fn f(mut visit: shelflife::manager::Visit) { let _ = visit.finish(); let _ = visit.session(); }",
+        "borrow of moved value: `visit`",
+    ),
+    (
         "pub fn f(shelf: &shelflife::Shelf) { let _ = shelf.get::<&str>(\"key\"); }",
         "what borrows, such as `&str`, can be stored and not read back: read a `String`",
     ),

@@ -7,8 +7,8 @@ use super::super::outcome::{Existing, Sessions};
 use super::super::place::{identity_of, name_of};
 use super::super::{SessionHandle, codec};
 use super::{
-    Clock, Engine, Error, ErrorKind, Head, Lists, Name, Records, Result, Rules, Session, millis_at,
-    session_key,
+    Changes, Clock, Engine, Error, ErrorKind, Head, Lists, Name, Records, Result, Rules, Session,
+    hour_of, millis_at, session_key,
 };
 use crate::store::entry::Entry;
 use crate::store::iter::Unreadable;
@@ -32,7 +32,8 @@ pub(in crate::session) struct Passed {
 
 /// The names of a user's sessions, and what may be one and can't be read.
 pub(super) struct Walked {
-    pub(super) names: Vec<Name>,
+    /// Each with the hour by which it has ended.
+    pub(super) names: Vec<(Name, u32)>,
     passed: Passed,
 }
 
@@ -184,23 +185,20 @@ impl Engine<dyn Records> {
             return Ok(());
         }
         let mut made = Deleted::default();
-        self.records.change(&mut || {
+        self.change(&mut |lists, edits| {
             made = Deleted::default();
-            let mut lists = Lists::new(&self.records);
-            let mut edits = Vec::new();
             for entry in entries {
                 let key = entry.key();
                 match self.records.peek(key)? {
                     None => made.elsewhere += 1,
                     Some(value) if value == entry.value() => {
-                        self.end_at(key, None, &mut lists, &mut edits)?;
+                        self.end_at(key, None, lists, edits)?;
                     }
                     Some(_) => {}
                 }
             }
             made.here = edits.len();
-            edits.extend(lists.into_edits());
-            Ok(edits)
+            Ok(Changes::Made)
         })?;
         deleted.here += made.here;
         deleted.elsewhere += made.elsewhere;
@@ -269,7 +267,7 @@ impl Engine<dyn Records> {
         for _ in 0..READS {
             let mut lists = Lists::new(&self.records);
             if !lists.is_whole(user)? {
-                return Ok(self.names_by_walk(user)?.names);
+                break;
             }
             let names = lists.names(user)?;
             // One part was read at one moment; of several some may have been read before a name went there.
@@ -278,7 +276,8 @@ impl Engine<dyn Records> {
             }
             before = Some(names);
         }
-        Ok(self.names_by_walk(user)?.names)
+        let walked = self.names_by_walk(user)?;
+        Ok(walked.names.into_iter().map(|(name, _)| name).collect())
     }
 
     /// The names of all sessions of a user, by reading all records.
@@ -295,7 +294,8 @@ impl Engine<dyn Records> {
                     };
                     match codec::decode(entry.value()) {
                         Ok(session) if session.user() == Some(user) => {
-                            walked.names.extend(Name::of(name));
+                            let end = hour_of(entry.expires().map(millis_at));
+                            walked.names.extend(Name::of(name).map(|name| (name, end)));
                         }
                         Ok(_) => {}
                         Err(_) if entry.value() == codec::REPLACED => {}
@@ -322,42 +322,35 @@ impl Engine<dyn Records> {
             let identity = identity_of(&session_key(name));
             identity.is_some_and(|identity| keep != Some(&identity.handle()))
         };
-        let mut deleted = 0;
+        let (mut deleted, mut passed) = (0, Passed::default());
         loop {
-            let walked = match Lists::new(&self.records).is_whole(user)? {
-                true => None,
-                false => Some(self.names_by_walk(user)?),
-            };
-            let (mut ended, mut is_all, mut is_whole) = (0, false, false);
+            let mut found = None;
+            if !Lists::new(&self.records).is_whole(user)? {
+                let walked = self.names_by_walk(user)?;
+                (found, passed) = (Some(walked.names), walked.passed);
+            }
+            let (mut ended, mut is_all) = (0, false);
             self.records.change(&mut || {
-                let mut lists = Lists::new(&self.records);
-                is_whole = lists.is_whole(user)?;
-                let mut names = match &walked {
-                    Some(walked) => walked.names.clone(),
-                    None => Vec::new(),
-                };
-                names.extend(lists.names(user)?);
+                let (mut lists, mut edits) = (Lists::new(&self.records), Vec::new());
+                if let Some(found) = &found
+                    && lists.can_be_mended(user)?
+                {
+                    lists.mend(user, found)?;
+                }
+                let mut names = lists.names(user)?;
                 names.retain(is_meant);
-                names.sort_unstable();
-                names.dedup();
-                is_all = names.len() <= CHUNK && (is_whole || walked.is_some());
-                let mut edits = Vec::new();
+                // A whole list names all of them; else another look at all records has to find none.
+                is_all = names.len() <= CHUNK && lists.is_whole(user)?;
                 for name in names.iter().take(CHUNK) {
                     let key = session_key(name);
                     ended += usize::from(self.end_at(&key, Some(user), &mut lists, &mut edits)?);
                     lists.remove(user, name)?;
                 }
-                if is_all && ended == 0 && !is_whole && keep.is_none() {
-                    // All records were read and none is his: an empty list is a whole one.
-                    lists.set_whole(user)?;
-                }
                 edits.extend(lists.into_edits());
                 Ok(edits)
             })?;
             deleted += ended;
-            // A whole list names all of them; else another look at all records has to find none.
-            if is_all && (is_whole || ended == 0) {
-                let passed = walked.map(|walked| walked.passed).unwrap_or_default();
+            if is_all {
                 return passed.answer(deleted, self::deleted);
             }
         }
@@ -370,18 +363,15 @@ impl Engine<dyn Records> {
     ) -> Result<bool> {
         self.kind()?;
         let mut is_deleted = false;
-        self.records.change(&mut || {
-            let mut lists = Lists::new(&self.records);
-            let mut edits = Vec::new();
-            for name in self.names_to_change(&mut lists, user)? {
+        self.change(&mut |lists, edits| {
+            for name in self.names_to_change(lists, user)? {
                 let key = session_key(&name);
                 if identity_of(&key).is_some_and(|identity| identity.handle() == *handle) {
-                    is_deleted |= self.end_at(&key, Some(user), &mut lists, &mut edits)?;
+                    is_deleted |= self.end_at(&key, Some(user), lists, edits)?;
                     lists.remove(user, &name)?;
                 }
             }
-            edits.extend(lists.into_edits());
-            Ok(edits)
+            Ok(Changes::Made)
         })?;
         Ok(is_deleted)
     }

@@ -196,8 +196,11 @@ pub(super) struct Candidates {
 
 impl Candidates {
     pub(super) fn add(&mut self, value: &[u8]) {
+        // Before it is parsed, which allocates: a field may repeat one id as often as it has room.
+        if self.ids.iter().any(|id| id.as_str().as_bytes() == value) {
+            return;
+        }
         match SessionId::parse(value) {
-            Some(id) if self.ids.contains(&id) => {}
             Some(id) => self.ids.push(id),
             None => self.malformed = true,
         }

@@ -292,6 +292,37 @@ fn the_headers_are_its_own_alone_and_good_for_a_response_without_a_body() {
 }
 
 #[test]
+fn a_cookie_that_the_application_sets_stays_beside_the_sessions() {
+    let site = Site::new();
+    let theme = "theme=dark; Path=/";
+    let responds = |jar: &Jar, page: &dyn Fn(&mut Visit)| -> Vec<(String, String)> {
+        let (_, answer) = site.ask(jar, page);
+        // As a server's glue does: what the application said comes first, and the headers are added.
+        let mut headers = vec![("Set-Cookie".to_string(), theme.to_string())];
+        headers.extend(answer.headers);
+        headers
+    };
+    let cookies = |headers: &[(String, String)]| -> Vec<String> {
+        let set = headers.iter().filter(|(name, _)| name == "Set-Cookie");
+        set.map(|(_, value)| value.clone()).collect()
+    };
+    let mut jar = Jar::default();
+    let set = cookies(&responds(&jar, &|visit| _ = visit.login("ann").unwrap()));
+    assert_eq!((set.len(), set[0].as_str()), (2, theme));
+    let (id, _) = set[1].split_once(';').unwrap();
+    let (name, id) = id.split_once('=').unwrap();
+    assert_eq!(name, "__Host-id");
+    // The browser keeps both, and brings both.
+    jar.0.insert("theme".to_string(), "dark".to_string());
+    jar.0.insert(name.to_string(), id.to_string());
+    let reads = |visit: &mut Visit| assert_eq!(visit.user().unwrap(), Some("ann"));
+    assert_eq!(cookies(&responds(&jar, &reads)), [theme]);
+    let set = cookies(&responds(&jar, &|visit| _ = visit.logout().unwrap()));
+    assert_eq!((set.len(), set[0].as_str()), (2, theme));
+    assert!(set[1].starts_with("__Host-id=; ") && !set[1].contains("theme"));
+}
+
+#[test]
 fn an_id_can_be_carried_by_a_header_in_place_of_a_cookie() {
     let site = Site::with(
         |_| (),

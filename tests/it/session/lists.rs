@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::support::{Random, is_soak, metric};
-use shelflife::SessionHandle;
+use shelflife::sim::Call;
+use shelflife::{SessionCap, SessionHandle};
 
 const USERS: [&str; 3] = ["ann", "bob", "cleo"];
 
@@ -176,6 +177,114 @@ fn a_damaged_list_costs_a_look_at_all_sessions_and_no_session() {
     }
 }
 
+/// Whether every list says that it names all sessions of its user, as the description of the format has it.
+fn are_lists_whole(store: &ShelveSessionStore) -> bool {
+    let parts = list_keys(store);
+    let part = |key| store.store().get(key).unwrap().unwrap();
+    parts.iter().map(part).all(|part| part[0] == 0)
+}
+
+/// Damage that the next change of a list meets is mended by it: who asks for the user's sessions later reads those alone.
+#[test]
+fn a_damaged_list_is_mended_by_the_next_change_of_it() {
+    type Change = fn(&ShelveSessionStore, &mut Vec<Session>);
+    let changes: [(&str, Change); 6] = [
+        ("a login", |store, sessions| {
+            sessions.push(login(store, "ann"))
+        }),
+        ("a logout", |store, sessions| {
+            assert!(store.delete_session(&id(&sessions.swap_remove(0))).unwrap());
+        }),
+        ("a new id", |store, sessions| {
+            let renewed = store.regenerate_id(&mut sessions[0]).unwrap();
+            assert!(matches!(renewed, Saved::Stored));
+        }),
+        ("a login under a cap", |store, sessions| {
+            let mut session = Session::new();
+            session.set_user(Some("ann"));
+            let most = sessions.len();
+            let saved = store.regenerate_id_capped(&mut session, SessionCap::EndOldest(most));
+            assert!(matches!(saved.unwrap(), Saved::Stored));
+            sessions.swap_remove(0);
+            sessions.push(session);
+        }),
+        ("a logout of another device", |store, sessions| {
+            let handle = sessions.swap_remove(0).handle().unwrap();
+            assert!(store.delete_user_session("ann", &handle).unwrap());
+        }),
+        ("a logout elsewhere", |store, sessions| {
+            let keep = sessions[0].handle().unwrap();
+            let ended = store.delete_user_sessions_except("ann", &keep).unwrap();
+            assert_eq!(ended, sessions.len() - 1);
+            sessions.truncate(1);
+        }),
+    ];
+    for (name, change) in changes {
+        for garbage in [true, false] {
+            let sim = sim();
+            let store = on(&sim, SessionOptions::new().idle_lifetime(HOUR));
+            let mut sessions: Vec<Session> = (0..5).map(|_| login(&store, "ann")).collect();
+            for nth in 0..20 {
+                login(&store, &format!("other {nth}"));
+            }
+            let anns = |key: &&Vec<u8>| store.store().get(key).unwrap().unwrap().len() > 100;
+            let keys = list_keys(&store);
+            let key = keys.iter().find(anns).unwrap();
+            match garbage {
+                true => _ = store.store().insert(key, b"garbage").unwrap(),
+                // A part that says so itself, as the writer left it that found the damage and died.
+                false => {
+                    let mut flagged = store.store().get(key).unwrap().unwrap();
+                    flagged[0] = 1;
+                    flagged.truncate(9 + 21);
+                    _ = store.store().insert(key, flagged).unwrap();
+                }
+            }
+            assert_exact(&store, &|| format!("before {name}"));
+            assert!(!are_lists_whole(&store));
+            change(&store, &mut sessions);
+            assert!(are_lists_whole(&store), "{name}: {garbage}");
+            assert_exact(&store, &|| format!("after {name}"));
+            assert_eq!(store.sessions_of("ann").unwrap().len(), sessions.len());
+            // It ends with the last of its sessions, as a list that was never damaged does.
+            sim.advance(30 * 24 * HOUR);
+            store.store().compact().unwrap();
+            assert_eq!(list_keys(&store).len(), 0, "{name}");
+        }
+    }
+}
+
+/// In a list of many parts, too, of which several are damaged, and while others log in.
+#[test]
+fn a_list_of_many_parts_is_mended_whichever_are_damaged() {
+    for damage in 0..4 {
+        let sim = sim();
+        let store = on(&sim, SessionOptions::new().idle_lifetime(HOUR));
+        let sessions: Vec<Session> = (0..150).map(|_| login(&store, "ann")).collect();
+        let keys = list_keys(&store);
+        assert!(keys.len() > 4, "{}", keys.len());
+        for (nth, key) in keys.iter().enumerate() {
+            if damage == 3 || nth % 3 == damage {
+                store.store().insert(key, b"garbage").unwrap();
+            }
+        }
+        // A call that reads all parts meets whichever is damaged.
+        let handle = sessions[0].handle().unwrap();
+        assert!(store.delete_user_session("ann", &handle).unwrap());
+        assert!(are_lists_whole(&store), "damage {damage}");
+        assert_eq!(store.sessions_of("ann").unwrap().len(), 149);
+        login(&store, "ann");
+        assert_exact(&store, &|| format!("damage {damage}"));
+        for (nth, session) in sessions[1..].iter().enumerate() {
+            assert!(store.delete_session(&id(session)).unwrap(), "{nth}");
+        }
+        assert_exact(&store, &|| format!("damage {damage}, at the end"));
+        sim.advance(30 * 24 * HOUR);
+        store.store().compact().unwrap();
+        assert_eq!(list_keys(&store).len(), 0, "damage {damage}");
+    }
+}
+
 /// Per user and per visit nothing is left behind: after sixty days of sessions that nobody uses again the file and the
 /// index hold what three days bring, whether somebody sweeps or not.
 #[test]
@@ -227,7 +336,6 @@ fn sixty_days_of_sessions_that_are_used_once_leave_nothing_behind() {
 
 #[test]
 fn a_users_sessions_are_found_and_ended_without_reading_the_others() {
-    use shelflife::sim::Call;
     let sim = sim();
     let store = on(&sim, &SessionOptions::new());
     for nth in 0..2_000 {

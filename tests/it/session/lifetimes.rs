@@ -1,0 +1,166 @@
+//! How long sessions live: by idleness and in all, what counts as use, and sweeps.
+
+use super::*;
+
+#[test]
+fn touching_changes_the_time_and_nothing_else() {
+    on_each(
+        |_| (),
+        |bench| {
+            let store = &*bench.store;
+            let id = id(&login(store, "ann"));
+            let mut writer = load(store, &id);
+            (bench.advance)(MINUTE);
+            assert!(store.touch_session(&id).unwrap());
+            let touched = load(store, &id);
+            assert_eq!(touched.accessed(), Some(start() + MINUTE));
+            assert_eq!((touched.created(), touched.version()), (Some(start()), 1));
+
+            // A change that was under way is not a conflict, and does not set the time back.
+            writer.insert("cart", "tea").unwrap();
+            save(store, &mut writer);
+            assert_eq!(load(store, &id).accessed(), Some(start() + MINUTE));
+        },
+    );
+}
+
+#[test]
+fn the_access_time_is_as_exact_as_was_asked_for() {
+    let resolution = |options: &mut SessionOptions| {
+        options.access_resolution(MINUTE);
+    };
+    on_each(resolution, |bench| {
+        let store = &*bench.store;
+        let mut session = login(store, "ann");
+        let id = id(&session);
+        (bench.advance)(MINUTE - Duration::from_millis(1));
+        assert!(store.touch_session(&id).unwrap());
+        save(store, &mut session);
+        assert_eq!(load(store, &id).accessed(), Some(start()));
+        (bench.advance)(Duration::from_millis(1));
+        save(store, &mut session);
+        assert_eq!(load(store, &id).accessed(), Some(start() + MINUTE));
+        assert_eq!(session.accessed(), Some(start() + MINUTE));
+    });
+}
+
+#[test]
+fn the_access_time_errs_by_a_tenth_of_the_idle_lifetime_at_most() {
+    let short = |options: &mut SessionOptions| {
+        options.idle_lifetime(10 * MINUTE).access_resolution(HOUR);
+    };
+    on_each(short, |bench| {
+        let id = id(&login(&*bench.store, "ann"));
+        for _ in 0..30 {
+            (bench.advance)(9 * MINUTE);
+            assert!(bench.store.touch_session(&id).unwrap());
+        }
+    });
+}
+
+#[test]
+fn old_sessions_are_deleted_and_counted() {
+    on_each(
+        |_| (),
+        |bench| {
+            let store = &*bench.store;
+            login(store, "ann");
+            let bob = login(store, "bob");
+            (bench.advance)(HOUR - Duration::from_millis(1));
+            assert!(store.touch_session(&id(&bob)).unwrap());
+            assert_eq!(store.delete_old_sessions(HOUR).unwrap(), (0, 2));
+            (bench.advance)(Duration::from_millis(1));
+            login(store, "cleo");
+            assert_eq!(store.delete_old_sessions(HOUR).unwrap(), (1, 2));
+            assert_eq!(users(store), ["bob", "cleo"]);
+            assert_eq!(store.delete_old_sessions(Duration::MAX).unwrap(), (0, 2));
+            assert_eq!(store.delete_old_sessions(Duration::ZERO).unwrap(), (2, 0));
+            assert_eq!(store.delete_old_sessions(Duration::ZERO).unwrap(), (0, 0));
+        },
+    );
+}
+
+#[test]
+fn an_expired_session_is_absent_for_every_question() {
+    let idle = |options: &mut SessionOptions| {
+        options.idle_lifetime(HOUR);
+    };
+    let absolute = |options: &mut SessionOptions| {
+        options.absolute_lifetime(HOUR);
+    };
+    let claim = |bench: &Bench| {
+        let store = &*bench.store;
+        let mut session = login(store, "ann");
+        let id = id(&session);
+        assert_eq!(session.expires(), Some(start() + HOUR));
+        (bench.advance)(HOUR - Duration::from_millis(1));
+        assert!(store.has_session(&id).unwrap());
+        assert_eq!(load(store, &id).expires(), Some(start() + HOUR));
+        assert_eq!(
+            store.iter_sessions().next().unwrap().unwrap().expires(),
+            Some(start() + HOUR)
+        );
+        (bench.advance)(Duration::from_millis(1));
+
+        assert_eq!(store.sessions_of("ann").unwrap().len(), 0);
+        assert_eq!(store.iter_sessions().count(), 0);
+        store.setup(Existing::Fail).unwrap();
+        assert!(!store.has_session(&id).unwrap());
+        assert!(matches!(
+            store.save_session(&mut session.clone()).unwrap(),
+            Saved::Gone
+        ));
+        session.insert("late", &true).unwrap();
+        assert!(matches!(
+            store.save_session(&mut session.clone()).unwrap(),
+            Saved::Gone
+        ));
+        assert!(matches!(
+            store.regenerate_id(&mut session).unwrap(),
+            Saved::Gone
+        ));
+        assert_absent(store, &id);
+        assert_eq!(store.delete_old_sessions(Duration::ZERO).unwrap().1, 0);
+    };
+    on_each(idle, claim);
+    on_each(absolute, claim);
+}
+
+#[test]
+fn use_prolongs_the_idle_lifetime_and_not_the_absolute_one() {
+    let both = |options: &mut SessionOptions| {
+        options.idle_lifetime(HOUR).absolute_lifetime(3 * HOUR);
+    };
+    on_each(both, |bench| {
+        let store = &*bench.store;
+        let mut session = login(store, "ann");
+        for step in 1..6u32 {
+            (bench.advance)(HOUR / 2);
+            match step % 3 {
+                0 => assert!(store.touch_session(&id(&session)).unwrap()),
+                1 => save(store, &mut session),
+                _ => assert!(matches!(
+                    store.regenerate_id(&mut session).unwrap(),
+                    Saved::Stored
+                )),
+            }
+        }
+        assert_eq!(session.expires(), Some(start() + 3 * HOUR));
+        (bench.advance)(HOUR / 2);
+        assert_absent(store, &id(&session));
+    });
+}
+
+#[test]
+fn loading_alone_is_no_use() {
+    let idle = |options: &mut SessionOptions| {
+        options.idle_lifetime(HOUR);
+    };
+    on_each(idle, |bench| {
+        let id = id(&login(&*bench.store, "ann"));
+        (bench.advance)(HOUR / 2);
+        load(&*bench.store, &id);
+        (bench.advance)(HOUR / 2);
+        assert_absent(&*bench.store, &id);
+    });
+}

@@ -1,0 +1,151 @@
+//! Changes in place, which nobody comes between.
+
+use super::*;
+
+#[test]
+fn an_update_is_one_step() {
+    on_each_store(|store| {
+        let id = id(&login(store, "ann"));
+        let n = store.update_session(&id, |session| {
+            session.insert("n", &1u64)?;
+            Ok("answer")
+        });
+        assert_eq!(n.unwrap(), Some("answer"));
+        let session = load(store, &id);
+        assert_eq!(
+            (session.get::<u64>("n").unwrap(), session.version()),
+            (Some(1), 2)
+        );
+    });
+}
+
+#[test]
+fn updates_of_many_threads_are_all_counted() {
+    on_each_store(|store| {
+        let id = id(&login(store, "ann"));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let counted = store.update_session(&id, |session| {
+                            let n = session.get::<u64>("n")?.unwrap_or(0);
+                            session.insert("n", &(n + 1))
+                        });
+                        assert!(counted.unwrap().is_some());
+                    }
+                });
+            }
+        });
+        assert_eq!(load(store, &id).get::<u64>("n").unwrap(), Some(200));
+    });
+}
+
+#[test]
+fn an_update_that_fails_or_panics_changes_nothing() {
+    on_each_store(|store| {
+        let id = id(&login(store, "ann"));
+        let error = store
+            .update_session(&id, |session| {
+                session.set_user(Some("mallory"));
+                Err::<(), _>(Error::other("no"))
+            })
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::Other, "no")
+        );
+        let panicked = thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    store.update_session(&id, |session| -> Result<()> {
+                        session.set_user(Some("mallory"));
+                        panic!("in the closure")
+                    })
+                })
+                .join()
+        });
+        assert!(panicked.is_err());
+        assert_eq!(load(store, &id).user(), Some("ann"));
+        assert!(store.delete_session(&id).unwrap(), "the lock is free");
+    });
+}
+
+#[test]
+fn inside_an_update_reading_works_and_writing_is_refused() {
+    on_each_store(|store| {
+        let ann = id(&login(store, "ann"));
+        let bob = id(&login(store, "bob"));
+        let updated = store.update_session(&ann, |session| {
+            assert_eq!(load(store, &bob).user(), Some("bob"));
+            assert_eq!(store.iter_sessions().count(), 2);
+            let mut changed = load(store, &bob);
+            changed.set_user(Some("cleo"));
+            let refusals = [
+                store.delete_session(&bob).unwrap_err(),
+                store.update_session(&ann, |_| Ok(())).unwrap_err(),
+                store.save_session(&mut changed).unwrap_err(),
+                store.delete_old_sessions(Duration::ZERO).unwrap_err(),
+                store.setup(Existing::Overwrite).unwrap_err(),
+            ];
+            for error in refusals {
+                assert_eq!(error.kind(), ErrorKind::Reentrant, "{error}");
+            }
+            session.insert("n", &1u64)
+        });
+        assert!(updated.unwrap().is_some());
+        assert_eq!(store.iter_sessions().count(), 2);
+    });
+}
+
+#[test]
+fn an_update_that_leaves_nothing_deletes_the_session() {
+    on_each_store(|store| {
+        let id = id(&login(store, "ann"));
+        assert!(
+            store
+                .update_session(&id, |session| {
+                    session.set_user(None);
+                    Ok(())
+                })
+                .unwrap()
+                .is_some()
+        );
+        assert_absent(store, &id);
+    });
+}
+
+#[test]
+fn what_an_update_puts_in_the_place_of_a_session_is_stored_under_its_id() {
+    on_each(
+        |_| (),
+        |bench| {
+            let store = &*bench.store;
+            let ann = id(&login(store, "ann"));
+            let bob = login(store, "bob");
+            (bench.advance)(HOUR);
+            store
+                .update_session(&ann, |session| {
+                    *session = bob.clone();
+                    Ok(())
+                })
+                .unwrap();
+            let session = load(store, &ann);
+            assert_eq!(
+                (session.user(), session.version(), session.created()),
+                (Some("bob"), 2, Some(start()))
+            );
+            store
+                .update_session(&ann, |session| {
+                    *session = Session::new();
+                    session.insert("n", &1u64)
+                })
+                .unwrap();
+            let session = load(store, &ann);
+            assert_eq!(
+                (session.user(), session.version(), session.created()),
+                (None, 3, Some(start()))
+            );
+            assert!(store.has_session(&id(&bob)).unwrap());
+        },
+    );
+}
