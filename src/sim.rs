@@ -62,6 +62,20 @@
 //! order, until their folder is synced. Synced bytes stay, unless a test lets them rot. A sync that fails does not
 //! happen later either; each handle that has the file open at that moment is told once, by its own next sync, and no
 //! handle that is opened afterwards is told.
+//!
+//! # The rooms
+//!
+//! Each file uses only files above it in this list, as in the engine (`src/store.rs`).
+//!
+//! | room | what it is |
+//! |---|---|
+//! | `fault`, `random`, `content`, `ordered` | calls and how they fail; numbers from a seed; bytes and maps that are cheap to clone |
+//! | `schedule`, `baton` | the order in which processes go on, and the one that does |
+//! | `fs` | files and folders, as programs see them and as a power cut leaves them |
+//! | `machine` | all of a machine, and in it whose turn it is |
+//! | `process`, `file`, `process/disk` | a process, a file that it has open, and the seam over both |
+//! | `variants`, `images`, `power` | a file, a disk and a machine after a power cut |
+//! | `sim`, `sim/run` | the public face |
 
 mod baton;
 mod content;
@@ -74,18 +88,18 @@ mod ordered;
 mod power;
 mod process;
 mod random;
+mod run;
 mod schedule;
 mod variants;
 
 use crate::store::disk::Disk;
-pub use baton::Program;
 use content::Content;
 pub use fault::{Call, Event, Fault, FaultKind};
 pub use fs::FailedSync;
 use fs::{Effect, Fs, Inode, Kind, Node, Owner};
 use machine::{History, Machine};
 pub use power::{ImageId, PowerCut, PowerCuts};
-pub use process::SimProcess;
+pub use process::{Program, SimProcess};
 use random::Random;
 pub use schedule::{Ran, Schedule};
 use std::fmt;

@@ -11,7 +11,6 @@
 //! So a deleted session can't come back: only a session without an id can create a record, and it draws a new id.
 
 pub(super) mod bulk;
-mod convert;
 mod import;
 mod kind;
 
@@ -47,6 +46,18 @@ pub(super) struct Rules {
     /// How ids are kept; `None`: as the store keeps them already.
     pub(super) kind: Option<Kind>,
     pub(super) session_bytes_max: usize,
+}
+
+/// Sessions that live until they are deleted, and ids as they are.
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules {
+            lifetimes: Lifetimes::default(),
+            resolution: 60_000,
+            kind: Some(Kind::Plain),
+            session_bytes_max: usize::MAX,
+        }
+    }
 }
 
 impl Rules {

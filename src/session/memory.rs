@@ -2,7 +2,6 @@
 
 use super::engine::{Engine, Rules};
 use super::records::{Edits, MakeEdit, Records, Walk};
-use super::shelve::SessionOptions;
 use crate::error::{Error, Result};
 use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
@@ -51,7 +50,7 @@ pub struct MemorySessionStore {
 }
 
 impl MemorySessionStore {
-    /// A store without sessions and with the default [`SessionOptions`].
+    /// A store without sessions and with the default [`SessionOptions`](crate::SessionOptions).
     ///
     /// ```
     /// use shelflife::{MemorySessionStore, SessionStore};
@@ -60,7 +59,7 @@ impl MemorySessionStore {
     /// assert!(store.is_thread_safe() && !store.is_multiprocess_safe());
     /// ```
     pub fn new() -> MemorySessionStore {
-        SessionOptions::new().in_memory()
+        MemorySessionStore::with(Rules::default(), || OsDisk.wall_clock())
     }
 
     pub(super) fn with(

@@ -23,9 +23,9 @@ mod turn;
 mod url;
 
 use super::id::{SessionHandle, SessionId};
+use super::options::SessionOptions;
 use super::outcome::{Existing, Saved, SessionCap, Sessions};
 use super::place::Kind;
-use super::shelve::SessionOptions;
 use super::state::Session;
 use super::{SessionStore, regenerate_counted};
 use crate::error::{Error, Result};

@@ -1,207 +1,18 @@
-//! `ShelveSessionStore`: sessions in one file; and the options of session stores.
+//! `ShelveSessionStore`: sessions in one file.
+
+mod convert;
 
 use super::engine::{Engine, Rules};
-use super::lifetime::{Lifetimes, millis_of};
 use super::memory::MemorySessionStore;
-use super::place::Kind;
 use super::records::Records;
 use super::{
     Existing, Saved, Session, SessionCap, SessionHandle, SessionId, SessionStore, Sessions,
 };
 use crate::error::Result;
 use crate::store::Store;
-use crate::store::disk::{Disk, os::OsDisk};
 use crate::store::entry::Entry;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-
-/// How sessions live and how their ids are kept. Setters return the options, as those of
-/// [`OpenOptions`](std::fs::OpenOptions) do.
-///
-/// Give all processes that share a file the same options.
-///
-/// ```
-/// # let dir = tempfile::tempdir().unwrap();
-/// # let path = dir.path().join("sessions.shelf");
-/// use shelflife::SessionOptions;
-/// use std::time::Duration;
-///
-/// let store = SessionOptions::new()
-///     .idle_lifetime(Duration::from_secs(30 * 60))
-///     .absolute_lifetime(Duration::from_secs(12 * 60 * 60))
-///     .hash_ids(true)
-///     .open(&path)?;
-/// # Ok::<(), shelflife::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct SessionOptions {
-    idle_lifetime: Option<Duration>,
-    absolute_lifetime: Option<Duration>,
-    access_resolution: Duration,
-    hash_ids: bool,
-    session_bytes_max: usize,
-}
-
-impl SessionOptions {
-    /// Sessions that live until they are deleted, an access resolution of 60 seconds, ids as they are.
-    ///
-    /// ```
-    /// let store = shelflife::SessionOptions::new().in_memory();
-    /// ```
-    pub fn new() -> SessionOptions {
-        SessionOptions {
-            idle_lifetime: None,
-            absolute_lifetime: None,
-            access_resolution: Duration::from_secs(60),
-            hash_ids: false,
-            session_bytes_max: usize::MAX,
-        }
-    }
-
-    /// A session ends when it was not [used](Session::accessed) for this long.
-    ///
-    /// Enforced when it is read, not when something sweeps. Default: sessions do not end of idleness.
-    pub fn idle_lifetime(&mut self, lifetime: Duration) -> &mut SessionOptions {
-        self.idle_lifetime = Some(lifetime);
-        self
-    }
-
-    /// A session ends this long after it was [created](Session::created), however much it is used.
-    ///
-    /// It bounds how long a stolen id is good for. Default: sessions do not end of age.
-    pub fn absolute_lifetime(&mut self, lifetime: Duration) -> &mut SessionOptions {
-        self.absolute_lifetime = Some(lifetime);
-        self
-    }
-
-    /// How exact the time of the last access is: a touch this soon after it writes nothing.
-    ///
-    /// Default: 60 seconds. Never more than a tenth of the idle lifetime, so that a session in use does not end
-    /// early by more than that.
-    pub fn access_resolution(&mut self, resolution: Duration) -> &mut SessionOptions {
-        self.access_resolution = resolution;
-        self
-    }
-
-    /// Whether the file holds the SHA-256 of each id in place of the id, so that who gets hold of the file, or of a
-    /// backup, gets no live session, and the time of a lookup tells nothing of what is stored. (The first 3 of the 22
-    /// letters stand beside it: the other 110 bits stay secret.)
-    ///
-    /// [Listed](SessionStore::iter_sessions) sessions then have a [handle](Session::handle) but no id. Default:
-    /// false. A store keeps all ids the way that its first session was stored; to open it the other way is
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput).
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let path = dir.path().join("sessions.shelf");
-    /// use shelflife::{Session, SessionOptions, SessionStore};
-    ///
-    /// let store = SessionOptions::new().hash_ids(true).open(&path)?;
-    /// let mut session = Session::new();
-    /// session.set_user(Some("ann"));
-    /// let _ = store.save_session(&mut session)?;
-    ///
-    /// let listed = store.iter_sessions().next().unwrap()?;
-    /// assert_eq!((listed.id(), listed.handle()), (None, session.handle()));
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn hash_ids(&mut self, hash: bool) -> &mut SessionOptions {
-        self.hash_ids = hash;
-        self
-    }
-
-    /// How many bytes a session may take when it is stored; a larger one is
-    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge), and the stored one stays. Default: as much as fits into a record,
-    /// about 128 MiB.
-    ///
-    /// ```
-    /// use shelflife::{ErrorKind, Session, SessionOptions, SessionStore};
-    ///
-    /// let store = SessionOptions::new().session_bytes_max(1000).in_memory();
-    /// let mut session = Session::new();
-    /// session.insert("text", &"x".repeat(1000))?;
-    /// assert_eq!(store.save_session(&mut session).unwrap_err().kind(), ErrorKind::TooLarge);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn session_bytes_max(&mut self, bytes: usize) -> &mut SessionOptions {
-        self.session_bytes_max = bytes;
-        self
-    }
-
-    /// Opens the sessions in this file, and creates it if there is none.
-    ///
-    /// # Errors
-    ///
-    /// As [`Options::open`](crate::Options::open), and [`with_store`](SessionOptions::with_store).
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<ShelveSessionStore> {
-        self.with_store(Store::open(path)?)
-    }
-
-    /// Keeps sessions in a store that was opened with [`Options`](crate::Options).
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the store holds sessions whose ids are kept in the
-    /// [other way](SessionOptions::hash_ids).
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let path = dir.path().join("sessions.shelf");
-    /// use shelflife::{Durability, Options, SessionOptions};
-    ///
-    /// let store = Options::new().durability(Durability::Os).open(&path)?;
-    /// let store = SessionOptions::new().with_store(store)?;
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn with_store(&self, store: Store) -> Result<ShelveSessionStore> {
-        let engine = Engine::new(store, self.rules());
-        engine.kind()?;
-        Ok(ShelveSessionStore { engine })
-    }
-
-    /// Keeps sessions in memory.
-    ///
-    /// ```
-    /// use shelflife::SessionOptions;
-    /// use std::time::Duration;
-    ///
-    /// let store = SessionOptions::new().idle_lifetime(Duration::from_secs(60)).in_memory();
-    /// ```
-    pub fn in_memory(&self) -> MemorySessionStore {
-        self.in_memory_with_clock(|| OsDisk.wall_clock())
-    }
-
-    /// Keeps sessions in memory, where time is what `clock` returns. Should it go back, the store's time stands still
-    /// meanwhile.
-    pub fn in_memory_with_clock(
-        &self,
-        clock: impl Fn() -> SystemTime + Send + Sync + 'static,
-    ) -> MemorySessionStore {
-        MemorySessionStore::with(self.rules(), clock)
-    }
-
-    pub(super) fn rules(&self) -> Rules {
-        let lifetimes = Lifetimes {
-            idle: self.idle_lifetime.map(millis_of),
-            absolute: self.absolute_lifetime.map(millis_of),
-        };
-        Rules {
-            lifetimes,
-            resolution: millis_of(self.access_resolution),
-            kind: Some(match self.hash_ids {
-                true => Kind::Hashed,
-                false => Kind::Plain,
-            }),
-            session_bytes_max: self.session_bytes_max,
-        }
-    }
-}
-
-impl Default for SessionOptions {
-    fn default() -> SessionOptions {
-        SessionOptions::new()
-    }
-}
 
 /// Sessions in one file, shared by threads and processes.
 ///
@@ -238,7 +49,16 @@ pub struct ShelveSessionStore {
 }
 
 impl ShelveSessionStore {
-    /// Opens the sessions in this file with the default [`SessionOptions`], and creates it if there is none.
+    /// # Errors
+    ///
+    /// `InvalidInput` if the store keeps ids in another way than the rules say.
+    pub(super) fn with(store: Store, rules: Rules) -> Result<ShelveSessionStore> {
+        let engine = Engine::new(store, rules);
+        engine.kind()?;
+        Ok(ShelveSessionStore { engine })
+    }
+
+    /// Opens the sessions in this file with the default [`SessionOptions`](crate::SessionOptions), and creates it if there is none.
     ///
     /// # Errors
     ///
@@ -253,7 +73,7 @@ impl ShelveSessionStore {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<ShelveSessionStore> {
-        SessionOptions::new().open(path)
+        ShelveSessionStore::with(Store::open(path)?, Rules::default())
     }
 
     /// The store below, for what is not about sessions: statistics, verification, compaction.
@@ -269,7 +89,7 @@ impl ShelveSessionStore {
     }
 
     /// Hashes the ids of all sessions, for good: from now on the store keeps the SHA-256 of each id, as with
-    /// [`hash_ids`](SessionOptions::hash_ids), and every visitor stays logged in. Returns how many there were.
+    /// [`hash_ids`](crate::SessionOptions::hash_ids), and every visitor stays logged in. Returns how many there were.
     ///
     /// A new file with the hashes takes the place of the one with the ids, all at once: also after a crash there is either
     /// the old file or one in which no id is left. Evidence that earlier repairs kept is removed, since it may hold ids;
@@ -299,7 +119,7 @@ impl ShelveSessionStore {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn hash_ids(&self) -> Result<usize> {
-        self.engine.hash_ids()
+        convert::hash_ids(&self.engine.records)
     }
 
     /// The session that an entry of the store holds, also an entry of its past; `None` if it holds none.
@@ -374,13 +194,13 @@ impl ShelveSessionStore {
     }
 }
 
-/// With the default [`SessionOptions`], but that ids are kept as the store keeps them already: so a tool can look after
+/// With the default [`SessionOptions`](crate::SessionOptions), but that ids are kept as the store keeps them already: so a tool can look after
 /// a store of either kind.
 impl From<Store> for ShelveSessionStore {
     fn from(store: Store) -> ShelveSessionStore {
         let rules = Rules {
             kind: None,
-            ..SessionOptions::new().rules()
+            ..Rules::default()
         };
         let engine = Engine::new(store, rules);
         ShelveSessionStore { engine }

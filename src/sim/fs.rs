@@ -2,7 +2,7 @@
 //! them (durable). Every change is an [`Effect`], and goes through [`Fs::apply`] both when it is made and when the
 //! history is replayed to cut the power in the middle of it.
 
-use super::content::Content;
+use super::content::{Content, mix};
 use super::ordered::Ordered;
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -43,6 +43,15 @@ pub(super) enum Kind {
 pub(super) struct Version {
     pub(super) content: Content,
     pub(super) owner: Owner,
+}
+
+impl Version {
+    pub(super) fn hash(&self) -> u64 {
+        let owner = [self.owner.uid, self.owner.gid, self.owner.mode];
+        owner.iter().fold(self.content.hash(), |hash, part| {
+            mix(hash, u64::from(*part))
+        })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,5 +1,7 @@
 //! The state of a simulated machine: its disk, its history, its processes and what they have open.
 
+pub(super) mod turns;
+
 use super::baton::Baton;
 use super::fault::Calls;
 use super::fs::{Effect, FailedSync, Fs, Owner};

@@ -185,7 +185,7 @@ impl PowerCuts {
         let seed = mix(mix(self.seed, step as u64), image as u64) >> 32;
         let sim = SimDisk::with(seed, self.depth.saturating_add(1), fs);
         sim.set_wall_clock(self.wall_clock);
-        sim.set_network_file_system(self.network.as_deref());
+        sim.lock().network.clone_from(&self.network);
         PowerCut {
             id: ImageId {
                 seed: self.seed,

@@ -298,12 +298,3 @@ impl DirtyFile {
 fn random_at(seed: u64, start: usize, bytes: &mut [u8]) {
     Random::new(mix(seed, start as u64)).fill(bytes);
 }
-
-impl Version {
-    pub(super) fn hash(&self) -> u64 {
-        let owner = [self.owner.uid, self.owner.gid, self.owner.mode];
-        owner.iter().fold(self.content.hash(), |hash, part| {
-            mix(hash, u64::from(*part))
-        })
-    }
-}

@@ -1,24 +1,25 @@
 //! From ids as they are to ids hashed at rest.
 
+use super::super::codec;
+use super::super::list::{Lists, hour_of};
 use super::super::memory::MemorySessionStore;
-use super::super::place::{identity_of, is_list, kind_of};
-use super::{Edit, Engine, KIND, Kind, Lists, Result, codec, hour_of, name_of};
+use super::super::place::{KIND, Kind, identity_of, is_list, kind_of, name_of};
+use crate::error::Result;
 use crate::store::Store;
 use crate::store::batch::{Batch, NewValue};
+use crate::store::change::Edit;
 use crate::store::copy::Rekey;
 
-impl Engine<Store> {
-    /// Hashes the id of every session, by a switch to a file that has no other. Returns how many there were.
-    pub(in crate::session) fn hash_ids(&self) -> Result<usize> {
-        // The lists are made anew, from none.
-        let none = MemorySessionStore::new();
-        let mut hashing = Hashing {
-            lists: Some(Lists::new(&none.engine.records)),
-            hashed: 0,
-        };
-        self.records.rekey(&mut hashing)?;
-        Ok(hashing.hashed)
-    }
+/// Hashes the id of every session, by a switch to a file that has no other. Returns how many there were.
+pub(super) fn hash_ids(store: &Store) -> Result<usize> {
+    // The lists are made anew, from none.
+    let none = MemorySessionStore::new();
+    let mut hashing = Hashing {
+        lists: Some(Lists::new(&none.engine.records)),
+        hashed: 0,
+    };
+    store.rekey(&mut hashing)?;
+    Ok(hashing.hashed)
 }
 
 /// The entries of a store as they are once ids are hashed in it.
