@@ -151,6 +151,12 @@ impl Swarm {
         self.created = created.map_or(Time::MIN, |bytes| Time::from_le_bytes(*bytes));
     }
 
+    /// Which file has the path.
+    fn file(&self) -> Option<u64> {
+        let stat = Disk::stat(&self.sim.process(), Path::new(PATH));
+        stat.ok().map(|stat| stat.inode)
+    }
+
     fn writes(&self, who: Who) -> bool {
         who == 0 || who == 1 && !self.mode.exclusive
     }
@@ -183,11 +189,11 @@ impl Swarm {
             Fail(step, _) => step.compacts() && self.write_and_seal()?,
             _ => true,
         };
-        let (generation, known) = (self.generation, self.evidence());
+        let (file, known) = (self.file(), self.evidence());
         self.take_one(step)?;
         // Only a compaction that was asked for, and succeeded, takes evidence away.
         let kept = self.evidence();
-        let may_go = step.compacts() && self.generation != generation;
+        let may_go = step.compacts() && self.file() != file;
         match known.iter().find(|name| !kept.contains(name)) {
             Some(gone) if is_judged && !may_go => Err(format!("{gone} is gone")),
             _ if kept.len() > EVIDENCE_MAX => Err(format!("too much evidence: {kept:?}")),
