@@ -35,13 +35,14 @@ use std::time::SystemTime;
 /// How often an id is drawn before the random source is given up. The second draw never happens with a sound one.
 const DRAWS: usize = 8;
 
-/// How long an id is remembered to have been replaced by another.
-const REPLACED_FOR: u64 = 60_000;
+/// The time for which an id is remembered to have been replaced by another.
+const REPLACED_MS: u64 = 60_000;
 
+/// How the sessions of a store live, and how their ids are kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) lifetimes: Lifetimes,
-    /// A touch this soon after the last use writes nothing.
+    /// In milliseconds. A touch this soon after the last use writes nothing.
     pub(super) resolution: u64,
     /// How ids are kept; `None`: as the store keeps them already.
     pub(super) kind: Option<Kind>,
@@ -681,7 +682,7 @@ fn moves_lists(fate: &Fate, end: Option<SystemTime>) -> bool {
 fn replaced(clock: Clock) -> Edit {
     Edit::Put {
         value: codec::REPLACED.to_vec(),
-        expires: time_at(clock.now.saturating_add(REPLACED_FOR)),
+        expires: time_at(clock.now.saturating_add(REPLACED_MS)),
         cbor: true,
     }
 }

@@ -12,8 +12,8 @@
 //! 4. The file was not condemned, its tail is clean, and it is not a file whose creation was cut short.
 //! 5. If the path was due to be looked at, it leads to the file.
 //!
-//! Why the lock comes before the look: what an applicant sees without the lock may be a write under way. Why the lock is
-//! given back between rounds: a step may have put another file in place, which has a lock of its own; two waiting
+//! Why the lock comes before the look: what an applicant sees without the lock may be a write under way. Why the lock
+//! is given back between rounds: a step may have put another file in place, which has a lock of its own; two waiting
 //! processes must not hold one lock each and wait for the other.
 //!
 //! Which interleaving decided the order of the look: a process that waits for the lock of the old file through a
@@ -45,7 +45,7 @@ const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
 /// The use that an applicant has for the right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To append. Its records are proven by the sync that follows, or is not durable.
+    /// To append. A sync that follows sees for itself that the path leads to the file.
     Write,
     /// To call what stands there durable.
     Sync,

@@ -69,7 +69,7 @@ use std::time::Duration;
 
 /// A leader waits no longer than this for another thread to join.
 const GATHERING_MAX: Duration = Duration::from_millis(1);
-/// So often a leader waits for more threads, if some joined while it waited last.
+/// The most times that a leader waits for more threads. It waits again only if some joined while it waited last.
 const GATHERINGS_MAX: usize = 4;
 /// Syncs that start at once after a leader gathered in vain.
 const SYNCS_UNGATHERED: u32 = 64;
@@ -107,7 +107,8 @@ struct State {
     took: Duration,
     /// Syncs that are yet to start without gathering.
     ungathered: u32,
-    /// A sync failed, or another queue of the same file said so. Never taken back.
+    /// A sync failed, led from here or from the queue that this one replaced when its file was read anew. Never taken
+    /// back.
     failed: bool,
 }
 

@@ -4,9 +4,9 @@
 //! synced, and only then gets the store's name. Creation, compaction, truncation and the repairs that must not touch
 //! the old file all go this way, so a file that has the store's name is always whole.
 //!
-//! Before [`Successor::install`] the maker holds the lock of the new file, and nobody else knows its name. During
-//! `install` it holds the lock of the old file as well. Afterwards the path leads to the new file, every thread of this
-//! process works on it, and the locks are those that the mode asks for.
+//! Before [`Successor::install`] the maker holds the lock of the new file, by which a process that clears leftovers
+//! away knows that it is none. During `install` it holds the lock of the old file as well. Afterwards the path leads to
+//! the new file, every thread of this process works on it, and the locks are those that the mode asks for.
 //!
 //! Why no writer slips in between: a process that waits for the lock of the old file finds, once it has that, a retired
 //! record behind its tail or another file at the path, before it writes. The retired record comes before the rename. In
@@ -31,9 +31,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Written at once while copying.
+/// A copy writes once it has collected so many bytes.
 const FLUSH_BYTES: usize = 256 << 10;
-/// Synced this often while copying, so that the last sync, which others wait for, has little left to do.
+/// A copy syncs after so many bytes, so that its last sync, which others wait for, has little left to do.
 const SYNC_BYTES: u64 = 8 << 20;
 
 /// A file that is about to take the store's place. Dropped before that, it is removed again.
@@ -282,7 +282,8 @@ impl<'a> Successor<'a> {
                 append_marker(old, Kind::Retired, place.now_ms())?;
             } else {
                 // A process that had applied what is damaged by now has its tail at the end of the file, so the note
-                // goes there. If it fails, the disk may be at fault, which need not keep this one from leaving the file.
+                // goes there. If it fails, the disk may be at fault, which need not keep this one from leaving the
+                // file.
                 let _ = mark_behind(old, place.now_ms());
             }
         }

@@ -2,8 +2,8 @@
 //!
 //! # Terms
 //!
-//! - A record **counts** once both its checks hold, its epoch follows on that of the record before, and the batch that it
-//!   belongs to is complete.
+//! - A record **counts** once both its checks hold, its epoch follows on that of the record before, and the batch that
+//!   it belongs to is complete.
 //! - The **position** is how far this process has replayed the log: its **tail** is the end of the last record that
 //!   counts. The index has every record before the position.
 //! - A **replay** moves the position forward to the first **place** where it can't go on, and judges that place.
@@ -19,15 +19,16 @@
 //!
 //! # The doubt of a reader without the lock
 //!
-//! Next to nothing: a writer may be in the middle of its write, so that a record looks torn now and whole a moment later.
-//! This doubt ends with a whole record behind the place whose `durable` covers it. That record was written after a
-//! sync, and so after the bytes at the place. The replay therefore surveys what is behind, *then* reads the place once
-//! more, and only then judges it. In the other order it would call a record damaged that was being written when it was
-//! read, and was finished and synced before the survey read on.
+//! A reader without the lock can be sure of next to nothing: a writer may be in the middle of its write, so that a
+//! record looks torn now and whole a moment later. This doubt ends where a whole record stands behind the place and its
+//! `durable` covers it. That record was written after a sync, and so after the bytes at the place. The replay therefore
+//! surveys the bytes behind the place, *then* reads the place once more, and only then judges it. In the other order it
+//! would call a record damaged that was being written when it was read, and was finished and synced before the survey
+//! read on.
 //!
-//! A survey reads the file to its end, so a reader makes one for each length that the file has while the same place stops
-//! it. Records that are put there without a change of the length are found all the same: the place itself is read at each
-//! look.
+//! A survey reads the file to its end, so a reader makes one for each length that the file has while the same place
+//! stops it. Records that are put there without a change of the length are found all the same: the place itself is read
+//! at each look.
 //!
 //! # Invariants
 //!
@@ -35,10 +36,10 @@
 //! 2. Records are applied in the order of the log, and once: a record below the tail is passed over. A reader may have
 //!    been faster than the writer that applies its own record.
 //! 3. Whenever the mutex is free, the index has exactly what the position says, also after an error.
-//! 4. The copies of the position that are read without its mutex are written last, so that they lag behind the index and
-//!    never lead it.
-//! 5. Only whole records tell what is durable: the head of a damaged one is believed as to its length and its key, since a
-//!    wrong watermark would turn torn bytes into damage. So it does not matter where a replay began.
+//! 4. The copies of the position that are read without its mutex are written last, so that they lag behind the index
+//!    and never lead it.
+//! 5. Only whole records tell what is durable: the head of a damaged one is believed as to its length and its key,
+//!    since a wrong watermark would turn torn bytes into damage. So it does not matter where a replay began.
 
 use super::moves::Moves;
 use super::read_ahead::{STRETCH_BYTES, stretches};
@@ -158,9 +159,9 @@ impl Generation {
 /// How a replay reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    /// Little at once.
+    /// Reads little at once.
     Short,
-    /// Much at once, and moves are collected.
+    /// Reads much at once, and collects moves.
     Long,
     /// As [`How::Long`], and a second thread reads and verifies ahead of the one that counts.
     Ahead,
@@ -232,8 +233,8 @@ impl Replay<'_> {
         }
     }
 
-    /// Counts records that two threads verify in stretches. Returns where that ended, for whatever reason: to judge what
-    /// stands there is left to the caller, so that there is one place for it.
+    /// Counts records that two threads verify in stretches. Returns where that ended, for whatever reason: to judge
+    /// what stands there is left to the caller, so that there is one place for it.
     fn count_ahead(&mut self, size_bytes: u64) -> Result<u64> {
         let Generation { log, header, .. } = self.generation;
         let mut end = self.position.tail;
@@ -366,7 +367,7 @@ impl Replay<'_> {
         Ok(false)
     }
 
-    /// Counts a record whose key and value are damaged.
+    /// Counts a record of which only the head verifies. It tells nothing of what is durable (invariant 5).
     fn lose(&mut self, offset: u64, head: &Head) -> Result<()> {
         let damage = Damage::record(offset, head.record_bytes(), head.fingerprint);
         self.damaged.push(damage);
