@@ -32,6 +32,8 @@ fn history_says_how_far_back_it_goes_whatever_made_the_file() {
         .run(&format!("restore s.shelf --before {} -o then", offsets[0]))
         .ok();
     assert_eq!(how_far(&shell, "then"), whole);
+    let said = shell.run("restore s.shelf --before 0x5 -o x").failed(2);
+    assert!(said.contains("no record begins at offset 0x5;"), "{said}");
     // Files that have one value of each key.
     store.backup(shell.path("backup")).unwrap();
     let salvaged = shell.run("salvage s.shelf -o salvaged");
