@@ -88,7 +88,7 @@ impl Successor<'_> {
         let since = *self.since.get_or_insert_with(|| {
             let path = text::shell_word(self.store.path().as_os_str());
             say(&format!(
-                "shelflife: another file takes the place of {path}: going on with that"
+                "shelflife: {path} was replaced or deleted: going on with the file that takes its place"
             ));
             Instant::now()
         });

@@ -310,6 +310,20 @@ fn a_copy_that_keeps_up_begins_anew_with_what_was_put_over_the_store() {
 }
 
 #[test]
+fn a_copy_of_another_past_stays_as_it_is_however_long_the_store_is_again() {
+    let scene = Scene::new();
+    let before = scene.store.mirror(scene.at("copies")).unwrap();
+    let copied = fs::read(before.path()).unwrap();
+    // The same file of the same lineage, which went on in another way.
+    put(Way::CopyOver, &scene.at("plain"), &scene.path());
+    scene.store.insert("another", [7; 1000]).unwrap();
+    let mirror = scene.store.mirror(scene.at("copies")).unwrap();
+    assert_ne!(mirror.path(), before.path());
+    assert!(reading(mirror.path()).contains_key("another").unwrap());
+    assert!(fs::read(before.path()).unwrap() == copied);
+}
+
+#[test]
 fn a_copy_that_was_deleted_or_moved_is_made_again() {
     for moved in [false, true] {
         let scene = Scene::new();
@@ -346,15 +360,23 @@ fn a_copy_that_was_deleted_or_moved_is_made_again() {
 #[test]
 fn what_is_copied_whole_is_what_stands_at_the_path() {
     for way in WAYS {
-        let scene = Scene::new();
-        put(way, &scene.at("other"), &scene.path());
-        let error = scene.store.backup(scene.at("new")).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Replaced, "{way:?}: {error}");
-        let error = scene.store.restore(1 << 20, scene.at("new")).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Replaced, "{way:?}: {error}");
-        let error = scene.store.position().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Replaced, "{way:?}: {error}");
-        assert!(!scene.at("new").exists());
+        // Shorter than the store, and longer.
+        for backup in ["backup", "other"] {
+            let case = format!("{way:?}, {backup}");
+            let scene = Scene::new();
+            put(way, &scene.at(backup), &scene.path());
+            let refused = [
+                scene.store.backup(scene.at("new")).err(),
+                scene.store.restore(1 << 20, scene.at("new")).err(),
+                scene.store.position().err(),
+                scene.store.mirror(scene.at("copies")).err(),
+            ];
+            for error in refused {
+                let kind = error.map(|error| error.kind());
+                assert_eq!(kind, Some(ErrorKind::Replaced), "{case}");
+            }
+            assert!(!scene.at("new").exists(), "{case}");
+        }
     }
 }
 

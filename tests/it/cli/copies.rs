@@ -503,7 +503,7 @@ fn a_copy_that_keeps_up_goes_on_with_the_backup_that_was_put_over_the_store_or_s
     err.read_line(&mut said).unwrap();
     assert_eq!(
         said,
-        "shelflife: another file takes the place of s.shelf: going on with that\n"
+        "shelflife: s.shelf was replaced or deleted: going on with the file that takes its place\n"
     );
     // A copy that was deleted is there again.
     fs::remove_file(&second).unwrap();
