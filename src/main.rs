@@ -1,6 +1,7 @@
 //! The command line of shelflife: a user of the library's public face, nothing more.
 
 mod cli {
+    pub(crate) mod about;
     pub(crate) mod args;
     pub(crate) mod ask;
     pub(crate) mod broom;

@@ -61,6 +61,8 @@ pub(crate) const DRY_RUN: Opt = Opt {
 #[derive(Debug)]
 pub(crate) struct Args {
     command: &'static Command,
+    /// All commands that there are.
+    pub(crate) commands: &'static [Command],
     operands: VecDeque<OsString>,
     options: Vec<(&'static str, OsString)>,
 }
@@ -69,10 +71,12 @@ impl Args {
     /// `None` if help was asked for.
     pub(crate) fn parse(
         command: &'static Command,
+        commands: &'static [Command],
         words: impl IntoIterator<Item = OsString>,
     ) -> Result<Option<Args>> {
         let mut args = Args {
             command,
+            commands,
             operands: VecDeque::new(),
             options: Vec::new(),
         };

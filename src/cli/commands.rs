@@ -1,7 +1,8 @@
-//! The table of commands. Help, usage errors, completions and the manual all come from it.
+//! The table of commands, and which of them was asked for. Usage errors, help, completions and the manual come from it.
 
 use std::ffi::OsString;
 
+use crate::cli::about::{ABOUT, EXITS, VERSION};
 use crate::cli::args::{Args, Command, suggestion};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
@@ -39,17 +40,6 @@ pub(crate) const COMMANDS: &[Command] = &[
     HELP,
 ];
 
-pub(crate) const ABOUT: &str =
-    "Sessions, or any values, in one file that survives kill -9 and is shared by processes.";
-pub(crate) const EXITS: &[(u8, &str)] = &[
-    (0, "ok"),
-    (1, "no: what was asked about is not there"),
-    (2, "usage, or input that makes no sense"),
-    (3, "damaged file"),
-    (4, "busy: others held the lock for longer than --wait"),
-    (5, "other failures of input and output"),
-];
-
 pub(crate) fn run(mut words: impl Iterator<Item = OsString>, output: &mut Output) -> Result<()> {
     let Some(first) = words.next() else {
         return Err(Failure::Usage(
@@ -60,7 +50,7 @@ pub(crate) fn run(mut words: impl Iterator<Item = OsString>, output: &mut Output
     match name.as_str() {
         "-h" | "--help" => return output.explain(&overview("")),
         "-V" | "--version" => {
-            return output.line(concat!("shelflife ", env!("CARGO_PKG_VERSION")));
+            return output.line(&format!("shelflife {VERSION}"));
         }
         broom::WORD => {
             broom::sweep(words);
@@ -83,7 +73,7 @@ pub(crate) fn run(mut words: impl Iterator<Item = OsString>, output: &mut Output
         },
     };
     let command = find(&name)?;
-    match Args::parse(command, words)? {
+    match Args::parse(command, COMMANDS, words)? {
         Some(mut args) => (command.run)(&mut args, output),
         None => output.explain(&command.help()),
     }

@@ -1,7 +1,6 @@
 //! `completions`: scripts that complete commands, options and files in a shell, from the table of commands.
 
 use crate::cli::args::{Args, Command, Opt, is_path};
-use crate::cli::commands::COMMANDS;
 use crate::cli::failure::Result;
 use crate::cli::output::Output;
 
@@ -23,18 +22,18 @@ const SHELLS: &[&str] = &["bash", "zsh", "fish"];
 fn completions(args: &mut Args, output: &mut Output) -> Result<()> {
     let shell = args.required("SHELL")?;
     let script = match shell.to_str() {
-        Some("bash") => bash(),
-        Some("zsh") => zsh(),
-        Some("fish") => fish(),
+        Some("bash") => bash(args.commands),
+        Some("zsh") => zsh(args.commands),
+        Some("fish") => fish(args.commands),
         _ => return Err(args.wrong(&format!("SHELL is one of {}", SHELLS.join(", ")))),
     };
     output.bytes(script.as_bytes())
 }
 
 /// The first words, each once: commands, and groups of commands.
-fn first_words() -> Vec<(&'static str, &'static str)> {
+fn first_words(commands: &'static [Command]) -> Vec<(&'static str, &'static str)> {
     let mut words: Vec<(&str, &str)> = Vec::new();
-    for command in COMMANDS {
+    for command in commands {
         match command.name.split_once(' ') {
             None => words.push((command.name, command.about)),
             Some((group, _)) if words.iter().any(|(word, _)| *word == group) => {}
@@ -45,18 +44,18 @@ fn first_words() -> Vec<(&'static str, &'static str)> {
 }
 
 /// The second words of a group.
-fn second_words(group: &str) -> Vec<(&'static str, &'static str)> {
+fn second_words(commands: &'static [Command], group: &str) -> Vec<(&'static str, &'static str)> {
     let of_group = |command: &'static Command| {
         let (first, second) = command.name.split_once(' ')?;
         (first == group).then_some((second, command.about))
     };
-    COMMANDS.iter().filter_map(of_group).collect()
+    commands.iter().filter_map(of_group).collect()
 }
 
-fn groups() -> Vec<&'static str> {
-    let words = first_words().into_iter().map(|(word, _)| word);
+fn groups(commands: &'static [Command]) -> Vec<&'static str> {
+    let words = first_words(commands).into_iter().map(|(word, _)| word);
     words
-        .filter(|word| !second_words(word).is_empty())
+        .filter(|word| !second_words(commands, word).is_empty())
         .collect()
 }
 
@@ -81,7 +80,7 @@ fn names(words: &[(&'static str, &'static str)]) -> String {
     names.join(" ")
 }
 
-fn bash() -> String {
+fn bash(commands: &'static [Command]) -> String {
     let mut script = format!(
         "# bash completion for shelflife\n\
          _shelflife() {{\n    \
@@ -93,9 +92,9 @@ fn bash() -> String {
                  return\n    \
              fi\n    \
              case $command in\n",
-        names(&first_words())
+        names(&first_words(commands))
     );
-    for group in groups() {
+    for group in groups(commands) {
         script.push_str(&format!(
             "    {group})\n        \
                  if [ \"$COMP_CWORD\" = 2 ]; then\n            \
@@ -104,11 +103,11 @@ fn bash() -> String {
                  fi\n        \
                  command=\"$command ${{COMP_WORDS[2]}}\"\n        \
                  ;;\n",
-            names(&second_words(group))
+            names(&second_words(commands, group))
         ));
     }
     script.push_str("    esac\n    case $command in\n");
-    for command in COMMANDS {
+    for command in commands {
         let options: Vec<&str> = options_of(command).map(|option| option.name).collect();
         let valued = |is_file: bool| -> Vec<&str> {
             options_of(command)
@@ -160,7 +159,7 @@ fn zsh_word(text: &str) -> String {
     text.replace('\'', r"'\''")
 }
 
-fn zsh() -> String {
+fn zsh(commands: &'static [Command]) -> String {
     let described = |words: &[(&str, &str)]| -> String {
         let lines = words
             .iter()
@@ -179,9 +178,9 @@ fn zsh() -> String {
                  return\n    \
              fi\n    \
              case $command in\n",
-        described(&first_words())
+        described(&first_words(commands))
     );
-    for group in groups() {
+    for group in groups(commands) {
         script.push_str(&format!(
             "    {group})\n        \
                  if (( CURRENT == 3 )); then\n            \
@@ -193,11 +192,11 @@ fn zsh() -> String {
                  shift words\n        \
                  (( CURRENT-- ))\n        \
                  ;;\n",
-            described(&second_words(group))
+            described(&second_words(commands, group))
         ));
     }
     script.push_str("    esac\n    shift words\n    (( CURRENT-- ))\n    case $command in\n");
-    for command in COMMANDS {
+    for command in commands {
         script.push_str(&format!("    '{}')\n        _arguments", command.name));
         for option in options_of(command) {
             let action = match (option.value, is_path(option.value)) {
@@ -232,24 +231,24 @@ fn zsh() -> String {
     script
 }
 
-fn fish() -> String {
+fn fish(commands: &'static [Command]) -> String {
     let quoted = |text: &str| text.replace('\\', r"\\").replace('\'', r"\'");
     let mut script = "# fish completion for shelflife\ncomplete -c shelflife -f\n".to_string();
-    for (word, about) in first_words() {
+    for (word, about) in first_words(commands) {
         script.push_str(&format!(
             "complete -c shelflife -n '__fish_is_nth_token 1' -a '{word}' -d '{}'\n",
             quoted(about)
         ));
     }
-    for group in groups() {
-        for (word, about) in second_words(group) {
+    for group in groups(commands) {
+        for (word, about) in second_words(commands, group) {
             script.push_str(&format!(
                 "complete -c shelflife -n '__fish_is_nth_token 2; and __fish_seen_subcommand_from {group}' -a '{word}' -d '{}'\n",
                 quoted(about)
             ));
         }
     }
-    for command in COMMANDS {
+    for command in commands {
         let words = command.name.split(' ').count();
         let after = words + 1;
         let seen = format!(

@@ -1,7 +1,7 @@
 //! `man`: the manual page, from the table of commands.
 
+use crate::cli::about::{ABOUT, EXITS, VERSION};
 use crate::cli::args::{Args, Command};
-use crate::cli::commands::{ABOUT, COMMANDS, EXITS};
 use crate::cli::failure::Result;
 use crate::cli::output::Output;
 
@@ -18,11 +18,11 @@ pub(crate) const MAN: Command = Command {
     run: man,
 };
 
-fn man(_: &mut Args, output: &mut Output) -> Result<()> {
-    output.bytes(page().as_bytes())
+fn man(args: &mut Args, output: &mut Output) -> Result<()> {
+    output.bytes(page(args.commands).as_bytes())
 }
 
-fn page() -> String {
+fn page(commands: &[Command]) -> String {
     let mut page = format!(
         ".TH SHELFLIFE 1 \"\" \"shelflife {}\" \"User Commands\"\n\
          .SH NAME\nshelflife \\- sessions, or any values, in one file\n\
@@ -31,10 +31,10 @@ fn page() -> String {
          What a command finds goes to standard output, a record a line with tabs between the fields, at a terminal as\n\
          a table; talk goes to standard error. Options stand before or behind the other words; what stands behind\n\
          .B \\-\\-\nis no option.\n.SH COMMANDS\n",
-        env!("CARGO_PKG_VERSION"),
+        VERSION,
         roff(ABOUT),
     );
-    for command in COMMANDS {
+    for command in commands {
         page.push_str(&format!(
             ".SS {}\n.nf\n.B {}\n.fi\n.PP\n{}.\n",
             roff(command.name),

@@ -330,10 +330,15 @@ fn named(store: &Sessions, typed: &[Vec<u8>]) -> Result<Named> {
         // One that can't be read may begin so as well.
         searched?;
     }
-    let named = names.iter().zip(begun).map(|(name, found)| {
+    let named = names.iter().zip(begun).zip(1..).map(|((name, found), number)| {
         if !is_beginning(name) {
             // Not repeated in the error: it may be a cookie, pasted in the wrong place.
-            return Ok(name.parse()?);
+            return name.parse().map_err(|_| {
+                Failure::Usage(format!(
+                    "HANDLE {number} is none: write its 12 digits of 0-9 and a-f, or the first of them, at least \
+                     {HANDLE_DIGITS_MIN}"
+                ))
+            });
         }
         match found.as_slice() {
             [] => Err(Failure::No(format!("no such session: {name}"))),

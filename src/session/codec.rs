@@ -7,19 +7,7 @@
 //! | `version` | integer: 1 when first stored, one more at each change |
 //! | `absolute` | integer or null: the absolute lifetime of its own; there if and only if `idle` is |
 //! | `accessed` | integer: when it was last used, milliseconds since 1970 |
-//! | `contents` | the map below |
-//!
-//! | key in `contents` | value, left out when there is none |
-//! |---|---|
-//! | `data` | map from text to any value |
-//! | `user` | text: who is logged in |
-//! | `agent` | text: the visitor's program |
-//! | `label` | text: what the visitor calls the device |
-//! | `confirmed` | integer: when the user last proved to be who he is, milliseconds since 1970 |
-//! | `credentials` | text: a stamp of the user's credentials |
-//! | `form_tokens` | array of at most 32 texts, the newest last |
-//! | `first_address` | text: where the visitor came from first; left out when it is the same as the next |
-//! | `remote_address` | text: where the visitor came from last |
+//! | `contents` | map: [what it holds](super::contents) |
 //!
 //! Other keys are a newer version's: they are kept as they are and written back, so that two versions can share a
 //! file. A missing number, or a value of another type, is an error. The id is not in it: it is in the record's key.
@@ -35,12 +23,12 @@
     clippy::as_conversions
 )]
 
-use super::contents::{Contents, FORM_TOKENS};
+use super::contents::{Contents, insert_all};
 use super::lifetime::{Lifetimes, Stamp};
 use super::state::Session;
 use crate::error::{Error, Result};
-use crate::value::{Decode, Decoder, Encode, Encoder, MapEncoder, from_cbor, to_cbor};
-use std::collections::{BTreeMap, VecDeque};
+use crate::value::{Decode, Decoder, Encode, Encoder, from_cbor, to_cbor};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The part of a record that stands before its contents.
@@ -66,18 +54,8 @@ pub(super) fn encode(session: &Session, stamp: Stamp) -> Result<Vec<u8>> {
     })
 }
 
-/// The contents alone.
-pub(super) fn encode_contents(contents: &Contents) -> Result<Vec<u8>> {
-    to_cbor(contents)
-}
-
 pub(super) fn decode(stored: &[u8]) -> Result<Session> {
     from_cbor(stored).map(|Reading(session)| session)
-}
-
-/// Reads contents that [`encode_contents`] made.
-pub(super) fn decode_contents(stored: &[u8]) -> Result<Contents> {
-    from_cbor(stored)
 }
 
 /// The head of a record. A record that it refuses, [`decode`] refuses too.
@@ -180,84 +158,6 @@ impl Encode for Writing<'_> {
     }
 }
 
-pub(super) fn insert_all(
-    map: &mut MapEncoder<'_>,
-    items: &BTreeMap<String, Vec<u8>>,
-) -> Result<()> {
-    items
-        .iter()
-        .try_for_each(|(key, value)| map.insert(key, &Encoded(value)))
-}
-
-impl Encode for Contents {
-    fn encode(&self, to: &mut Encoder) -> Result<()> {
-        let first_address = match self.first_address == self.remote_address {
-            true => &None,
-            false => &self.first_address,
-        };
-        let texts = [
-            ("user", &self.user),
-            ("agent", &self.agent),
-            ("label", &self.label),
-            ("credentials", &self.credentials),
-            ("first_address", first_address),
-            ("remote_address", &self.remote_address),
-        ];
-        let present = [
-            !self.data.is_empty(),
-            self.confirmed.is_some(),
-            !self.form_tokens.is_empty(),
-        ];
-        let count = texts.iter().filter(|(_, text)| text.is_some()).count();
-        let count = count.saturating_add(present.into_iter().filter(|there| *there).count());
-        to.map(count.saturating_add(self.unknown.len()), |map| {
-            if !self.data.is_empty() {
-                map.insert("data", &Data(&self.data))?;
-            }
-            for (key, text) in texts {
-                if let Some(text) = text {
-                    map.insert(key, text)?;
-                }
-            }
-            if let Some(confirmed) = &self.confirmed {
-                map.insert("confirmed", confirmed)?;
-            }
-            if !self.form_tokens.is_empty() {
-                map.insert("form_tokens", &Tokens(&self.form_tokens))?;
-            }
-            insert_all(map, &self.unknown)
-        })
-    }
-}
-
-struct Data<'a>(&'a BTreeMap<String, Vec<u8>>);
-
-impl Encode for Data<'_> {
-    fn encode(&self, to: &mut Encoder) -> Result<()> {
-        to.map(self.0.len(), |map| insert_all(map, self.0))
-    }
-}
-
-/// A value that is CBOR already.
-struct Encoded<'a>(&'a [u8]);
-
-impl Encode for Encoded<'_> {
-    fn encode(&self, to: &mut Encoder) -> Result<()> {
-        to.raw(self.0);
-        Ok(())
-    }
-}
-
-struct Tokens<'a>(&'a VecDeque<String>);
-
-impl Encode for Tokens<'_> {
-    fn encode(&self, to: &mut Encoder) -> Result<()> {
-        to.array(self.0.len(), |to| {
-            self.0.iter().try_for_each(|token| token.encode(to))
-        })
-    }
-}
-
 struct Reading(Session);
 
 impl Decode for Reading {
@@ -302,64 +202,4 @@ impl Decode for Reading {
             ..Session::default()
         }))
     }
-}
-
-impl Decode for Contents {
-    fn decode(from: &mut Decoder<'_>) -> Result<Contents> {
-        let mut contents = Contents::default();
-        from.map(Decoder::text, |from, key| {
-            let text = match key {
-                "user" => &mut contents.user,
-                "agent" => &mut contents.agent,
-                "label" => &mut contents.label,
-                "credentials" => &mut contents.credentials,
-                "first_address" => &mut contents.first_address,
-                "remote_address" => &mut contents.remote_address,
-                "data" => {
-                    contents.data = data(from)?;
-                    return Ok(());
-                }
-                "form_tokens" => {
-                    contents.form_tokens = tokens(from)?;
-                    return Ok(());
-                }
-                "confirmed" => {
-                    contents.confirmed = Some(u64::decode(from)?);
-                    return Ok(());
-                }
-                _ => {
-                    let item = from.raw()?.to_vec();
-                    contents.unknown.insert(key.to_string(), item);
-                    return Ok(());
-                }
-            };
-            *text = Some(String::decode(from)?);
-            Ok(())
-        })?;
-        if contents.first_address.is_none() {
-            contents.first_address.clone_from(&contents.remote_address);
-        }
-        Ok(contents)
-    }
-}
-
-fn data(from: &mut Decoder<'_>) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut data = BTreeMap::new();
-    from.map(String::decode, |from, key| {
-        data.insert(key, from.raw()?.to_vec());
-        Ok(())
-    })?;
-    Ok(data)
-}
-
-fn tokens(from: &mut Decoder<'_>) -> Result<VecDeque<String>> {
-    let mut tokens = VecDeque::new();
-    from.array(|from| {
-        tokens.push_back(String::decode(from)?);
-        match tokens.len() {
-            ..=FORM_TOKENS => Ok(()),
-            _ => Err(from.expected("at most 32 form tokens")),
-        }
-    })?;
-    Ok(tokens)
 }

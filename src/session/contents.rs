@@ -1,6 +1,26 @@
-//! The contents of a session, and how the changes of two requests are put together.
+//! The contents of a session, the map as which they are stored, and how the changes of two requests are put together.
+//!
+//! | key | value, left out when there is none |
+//! |---|---|
+//! | `data` | map from text to any value |
+//! | `user` | text: who is logged in |
+//! | `agent` | text: the visitor's program |
+//! | `label` | text: what the visitor calls the device |
+//! | `confirmed` | integer: when the user last proved to be who he is, milliseconds since 1970 |
+//! | `credentials` | text: a stamp of the user's credentials |
+//! | `form_tokens` | array of at most 32 texts, the newest last |
+//! | `first_address` | text: where the visitor came from first; left out when it is the same as the next |
+//! | `remote_address` | text: where the visitor came from last |
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::as_conversions
+)]
 
 use super::lifetime::Lifetimes;
+use crate::error::Result;
+use crate::value::{Decode, Decoder, Encode, Encoder, MapEncoder};
 use std::collections::{BTreeMap, VecDeque};
 
 /// How many form tokens are remembered; the oldest goes when one more is made.
@@ -81,4 +101,142 @@ impl Contents {
             unknown_outside: current.unknown_outside,
         }
     }
+}
+
+pub(super) fn insert_all(
+    map: &mut MapEncoder<'_>,
+    items: &BTreeMap<String, Vec<u8>>,
+) -> Result<()> {
+    items
+        .iter()
+        .try_for_each(|(key, value)| map.insert(key, &Encoded(value)))
+}
+
+impl Encode for Contents {
+    fn encode(&self, to: &mut Encoder) -> Result<()> {
+        let first_address = match self.first_address == self.remote_address {
+            true => &None,
+            false => &self.first_address,
+        };
+        let texts = [
+            ("user", &self.user),
+            ("agent", &self.agent),
+            ("label", &self.label),
+            ("credentials", &self.credentials),
+            ("first_address", first_address),
+            ("remote_address", &self.remote_address),
+        ];
+        let present = [
+            !self.data.is_empty(),
+            self.confirmed.is_some(),
+            !self.form_tokens.is_empty(),
+        ];
+        let count = texts.iter().filter(|(_, text)| text.is_some()).count();
+        let count = count.saturating_add(present.into_iter().filter(|there| *there).count());
+        to.map(count.saturating_add(self.unknown.len()), |map| {
+            if !self.data.is_empty() {
+                map.insert("data", &Data(&self.data))?;
+            }
+            for (key, text) in texts {
+                if let Some(text) = text {
+                    map.insert(key, text)?;
+                }
+            }
+            if let Some(confirmed) = &self.confirmed {
+                map.insert("confirmed", confirmed)?;
+            }
+            if !self.form_tokens.is_empty() {
+                map.insert("form_tokens", &Tokens(&self.form_tokens))?;
+            }
+            insert_all(map, &self.unknown)
+        })
+    }
+}
+
+struct Data<'a>(&'a BTreeMap<String, Vec<u8>>);
+
+impl Encode for Data<'_> {
+    fn encode(&self, to: &mut Encoder) -> Result<()> {
+        to.map(self.0.len(), |map| insert_all(map, self.0))
+    }
+}
+
+/// A value that is CBOR already.
+struct Encoded<'a>(&'a [u8]);
+
+impl Encode for Encoded<'_> {
+    fn encode(&self, to: &mut Encoder) -> Result<()> {
+        to.raw(self.0);
+        Ok(())
+    }
+}
+
+struct Tokens<'a>(&'a VecDeque<String>);
+
+impl Encode for Tokens<'_> {
+    fn encode(&self, to: &mut Encoder) -> Result<()> {
+        to.array(self.0.len(), |to| {
+            self.0.iter().try_for_each(|token| token.encode(to))
+        })
+    }
+}
+
+impl Decode for Contents {
+    fn decode(from: &mut Decoder<'_>) -> Result<Contents> {
+        let mut contents = Contents::default();
+        from.map(Decoder::text, |from, key| {
+            let text = match key {
+                "user" => &mut contents.user,
+                "agent" => &mut contents.agent,
+                "label" => &mut contents.label,
+                "credentials" => &mut contents.credentials,
+                "first_address" => &mut contents.first_address,
+                "remote_address" => &mut contents.remote_address,
+                "data" => {
+                    contents.data = data(from)?;
+                    return Ok(());
+                }
+                "form_tokens" => {
+                    contents.form_tokens = tokens(from)?;
+                    return Ok(());
+                }
+                "confirmed" => {
+                    contents.confirmed = Some(u64::decode(from)?);
+                    return Ok(());
+                }
+                _ => {
+                    let item = from.raw()?.to_vec();
+                    contents.unknown.insert(key.to_string(), item);
+                    return Ok(());
+                }
+            };
+            *text = Some(String::decode(from)?);
+            Ok(())
+        })?;
+        if contents.first_address.is_none() {
+            contents.first_address.clone_from(&contents.remote_address);
+        }
+        Ok(contents)
+    }
+}
+
+fn data(from: &mut Decoder<'_>) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut data = BTreeMap::new();
+    from.map(String::decode, |from, key| {
+        data.insert(key, from.raw()?.to_vec());
+        Ok(())
+    })?;
+    Ok(data)
+}
+
+fn tokens(from: &mut Decoder<'_>) -> Result<VecDeque<String>> {
+    let mut tokens = VecDeque::new();
+    from.array(|from| {
+        tokens.push_back(String::decode(from)?);
+        match tokens.len() {
+            ..=FORM_TOKENS => Ok(()),
+            _ => Err(from.expected("at most 32 form tokens")),
+        }
+    })?;
+    Ok(tokens)
 }

@@ -16,13 +16,13 @@ mod kind;
 
 use super::codec::{self, Head};
 use super::contents::Contents;
-use super::id::{SessionHandle, SessionId};
+use super::id::{Identity, SessionHandle, SessionId};
 use super::lifetime::{Clock, Lifetimes, Stamp, millis_at, time_at};
 use super::list::{Lists, Name, hour_of};
 use super::outcome::{Saved, SessionCap};
 use super::place::{KIND, Kind, identity_of, name_of, session_key};
 use super::records::{Edits, Records};
-use super::state::{Identity, Session};
+use super::state::Session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::change::Edit;
 use crate::store::order::sort_by_number;

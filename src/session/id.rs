@@ -1,6 +1,5 @@
 //! The two names of a session: the secret id, and the handle that is safe to show.
 
-use super::place::identity_of;
 use super::sha256::sha256;
 use crate::error::{Error, Result};
 use crate::value::base64::Base64;
@@ -155,29 +154,6 @@ impl SessionHandle {
     }
 }
 
-impl SessionHandle {
-    /// The handle of the session that stands under a key of a [`Store`](crate::Store), if one does. Tools show it in
-    /// place of the key, which may hold the id.
-    ///
-    /// ```
-    /// use shelflife::{Session, SessionHandle, SessionStore, ShelveSessionStore};
-    ///
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let store = ShelveSessionStore::open(dir.path().join("s.shelf"))?;
-    /// let mut session = Session::new();
-    /// session.set_user(Some("ann"));
-    /// let _ = store.save_session(&mut session)?;
-    /// let keys = store.store().iter().map(|entry| entry.map(|(key, _)| SessionHandle::of_key(&key)));
-    /// let handles: Vec<_> = keys.collect::<shelflife::Result<_>>()?;
-    /// assert!(handles.contains(&session.handle()));
-    /// assert_eq!(SessionHandle::of_key(b"cart:17"), None);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn of_key(key: &[u8]) -> Option<SessionHandle> {
-        identity_of(key).map(|identity| identity.handle())
-    }
-}
-
 impl fmt::Display for SessionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&hex(&self.0))
@@ -201,6 +177,26 @@ impl FromStr for SessionHandle {
                 "a handle has 12 digits of 0-9 and a-f",
             )
         })
+    }
+}
+
+/// How a store finds a session.
+#[derive(Clone)]
+pub(super) enum Identity {
+    Id(SessionId),
+    /// Only the first letters of the id and its SHA-256 are known: it was read from a store that hashes ids at rest.
+    Hash {
+        letters: [u8; 3],
+        hash: [u8; 32],
+    },
+}
+
+impl Identity {
+    pub(super) fn handle(&self) -> SessionHandle {
+        match self {
+            Identity::Id(id) => id.handle(),
+            Identity::Hash { hash, .. } => SessionHandle::of_hash(hash),
+        }
     }
 }
 

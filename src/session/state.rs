@@ -1,14 +1,13 @@
 //! `Session`: what is remembered of one visitor.
 
-use super::codec;
 use super::contents::{Contents, FORM_TOKENS};
-use super::id::{SessionHandle, SessionId};
+use super::id::{Identity, SessionHandle, SessionId};
 use super::key::AsKey;
 use super::lifetime::{Lifetime, Lifetimes, Stamp, time_at};
 use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::value::base64::Base64;
-use crate::value::{Decode, Encode, from_cbor, to_cbor_below};
+use crate::value::{Decode, Encode, from_cbor, to_cbor, to_cbor_below};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,26 +16,6 @@ use std::time::SystemTime;
 /// How deep the application's values stand in a stored session.
 const LEVELS_ABOVE: usize = 3;
 const FORM_TOKEN_BYTES: usize = 128 / 8;
-
-/// How a store finds a session.
-#[derive(Clone)]
-pub(super) enum Identity {
-    Id(SessionId),
-    /// Only the first letters of the id and its SHA-256 are known: it was read from a store that hashes ids at rest.
-    Hash {
-        letters: [u8; 3],
-        hash: [u8; 32],
-    },
-}
-
-impl Identity {
-    pub(super) fn handle(&self) -> SessionHandle {
-        match self {
-            Identity::Id(id) => id.handle(),
-            Identity::Hash { hash, .. } => SessionHandle::of_hash(hash),
-        }
-    }
-}
 
 /// The memory of one visitor: the user, the values that the application keeps, and when it was used.
 ///
@@ -452,7 +431,7 @@ impl Session {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn size_bytes(&self) -> Result<usize> {
-        codec::encode_contents(&self.contents).map(|bytes| bytes.len())
+        to_cbor(&*self.contents).map(|bytes| bytes.len())
     }
 
     /// The changes that were made to this copy since it was loaded or saved, on top of `current`: what to save after a

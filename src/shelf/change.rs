@@ -166,7 +166,7 @@ impl Shelf {
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair.first() == pair.last()) {
             let what = "a key was given twice to be changed in one step";
-            return Err(Error::invalid_input(what, "").at(self.path()));
+            return Err(Error::invalid_input(what, "give each key once").at(self.path()));
         }
         self.store.edit_batch(|| {
             let mut olds = Vec::with_capacity(keys.len());

@@ -108,7 +108,7 @@ const fn compare(a: &str, b: &str) -> Order {
 /// does not have takes the default that follows its type; without one an `Option` becomes `None`, and any other
 /// type is an error. A variant that an enum does not have is an error.
 ///
-/// - `name: Type = default` is the default, any expression.
+/// - `name: Type = default` is the default, any expression: for a field that is read, not for `#[derive(Default)]`.
 /// - `name as "key": Type` stores a field under another key, and `Name as "key"` a variant.
 /// - `..rest`, last in a struct or in a variant with named fields, adds a field `rest: BTreeMap<String, Value>` for all
 ///   that the map has besides, which is written back with the rest: so an old and a new version of a program can work on

@@ -54,6 +54,14 @@ fn is_within(path: &str, module: &str) -> bool {
 
 /// The library's modules: path and source, without comments and without the tests at the bottom.
 fn modules() -> Vec<(String, String)> {
+    let mut found = files();
+    found.retain(|(module, _)| module != "main" && !is_within(module, "cli"));
+    assert!(found.len() > 5, "found only {} modules", found.len());
+    found
+}
+
+/// The same, of the program as well.
+fn files() -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join("src")];
     while let Some(folder) = folders.pop() {
@@ -75,12 +83,7 @@ fn modules() -> Vec<(String, String)> {
             }
         }
     }
-    found.retain(|(module, _)| {
-        module != "main"
-            && !is_within(module, "cli")
-            && !format!("{module}::").contains("::tests::")
-    });
-    assert!(found.len() > 5, "found only {} modules", found.len());
+    found.retain(|(module, _)| !format!("{module}::").contains("::tests::"));
     found
 }
 
@@ -210,6 +213,55 @@ fn each_layer_knows_only_those_above_it() {
         checked > 10,
         "only {checked} imports were found: is the test blind?"
     );
+}
+
+/// Files of one folder that import each other round a circle, so that none can be read before the others.
+fn circles(modules: &[(String, String)]) -> Vec<String> {
+    let folder = |module: &str| {
+        module
+            .rsplit_once("::")
+            .map(|(folder, _)| folder.to_string())
+    };
+    let uses = |module: &str, code: &str| -> Vec<String> {
+        let paths = paths_named(module, code);
+        let siblings = modules.iter().map(|(other, _)| other);
+        siblings
+            .filter(|other| folder(other) == folder(module) && *other != module)
+            .filter(|other| paths.iter().any(|path| is_within(path, other)))
+            .cloned()
+            .collect()
+    };
+    let mut left: Vec<(&str, Vec<String>)> = modules
+        .iter()
+        .map(|(module, code)| (module.as_str(), uses(module, code)))
+        .collect();
+    // A file that uses none of those that are left can be read first.
+    loop {
+        let names: Vec<String> = left.iter().map(|(name, _)| name.to_string()).collect();
+        left.iter_mut()
+            .for_each(|(_, uses)| uses.retain(|used| names.contains(used)));
+        left.retain(|(_, uses)| !uses.is_empty());
+        if left.len() == names.len() {
+            return names;
+        }
+    }
+}
+
+#[test]
+fn no_files_of_a_folder_import_each_other_round_a_circle() {
+    // The rooms of the store and of the simulated disk have a check of their own.
+    let mut modules = files();
+    modules.retain(|(module, _)| !is_within(module, "store") && !is_within(module, "sim"));
+    assert_eq!(circles(&modules), [""; 0]);
+    let module = |name: &str, code: &str| (name.to_string(), code.to_string());
+    let round = [
+        module("a::b", "use super::c::C;"),
+        module("a::c", "use crate::a::{d, e::E};"),
+        module("a::d", "use super::b;"),
+        module("a::e", "use super::f::F;"),
+        module("a::f", ""),
+    ];
+    assert_eq!(circles(&round), ["a::b", "a::c", "a::d"]);
 }
 
 #[test]
@@ -461,15 +513,21 @@ fn a_copied_folder_is_a_path_dependency_offline() {
     }
 }
 
+/// The compiler without anything that cargo tells it.
+fn plain_rustc() -> Command {
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
+        rustc.env_remove(name);
+    }
+    rustc
+}
+
 #[test]
 fn a_copied_src_compiles_with_one_plain_rustc() {
     let dir = tempfile::tempdir().unwrap();
     copy(&root().join("src"), &dir.path().join("src"));
     for features in [&[][..], &["--cfg", "feature=\"sim\""]] {
-        let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
-            rustc.env_remove(name);
-        }
+        let mut rustc = plain_rustc();
         let words = "--edition 2024 --crate-type rlib --crate-name shelflife src/lib.rs";
         assert!(read("README.md").contains(&format!("`rustc {words}`")));
         rustc
@@ -483,15 +541,23 @@ fn a_copied_src_compiles_with_one_plain_rustc() {
         );
         assert!(dir.path().join("libshelflife.rlib").exists());
     }
-    let words = "--edition 2024 --extern shelflife=libshelflife.rlib main.rs";
-    assert!(read("README.md").contains(&format!("`rustc {words}`")));
     fs::copy(
         root().join("tests/examples/quickstart.rs"),
         dir.path().join("main.rs"),
     )
     .unwrap();
-    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    succeeds(rustc.args(words.split(' ')).current_dir(dir.path()));
+    for words in ["main.rs", "-o shelflife src/main.rs"] {
+        let words = format!("--edition 2024 --extern shelflife=libshelflife.rlib {words}");
+        assert!(read("README.md").contains(&format!("`rustc {words}`")));
+        let mut rustc = plain_rustc();
+        succeeds(rustc.args(words.split(' ')).current_dir(dir.path()));
+    }
+    let said = succeeds(
+        Command::new("./shelflife")
+            .arg("-V")
+            .current_dir(dir.path()),
+    );
+    assert_eq!(said, concat!("shelflife ", env!("CARGO_PKG_VERSION"), "\n"));
     let said = succeeds(Command::new("./main").current_dir(dir.path()));
     assert!(said.contains("run 1: "), "{said}");
 }

@@ -6,10 +6,10 @@
 //! its map changes: of any two servers the one that a key leaves is then walked before the one that it goes to.
 
 use super::super::engine::bulk::{Passed, deleted};
-use super::super::id::SessionHandle;
+use super::super::id::{Identity, SessionHandle};
 use super::super::lifetime::{millis_at, millis_of};
 use super::super::outcome::Existing;
-use super::super::state::{Identity, Session};
+use super::super::state::Session;
 use super::client::Command;
 use super::keys::RedisKey;
 use super::record::{self, Head, Read, millis};

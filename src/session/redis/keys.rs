@@ -5,8 +5,7 @@
 //! letters when it gets another id. So the step from the old id to the new one stays within one server, where it is
 //! atomic. 110 of the new id's 128 bits are new.
 
-use super::super::id::{SessionId, hex, unhex};
-use super::super::state::Identity;
+use super::super::id::{Identity, SessionId, hex, unhex};
 use crate::error::{Error, Result};
 
 pub(super) const TAG_LETTERS: usize = 3;

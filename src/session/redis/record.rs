@@ -10,10 +10,10 @@
     clippy::as_conversions
 )]
 
-use super::super::codec;
-use super::super::contents::Contents;
+use super::super::contents::{self, Contents};
+use super::super::id::Identity;
 use super::super::lifetime::{Lifetimes, Stamp};
-use super::super::state::{Identity, Session};
+use super::super::state::Session;
 use super::scripts::{HEAD_BYTES, NEVER};
 use crate::error::{Error, Result};
 use crate::value::{Decode, Decoder, Encode, Encoder, from_cbor, to_cbor};
@@ -80,7 +80,7 @@ pub(super) fn read(value: &[u8], identity: Identity) -> Result<Read> {
     };
     let contents = match body.first() {
         Some(&ARRAY_OF_TWO) => from_cbor::<Reading>(body)?.0,
-        _ => codec::decode_contents(body)?,
+        _ => from_cbor(body)?,
     };
     let contents = Arc::new(contents);
     Ok(Read::Session(Box::new(Session {
@@ -104,7 +104,7 @@ pub(super) fn session(value: &[u8], identity: Identity) -> Result<Option<Session
 /// The bytes that a script stores behind the head.
 pub(super) fn body(contents: &Contents) -> Result<Vec<u8>> {
     match contents.lifetimes.is_none() && contents.unknown_outside.is_empty() {
-        true => codec::encode_contents(contents),
+        true => to_cbor(contents),
         false => to_cbor(&Writing(contents)),
     }
 }
@@ -132,7 +132,7 @@ impl Encode for Writing<'_> {
                     map.insert("idle", &own.idle)?;
                     map.insert("absolute", &own.absolute)?;
                 }
-                codec::insert_all(map, &contents.unknown_outside)
+                contents::insert_all(map, &contents.unknown_outside)
             })
         })
     }

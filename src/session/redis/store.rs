@@ -5,10 +5,10 @@
 //! that stores it refuses if the stored version is not the copy's.
 
 use super::super::engine::Rules;
-use super::super::id::SessionId;
+use super::super::id::{Identity, SessionId};
 use super::super::lifetime::{Stamp, millis_at, time_at};
 use super::super::outcome::Saved;
-use super::super::state::{Identity, Session};
+use super::super::state::Session;
 use super::client::{Answer, Client, Command};
 use super::connection;
 use super::keys::{Keys, RedisKey};

@@ -427,7 +427,7 @@ impl<'a> Decoder<'a> {
         self.ordered(len, |from, sorted| {
             // The key itself is data, which an error does not show.
             let found = key(from).map_err(|error| error.within(format_args!("[key {place}]")))?;
-            sorted.follows(from, "a key")?;
+            sorted.follows(from, "a key", DETERMINISTIC)?;
             value(from, found).map_err(|error| error.within(format_args!("[entry {place}]")))?;
             place = place.saturating_add(1);
             Ok(())
@@ -448,7 +448,7 @@ impl<'a> Decoder<'a> {
             from.ordered(len, |from, sorted| {
                 let item =
                     T::decode(from).map_err(|error| error.within(format_args!("[{place}]")))?;
-                sorted.follows(from, "an item of a set")?;
+                sorted.follows(from, "an item of a set", SORTED)?;
                 if !insert(item) {
                     return Err(from.expected("an item that the set does not have yet"));
                 }
@@ -566,10 +566,14 @@ impl<'a> Decoder<'a> {
     fn malformed(&self, what: &str) -> Error {
         Error::decode(
             format!("found {what} at byte {}", self.start()),
-            "only deterministic CBOR (RFC 8949, 4.2.1) can be decoded",
+            DETERMINISTIC,
         )
     }
 }
+
+const DETERMINISTIC: &str = "only deterministic CBOR (RFC 8949, 4.2.1) can be decoded";
+const SORTED: &str =
+    "a set is stored in the order of its items' bytes, each once; read anything else as a `Vec`";
 
 /// The check that keys of a map, or items of a set, come in their order.
 struct Sorted<'a> {
@@ -579,12 +583,13 @@ struct Sorted<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    fn follows(&mut self, from: &mut Decoder<'a>, what: &str) -> Result<()> {
+    fn follows(&mut self, from: &mut Decoder<'a>, what: &str, advice: &'static str) -> Result<()> {
         let size_bytes = self.start.len().saturating_sub(from.rest.len());
         let encoded = self.start.get(..size_bytes).unwrap_or_default();
         if self.previous >= encoded {
             from.before = self.start;
-            return Err(from.malformed(&format!("{what} that repeats or is out of order")));
+            let error = from.malformed(&format!("{what} that repeats or is out of order"));
+            return Err(error.advise(advice));
         }
         self.previous = encoded;
         Ok(())

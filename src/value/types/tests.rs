@@ -367,6 +367,10 @@ fn sets_decode_only_in_the_one_order() {
             assert_eq!(error.kind(), ErrorKind::Decode);
             let said = "found an item of a set that repeats or is out of order at byte ";
             assert!(error.to_string().starts_with(said), "{error}");
+            assert!(
+                error.to_string().ends_with("read anything else as a `Vec`"),
+                "{error}"
+            );
         }
     }
     assert_eq!(

@@ -174,9 +174,9 @@ fn several_keys_change_in_one_step_or_not_at_all() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Other);
     let twice = shelf.update_many(&["ann", "bob", "ann"], |_: &mut [Option<u64>]| Ok(()));
     assert_eq!(twice.unwrap_err().kind(), ErrorKind::InvalidInput);
-    let too_much = shelf.update_many(&["new", "ann"], |values: &mut [Option<u128>]| {
-        values[0] = Some(1);
-        values[1] = Some(u128::MAX);
+    let too_much = shelf.update_many(&["new", "ann"], |values: &mut [Option<Value>]| {
+        values[0] = Some(Value::Null);
+        values[1] = Some(Value::Simple(20));
         Ok(())
     });
     assert_eq!(too_much.unwrap_err().kind(), ErrorKind::InvalidInput);
