@@ -36,11 +36,13 @@ fn counter(session: &mut Session, key: &str) -> shelflife::Result<u64> {
 /// The rights that the documentation of the store lists.
 fn rights() -> String {
     let source = include_str!("../../src/session/redis.rs");
-    let listed = source
+    let lines = source
         .lines()
-        .find_map(|line| line.trim().strip_prefix("/// +get "));
-    format!(
-        "+get {}",
-        listed.expect("the documentation lists the rights")
-    )
+        .filter_map(|line| line.trim().strip_prefix("/// "));
+    let listed = lines
+        .skip_while(|line| !line.starts_with("+get "))
+        .take_while(|line| line.starts_with('+'));
+    let rights: Vec<&str> = listed.collect();
+    assert!(!rights.is_empty(), "the documentation lists the rights");
+    rights.join(" ")
 }

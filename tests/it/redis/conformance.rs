@@ -4,12 +4,12 @@
 //! the times in each head and the expiry of each key are moved back.
 
 use super::proxy::Proxy;
-use super::server::{Asked, Cluster, Server, is_there};
+use super::server::{Asked, Cluster, Server, is_there, shared_cluster};
 use shelflife::conformance::{Subject, Wanted};
 use shelflife::{RedisOptions, SessionId, SessionStore};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Where the sessions are. The servers end with the process: see [`Server`].
@@ -27,6 +27,8 @@ struct Redis {
     prefix: String,
     wanted: Mutex<Wanted>,
     proxy: Option<Proxy>,
+    /// By port.
+    asked: Mutex<BTreeMap<u16, Asked>>,
 }
 
 static CLAIMS: AtomicUsize = AtomicUsize::new(0);
@@ -36,23 +38,44 @@ fn on(place: Place, hash_ids: bool) -> Redis {
     let is_there = is_there("conformance");
     let proxy =
         (is_there && place == Place::Single && !hash_ids).then(|| Proxy::start(ports(place)[0], 1));
+    let prefix = format!("claim{claim}:");
+    if place == Place::Moving {
+        MOVED.lock().unwrap().insert(prefix.clone());
+        MOVED_CHANGED.notify_all();
+    }
     Redis {
         place,
         hash_ids,
-        prefix: format!("claim{claim}:"),
+        prefix,
         wanted: Mutex::default(),
         proxy,
+        asked: Mutex::default(),
+    }
+}
+
+/// The prefixes of the claims whose slots are to move.
+static MOVED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+static MOVED_CHANGED: Condvar = Condvar::new();
+
+impl Drop for Redis {
+    /// Leaves nothing that the lists of other claims would have to go over.
+    fn drop(&mut self) {
+        MOVED.lock().unwrap().remove(&self.prefix);
+        if is_there("conformance") && !std::thread::panicking() {
+            for key in self.keys() {
+                self.run("redis.call('UNLINK', KEYS[1]) return 'done'", &key, b"");
+            }
+        }
     }
 }
 
 /// The ports of the servers.
 fn ports(place: Place) -> Vec<u16> {
     static SINGLE: OnceLock<Server> = OnceLock::new();
-    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     static MOVING: OnceLock<Cluster> = OnceLock::new();
     let cluster = match place {
         Place::Single => return vec![SINGLE.get_or_init(|| Server::start(&[])).port],
-        Place::Cluster => CLUSTER.get_or_init(|| Cluster::start(&[])),
+        Place::Cluster => shared_cluster(),
         Place::Moving => MOVING.get_or_init(|| {
             std::thread::spawn(|| {
                 let cluster = loop {
@@ -69,27 +92,35 @@ fn ports(place: Place) -> Vec<u16> {
     cluster.servers.iter().map(|server| server.port).collect()
 }
 
-/// Moves slots that have sessions there and back, one after the other, until the process ends.
+/// Moves slots of the claims that run there and back, one after the other, until the process ends.
 fn keep_moving(cluster: &Cluster) {
-    let (mut nth, mut moves) = (0, 0);
+    let mut nth = 0;
     loop {
         nth += 1;
-        let keys = cluster.servers[nth % 3].keys("claim");
+        let prefix = {
+            let prefixes = MOVED.lock().unwrap();
+            let is_idle = |prefixes: &mut BTreeSet<String>| prefixes.is_empty();
+            let prefixes = MOVED_CHANGED.wait_while(prefixes, is_idle).unwrap();
+            prefixes.iter().nth(nth % prefixes.len()).unwrap().clone()
+        };
+        let keys = cluster.servers[nth % 3].keys(&prefix);
         let Some(key) = keys.get(nth % keys.len().max(1)) else {
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(BETWEEN_MOVES);
             continue;
         };
         let answer = cluster.servers[0].say(&format!("CLUSTER KEYSLOT {key}"));
         let slot = answer.trim().trim_start_matches(':').parse().unwrap();
         let from = cluster.owner(slot);
-        cluster.move_slot(slot, from, (from + 1) % 3);
-        cluster.move_slot(slot, (from + 1) % 3, from);
-        moves += 2;
-        MOVES.store(moves, Ordering::Relaxed);
+        let to = (from + 1) % 3;
+        for (from, to) in [(from, to), (to, from)] {
+            cluster.move_slot(slot, from, to);
+            // A new id needs its slot settled for a moment.
+            std::thread::sleep(BETWEEN_MOVES);
+        }
     }
 }
 
-static MOVES: AtomicUsize = AtomicUsize::new(0);
+const BETWEEN_MOVES: Duration = Duration::from_millis(2);
 
 impl Redis {
     fn connect(&self, wanted: Wanted) -> Arc<dyn SessionStore> {
@@ -114,17 +145,24 @@ impl Redis {
         format!("{}{{{letters}}}{id}", self.prefix)
     }
 
+    fn ask(&self, port: u16, words: &[&[u8]]) -> String {
+        let mut asked = self.asked.lock().unwrap();
+        let asked = asked
+            .entry(port)
+            .or_insert_with(|| Asked::connect(port).unwrap());
+        asked.ask(words)
+    }
+
     /// Runs a script on one key, wherever it is; what it answers, or nothing if the key is nowhere.
     fn run(&self, script: &str, key: &str, argument: &[u8]) -> String {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             for port in ports(self.place) {
-                let mut asked = Asked::connect(port).unwrap();
                 if self.place != Place::Single {
-                    asked.ask(&[b"ASKING"]);
+                    self.ask(port, &[b"ASKING"]);
                 }
-                let answer =
-                    asked.ask(&[b"EVAL", script.as_bytes(), b"1", key.as_bytes(), argument]);
+                let words = [b"EVAL", script.as_bytes(), b"1", key.as_bytes(), argument];
+                let answer = self.ask(port, &words);
                 if !answer.starts_with('-') && answer != "$-1\n" {
                     return answer;
                 }
@@ -145,8 +183,7 @@ impl Redis {
         // One that moves while the servers are asked is met the second time.
         for _ in 0..2 {
             for port in ports(self.place) {
-                let mut asked = Asked::connect(port).unwrap();
-                let answer = asked.ask(&[b"KEYS", format!("{}*", self.prefix).as_bytes()]);
+                let answer = self.ask(port, &[b"KEYS", format!("{}*", self.prefix).as_bytes()]);
                 keys.extend(
                     answer
                         .lines()

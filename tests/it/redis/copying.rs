@@ -1,9 +1,9 @@
 //! Sessions that move from one store to another.
 
 use super::proxy::Proxy;
-use super::server::{Cluster, Server, is_there};
+use super::server::{Server, is_there, shared_cluster};
 use super::stored;
-use crate::support::Random;
+use crate::support::{Random, fast_dir};
 use shelflife::{
     Beyond, ErrorKind, Lifetime, MemorySessionStore, RedisOptions, RedisSessionStore, Saved,
     Session, SessionOptions, SessionStore, ShelveSessionStore, copy_sessions,
@@ -67,8 +67,7 @@ fn a_store_moves_to_a_server_and_to_a_cluster_and_back_and_nothing_is_lost() {
     if !is_there("a_store_moves_to_a_server_and_to_a_cluster_and_back_and_nothing_is_lost") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let (server, cluster) = (Server::start(&[]), Cluster::start(&[]));
+    let (dir, server, cluster) = (fast_dir(), Server::start(&[]), shared_cluster());
     for hash_ids in [false, true] {
         let options = SessionOptions::new().hash_ids(hash_ids).clone();
         let redis = |url: &str| {
@@ -177,7 +176,7 @@ fn a_copy_that_is_killed_at_any_point_is_done_again_and_nothing_is_lost_or_doubl
     {
         return;
     }
-    let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(&[]));
+    let (dir, server) = (fast_dir(), Server::start(&[]));
     let proxy = Proxy::start(server.port, 1);
     let [from, back] = ["from", "back"].map(|name| dir.path().join(name));
     let path = |path: &std::path::Path| path.to_str().unwrap().to_string();

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -196,6 +197,13 @@ impl Asked {
             }
         }
     }
+}
+
+/// The cluster of all tests that neither move its slots nor stop its servers, each with a prefix of its own: one takes
+/// seconds to start. It ends with the process.
+pub(crate) fn shared_cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start(&[]))
 }
 
 /// Three primaries.

@@ -440,11 +440,12 @@ fn the_end_of_a_session_waits_for_the_replicas_that_were_asked_for() {
         assert!(Instant::now() < until);
         std::thread::sleep(Duration::from_millis(20));
     }
-    let wait = Duration::from_secs(2);
-    let store = RedisOptions::new()
-        .replicas(1, wait)
-        .connect(&primary.url())
-        .unwrap();
+    let waits = |wait| {
+        let mut options = RedisOptions::new();
+        options.replicas(1, wait).timeout(Duration::from_secs(60));
+        options.connect(&primary.url())
+    };
+    let store = waits(Duration::from_secs(20)).unwrap();
     live(&store);
     let mut sessions: Vec<_> = (0..3).map(|_| stored(&store, "ann")).collect();
     // A logout that was answered is on the replica.
@@ -455,6 +456,7 @@ fn the_end_of_a_session_waits_for_the_replicas_that_were_asked_for() {
     assert_eq!(there.trim(), ":38", "the tombstone");
 
     replica.kill();
+    let store = waits(Duration::from_millis(200)).unwrap();
     let error = store.delete_session(sessions[1].id().unwrap()).unwrap_err();
     assert!(
         error.to_string().contains("not confirmed by 1 replicas"),

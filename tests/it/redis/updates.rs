@@ -1,6 +1,6 @@
 //! Threads and processes that change one session at once.
 
-use super::server::{Cluster, Server, is_there};
+use super::server::{Server, is_there, shared_cluster};
 use super::{counter, stored};
 use crate::support::{is_soak, metric};
 use shelflife::{
@@ -114,10 +114,12 @@ fn logins_at_once_never_pass_the_cap_together() {
     if !is_there("logins_at_once_never_pass_the_cap_together") {
         return;
     }
-    let (server, cluster) = (Server::start(&[]), Cluster::start(&[]));
-    for url in [server.url(), cluster.url()] {
+    let server = Server::start(&[]);
+    for url in [server.url(), shared_cluster().url()] {
         // Two machines.
-        let stores = [(); 2].map(|()| RedisSessionStore::connect(&url).unwrap());
+        let mut options = RedisOptions::new();
+        options.prefix("capped:");
+        let stores = [(); 2].map(|()| options.connect(&url).unwrap());
         for (user, cap) in [
             ("ann", SessionCap::Refuse(3)),
             ("bob", SessionCap::EndOldest(3)),
