@@ -27,7 +27,8 @@
 //!
 //! It may do these things differently, and the claims allow it: the closure of an update runs more than once, of which
 //! the last run counts; a list is not of one moment; a session that has ended is gone by itself, so that no sweep
-//! counts it ([`Subject::keeps_what_has_ended`]); a cap of sessions is not atomic.
+//! counts it ([`Subject::keeps_what_has_ended`]); logins under a cap take turns, and the oldest sessions may end a moment
+//! after the new one is there.
 
 use super::lifetime::Lifetime;
 use super::{Saved, Session, SessionHandle, SessionId, SessionOptions, SessionStore};

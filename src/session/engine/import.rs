@@ -2,7 +2,7 @@
 
 use super::super::place::{Kind, identity_of};
 use super::{
-    Engine, Error, ErrorKind, Head, Lists, Records, Result, Session, Stamp, codec, millis_at,
+    Changes, Engine, Error, ErrorKind, Head, Records, Result, Session, Stamp, codec, millis_at,
 };
 use crate::store::entry::Entry;
 
@@ -11,10 +11,8 @@ impl Engine<dyn Records> {
     /// session that is here in the same or a later state stays. Returns how many were stored.
     pub(in crate::session) fn import(&self, sessions: &[Session]) -> Result<usize> {
         let mut stored = 0;
-        self.records.change(&mut || {
-            let mut edits = Vec::new();
-            let kind = self.kind_to_store(&mut edits)?;
-            let mut lists = Lists::new(&self.records);
+        self.change(&mut |lists, edits| {
+            let kind = self.kind_to_store(edits)?;
             for session in sessions {
                 let identity = session.identity_to_import(kind == Kind::Hashed)?;
                 let key = kind.key(identity);
@@ -39,12 +37,11 @@ impl Engine<dyn Records> {
                 let end = end.into_iter().chain(session.end).min();
                 next.is_stored(next.stamp, end);
                 let before = before.as_ref().map(|before| &*before.base);
-                self.relist(&mut lists, &key, before, Some(&next))?;
+                self.relist(lists, &key, before, Some(&next))?;
                 edits.push((key, self.put(&next)?));
                 stored += 1;
             }
-            edits.extend(lists.into_edits());
-            Ok(edits)
+            Ok(Changes::Made)
         })?;
         Ok(stored)
     }
@@ -72,10 +69,8 @@ impl Engine<dyn Records> {
     /// Stores a session as it was, under its id, whatever is there but a note that it has another one. Its version is
     /// higher than the one that is there and than `known`, so that a request which loaded that is told of a conflict.
     pub(in crate::session) fn put_back(&self, session: &Session, known: u64) -> Result<()> {
-        self.records.change(&mut || {
-            let mut edits = Vec::new();
-            let kind = self.kind_to_store(&mut edits)?;
-            let mut lists = Lists::new(&self.records);
+        self.change(&mut |lists, edits| {
+            let kind = self.kind_to_store(edits)?;
             let key = kind.key(session.identity_to_import(kind == Kind::Hashed)?);
             let here = match self.records.get(&key) {
                 Err(error) if error.kind() == ErrorKind::Corrupt => None,
@@ -102,10 +97,9 @@ impl Engine<dyn Records> {
             };
             next.is_stored(stamp, session.end);
             let before = before.as_ref().map(|before| &*before.base);
-            self.relist(&mut lists, &key, before, Some(&next))?;
+            self.relist(lists, &key, before, Some(&next))?;
             edits.push((key, self.put(&next)?));
-            edits.extend(lists.into_edits());
-            Ok(edits)
+            Ok(Changes::Made)
         })
     }
 }

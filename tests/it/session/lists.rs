@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::{Random, is_soak, metric};
 use shelflife::sim::Call;
-use shelflife::{SessionCap, SessionHandle};
+use shelflife::{Beyond, SessionCap, SessionHandle, copy_sessions};
 
 const USERS: [&str; 3] = ["ann", "bob", "cleo"];
 
@@ -188,7 +188,15 @@ fn are_lists_whole(store: &ShelveSessionStore) -> bool {
 #[test]
 fn a_damaged_list_is_mended_by_the_next_change_of_it() {
     type Change = fn(&ShelveSessionStore, &mut Vec<Session>);
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
+        (
+            "a session that comes from another store",
+            |store, sessions| {
+                let other = SessionOptions::new().in_memory_with_clock(start);
+                sessions.push(login(&other, "ann"));
+                copy_sessions(&other, store, Beyond::Keep, |_| ()).unwrap();
+            },
+        ),
         ("a login", |store, sessions| {
             sessions.push(login(store, "ann"))
         }),
