@@ -220,7 +220,7 @@ fn in_full(session: &Session) -> Value {
     ];
     for key in session.keys() {
         let value = match session.get::<Value>(key) {
-            Ok(value) => text::escape_json(&value.unwrap_or(Value::Null).to_string()),
+            Ok(value) => text::json(&value.unwrap_or(Value::Null)),
             Err(error) => text::printable(&error.to_string()),
         };
         fields.push((format!("data.{}", text::printable(key)), Some(value)));

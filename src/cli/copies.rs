@@ -16,7 +16,7 @@ use crate::cli::open::Successor;
 use crate::cli::output::Output;
 use crate::cli::past::meant;
 use crate::cli::progress::Progress;
-use crate::cli::{broom, open, text, times};
+use crate::cli::{broom, lines, open, text, times};
 
 /// In the name of a copy of one generation, with the signs around it.
 const LINEAGE_BYTES: usize = ".0123456789abcdef-".len();
@@ -294,12 +294,13 @@ fn put_back(
         sessions.put_back(&session)?;
     } else {
         let mut batch = Batch::new();
-        match (entry.is_cbor(), entry.expires()) {
-            (true, None) => batch.insert_cbor(key, entry.value()),
-            (true, Some(at)) => batch.insert_cbor_until(key, entry.value(), at),
-            (false, None) => batch.insert(key, entry.value()),
-            (false, Some(at)) => batch.insert_until(key, entry.value(), at),
-        };
+        lines::put(
+            &mut batch,
+            key,
+            entry.value(),
+            entry.is_cbor(),
+            entry.expires(),
+        );
         store.write(&batch)?;
     }
     sessions.close()?;

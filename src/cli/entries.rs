@@ -47,30 +47,23 @@ fn set(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let key = args.required("KEY")?.into_encoded_bytes();
     let bytes = open::bytes_or_stdin(args.operand())?;
-    let mut batch = Batch::new();
-    let stored = if args.has("--raw") {
-        match expires {
-            None => batch.insert(&key, &bytes),
-            Some(at) => batch.insert_until(&key, &bytes, at),
-        };
-        bytes.len()
-    } else {
-        let not_text = |_| args.wrong("the value is not UTF-8, store its bytes with --raw");
-        let text = String::from_utf8(bytes).map_err(not_text)?;
-        let value = match args.has("--json-value") {
-            true => Value::from_json_within(open::without_mark(&text), lines::JSON_BYTES)
-                .map_err(|error| Failure::Usage(format!("the value is not JSON: {error}")))?,
-            false => Value::from(text),
-        };
-        let cbor = shelflife::to_cbor(&value)?;
-        match expires {
-            None => batch.insert_cbor(&key, &cbor),
-            Some(at) => batch.insert_cbor_until(&key, &cbor, at),
-        };
-        cbor.len()
+    let is_cbor = !args.has("--raw");
+    let value = match is_cbor {
+        false => bytes,
+        true => {
+            let not_text = |_| args.wrong("the value is not UTF-8, store its bytes with --raw");
+            let text = String::from_utf8(bytes).map_err(not_text)?;
+            shelflife::to_cbor(&match args.has("--json-value") {
+                true => Value::from_json_within(open::without_mark(&text), lines::JSON_BYTES)
+                    .map_err(|error| Failure::Usage(format!("the value is not JSON: {error}")))?,
+                false => Value::from(text),
+            })?
+        }
     };
+    let mut batch = Batch::new();
+    lines::put(&mut batch, &key, &value, is_cbor, expires);
     open::to_fill(args, file)?.write(&batch)?;
-    output.note(&format!("stored {}", text::size(stored as u64)));
+    output.note(&format!("stored {}", text::size(value.len() as u64)));
     Ok(())
 }
 
@@ -161,7 +154,7 @@ fn print(entry: &Entry, args: &Args, output: &mut Output) -> Result<()> {
     };
     match value {
         Value::Text(text) if !args.has("--json") => text_lines(text.as_bytes(), output),
-        value => output.line(&text::escape_json(&value.to_string())),
+        value => output.line(&text::json(&value)),
     }
 }
 

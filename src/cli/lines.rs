@@ -94,11 +94,7 @@ pub(crate) fn line_of(entry: &Entry, with_end: bool) -> (String, bool) {
     if with_end || millis.is_some() {
         members.push(("expires", millis.unwrap_or(Value::Null)));
     }
-    let members = members
-        .into_iter()
-        .map(|(name, value)| (Value::from(name), value));
-    let line = Value::Map(members.collect()).to_string();
-    (text::escape_json(&line), is_what_it_says)
+    (text::json(&text::object(members)), is_what_it_says)
 }
 
 /// Adds the entry of a line to a batch. Line, value and CBOR are never all in memory: one line may be large.
@@ -158,11 +154,22 @@ pub(crate) fn add(line: Vec<u8>, batch: &mut Batch) -> std::result::Result<(), S
             "an entry of {record_bytes} bytes, over the limit of {RECORD_BYTES_MAX}"
         ));
     }
-    match (is_cbor, expires) {
-        (false, None) => batch.insert(key, bytes),
-        (false, Some(at)) => batch.insert_until(key, bytes, at),
-        (true, None) => batch.insert_cbor(key, bytes),
-        (true, Some(at)) => batch.insert_cbor_until(key, bytes, at),
-    };
+    put(batch, &key, &bytes, is_cbor, expires);
     Ok(())
+}
+
+/// Adds an entry to a batch, whether its value is marked as CBOR or not, and whether it ends or stays.
+pub(crate) fn put(
+    batch: &mut Batch,
+    key: &[u8],
+    value: &[u8],
+    is_cbor: bool,
+    expires: Option<SystemTime>,
+) {
+    match (is_cbor, expires) {
+        (false, None) => batch.insert(key, value),
+        (false, Some(at)) => batch.insert_until(key, value, at),
+        (true, None) => batch.insert_cbor(key, value),
+        (true, Some(at)) => batch.insert_cbor_until(key, value, at),
+    };
 }

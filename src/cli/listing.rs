@@ -64,9 +64,7 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
             return write_nul(entry.key(), output);
         }
         if json {
-            return output.line(&text::escape_json(
-                &object(&entry, is_long, with_end).to_string(),
-            ));
+            return output.line(&text::json(&object(&entry, is_long, with_end)));
         }
         let mut fields = vec![shown(entry.key())];
         if is_long {
@@ -97,10 +95,7 @@ fn object(entry: &Entry, is_long: bool, with_end: bool) -> Value {
         let end = entry.expires().map(times::time);
         members.push(("ends", end.map_or(Value::Null, Value::from)));
     }
-    let members = members
-        .into_iter()
-        .map(|(name, value)| (Value::from(name), value));
-    Value::Map(members.collect())
+    text::object(members)
 }
 
 /// A key as it is, unless that is a secret.

@@ -280,12 +280,7 @@ fn members(event: &Event) -> Vec<(&'static str, Value)> {
 }
 
 fn line(members: Vec<(&'static str, Value)>, output: &mut Output) -> Result<()> {
-    let members = members
-        .into_iter()
-        .map(|(name, value)| (Value::from(name), value));
-    output.line(&text::escape_json(
-        &Value::Map(members.collect()).to_string(),
-    ))
+    output.line(&text::json(&text::object(members)))
 }
 
 fn value(entry: &Entry) -> Value {
@@ -299,7 +294,7 @@ fn value(entry: &Entry) -> Value {
 /// A value in one line.
 fn value_text(entry: &Entry) -> String {
     match entry.is_cbor() {
-        true => text::escape_json(&value(entry).to_string()),
+        true => text::json(&value(entry)),
         false => text::escape(entry.value()),
     }
 }
@@ -320,9 +315,7 @@ fn session_text(sessions: &ShelveSessionStore, entry: &Entry) -> String {
                 (Value::from(key), value.unwrap_or(Value::Null))
             });
             members.push(("data", Value::Map(data.collect())));
-            let members = members.into_iter();
-            let members = members.map(|(name, value)| (Value::from(name), value));
-            text::escape_json(&Value::Map(members.collect()).to_string())
+            text::json(&text::object(members))
         }
         Ok(None) => "has another id since".to_string(),
         Err(error) => text::printable(&error.to_string()),

@@ -72,7 +72,7 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
             return output.bytes(format!("{}\0", handle(session)).as_bytes());
         }
         if json {
-            return output.line(&text::escape_json(&object(session).to_string()));
+            return output.line(&text::json(&object(session)));
         }
         let (accessed, expires) = match output.is_terminal {
             true => (
@@ -102,12 +102,7 @@ fn object(session: &Session) -> Value {
         ("expires", time(session.expires())),
         ("remote_address", text(session.remote_address())),
     ];
-    Value::Map(
-        members
-            .into_iter()
-            .map(|(name, value)| (Value::from(name), value))
-            .collect(),
-    )
+    text::object(members)
 }
 
 pub(crate) const SHOW: Command = Command {
@@ -153,7 +148,7 @@ fn show(args: &mut Args, output: &mut Output) -> Result<()> {
         for key in session.keys() {
             let value = session.get::<Value>(key)?.unwrap_or(Value::Null);
             let name = format!("data.{}", text::escape(key.as_bytes()));
-            rows.push((name, text::escape_json(&value.to_string())));
+            rows.push((name, text::json(&value)));
         }
         rows.into_iter()
             .try_for_each(|(name, value)| output.row(vec![name, value]))

@@ -1,5 +1,6 @@
 //! Text for people and for programs: escapes, sizes, counts and the nearest name. Pure.
 
+use shelflife::Value;
 use std::ffi::OsStr;
 
 /// Stored bytes as one printable word. Control characters are escaped, so that no key or field can drive the
@@ -26,9 +27,24 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// An object of JSON, by its members.
+pub(crate) fn object(members: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let members = members.into_iter();
+    Value::Map(
+        members
+            .map(|(name, value)| (Value::from(name), value))
+            .collect(),
+    )
+}
+
+/// A value as JSON that cannot drive a terminal.
+pub(crate) fn json(value: &Value) -> String {
+    escape_json(&value.to_string())
+}
+
 /// JSON in which control characters beyond those that JSON itself escapes are escaped too. They can only stand
 /// inside of strings, where `\u` means the same character.
-pub(crate) fn escape_json(json: &str) -> String {
+fn escape_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if misleads(c) {

@@ -105,12 +105,7 @@ impl Row {
             ("used", time(self.used_ms)),
             ("ends", time(self.ends_ms)),
         ];
-        let members = members.into_iter();
-        Value::Map(
-            members
-                .map(|(name, value)| (Value::from(name), value))
-                .collect(),
-        )
+        text::object(members)
     }
 }
 

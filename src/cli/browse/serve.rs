@@ -124,7 +124,7 @@ impl Answer {
     }
 
     pub(crate) fn json(value: &Value) -> Answer {
-        let json = text::escape_json(&value.to_string());
+        let json = text::json(value);
         Answer::new("200 OK", "application/json", json)
     }
 
