@@ -10,6 +10,7 @@ use shelflife::{RedisOptions, SessionId, SessionStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Where the sessions are. The servers end with the process: see [`Server`].
@@ -56,12 +57,19 @@ fn on(place: Place, hash_ids: bool) -> Redis {
 /// The prefixes of the claims whose slots are to move.
 static MOVED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 static MOVED_CHANGED: Condvar = Condvar::new();
+/// The thread that moves them.
+static MOVER: OnceLock<JoinHandle<()>> = OnceLock::new();
 
 impl Drop for Redis {
     /// Leaves nothing that the lists of other claims would have to go over.
     fn drop(&mut self) {
         MOVED.lock().unwrap().remove(&self.prefix);
-        if is_there("conformance") && !std::thread::panicking() {
+        if std::thread::panicking() {
+            return;
+        }
+        let is_over = MOVER.get().is_some_and(JoinHandle::is_finished);
+        assert!(!is_over, "nobody moves slots any more");
+        if is_there("conformance") {
             for key in self.keys() {
                 self.run("redis.call('UNLINK', KEYS[1]) return 'done'", &key, b"");
             }
@@ -77,7 +85,7 @@ fn ports(place: Place) -> Vec<u16> {
         Place::Single => return vec![SINGLE.get_or_init(|| Server::start(&[])).port],
         Place::Cluster => shared_cluster(),
         Place::Moving => MOVING.get_or_init(|| {
-            std::thread::spawn(|| {
+            let mover = std::thread::spawn(|| {
                 let cluster = loop {
                     match MOVING.get() {
                         Some(cluster) => break cluster,
@@ -86,6 +94,7 @@ fn ports(place: Place) -> Vec<u16> {
                 };
                 keep_moving(cluster);
             });
+            let _ = MOVER.set(mover);
             Cluster::start(&[])
         }),
     };
