@@ -319,7 +319,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// among them: nobody is logged in with it.
     ///
     /// The stores that come with this crate and keep sessions in a file or in memory read the sessions of this user
-    /// alone. The method provided here for all others reads all sessions.
+    /// alone. If damage hit the list of them, such a store reads all sessions, until the next change of this user's
+    /// sessions that meets the damage mends the list. The method provided here for all others reads all sessions.
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, SessionStore};
