@@ -30,12 +30,12 @@ mod turns;
 use crate::runs::check;
 use crate::support::{Random, is_soak, metric, setting};
 use machine::Swarm;
-use shelflife::Durability::{self, Immediate, Os};
+use shelflife::Durability::{Immediate, Os};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
-use step::{Recipe, Step};
+use step::{Recipe, Step, Way};
 
 const STEPS_A_RUN: u64 = 500;
 /// A run takes milliseconds.
@@ -75,7 +75,7 @@ fn watched<T>(repeat: &(dyn Fn(u64) -> String + Sync), runs: impl FnOnce(&Atomic
 }
 
 /// Runs with consecutive seeds until so many operations are done.
-fn swarm(name: &str, exclusive: bool, durability: Durability, ops: u64) {
+fn swarm(name: &str, way: &Way, ops: u64) {
     let start = Instant::now();
     let ops = setting("SHELF_FUZZ_OPS").unwrap_or(if is_soak() { 20 * ops } else { ops });
     let first = setting("SHELF_FUZZ_SEED").unwrap_or(1);
@@ -89,7 +89,7 @@ fn swarm(name: &str, exclusive: bool, durability: Durability, ops: u64) {
         while done < ops {
             running.store(seed, Relaxed);
             let mut random = Random::new(seed);
-            let recipe = Recipe::draw(&mut random, exclusive, durability);
+            let recipe = Recipe::draw(seed, &mut random, way);
             let steps: Vec<Step> = (0..STEPS_A_RUN as u32)
                 .map(|nth| recipe.step(&mut random, nth * 16 + 1))
                 .collect();
@@ -106,21 +106,28 @@ fn swarm(name: &str, exclusive: bool, durability: Durability, ops: u64) {
     });
 }
 
-/// One test for each way to open the file, so that they run side by side.
+/// One test for each way to open the file, so that they run side by side. The seeds of the last one decide all but how
+/// its threads interleave.
 macro_rules! swarms {
-    ($($name:ident: $exclusive:literal, $durability:expr;)*) => {
+    ($($name:ident: $exclusive:literal, $durability:expr, $has_threads:literal, $ops:literal;)*) => {
         $(
             #[test]
             fn $name() {
-                swarm(stringify!($name), $exclusive, $durability, 300_000);
+                let way = Way {
+                    exclusive: $exclusive,
+                    durability: $durability,
+                    has_threads: $has_threads,
+                };
+                swarm(stringify!($name), &way, $ops);
             }
         )*
     };
 }
 
 swarms! {
-    whatever_happens_durable_writes_of_two_processes_are_kept: false, Immediate;
-    whatever_happens_writes_of_two_processes_are_as_a_map_says: false, Os;
-    whatever_happens_durable_writes_of_one_process_are_kept: true, Immediate;
-    whatever_happens_writes_of_one_process_are_as_a_map_says: true, Os;
+    whatever_happens_durable_writes_of_two_processes_are_kept: false, Immediate, false, 300_000;
+    whatever_happens_writes_of_two_processes_are_as_a_map_says: false, Os, false, 300_000;
+    whatever_happens_durable_writes_of_one_process_are_kept: true, Immediate, false, 300_000;
+    whatever_happens_writes_of_one_process_are_as_a_map_says: true, Os, false, 300_000;
+    whatever_happens_durable_writes_of_several_threads_are_kept: false, Immediate, true, 100_000;
 }

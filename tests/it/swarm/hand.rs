@@ -10,10 +10,14 @@ use shelflife::{
     SessionId, SessionOptions, SessionStore, SessionStoreExt, Shelf, ShelveSessionStore, Store,
 };
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Where a salvage puts what it saves.
 const SALVAGED: &str = "/salvaged.shelf";
+/// A thread that has its token goes on at once, however slow the machine.
+const TOKEN_MAX: Duration = Duration::from_secs(10);
 
 pub(super) struct Hand {
     pub(super) process: SimProcess,
@@ -294,6 +298,39 @@ impl Hand {
             }
             _ => self.with_sessions(|sessions| of_sessions(sessions, step, visit)),
         }
+    }
+
+    /// Writes from as many threads at once, each of which has a token of its own to find again: a program that waits by
+    /// `park` would wait for ever without.
+    pub(super) fn write_at_once(
+        &self,
+        writes: &[(usize, Value)],
+    ) -> std::result::Result<Vec<Result<Answer>>, String> {
+        let (store, begun) = (self.store(), Barrier::new(writes.len()));
+        let write = |(key, value): &(usize, Value)| {
+            begun.wait();
+            thread::current().unpark();
+            let answer = store.insert(key_bytes(*key), value.bytes());
+            let from = Instant::now();
+            thread::park_timeout(TOKEN_MAX);
+            (answer.map(Answer::Bool), from.elapsed() < TOKEN_MAX)
+        };
+        let made: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = writes
+                .iter()
+                .map(|one| scope.spawn(|| write(one)))
+                .collect();
+            threads.into_iter().map(|thread| thread.join()).collect()
+        });
+        let mut answers = Vec::new();
+        for made in made {
+            let (answer, has_token) = made.map_err(|_| "a thread panicked".to_owned())?;
+            if !has_token {
+                return Err("a write took the token of its caller's thread".to_owned());
+            }
+            answers.push(answer);
+        }
+        Ok(answers)
     }
 
     /// Opens the file in one of the ways that can't be meant.

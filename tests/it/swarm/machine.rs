@@ -4,7 +4,7 @@ mod damage;
 mod trouble;
 
 use super::hand::{Hand, Visit, all_of, key_bytes, millis, time};
-use super::model::{Answer, At, LAST, LAST_KEY, Model, Rules, SLOTS, Time};
+use super::model::{Answer, At, LAST, LAST_KEY, Model, Rules, SLOTS, Time, Value};
 use super::step::{Failure, READER, Recipe, Step, Who};
 use super::turns::{Made, Turn, distinct, explain, or_compacted};
 use crate::proof::power::moment_of;
@@ -185,7 +185,7 @@ impl Swarm {
     pub(super) fn take(&mut self, step: &Step) -> Result<(), String> {
         // A repair that is cut off may make its evidence anew, and be cut off in that.
         let is_judged = match step {
-            Cut(_) => false,
+            Cut(_) | Zero => false,
             Fail(step, _) => step.compacts() && self.write_and_seal()?,
             _ => true,
         };
@@ -221,6 +221,8 @@ impl Swarm {
             Contradict(which) => self.contradict(*which),
             Rot(key) => self.rot(*key),
             Misplace(copy) => self.misplace(*copy),
+            Zero => self.zero(),
+            Threads(who, writes) => self.threads(*who, writes),
             Kill(who) => self.kill(*who),
             Snapshot(who) => {
                 let opened = self.open(*who);
@@ -247,18 +249,27 @@ impl Swarm {
                     (got, wanted) => Err(format!("got {got:?}, expected {wanted:?}")),
                 },
             },
-            _ => match self.attempt(step)? {
-                Ok(is_durable) => {
-                    self.promise(is_durable);
-                    self.space(step.who())
+            _ => self.take_call(step),
+        }
+    }
+
+    /// Takes a step that is a call and must succeed.
+    fn take_call(&mut self, step: &Step) -> Result<(), String> {
+        let written = self.sim.calls(Call::Write);
+        match self.attempt(step)? {
+            Ok(is_durable) => {
+                self.promise(is_durable);
+                // Time alone makes no file smaller, nor does a seal.
+                let is_write = !matches!(step, Sync(_) | Reopen(_));
+                match is_write && self.sim.calls(Call::Write) > written {
+                    true => self.space(step.who()),
+                    false => Ok(()),
                 }
-                Err(error)
-                    if self.hands[step.who()].shaky && error.kind() != ErrorKind::Corrupt =>
-                {
-                    self.settle(step.who())
-                }
-                Err(error) => Err(format!("failed: {error:?}")),
-            },
+            }
+            Err(error) if self.hands[step.who()].shaky && error.kind() != ErrorKind::Corrupt => {
+                self.settle(step.who())
+            }
+            Err(error) => Err(format!("failed: {error:?}")),
         }
     }
 
@@ -469,6 +480,39 @@ impl Swarm {
             states: distinct(explained),
         });
         Ok(())
+    }
+
+    /// Threads of one process make a write each, at the same time.
+    fn threads(&mut self, who: Who, writes: &[(usize, Value)]) -> Result<(), String> {
+        let opened = self.open(who);
+        opened.map_err(|error| format!("it does not open: {error:?}"))?;
+        let (from, new_id) = (self.sim.steps(), self.ids.len());
+        let steps: Vec<Step> = writes
+            .iter()
+            .map(|(key, value)| Insert(who, *key, *value, None))
+            .collect();
+        let answers = self.hands[who].write_at_once(writes)?;
+        let (mut calls, mut failed) = (Vec::new(), None);
+        for (step, answer) in steps.iter().zip(answers) {
+            let answer = answer.map_err(|error| failed = Some(error)).ok();
+            let at = self.at(step, new_id);
+            calls.push(Made { step, at, answer });
+        }
+        self.has_written(from, &calls.iter().collect::<Vec<_>>())?;
+        match failed {
+            Some(error) if self.hands[who].shaky && error.kind() != ErrorKind::Corrupt => {
+                return self.settle(who);
+            }
+            Some(error) => return Err(format!("failed: {error:?}")),
+            None => {
+                let durability = self.mode.durability;
+                self.promise(calls.iter().all(|made| made.is_durable(durability)));
+            }
+        }
+        // In which order they wrote: states that differ in that alone would become too many.
+        let listed = self.attempt(&Iterate(who))?;
+        listed.map_err(|error| format!("failed: {error:?}"))?;
+        self.space(who)
     }
 
     fn forget_copies(&mut self) {

@@ -17,7 +17,8 @@ pub(super) const USERS: usize = 2;
 
 /// All times are milliseconds since 1970.
 pub(super) type Time = i64;
-const DAY: Time = 24 * 3600 * 1000;
+const HOUR: Time = 3600 * 1000;
+const DAY: Time = 24 * HOUR;
 
 /// For how many milliseconds an entry lives from now on; it is over with less than one.
 pub(super) type Life = Option<Time>;
@@ -266,7 +267,10 @@ impl Model {
     pub(super) fn kept_bytes(&self, now: Time, key_bytes: fn(usize) -> usize) -> u64 {
         let entries = self.held.iter().enumerate().filter_map(|(key, held)| {
             let held = (*held)?;
-            let kept = held.expires.is_none_or(|expires| expires > now - DAY);
+            // The store counts by the hour what has ended.
+            let kept = held
+                .expires
+                .is_none_or(|expires| expires > now - DAY - HOUR);
             kept.then(|| 64 + key_bytes(key) as u64 + u64::from(held.value.len))
         });
         // With what is remembered of a replaced id.

@@ -31,6 +31,8 @@ pub(super) enum Step {
     Write(Who, Vec<(usize, Option<(Value, Life)>)>),
     Clear(Who),
     Sync(Who),
+    /// Threads of one process write at once, each under a key of its own.
+    Threads(Who, Vec<(usize, Value)>),
     Compact(Who),
     Verify(Who),
     /// Removes every third of the entries that it has just listed.
@@ -89,6 +91,8 @@ pub(super) enum Step {
     Rot(usize),
     /// One copy of the header is overwritten by that of another store, as by a write that went astray.
     Misplace(usize),
+    /// While nobody has the file open its last records are replaced by zeros.
+    Zero,
     /// The time of day becomes that of the beginning and so many seconds: of one process, or of the machine.
     Wall(Option<Who>, i64),
     /// Meanwhile a call fails: the n-th, once or from then on, and then the process may be killed.
@@ -124,6 +128,7 @@ impl Step {
             | Write(who, _)
             | Clear(who)
             | Sync(who)
+            | Threads(who, _)
             | Compact(who)
             | Verify(who)
             | RemoveUnchanged(who, _)
@@ -153,7 +158,8 @@ impl Step {
             | Reopen(who)
             | Kill(who) => *who,
             Fail(step, _) | Cut(step) | Both(step, ..) => step.who(),
-            Compare | Truncate | Contradict(_) | Advance(_) | Rot(_) | Misplace(_) | Wall(..) => 0,
+            Compare | Truncate | Contradict(_) | Advance(_) | Rot(_) | Misplace(_) | Zero
+            | Wall(..) => 0,
         }
     }
 
@@ -253,6 +259,9 @@ enum Kind {
     Fail,
     Cut,
     Both,
+    Zero,
+    /// Only where a run asks for it: no seed decides how threads interleave.
+    Threads,
 }
 
 /// How often each is drawn, where a run has it at all.
@@ -308,6 +317,19 @@ const WEIGHTS: [(Kind, u64); 50] = [
     (Kind::Cut, 10),
     (Kind::Both, 14),
 ];
+const ZERO: (Kind, u64) = (Kind::Zero, 6);
+const THREADS: (Kind, u64) = (Kind::Threads, 60);
+/// Of eight seeds in a row this number has the steps that came to the swarm later, so that the seeds which found
+/// something before still lead there.
+const LATE: u64 = 2;
+
+/// The way in which all runs of a test open the file.
+pub(super) struct Way {
+    pub(super) exclusive: bool,
+    pub(super) durability: Durability,
+    /// Threads of one process write at once.
+    pub(super) has_threads: bool,
+}
 
 /// The recipe of a run: some kinds of steps, and not the others, so that those left get far.
 #[derive(Debug, Clone)]
@@ -316,6 +338,8 @@ pub(super) struct Recipe {
     pub(super) durability: Durability,
     /// Values are so large that the file outgrows the size below which nothing is compacted by itself.
     pub(super) is_bulky: bool,
+    /// All values are long and have a short life, so that a file can be full of what has ended long ago.
+    is_fleeting: bool,
     /// With the last of each in reach: the sum of the weights up to it.
     kinds: Vec<(Kind, u64)>,
     /// The same, of those that `Fail`, `Cut` and `Both` are made of.
@@ -338,8 +362,9 @@ fn one_of(kinds: &[(Kind, u64)], random: &mut Random) -> Kind {
 }
 
 impl Recipe {
-    pub(super) fn draw(random: &mut Random, exclusive: bool, durability: Durability) -> Recipe {
+    pub(super) fn draw(seed: u64, random: &mut Random, way: &Way) -> Recipe {
         let is_bulky = random.one_in(8);
+        let is_late = seed % 8 < LATE;
         // A half of them or a few: with all of them at once none gets far.
         let rare = random.one_in(3);
         let mut kinds: Vec<(Kind, u64)> = WEIGHTS.into_iter().collect();
@@ -350,6 +375,8 @@ impl Recipe {
         if !kinds.iter().any(|(kind, _)| *kind == Kind::Insert) {
             kinds.push((Kind::Insert, 60));
         }
+        kinds.extend(is_late.then_some(ZERO));
+        kinds.extend(way.has_threads.then_some(THREADS));
         let is_call = |(kind, _): &(Kind, u64)| {
             !matches!(
                 kind,
@@ -360,6 +387,8 @@ impl Recipe {
                     | Kind::Advance
                     | Kind::Rot
                     | Kind::Misplace
+                    | Kind::Zero
+                    | Kind::Threads
                     | Kind::Wall
                     | Kind::Snapshot
                     | Kind::Compare
@@ -368,9 +397,10 @@ impl Recipe {
             )
         };
         Recipe {
-            exclusive,
-            durability,
+            exclusive: way.exclusive,
+            durability: way.durability,
             is_bulky,
+            is_fleeting: is_bulky && is_late,
             calls: summed(kinds.iter().copied().filter(is_call)),
             kinds: summed(kinds.into_iter()),
         }
@@ -398,14 +428,14 @@ impl Recipe {
             Kind::Iterate => Iterate(who),
             Kind::Snapshot => Snapshot(who),
             Kind::Compare => Compare,
-            Kind::Insert => Insert(writer, key, self.value(random, tag), life(random)),
+            Kind::Insert => Insert(writer, key, self.value(random, tag), self.life(random)),
             Kind::Remove => Remove(writer, random.place(KEYS)),
-            Kind::Replace => Replace(writer, key, self.value(random, tag), life(random)),
+            Kind::Replace => Replace(writer, key, self.value(random, tag), self.life(random)),
             Kind::Keep => Keep(writer, key),
             Kind::Write => {
                 let change = |nth: u32, random: &mut Random| {
                     let put = !random.one_in(3);
-                    let put = put.then(|| (self.value(random, tag + nth), life(random)));
+                    let put = put.then(|| (self.value(random, tag + nth), self.life(random)));
                     (random.place(TYPED), put)
                 };
                 let changes = random.below(6) as u32;
@@ -416,6 +446,15 @@ impl Recipe {
             }
             Kind::Clear => Clear(writer),
             Kind::Sync => Sync(writer),
+            Kind::Threads => {
+                let mut write = |nth| {
+                    (
+                        nth as usize * 4 + random.place(4),
+                        self.value(random, tag + nth),
+                    )
+                };
+                Threads(writer, (0..3).map(&mut write).collect())
+            }
             Kind::Compact => Compact(writer),
             Kind::Verify => Verify(who),
             Kind::RemoveUnchanged => RemoveUnchanged(writer, random.place(3)),
@@ -452,6 +491,7 @@ impl Recipe {
             Kind::Advance => Advance([1, 20, 400, 4_000, 100_000][random.place(5)]),
             Kind::Rot => Rot(random.place(KEYS)),
             Kind::Misplace => Misplace(random.place(2)),
+            Kind::Zero => Zero,
             Kind::Wall => {
                 let offsets = [0, -50, 50, -5_000, 5_000, 2 * DAY_SECS, -2 * DAY_SECS];
                 let whose = [None, Some(who)][random.place(2)];
@@ -492,22 +532,24 @@ impl Recipe {
     fn value(&self, random: &mut Random, tag: u32) -> Value {
         let len = match random.below(40) {
             0 if !self.is_bulky => 4 + random.below(3_000),
+            _ if self.is_fleeting => 50_000 + random.below(100_000),
             0..=19 if self.is_bulky => 4 + random.below(100_000),
             _ => 4 + random.below(200),
         };
         let len = len as u32;
         Value { tag, len }
     }
-}
 
-/// Half a second beyond whole ones, so that no end comes at the very moment of a step.
-fn life(random: &mut Random) -> Life {
-    match random.below(12) {
-        0 => Some(-1_500),
-        1 => Some(-2_000 * DAY_SECS + 500),
-        2 => Some(30_500),
-        3 => Some(3_600_500),
-        _ => None,
+    /// Half a second beyond whole ones, so that no end comes at the very moment of a step.
+    fn life(&self, random: &mut Random) -> Life {
+        match random.below(12) {
+            0 => Some(-1_500),
+            1 => Some(-2_000 * DAY_SECS + 500),
+            3 => Some(3_600_500),
+            2 => Some(30_500),
+            _ if self.is_fleeting => Some(30_500),
+            _ => None,
+        }
     }
 }
 

@@ -13,19 +13,28 @@ use std::path::Path;
 
 /// Of each of the two copies of a header.
 pub(super) const HEADER_BYTES: usize = 4096;
-/// A byte of the value that was written last under a key.
-fn value_of(file: &[u8], key: &[u8]) -> Option<usize> {
-    let (mut at, mut found) = (raw::LOG, None);
+
+/// The records that give a key its value: where each begins and where its value does, and whether it is this key's.
+fn puts(file: &[u8], key: &[u8]) -> Vec<(usize, usize, bool)> {
+    let (mut at, mut found) = (raw::LOG, Vec::new());
     while raw::verifies(file, at).is_some() {
-        let end = at + raw::record_len(file, at);
-        let key_end = at + raw::HEAD + key.len();
-        let has_key = file.get(at + raw::HEAD..key_end) == Some(key);
-        if has_key && usize::from(file[at + 20]) + 256 * usize::from(file[at + 21]) == key.len() {
-            found = (end > key_end && file[at + raw::KIND] == raw::PUT).then_some(key_end);
+        let value = at + raw::HEAD + key.len();
+        let key_len = usize::from(file[at + 20]) + 256 * usize::from(file[at + 21]);
+        let is_keys = key_len == key.len() && file.get(at + raw::HEAD..value) == Some(key);
+        if file[at + raw::KIND] == raw::PUT {
+            found.push((at, value, is_keys));
         }
-        at = end;
+        at += raw::record_len(file, at);
     }
     found
+}
+
+/// A byte of the value that was written last under a key.
+fn value_of(file: &[u8], key: &[u8]) -> Option<usize> {
+    let (at, value, _) = puts(file, key)
+        .into_iter()
+        .rfind(|(.., is_keys)| *is_keys)?;
+    (value < at + raw::record_len(file, at)).then_some(value)
 }
 
 impl Swarm {
@@ -65,6 +74,45 @@ impl Swarm {
             let written = self.sim.overwrite(PATH, at as u64, header);
             written.map_err(|error| error.to_string())?;
         }
+        Ok(())
+    }
+
+    /// Replaces the last record, and whatever stands behind it, by zeros, as a file system does that lost its last page.
+    /// The record before it has the same value: whoever opens the file finds that, and is told that something is missing.
+    pub(super) fn zero(&mut self) -> Result<(), String> {
+        for who in 0..self.hands.len() {
+            let closed = self.attempt(&Close(who))?;
+            if closed.is_err() && self.hands[who].shaky {
+                return self.settle(who);
+            }
+            closed.map_err(|error| format!("it does not close: {error:?}"))?;
+        }
+        if !self.write_and_seal()? {
+            return Ok(());
+        }
+        self.snapshot = None;
+        self.forget_copies();
+        for hand in &mut self.hands {
+            hand.store = None;
+        }
+        let mut file = self.sim.read(PATH).unwrap_or_default();
+        // Unless it was compacted in between, the last two are the same.
+        let [.., (.., true), (last, _, true)] = puts(&file, key_bytes(LAST_KEY))[..] else {
+            return Ok(());
+        };
+        file[last..].fill(0);
+        let written = self.sim.write(PATH, &file);
+        written.map_err(|error| error.to_string())?;
+        let opened = self.open(0);
+        opened.map_err(|error| format!("with zeros at its end it does not open: {error:?}"))?;
+        let verified = self.store(0).verify();
+        let told = verified.map_err(|error| format!("{error:?}"))?.torn_tail;
+        if told.is_none() || self.store(0).recovery().torn_tails.is_empty() {
+            return Err("nobody is told of zeros at the end".to_owned());
+        }
+        let done = self.attempt(&Insert(0, LAST_KEY, LAST, None))?;
+        let is_durable = done.map_err(|error| format!("behind zeros: {error:?}"))?;
+        self.promise(is_durable);
         Ok(())
     }
 
