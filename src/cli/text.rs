@@ -288,8 +288,8 @@ mod tests {
                          --json            as JSON, one object\n\nOne sentence\nand one more.\n";
         assert_eq!(
             explain(explained, 30),
-            "say\n\n  shelflife say --what is-a-line-to-copy-however-long\n\nusage: shelflife say F [--json]\n       \
-             [--user U]\n\n  --json\n      as JSON, one object\n\nOne sentence and one more.\n"
+            "say\n\n  shelflife say --what is-a-line-to-copy-however-long\n\nusage: shelflife say F\n       \
+             [--json] [--user U]\n\n  --json\n      as JSON, one object\n\nOne sentence and one more.\n"
         );
         assert_eq!(
             explain(explained, 44),

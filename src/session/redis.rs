@@ -220,8 +220,7 @@ impl std::fmt::Debug for RedisOptions {
 /// before the answer came is sent again, and the server knows that it has made it already.
 ///
 /// Threads share a store. Each call takes a connection from a pool, and a connection that has failed in any way is
-/// closed. With each question goes a number that the server repeats (`ECHO`), so that nobody gets the answer to
-/// somebody else's question.
+/// closed. Each answer repeats a mark or a number of its question, so that nobody gets the answer to somebody else's.
 ///
 /// # The differences from a file
 ///
