@@ -43,7 +43,7 @@ fn main() {
     let mut options = ManagerOptions::new();
     let manager = options.secure(false).manage(MemorySessionStore::new()).unwrap();
     let harmless = format!("id={ID}");
-    // Whatever is made once and kept is made before the count.
+    // The process makes some things once and keeps them: before the count.
     allocations(&manager, &[format!("{harmless};{harmless}").as_bytes()]);
     let (none, one) = (allocations(&manager, &[b"a=b"]), allocations(&manager, &[harmless.as_bytes()]));
     let different = |nth: u32| format!("id={nth:06}{};", &ID[6..]);
