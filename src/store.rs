@@ -4,7 +4,7 @@
 //!
 //! Each file uses only files above it in this list, by import and by method call, and a type's methods stand in its own
 //! file or a child module of it. A lower file returns a typed value that says what happened; the file that decides what
-//! to do about it stands below. `tests/it/tidy.rs` holds the code against this list.
+//! to do about it stands below. `tests/it/tidy/rooms.rs` holds the code against this list.
 //!
 //! | room | what it is |
 //! |---|---|
