@@ -1,10 +1,10 @@
 //! Shelves of Python move over: real ones of each kind, made by a Python, read by the program that `from-shelve`
 //! prints.
 
+use crate::support::skip;
 use shelflife::{ErrorKind, Shelf, Value, record};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -28,8 +28,7 @@ fn python(module: &str, claim: &str) -> Option<&'static str> {
     };
     let found = PYTHONS.iter().find(imports);
     if found.is_none() {
-        let skip = format!("SKIP {claim}: no Python here has the module {module}");
-        writeln!(std::io::stdout(), "{skip}").unwrap();
+        skip(claim, format!("no Python here has the module {module}"));
     }
     found.copied()
 }

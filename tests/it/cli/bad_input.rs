@@ -2,6 +2,7 @@
 //! untouched.
 
 use super::*;
+use crate::support::skip;
 
 #[test]
 fn a_malformed_line_is_named_and_nothing_is_loaded() {
@@ -326,11 +327,7 @@ fn a_read_only_file_system_is_read_and_not_written() {
     let can = mount("true");
     if can.code != 0 {
         let why = can.err.lines().next().unwrap_or_default();
-        writeln!(
-            std::io::stdout(),
-            "SKIP a_read_only_file_system_is_read_and_not_written: {why}"
-        )
-        .unwrap();
+        skip("a_read_only_file_system_is_read_and_not_written", why);
         return;
     }
     assert_eq!(mount("$BIN get ro/n.shelf k").ok(), "v\n");
@@ -371,11 +368,7 @@ fn a_network_file_system_is_refused() {
     let can = run("mount --bind table /proc/$$/mountinfo && exec grep nfs4 /proc/self/mountinfo");
     if can.code != 0 {
         let why = can.err.lines().next().unwrap_or_default();
-        writeln!(
-            std::io::stdout(),
-            "SKIP a_network_file_system_is_refused: {why}"
-        )
-        .unwrap();
+        skip("a_network_file_system_is_refused", why);
         return;
     }
     let said = run(script).failed(5);
