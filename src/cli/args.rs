@@ -192,7 +192,7 @@ impl Args {
         Ok(Some(span))
     }
 
-    /// When something ends: a time, or a length of time from now.
+    /// When something ends: a time to come, or a length of time from now.
     pub(crate) fn end(&self, name: &str) -> Result<Option<SystemTime>> {
         let Some(value) = self.text(name)? else {
             return Ok(None);
@@ -205,7 +205,15 @@ impl Args {
                 "`{value}` is no end for `{name}`; write 30m, 12h, 7d or 2030-12-24T18:00:00Z"
             ))
         };
-        end.map(Some).ok_or_else(wrong)
+        let end = end.ok_or_else(wrong)?;
+        // Most likely a slip in the year. Stored, it would take away what the key has, and say that it stored something.
+        if end <= SystemTime::now() {
+            let value = escape(value);
+            return Err(self.wrong(&format!(
+                "`{value}` for `{name}` is over: the entry would be absent at once; shelflife rm removes a key"
+            )));
+        }
+        Ok(Some(end))
     }
 
     /// A number in digits, up to a largest one.
@@ -302,7 +310,7 @@ fn repeated(word: &str) -> String {
 /// Whether an operand, or the value of an option, names a file.
 pub(crate) fn is_path(name: &str) -> bool {
     let name = name.trim_matches(['[', ']']).trim_end_matches("...");
-    ["F", "I", "NEW", "DEST", "DIR"].contains(&name)
+    ["F", "I", "NEW", "DEST", "DIR", "FROM", "TO", "FILE"].contains(&name)
 }
 
 /// Whether a record can hold this end.

@@ -211,7 +211,7 @@ fn in_full(session: &Session) -> Value {
         ("created".to_string(), time(session.created())),
         ("used".to_string(), time(session.accessed())),
         ("confirmed".to_string(), time(session.confirmed())),
-        ("ends".to_string(), time(session.expires())),
+        ("expires".to_string(), time(session.expires())),
         ("version".to_string(), Some(session.version().to_string())),
         (
             "form tokens".to_string(),

@@ -60,10 +60,14 @@ fn groups(commands: &'static [Command]) -> Vec<&'static str> {
 }
 
 /// The words that an operand can be, if they are a fixed set.
-fn choices(command: &Command) -> &'static [&'static str] {
+fn choices(command: &Command, commands: &'static [Command]) -> Vec<&'static str> {
     match command.name {
-        "completions" => SHELLS,
-        _ => &[],
+        "completions" => SHELLS.to_vec(),
+        "help" => first_words(commands)
+            .into_iter()
+            .map(|(word, _)| word)
+            .collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -83,9 +87,15 @@ fn names(words: &[(&'static str, &'static str)]) -> String {
 fn bash(commands: &'static [Command]) -> String {
     let mut script = format!(
         "# bash completion for shelflife\n\
+         _shelflife_files() {{\n    \
+             local name\n    \
+             # What is typed may be quoted, which bash itself reads.\n    \
+             compopt -o filenames -o default 2>/dev/null\n    \
+             while IFS= read -r name; do COMPREPLY+=(\"$name\"); done < <(compgen -f -- \"$word\")\n\
+         }}\n\
          _shelflife() {{\n    \
              local word=\"${{COMP_WORDS[COMP_CWORD]}}\" before=\"${{COMP_WORDS[COMP_CWORD-1]}}\"\n    \
-             local command=\"${{COMP_WORDS[1]}}\" options= words= files= first=2\n    \
+             local command=\"${{COMP_WORDS[1]}}\" options= words= files=\n    \
              COMPREPLY=()\n    \
              if [ \"$COMP_CWORD\" = 1 ]; then\n        \
                  COMPREPLY=($(compgen -W \"{} --help --version\" -- \"$word\"))\n        \
@@ -117,10 +127,7 @@ fn bash(commands: &'static [Command]) -> String {
         };
         script.push_str(&format!("    '{}')\n", command.name));
         for (names, does) in [
-            (
-                valued(true),
-                "COMPREPLY=($(compgen -f -- \"$word\")); return",
-            ),
+            (valued(true), "_shelflife_files; return"),
             (valued(false), "return"),
         ] {
             if !names.is_empty() {
@@ -133,7 +140,7 @@ fn bash(commands: &'static [Command]) -> String {
         script.push_str(&format!(
             "        options=\"{}\" words=\"{}\" files={}\n        ;;\n",
             [options, vec!["--help"]].concat().join(" "),
-            choices(command).join(" "),
+            choices(command, commands).join(" "),
             if takes_files(command) { "yes" } else { "" },
         ));
     }
@@ -143,7 +150,7 @@ fn bash(commands: &'static [Command]) -> String {
          -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n    \
          *)\n        \
              if [ -n \"$words\" ]; then COMPREPLY=($(compgen -W \"$words\" -- \"$word\")); fi\n        \
-             if [ -n \"$files\" ]; then compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- \"$word\")); fi\n        \
+             if [ -n \"$files\" ]; then _shelflife_files; fi\n        \
              ;;\n    \
          esac\n\
          }\n\
@@ -210,13 +217,15 @@ fn zsh(commands: &'static [Command]) -> String {
                 zsh_word(option.about)
             ));
         }
-        let rest = match (choices(command), takes_files(command)) {
-            ([], true) => "_files".to_string(),
-            ([], false) => " ".to_string(),
-            (choices, _) => format!("({})", choices.join(" ")),
+        let choices = choices(command, commands);
+        let rest = match (choices.is_empty(), takes_files(command)) {
+            (true, true) => "_files".to_string(),
+            (true, false) => " ".to_string(),
+            (false, _) => format!("({})", choices.join(" ")),
         };
+        // One colon: with two, an option behind an operand is none for zsh.
         script.push_str(&format!(
-            " \\\n            '--help[explain it]' \\\n            '*::word:{rest}'\n        ;;\n"
+            " \\\n            '--help[explain it]' \\\n            '*:word:{rest}'\n        ;;\n"
         ));
     }
     script.push_str(
@@ -275,7 +284,7 @@ fn fish(commands: &'static [Command]) -> String {
         if takes_files(command) {
             script.push_str(&format!("complete -c shelflife -n '{seen}' -F\n"));
         }
-        for choice in choices(command) {
+        for choice in choices(command, commands) {
             script.push_str(&format!(
                 "complete -c shelflife -n '{seen}' -a '{choice}'\n"
             ));

@@ -69,6 +69,10 @@ fn backup(args: &mut Args, output: &mut Output) -> Result<()> {
         }
         (Some(_), None) if keep.is_some() => Err(args.wrong("--keep is for --follow")),
         (Some(to), None) => {
+            // Stored bytes would drive it.
+            if to == "-" && output.is_terminal {
+                return Err(args.wrong("standard output is a terminal: redirect it to a file"));
+            }
             let store = open::to_read(args, file)?;
             let progress = Progress::of("copying", "");
             let made = if to == "-" {
@@ -228,8 +232,8 @@ fn restore(args: &mut Args, output: &mut Output) -> Result<()> {
             let store = open::to_read(args, file)?;
             let progress = Progress::of("copying", "");
             let size = store.restore(before, &to)?;
-            let damaged = open::to_read(args, to)?.recovery().damage.len() as u64;
             drop(progress);
+            let damaged = open::to_read(args, to)?.recovery().damage.len() as u64;
             output.note(&format!("restored {}", text::size(size)));
             match damaged {
                 0 => Ok(()),

@@ -1,6 +1,6 @@
 //! `verify` and `salvage`: what of a file can be believed, and what can be saved of it.
 
-use shelflife::{Damage, Salvaged};
+use shelflife::{Affected, Damage, Salvaged};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::{Failure, Result};
@@ -29,8 +29,9 @@ fn verify(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let name = text::escape(file.as_encoded_bytes());
     let command_word = shell_word(&file);
+    let store = open::to_examine(args, file.clone())?;
     let progress = Progress::of("verifying", "");
-    let verified = open::to_examine(args, file.clone())?.verify()?;
+    let verified = store.verify()?;
     drop(progress);
     if !verified.damage.is_empty() || !verified.bad_header_copies.is_empty() {
         output.header(&["STATE", "OFFSET", "BYTES", "REACH", "KEY"]);
@@ -53,6 +54,14 @@ fn verify(args: &mut Args, output: &mut Output) -> Result<()> {
     }
     let keys = verified.damage.iter().map(|affected| affected.keys).sum();
     let live = text::count(verified.live);
+    let is_of_one_record = |affected: &Affected| affected.damage.one_record;
+    if keys == 0 && !verified.damage.is_empty() && verified.damage.iter().all(is_of_one_record) {
+        return Err(Failure::Damaged(format!(
+            "`{name}` is damaged in {} that no key needs: nothing is lost, {live} can be read; try: shelflife compact \
+             {command_word}",
+            counted(verified.damage.len() as u64, "place")
+        )));
+    }
     if !verified.damage.is_empty() {
         let mut new = file.clone();
         new.push(".new");

@@ -75,26 +75,44 @@ pub(crate) const JSON_BYTES: usize = VALUE_BYTES.saturating_mul(5);
 /// An entry as `load` reads it, and whether its value is what its mark says that it is. Its end is there if it has one,
 /// or if that was asked for.
 pub(crate) fn line_of(entry: &Entry, with_end: bool) -> (String, bool) {
-    let (value, is_what_it_says) = match entry
-        .is_cbor()
-        .then(|| shelflife::from_cbor_within(entry.value(), VALUE_BYTES))
-    {
-        Some(Ok(value)) => (value, true),
-        marked => (Value::Bytes(entry.value().to_vec()), marked.is_none()),
-    };
+    let mut members = vec![("k", value_of(entry.key()))];
+    let (content, is_what_it_says) = content_of(entry, with_end);
+    members.extend(content);
+    (text::json(&text::object(members)), is_what_it_says)
+}
+
+/// All that a line says of an entry beside its key, and whether the value is what its mark says that it is.
+pub(crate) fn content_of(entry: &Entry, with_end: bool) -> (Vec<(&'static str, Value)>, bool) {
+    let (value, is_what_it_says) = value_in(entry);
     let is_cbor_bytes = entry.is_cbor() && is_what_it_says && matches!(value, Value::Bytes(_));
-    let mut members = vec![("k", value_of(entry.key())), ("v", value)];
+    let mut members = vec![("v", value)];
     if is_cbor_bytes {
         members.push(("cbor", Value::Bool(true)));
     }
+    if with_end || entry.expires().is_some() {
+        members.push(end_of(entry));
+    }
+    (members, is_what_it_says)
+}
+
+/// The value of an entry, its bytes if that is no CBOR; and whether that is what its mark says.
+pub(crate) fn value_in(entry: &Entry) -> (Value, bool) {
+    let decoded = entry
+        .is_cbor()
+        .then(|| shelflife::from_cbor_within(entry.value(), VALUE_BYTES));
+    match decoded {
+        Some(Ok(value)) => (value, true),
+        marked => (Value::Bytes(entry.value().to_vec()), marked.is_none()),
+    }
+}
+
+/// The end of an entry, as a member of an object.
+pub(crate) fn end_of(entry: &Entry) -> (&'static str, Value) {
     let millis = entry.expires().map(|expires| {
         let since = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
         Value::from(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     });
-    if with_end || millis.is_some() {
-        members.push(("expires", millis.unwrap_or(Value::Null)));
-    }
-    (text::json(&text::object(members)), is_what_it_says)
+    ("expires", millis.unwrap_or(Value::Null))
 }
 
 /// Adds the entry of a line to a batch. Line, value and CBOR are never all in memory: one line may be large.

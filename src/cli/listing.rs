@@ -8,7 +8,7 @@ use crate::cli::entries::no_such;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::keys::{self, session_of, shown, value_of};
 use crate::cli::output::{Output, say};
-use crate::cli::{open, text, times};
+use crate::cli::{lines, open, text, times};
 
 pub(crate) const LS: Command = Command {
     name: "ls",
@@ -34,8 +34,8 @@ pub(crate) const LS: Command = Command {
         "shelflife ls notes.shelf cart: -0 | shelflife get notes.shelf -0",
     ],
     notes: "Control characters, tabs and bytes that are not UTF-8 are escaped, as is the backslash; what -0 and\n\
-            --json print, rm and get read. The key of a session is a secret: it is shown as `session HANDLE`, and\n\
-            not at all with -0; session ls lists sessions.",
+            --json print, rm and get read. \"expires\" in JSON is that of dump. The key of a session is a secret: it\n\
+            is shown as `session HANDLE`, and not at all with -0; session ls lists sessions.",
     run: ls,
 };
 
@@ -51,8 +51,8 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
     let store = open::to_read(args, file)?;
     if !nul && !json {
         match (is_long, with_end) {
-            (true, _) => output.header(&["KEY", "SIZE", "WRITTEN", "ENDS"]),
-            (false, true) => output.header(&["KEY", "ENDS"]),
+            (true, _) => output.header(&["KEY", "SIZE", "WRITTEN", "EXPIRES"]),
+            (false, true) => output.header(&["KEY", "EXPIRES"]),
             (false, false) => {}
         }
     }
@@ -92,8 +92,7 @@ fn object(entry: &Entry, is_long: bool, with_end: bool) -> Value {
         members.push(("written", Value::from(times::time(entry.modified()))));
     }
     if with_end {
-        let end = entry.expires().map(times::time);
-        members.push(("ends", end.map_or(Value::Null, Value::from)));
+        members.push(lines::end_of(entry));
     }
     text::object(members)
 }

@@ -62,7 +62,10 @@ fn page(commands: &[Command]) -> String {
         page.push_str(&format!(".TP\n.B {code}\n{}\n", roff(meaning)));
     }
     page.push_str(
-        ".SH ENVIRONMENT\n.TP\n.B COLUMNS\nthe width of the terminal, where it can't be asked for it\n",
+        ".SH ENVIRONMENT\n\
+         .TP\n.B COLUMNS\nthe width of the terminal, in place of what that says of itself\n\
+         .TP\n.B SHELFLIFE_REDIS_PASSWORD\nthe password of a server, where no option names a file with it\n\
+         .TP\n.B TMPDIR\nthe folder through which backup writes to standard output, in place of /tmp\n",
     );
     page
 }

@@ -48,7 +48,10 @@ fn open(
 ) -> Result<Store> {
     let mut options = Options::new();
     options.lock_timeout(patience(args)?);
+    // Which reads the whole file, and waits for others if it is to be written.
+    let progress = Progress::of("opening", "");
     let store = how(&mut options).open(file)?;
+    drop(progress);
     if let Some(kind) = store.recovery().network_file_system {
         let path = store.path().display();
         say(&format!(

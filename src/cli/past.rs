@@ -13,7 +13,7 @@ use crate::cli::keys::{is_inner, session_of, shown, value_of};
 use crate::cli::open::Successor;
 use crate::cli::output::{Output, say};
 use crate::cli::sessions::is_of_handle;
-use crate::cli::{open, text, times};
+use crate::cli::{lines, open, text, times};
 
 /// Between two looks, each of which costs a read of a few bytes.
 const EVERY: Duration = Duration::from_millis(100);
@@ -30,7 +30,8 @@ pub(crate) const HISTORY: Command = Command {
     notes: "With KEY its changes, newest first: offset, time, `put`, `removed` or `cleared`, size, value. Without it\n\
             those of all keys, oldest first: offset, time, what, key, size. KEY may be the handle of a session. It\n\
             goes back to where the file was last written anew, by a compaction for one, which leaves one value of\n\
-            each key; standard error says where that was. shelflife restore takes the offsets.",
+            each key; standard error says where that was. shelflife restore takes the offsets. In JSON \"k\", \"v\",\n\
+            \"cbor\" and \"expires\" are those of dump.",
     run: history,
 };
 
@@ -140,9 +141,9 @@ pub(crate) const WATCH: Command = Command {
     ],
     notes: "A line for each change by any process: offset, time, `put`, `removed`, `cleared` or `compacted`, key,\n\
             size. `missed` says that changes are gone, and standard error why: read everything again. Once another\n\
-            file was put in the place of the store, that is watched. --json has the values as well, and the\n\
-            position to go on from after a restart. What has an end ends without a line. What is shown may not be\n\
-            on disk yet.",
+            file was put in the place of the store, that is watched. --json has \"v\", \"cbor\" and \"expires\" as dump\n\
+            has them, and the position to go on from after a restart. What has an end ends without a line. What is\n\
+            shown may not be on disk yet.",
     run: watch,
 };
 
@@ -269,11 +270,10 @@ fn members(event: &Event) -> Vec<(&'static str, Value)> {
     }
     if let Some(entry) = event.entry() {
         members.push(("size", Value::from(entry.value().len() as u64)));
-        if let Some(end) = entry.expires() {
-            members.push(("ends", Value::from(times::time(end))));
-        }
-        if handle.is_none() {
-            members.push(("v", value(entry)));
+        match handle {
+            None => members.extend(lines::content_of(entry, false).0),
+            Some(_) if entry.expires().is_some() => members.push(lines::end_of(entry)),
+            Some(_) => {}
         }
     }
     members
@@ -283,18 +283,10 @@ fn line(members: Vec<(&'static str, Value)>, output: &mut Output) -> Result<()> 
     output.line(&text::json(&text::object(members)))
 }
 
-fn value(entry: &Entry) -> Value {
-    let value = entry.is_cbor().then(|| shelflife::from_cbor(entry.value()));
-    match value {
-        Some(Ok(value)) => value,
-        _ => Value::Bytes(entry.value().to_vec()),
-    }
-}
-
 /// A value in one line.
 fn value_text(entry: &Entry) -> String {
     match entry.is_cbor() {
-        true => text::json(&value(entry)),
+        true => text::json(&lines::value_in(entry).0),
         false => text::escape(entry.value()),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const PREFIX: Opt = Opt {
 pub(crate) const PASSWORD_FILE: Opt = Opt {
     name: "--password-file",
     value: "FILE",
-    about: "the password of a server (or the variable)",
+    about: "the password of a server, or $SHELFLIFE_REDIS_PASSWORD",
 };
 const PASSWORD: &str = "SHELFLIFE_REDIS_PASSWORD";
 

@@ -61,7 +61,7 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
         return Err(args.wrong("-0 and --json exclude each other"));
     }
     if !nul && !json {
-        output.header(&["HANDLE", "USER", "USED", "ENDS", "ADDRESS"]);
+        output.header(&["HANDLE", "USER", "USED", "EXPIRES", "ADDRESS"]);
     }
     each(&store, |session| {
         let is_wanted = user.is_none() || session.user() == user.as_deref();

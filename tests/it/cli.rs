@@ -102,9 +102,20 @@ impl Shell {
 }
 
 impl Shell {
-    /// Runs a script at a terminal of so many columns, with `answer` typed where it is asked; both outputs together.
-    /// `None` where there is no python3 to make one.
+    /// Runs a script at a terminal of so many columns, with `answer` typed where it is asked; both outputs together, as
+    /// they are when it is over. `None` where there is no python3 to make one.
     fn at_terminal(&self, columns: usize, script: &str, answer: &str) -> Option<Ran> {
+        let mut ran = self.all_at_terminal(columns, script, answer)?;
+        let lines = ran.out.split_inclusive('\n');
+        // A slow machine may have shown progress, which was taken away again.
+        ran.out = lines
+            .map(|line| line.rsplit("\r\x1b[K").next().unwrap_or(line))
+            .collect();
+        Some(ran)
+    }
+
+    /// As [`at_terminal`](Shell::at_terminal), with what was shown for a while.
+    fn all_at_terminal(&self, columns: usize, script: &str, answer: &str) -> Option<Ran> {
         Command::new("python3").arg("--version").output().ok()?;
         let columns = columns.to_string();
         let mut command = Command::new("python3");
@@ -271,6 +282,16 @@ fn an_end_is_set_shown_dumped_and_loaded_and_one_that_no_record_can_hold_is_refu
             "{said}"
         );
     }
+    // One that is over would take away what the key has.
+    for over in ["2020-12-24", "1970-01-01T00:00:00Z", "0s"] {
+        let said = shell
+            .run(&format!("set n.shelf stays w --expires {over}"))
+            .failed(2);
+        let expected = format!(
+            "shelflife: `{over}` for `--expires` is over: the entry would be absent at once; shelflife rm removes a key; "
+        );
+        assert!(said.starts_with(&expected), "{said}");
+    }
     let last = (1_u64 << 48) - 1;
     let line = |end: u64| format!("{{\"k\":\"k\",\"v\":1,\"expires\":{end}}}");
     let said = shell
@@ -285,6 +306,64 @@ fn an_end_is_set_shown_dumped_and_loaded_and_one_that_no_record_can_hold_is_refu
             .ok()
             .contains(&format!("\"expires\":{last}"))
     );
+}
+
+/// A program that reads an entry in one form of JSON reads it in all.
+#[test]
+fn every_json_of_an_entry_has_the_members_that_dump_gives_it() {
+    let shell = Shell::new();
+    let end = SystemTime::UNIX_EPOCH + Duration::from_millis(4_102_444_800_123);
+    let mut batch = Batch::new();
+    batch.insert_until("plain", b"tea", end);
+    batch.insert_cbor("text", b"\x63tea");
+    batch.insert_cbor_until("bytes", b"\x43tea", end);
+    let store = Store::open(shell.path("n.shelf")).unwrap();
+    let from = store.position().unwrap();
+    store.write(&batch).unwrap();
+    drop(store);
+    let values = |text: &str| -> Vec<shelflife::Value> {
+        text.lines().map(|line| line.parse().unwrap()).collect()
+    };
+    let dumped = values(&shell.run("dump n.shelf").ok());
+    assert_eq!(dumped.len(), 3);
+    assert_eq!(
+        dumped[0].get("expires"),
+        Some(&4_102_444_800_123_u64.into())
+    );
+    assert_eq!(dumped[2].get("cbor"), Some(&true.into()));
+    let members = ["k", "v", "cbor", "expires"];
+    let history = shell.run("history n.shelf --json").out;
+    let watch = format!("$B watch n.shelf --json --from {from} | head -n 3");
+    let mut shell_of_watch = Command::new("sh");
+    shell_of_watch.args(["-c", &watch]).env("B", BIN);
+    // It ends when it has something to say to nobody.
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let watched = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                shell.run("set n.shelf other v").ok();
+            }
+        });
+        let watched = shell.finish(b"", &mut shell_of_watch).ok();
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        watched
+    });
+    for (name, told) in [("history", history), ("watch", watched)] {
+        for (line, dumped) in values(&told).iter().zip(&dumped) {
+            for member in members {
+                assert_eq!(line.get(member), dumped.get(member), "{name}: {line}");
+            }
+        }
+        assert_eq!(told.lines().count(), 3, "{name}");
+    }
+    shell.run("rm n.shelf other").ok();
+    let listed = values(&shell.run("ls n.shelf --json --long").ok());
+    let null = shelflife::Value::Null;
+    for (line, dumped) in listed.iter().zip(&dumped) {
+        assert_eq!(line.get("k"), dumped.get("k"), "{line}");
+        let end = dumped.get("expires").unwrap_or(&null);
+        assert_eq!(line.get("expires"), Some(end), "{line}");
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The memory of the log: history, earlier states, changes as they come; and copies that are whole, or not there.
 
-use crate::support::{Random, fast_dir, is_soak, metric, setting};
+use crate::support::{Random, fast_dir, is_soak, metric, setting, unsynced};
 use shelflife::sim::SimDisk;
 use shelflife::{
-    Batch, Changes, Compaction, Durability, ErrorKind, Event, EventKind, Gap, Options, Seen, Store,
+    Batch, Changes, Compaction, ErrorKind, Event, EventKind, Gap, Options, Seen, Store,
 };
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -16,14 +16,6 @@ type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn seed() -> u64 {
     setting("SHELF_PAST_SEED").unwrap_or(1)
-}
-
-fn options() -> Options {
-    let mut options = Options::new();
-    options
-        .durability(Durability::Os)
-        .compaction(Compaction::Manual);
-    options
 }
 
 fn content(store: &Store) -> Model {
@@ -77,7 +69,7 @@ fn each_place_of_a_log_restores_to_what_the_store_was_there() {
     let changes = 2_100;
     let dir = fast_dir();
     let path = dir.path().join("s.shelf");
-    let store = options().open(&path).unwrap();
+    let store = unsynced().open(&path).unwrap();
     let (mut model, mut random) = (Model::new(), Random::new(seed));
     store.insert("first", "1").unwrap();
     model.insert(b"first".to_vec(), b"1".to_vec());
@@ -102,7 +94,7 @@ fn each_place_of_a_log_restores_to_what_the_store_was_there() {
     for place in places {
         let again = format!("repeat with SHELF_PAST_SEED={seed}, place {place}");
         store.restore(place, &new).unwrap();
-        let restored = options().open(&new).unwrap();
+        let restored = unsynced().open(&new).unwrap();
         assert!(restored.recovery().is_clean(), "{again}");
         // In a batch: as it was before that.
         let (ended, then) = past.range(..=place).next_back().unwrap();
@@ -130,7 +122,7 @@ fn each_place_of_a_log_restores_to_what_the_store_was_there() {
 fn the_history_of_a_key_is_what_was_done_to_it() {
     let seed = seed();
     let dir = fast_dir();
-    let store = options().open(dir.path().join("s.shelf")).unwrap();
+    let store = unsynced().open(dir.path().join("s.shelf")).unwrap();
     let mut random = Random::new(seed);
     let mut done: BTreeMap<Vec<u8>, Vec<Option<Vec<u8>>>> = BTreeMap::new();
     let mut model = Model::new();
@@ -213,7 +205,7 @@ fn what_a_watcher_saw_is_what_the_store_became_while_eight_write_and_one_compact
     let dir = fast_dir();
     let path = dir.path().join("s.shelf");
     let writes = if is_soak() { 20_000 } else { 600 };
-    let opened = options().open(&path).unwrap();
+    let opened = unsynced().open(&path).unwrap();
     opened.insert("first", "1").unwrap();
     let watched = Options::new().read_only(true).open(&path).unwrap();
     let mut changes = watched.changes(watched.position().unwrap()).unwrap();
@@ -226,7 +218,7 @@ fn what_a_watcher_saw_is_what_the_store_became_while_eight_write_and_one_compact
             .map(|who| {
                 let (path, compacted) = (&path, &compacted);
                 scope.spawn(move || {
-                    let store = options().open(path).unwrap();
+                    let store = unsynced().open(path).unwrap();
                     let mut random = Random::new(seed ^ who << 32);
                     let mut written = 0;
                     while written < writes || compacted.load(Relaxed) < 3 {
@@ -285,7 +277,7 @@ fn what_a_watcher_saw_is_what_the_store_became_while_eight_write_and_one_compact
 fn a_watcher_goes_on_after_a_compaction_and_after_a_restart_and_is_told_what_it_missed() {
     let dir = fast_dir();
     let path = dir.path().join("s.shelf");
-    let store = options().open(&path).unwrap();
+    let store = unsynced().open(&path).unwrap();
     let watched = Options::new().read_only(true).open(&path).unwrap();
     // From a store that has no file to speak of.
     let mut changes = watched.changes(watched.position().unwrap()).unwrap();
@@ -334,14 +326,14 @@ fn a_watcher_goes_on_after_a_compaction_and_after_a_restart_and_is_told_what_it_
         "it is read anew"
     );
     drop(store);
-    let truncated = options().truncate(true).open(&path).unwrap();
+    let truncated = unsynced().truncate(true).open(&path).unwrap();
     assert!(matches!(
         lost.next().unwrap(),
         Some(Seen::Missed(Gap::Emptied))
     ));
     truncated.insert("h", "1").unwrap();
     assert_eq!(replay(&mut lost, &mut Model::new()), Some(1));
-    let other = options().open(dir.path().join("other.shelf")).unwrap();
+    let other = unsynced().open(dir.path().join("other.shelf")).unwrap();
     other.insert("a", "1").unwrap();
     let elsewhere = watched.changes(other.position().unwrap());
     assert!(matches!(
@@ -371,7 +363,7 @@ fn a_watcher_goes_on_after_a_compaction_and_after_a_restart_and_is_told_what_it_
 fn a_copy_holds_what_the_store_holds_and_is_no_successor_of_it() {
     let dir = fast_dir();
     let (path, to) = (dir.path().join("s.shelf"), dir.path().join("to.shelf"));
-    let store = options().open(&path).unwrap();
+    let store = unsynced().open(&path).unwrap();
     let (mut model, mut random) = (Model::new(), Random::new(seed()));
     for _ in 0..300 {
         change(&store, &mut model, &mut random);
@@ -383,7 +375,7 @@ fn a_copy_holds_what_the_store_holds_and_is_no_successor_of_it() {
     let made = store.backup(&to).unwrap();
     assert_eq!((made.entries, made.damaged), (model.len() as u64, 0));
     assert_eq!(made.size_bytes, std::fs::metadata(&to).unwrap().len());
-    let copy = options().open(&to).unwrap();
+    let copy = unsynced().open(&to).unwrap();
     assert_eq!(content(&copy), model);
     assert_eq!(copy.stats().unwrap().dead_bytes, 0);
     let hash = store.content_hash().unwrap();
@@ -531,8 +523,8 @@ fn a_load_counts_as_written_at_its_end_and_fails_whole() {
     let dir = fast_dir();
     let path = dir.path().join("s.shelf");
     let (store, other) = (
-        options().open(&path).unwrap(),
-        options().open(&path).unwrap(),
+        unsynced().open(&path).unwrap(),
+        unsynced().open(&path).unwrap(),
     );
     store.insert([1], "old").unwrap();
     store.insert("mine", "1").unwrap();
@@ -615,7 +607,7 @@ fn a_power_cut_leaves_copies_that_open_and_the_copying_goes_on() {
 fn a_mirror_has_every_generation_and_each_is_a_prefix_that_opens() {
     let dir = fast_dir();
     let (path, copies) = (dir.path().join("s.shelf"), dir.path().join("copies"));
-    let store = options().open(&path).unwrap();
+    let store = unsynced().open(&path).unwrap();
     let error = store.mirror(&copies).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound, "no such folder");
     std::fs::create_dir(&copies).unwrap();
@@ -665,10 +657,10 @@ fn a_mirror_has_every_generation_and_each_is_a_prefix_that_opens() {
         assert_eq!(content(&opened), then, "{}", copy.display());
         drop(opened);
         // A writer may go on with it as well.
-        options().open(&copy).unwrap().insert("new", "1").unwrap();
+        unsynced().open(&copy).unwrap().insert("new", "1").unwrap();
     }
     // Restoring is copying.
     let restored = dir.path().join("restored.shelf");
     std::fs::copy(mirror.path(), &restored).unwrap();
-    assert_eq!(content(&options().open(&restored).unwrap()), model);
+    assert_eq!(content(&unsynced().open(&restored).unwrap()), model);
 }

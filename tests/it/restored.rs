@@ -1,17 +1,9 @@
 //! A backup is put over a store in use: whoever stays for long, and writes nothing by which it would find out, is told.
 
-use crate::support::fast_dir;
-use shelflife::{Compaction, Durability, ErrorKind, EventKind, Gap, Options, Seen, Store};
+use crate::support::{fast_dir, unsynced};
+use shelflife::{ErrorKind, EventKind, Gap, Options, Seen, Store};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-fn options() -> Options {
-    let mut options = Options::new();
-    options
-        .durability(Durability::Os)
-        .compaction(Compaction::Manual);
-    options
-}
 
 fn reading(path: &Path) -> Store {
     Options::new().read_only(true).open(path).unwrap()
@@ -59,14 +51,14 @@ impl Scene {
     fn new() -> Scene {
         let dir = fast_dir();
         let at = |name: &str| dir.path().join(name);
-        let store = options().open(at("s.shelf")).unwrap();
+        let store = unsynced().open(at("s.shelf")).unwrap();
         store.insert("tea", "green").unwrap();
         fs::copy(at("s.shelf"), at("plain")).unwrap();
         store.backup(at("backup")).unwrap();
         fs::create_dir(at("copies")).unwrap();
         let mirror = store.mirror(at("copies")).unwrap();
         fs::rename(mirror.path(), at("follow")).unwrap();
-        let other = options().open(at("other")).unwrap();
+        let other = unsynced().open(at("other")).unwrap();
         other.insert("tea", "green").unwrap();
         other.insert("long", [7; 5000]).unwrap();
         drop(other);
@@ -130,7 +122,7 @@ fn a_watcher_is_told_that_a_backup_was_put_over_the_store_and_goes_on_with_that(
             );
             assert_eq!(watched.get("lost").unwrap(), None, "{case}");
             assert!(changes.next().unwrap().is_none(), "{case}");
-            let writer = options().open(scene.path()).unwrap();
+            let writer = unsynced().open(scene.path()).unwrap();
             writer.insert("new", "1").unwrap();
             writer.compact().unwrap();
             writer.insert("newer", "1").unwrap();
@@ -191,7 +183,7 @@ fn a_file_that_is_only_read_anew_is_no_gap_for_a_watcher() {
 fn a_position_is_believed_only_where_the_same_records_stand_before_it() {
     let dir = fast_dir();
     let (path, copy) = (dir.path().join("s.shelf"), dir.path().join("copy"));
-    let store = options().open(&path).unwrap();
+    let store = unsynced().open(&path).unwrap();
     store.insert("a", "1").unwrap();
     let before = store.position().unwrap();
     fs::copy(&path, &copy).unwrap();
@@ -200,7 +192,7 @@ fn a_position_is_believed_only_where_the_same_records_stand_before_it() {
     drop(store);
     fs::copy(&copy, &path).unwrap();
     // Of the same length, so that records begin and end in the same places.
-    let store = options().open(&path).unwrap();
+    let store = unsynced().open(&path).unwrap();
     store.insert("c", "3").unwrap();
     assert_eq!(store.position().unwrap().offset(), after.offset());
     store.insert("d", "4").unwrap();
@@ -240,7 +232,7 @@ fn a_copy_that_keeps_up_is_no_successor_to_a_handle_that_slept() {
         for read_only in [false, true] {
             let case = format!("{way:?}, {read_only}");
             let scene = Scene::new();
-            let slept = options().read_only(read_only).open(scene.path()).unwrap();
+            let slept = unsynced().read_only(read_only).open(scene.path()).unwrap();
             // Others go on to the next file, and write there what the copy does not have.
             scene.store.compact().unwrap();
             let mirror = scene.store.mirror(scene.at("copies")).unwrap();
@@ -284,7 +276,7 @@ fn a_copy_that_keeps_up_begins_anew_with_what_was_put_over_the_store() {
                 reopened(store, &case, || mirror.update(), is_taken_up);
                 assert_ne!(mirror.path(), before, "{case}");
                 // Byte for byte, and it goes on.
-                let writer = options().open(scene.path()).unwrap();
+                let writer = unsynced().open(scene.path()).unwrap();
                 writer.insert("more", "1").unwrap();
                 mirror.update().unwrap();
                 let (live, copy) = (
@@ -387,7 +379,7 @@ fn all_of_a_store_that_was_restored_to_a_place_counts_as_acknowledged() {
     scene.store.insert("later", "1").unwrap();
     let end = scene.store.events().unwrap().last().unwrap().unwrap();
     scene.store.restore(end.offset(), scene.at("then")).unwrap();
-    let then = options().open(scene.at("then")).unwrap();
+    let then = unsynced().open(scene.at("then")).unwrap();
     assert!(then.verify().unwrap().is_sound() && then.recovery().is_clean());
     assert_eq!(then.get("lost").unwrap().as_deref(), Some(&b"1"[..]));
     drop(then);
@@ -395,7 +387,7 @@ fn all_of_a_store_that_was_restored_to_a_place_counts_as_acknowledged() {
     let mut bytes = fs::read(scene.at("then")).unwrap();
     bytes[usize::try_from(last.offset()).unwrap() + 48] ^= 1;
     fs::write(scene.at("then"), bytes).unwrap();
-    let then = options().open(scene.at("then")).unwrap();
+    let then = unsynced().open(scene.at("then")).unwrap();
     assert!(then.get("lost").unwrap_err().is_corrupt());
     assert_eq!(then.get("later").unwrap(), None);
 }

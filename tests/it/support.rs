@@ -1,5 +1,6 @@
 //! Help for all tests: numbers from a seed, places to write to, and how figures and skips are told.
 
+use shelflife::{Compaction, Durability, Options};
 use std::io::Write;
 use std::path::Path;
 use tempfile::TempDir;
@@ -70,4 +71,13 @@ pub(crate) fn skip(name: &str, why: impl std::fmt::Display) {
 pub(crate) fn fast_dir() -> TempDir {
     let memory = Path::new("/dev/shm");
     tempfile::tempdir_in(memory).unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// Of a store whose writes cost no sync, and that stays in its file until it is told otherwise.
+pub(crate) fn unsynced() -> Options {
+    let mut options = Options::new();
+    options
+        .durability(Durability::Os)
+        .compaction(Compaction::Manual);
+    options
 }

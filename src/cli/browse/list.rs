@@ -35,7 +35,7 @@ pub(crate) struct Row {
     address: Option<String>,
     created_ms: Option<u64>,
     used_ms: Option<u64>,
-    ends_ms: Option<u64>,
+    expires_ms: Option<u64>,
 }
 
 impl List {
@@ -80,7 +80,7 @@ impl Row {
             address: text(session.remote_address()),
             created_ms: millis(session.created()),
             used_ms: millis(session.accessed()),
-            ends_ms: millis(session.expires()),
+            expires_ms: millis(session.expires()),
         }
     }
 
@@ -103,7 +103,7 @@ impl Row {
             ("address", text(&self.address)),
             ("created", time(self.created_ms)),
             ("used", time(self.used_ms)),
-            ("ends", time(self.ends_ms)),
+            ("expires", time(self.expires_ms)),
         ];
         text::object(members)
     }
@@ -119,8 +119,8 @@ pub(crate) struct Filter {
     idle: Option<Duration>,
     /// Used within this time.
     used_within: Option<Duration>,
-    /// Ends within this time; zero: never.
-    ends_within: Option<Duration>,
+    /// Expires within this time; zero: never.
+    expires_within: Option<Duration>,
     sort: String,
     page: usize,
 }
@@ -143,7 +143,7 @@ impl Filter {
             user: given("user").map(str::to_string),
             idle: span("idle"),
             used_within: span("used"),
-            ends_within: span("ends"),
+            expires_within: span("expires"),
             sort: given("sort").unwrap_or_default().to_string(),
             page: given("page")
                 .and_then(times::number_of)
@@ -162,16 +162,16 @@ impl Filter {
             || row.handle.contains(&self.search)
             || has(&row.user)
             || has(&row.address);
-        let ends = match (self.ends_within, row.ends_ms) {
+        let is_ending = match (self.expires_within, row.expires_ms) {
             (None, _) => true,
-            (Some(Duration::ZERO), ends) => ends.is_none(),
+            (Some(Duration::ZERO), expires) => expires.is_none(),
             (Some(_), None) => false,
-            (Some(within), Some(ends)) => {
-                Duration::from_millis(ends.saturating_sub(now_ms)) <= within
+            (Some(within), Some(expires)) => {
+                Duration::from_millis(expires.saturating_sub(now_ms)) <= within
             }
         };
         is_found
-            && ends
+            && is_ending
             && (self.user.is_none() || self.user == row.user)
             && self.idle.is_none_or(|idle| since_use >= idle)
             && self.used_within.is_none_or(|within| since_use <= within)
@@ -183,7 +183,7 @@ impl Filter {
         match self.sort.as_str() {
             "user" => found.sort_by(|a, b| a.user.cmp(&b.user)),
             "created" => found.sort_by_key(|row| std::cmp::Reverse(row.created_ms)),
-            "ends" => found.sort_by_key(|row| row.ends_ms.unwrap_or(u64::MAX)),
+            "expires" => found.sort_by_key(|row| row.expires_ms.unwrap_or(u64::MAX)),
             _ => found.sort_by_key(|row| std::cmp::Reverse(row.used_ms)),
         }
         let matched = found.len();
@@ -210,7 +210,7 @@ mod tests {
             address: Some("10.0.0.7".to_string()),
             created_ms: Some(nth),
             used_ms: Some(1_000_000 - nth * 1000),
-            ends_ms: nth.is_multiple_of(2).then_some(1_000_000 + nth * 1000),
+            expires_ms: nth.is_multiple_of(2).then_some(1_000_000 + nth * 1000),
         }
     }
 
@@ -258,14 +258,14 @@ mod tests {
         );
         assert_eq!(
             count(&Filter {
-                ends_within: Some(seconds(9)),
+                expires_within: Some(seconds(9)),
                 ..none()
             }),
             5
         );
         assert_eq!(
             count(&Filter {
-                ends_within: Some(seconds(0)),
+                expires_within: Some(seconds(0)),
                 ..none()
             }),
             115

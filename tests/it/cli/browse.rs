@@ -225,7 +225,7 @@ fn sessions_are_found_by_search_filter_and_page_and_new_ones_appear() {
     assert_eq!(matched("search=10.0.0"), 121);
     assert_eq!(matched("search=onerror"), 1);
     assert_eq!(matched("idle=1d"), 0);
-    assert_eq!(matched("used=1h&ends=0s"), 121);
+    assert_eq!(matched("used=1h&expires=0s"), 121);
     let health = all.get("health").unwrap();
     assert_eq!(health.get("state"), Some(&"ok".into()));
     assert_eq!(number(health, "unreadable"), 0);

@@ -164,7 +164,7 @@ fn history_leads_back_to_what_was_lost() {
     let all = all.out;
     let kinds: Vec<shelflife::Value> = all.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(kinds.len(), 5);
-    assert_eq!(kinds[2].get("ends"), Some(&"2100-01-01T00:00:00Z".into()));
+    assert_eq!(kinds[2].get("expires"), Some(&4_102_444_800_000_u64.into()));
     assert_eq!(kinds[3].get("kind"), Some(&"removed".into()));
 
     // The store as it was before the removal, and a version of the key put back.

@@ -153,6 +153,48 @@ fn salvage_in_place_keeps_the_damaged_file_and_offers_older_values() {
 }
 
 #[test]
+fn damage_that_no_key_needs_costs_nothing_and_compacting_drops_it() {
+    // A value that another one replaced, one that was removed, and a removal: its key is that of a sound fingerprint.
+    for (then, hit) in [
+        ("set n.shelf tea canary", 0),
+        ("rm n.shelf tea", 0),
+        ("rm n.shelf tea", 1),
+    ] {
+        let shell = Shell::new();
+        for words in ["set n.shelf tea green", then, "set n.shelf cup blue"] {
+            shell.run(words).ok();
+        }
+        let rows = shell.run("history n.shelf").out;
+        let offset = rows.lines().nth(hit).unwrap().split('\t').next().unwrap();
+        let mut bytes = fs::read(shell.path("n.shelf")).unwrap();
+        // FORMAT.md: the key stands behind the head.
+        bytes[usize::from_str_radix(&offset[2..], 16).unwrap() + 48] ^= 1;
+        fs::write(shell.path("n.shelf"), bytes).unwrap();
+        let dumped = shell.run("dump n.shelf").ok();
+        let verified = shell.run("verify n.shelf");
+        assert_eq!(
+            (verified.code, verified.err),
+            (
+                3,
+                format!(
+                    "shelflife: `n.shelf` is damaged in 1 place that no key needs: nothing is lost, {} can be read; try: \
+                     shelflife compact n.shelf\n",
+                    dumped.lines().count()
+                )
+            )
+        );
+        assert!(
+            verified.out.ends_with("\tone record\t-\n"),
+            "{}",
+            verified.out
+        );
+        shell.run("compact n.shelf").ok();
+        assert!(shell.run("verify n.shelf").ok().starts_with("ok: "));
+        assert_eq!(shell.run("dump n.shelf").ok(), dumped, "{then}, {hit}");
+    }
+}
+
+#[test]
 fn a_lost_header_copy_is_told_and_compacting_writes_it_anew() {
     let shell = Shell::new();
     shell.run("set n.shelf k v").ok();

@@ -152,7 +152,7 @@ fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
     let listed = at_terminal("$B ls n.shelf --long", "").ok();
     let (header, rows) = listed.split_once('\n').unwrap();
     let names: Vec<&str> = header.split_whitespace().collect();
-    assert_eq!(names, ["KEY", "SIZE", "WRITTEN", "ENDS"]);
+    assert_eq!(names, ["KEY", "SIZE", "WRITTEN", "EXPIRES"]);
     let columns: Vec<usize> = rows
         .lines()
         .map(|line| line.find(" B  ").unwrap())
@@ -170,10 +170,10 @@ fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
     let listed = at_terminal("$B session ls s.shelf", "").ok();
     let (header, rows) = listed.split_once('\n').unwrap();
     let names: Vec<&str> = header.split_whitespace().collect();
-    assert_eq!(names, ["HANDLE", "USER", "USED", "ENDS", "ADDRESS"]);
+    assert_eq!(names, ["HANDLE", "USER", "USED", "EXPIRES", "ADDRESS"]);
     assert!(
         rows.lines()
-            .all(|line| line.contains("  ann   ") && line.ends_with(" ago  no end  -")),
+            .all(|line| line.contains("  ann   ") && line.ends_with(" ago  no end   -")),
         "{listed}"
     );
     assert_eq!(

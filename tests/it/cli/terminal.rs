@@ -39,7 +39,7 @@ fn one_long_value_wraps_its_own_row_only() {
             .at_terminal(80, "$B ls n.shelf nix --long", "")
             .unwrap()
             .ok(),
-        "KEY  SIZE  WRITTEN  ENDS\n"
+        "KEY  SIZE  WRITTEN  EXPIRES\n"
     );
     assert!(!shell.run("ls n.shelf --long").ok().contains("KEY"));
 }
@@ -218,6 +218,47 @@ fn every_table_and_every_explanation_fits_its_terminal() {
         let long = help.lines().find(|line| line.chars().count() > 80);
         assert_eq!(long, None, "{name}, through a pipe");
     }
+}
+
+#[test]
+fn what_takes_over_a_second_is_told_at_a_terminal_only() {
+    let shell = Shell::new();
+    shell.run("set s.shelf k v").ok();
+    let _app = Options::new()
+        .exclusive(true)
+        .open(shell.path("s.shelf"))
+        .unwrap();
+    let script = "$B set s.shelf k w --wait 4";
+    let Some(ran) = shell.all_at_terminal(80, script, "") else {
+        skip(
+            "what_takes_over_a_second_is_told_at_a_terminal_only",
+            "no python3",
+        );
+        return;
+    };
+    let (progress, said) = ran.out.split_once("\r\x1b[K").unwrap();
+    assert!(progress.starts_with("\ropening: 1 s "), "{progress:?}");
+    assert!(said.starts_with("shelflife: ") && ran.code == 4, "{said:?}");
+    // Of a talk that somebody reads later it is no part.
+    let script = "$B set s.shelf k w --wait 2 2>said";
+    let ran = shell.all_at_terminal(80, script, "").unwrap();
+    assert_eq!((ran.code, ran.out.as_str()), (4, ""));
+    let said = fs::read_to_string(shell.path("said")).unwrap();
+    assert!(said.starts_with("shelflife: "), "{said:?}");
+}
+
+/// A copy is stored bytes, any of which a terminal may take for a command.
+#[test]
+fn a_copy_is_not_written_to_a_terminal() {
+    let shell = Shell::new();
+    shell.run("set s.shelf k \u{1b}[31mred").ok();
+    let Some(ran) = shell.at_terminal(80, "$B backup s.shelf -", "") else {
+        skip("a_copy_is_not_written_to_a_terminal", "no python3");
+        return;
+    };
+    assert_eq!(ran.code, 2);
+    let said = "shelflife: standard output is a terminal: redirect it to a file; usage: ";
+    assert!(ran.out.starts_with(said), "{ran:?}");
 }
 
 #[test]
