@@ -86,7 +86,7 @@
 //! # What it is not for
 //!
 //! More keys than memory holds at 17 bytes each; queries and ranges; files on a network; platforms that are not Unix. The
-//! checks find accidents, not forgery: who can write the file can write anything into it.
+//! checks find accidents, not forgery: a program that may write to the file can write anything into it.
 #![forbid(unsafe_code)]
 
 mod error;

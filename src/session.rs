@@ -61,7 +61,7 @@ use std::time::{Duration, SystemTime};
 ///
 /// # Damage
 ///
-/// A session that can't be read any more is an error for whoever asks for it by its id, and for nobody else; it can be
+/// A session that can't be read any more is an error for a call that asks for it by its id, and for no other; it can be
 /// deleted. A call that looks at many sessions passes by those that it can't read, does its work on all others, and
 /// returns an error of [`ErrorKind::Corrupt`] or [`ErrorKind::Decode`] at the end, which says what was done and names
 /// those that it passed by.

@@ -16,9 +16,9 @@
 //! | `recovery`, `batch`, `change` | what users are told, and what they ask for |
 //! | `commit` | one sync for many threads |
 //! | `generation` | one file as this process knows it; `apply` is the one road into its index |
-//! | `mode`, `lock`, `current` | what a handle may do; who waits for whom; the file that its threads are at |
+//! | `mode`, `lock`, `current` | what a handle may do; the queues of writers; the file that its threads are at |
 //! | `place` | the path: what stands there, and the moves from one file to the next |
-//! | `temp` | files that are being made, and what killed processes left of some |
+//! | `temp` | files that are being made, and leftovers of killed processes |
 //! | `append` | records behind the tail, and notes that a file is left |
 //! | `durable` | when what was written counts as done |
 //! | `switch`, `copy`, `evidence` | a successor, what is copied to it, and what is kept of the old file |

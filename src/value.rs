@@ -2,7 +2,7 @@
 //!
 //! [`Encode`] and [`Decode`] go straight between a type and its bytes; [`Value`] is for tools that do not know the
 //! type. There is one encoding of a value and only that is read (the module [`cbor`] says what that means), so equal
-//! values have equal bytes, whoever wrote them.
+//! values have equal bytes in every program that writes them.
 
 pub(crate) mod base64;
 mod cbor;

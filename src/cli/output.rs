@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::text;
 
-/// Rows that are aligned together; so much is kept before some of it is shown.
+/// Rows that are aligned together, and so are held back before the first is shown.
 const ROWS_AT_ONCE: usize = 500;
 const BETWEEN: usize = 2;
 /// The lines below the first of a row that does not fit.
@@ -179,7 +179,7 @@ fn fitting(rows: &[Vec<String>], terminal: usize) -> Vec<usize> {
     widths.iter().map(last).collect()
 }
 
-/// The width of the terminal, by the word of who knows it: std can't ask.
+/// The width of the terminal, as the environment or `stty` tells it: std can't ask.
 fn terminal_columns() -> usize {
     let told = std::env::var("COLUMNS").ok();
     let asked = || {
@@ -193,7 +193,7 @@ fn terminal_columns() -> usize {
     columns.filter(|columns| *columns > 0).unwrap_or(80)
 }
 
-/// To standard error, whoever reads it. That nobody does is no reason to fail.
+/// To standard error. That nobody reads it is no reason to fail.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{}", text::printable(text));
 }

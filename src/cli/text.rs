@@ -4,7 +4,7 @@ use shelflife::Value;
 use std::ffi::OsStr;
 
 /// Stored bytes as one printable word. Control characters are escaped, so that no key or field can drive the
-/// terminal of whoever looks at it, and so are tabs and line ends, so that one record stays one line. The
+/// terminal of its reader, and so are tabs and line ends, so that one record stays one line. The
 /// backslash is escaped as well: what is printed can be told apart and taken back.
 pub(crate) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());

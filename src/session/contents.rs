@@ -3,7 +3,7 @@
 //! | key | value, left out when there is none |
 //! |---|---|
 //! | `data` | map from text to any value |
-//! | `user` | text: who is logged in |
+//! | `user` | text: the user who is logged in |
 //! | `agent` | text: the visitor's program |
 //! | `label` | text: what the visitor calls the device |
 //! | `confirmed` | integer: when the user last proved to be who he is, milliseconds since 1970 |

@@ -7,7 +7,7 @@ use super::state::Session;
 use crate::error::{ErrorKind, Result};
 use std::collections::HashSet;
 
-/// Sessions go over in batches of at most so many, and about so many bytes.
+/// Sessions in one batch at most, and about how many bytes they take.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
 

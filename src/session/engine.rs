@@ -49,7 +49,7 @@ pub(super) struct Rules {
     pub(super) session_bytes_max: usize,
 }
 
-/// Sessions that live until they are deleted, and ids as they are.
+/// Sessions live until they are deleted, and their ids are kept as they are.
 impl Default for Rules {
     fn default() -> Rules {
         Rules {
@@ -67,7 +67,7 @@ impl Rules {
         own.unwrap_or(self.lifetimes)
     }
 
-    /// Whether a session has ended. By a clock that is wrong none has.
+    /// Whether a session has ended. A clock that is wrong ends none.
     fn is_over(&self, stamp: Stamp, own: Option<Lifetimes>, clock: Clock) -> bool {
         !clock.is_wrong && self.lifetimes_of(own).is_over(stamp, clock.now)
     }
@@ -81,11 +81,12 @@ impl Rules {
     }
 }
 
-/// The rules are compiled once, for `dyn Records`; an engine over a file and one over memory are both used as that.
+/// The rules, over some records. All but its making is written for `dyn Records`, so that file and memory share one
+/// compiled copy.
 #[derive(Debug)]
 pub(super) struct Engine<R: ?Sized> {
     pub(super) rules: Rules,
-    /// How the ids of which file are kept, see [`kind`].
+    /// The kind of ids that was noted last, and in which file: see [`kind`].
     known_kind: AtomicU64,
     pub(super) records: R,
 }
@@ -108,7 +109,7 @@ impl<R: Records + 'static> Deref for Engine<R> {
     }
 }
 
-/// A stored session that is not over: its bytes, its stamp, the lifetimes of its own.
+/// A stored session that is not over: its bytes, its stamp, and lifetimes of its own if it has any.
 type Live<'a> = (&'a [u8], Stamp, Option<Lifetimes>);
 
 /// The decision of a change about a session's record.
@@ -167,8 +168,7 @@ impl Engine<dyn Records> {
     fn get(&self, id: &SessionId) -> Result<Option<Vec<u8>>> {
         let stored = self.records.get(&self.kind()?.key_of(id))?;
         if stored.is_none() {
-            // The store may have moved to another file with this very look.
-            self.kind()?;
+            self.check_absence()?;
         }
         Ok(stored)
     }
@@ -215,7 +215,7 @@ impl Engine<dyn Records> {
         })?;
         match next {
             Some(next) => *session = next,
-            None if matches!(saved, Saved::Empty) => session.is_new_again(),
+            None if matches!(saved, Saved::Empty) => session.mark_new(),
             None => {}
         }
         Ok(saved)
@@ -232,7 +232,7 @@ impl Engine<dyn Records> {
         }
     }
 
-    /// Stores a session under a new id; the one that it has ends.
+    /// Stores a session under a new id, and ends the id that it had.
     fn establish(&self, session: &mut Session, cap: Option<SessionCap>) -> Result<Saved> {
         for _ in 0..DRAWS {
             let identity = Identity::Id(SessionId::draw(|bytes| self.records.random(bytes))?);
@@ -309,6 +309,7 @@ impl Engine<dyn Records> {
         if !session.modified {
             return Ok(Ok(self.next(&current, stamp, clock)));
         }
+        // A login begins a new absolute lifetime.
         let is_login = session.confirming || session.user() != current.user();
         if is_login && !clock.is_wrong {
             stamp.created = clock.now;
@@ -377,7 +378,7 @@ impl Engine<dyn Records> {
             // same.
             session.identity.clone_from(&identity);
             if !session.has_info() {
-                session.is_new_again();
+                session.mark_new();
                 answer = Some(session);
                 return Ok(Fate::Remove { before });
             }
@@ -386,7 +387,7 @@ impl Engine<dyn Records> {
                 true => stamp.changed(clock),
                 false if self.rules.is_due(stamp, own, clock) => stamp.used(clock),
                 false => {
-                    session.is_stored(stamp, self.rules.lifetimes_of(own).end(stamp));
+                    session.mark_stored(stamp, self.rules.lifetimes_of(own).end(stamp));
                     answer = Some(session);
                     return Ok(Fate::Keep);
                 }
@@ -408,7 +409,7 @@ impl Engine<dyn Records> {
     fn touch_at(&self, key: &[u8]) -> Result<Option<(Stamp, Option<Lifetimes>)>> {
         // Most touches come soon after the last one: they take no lock.
         let Some(stored) = self.records.get(key)? else {
-            self.kind()?;
+            self.check_absence()?;
             return Ok(None);
         };
         let clock = self.clock();
@@ -446,15 +447,15 @@ impl Engine<dyn Records> {
         self.change(&mut |lists, edits| {
             is_deleted = self.end_at(key, None, lists, edits)?;
             if !is_deleted {
-                self.kind()?;
+                self.check_absence()?;
             }
             Ok(Changes::Made)
         })?;
         Ok(is_deleted)
     }
 
-    /// Ends what stands under a session's key, if it is `user`'s where one is given. A record that can't be read is
-    /// taken for his: his list names it.
+    /// Ends the session of a key; with a `user`, only if it is that user's. A record that can't be read is taken for the
+    /// user's, whose list named it.
     fn end_at(
         &self,
         key: &[u8],
@@ -463,9 +464,11 @@ impl Engine<dyn Records> {
         edits: &mut Edits,
     ) -> Result<bool> {
         let stored = match self.records.peek(key) {
-            Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            Ok(Some(stored)) => stored,
             Ok(None) => return Ok(false),
-            stored => stored.ok().flatten().unwrap_or_default(),
+            // It is removed all the same.
+            Err(error) if error.is_corrupt() => Vec::new(),
+            Err(error) => return Err(error),
         };
         if stored == codec::REPLACED {
             return Ok(false);
@@ -480,13 +483,14 @@ impl Engine<dyn Records> {
         Ok(true)
     }
 
-    /// Changes one session. `decide` may be called again, with the lists at hand: only its last answer counts.
+    /// Changes one session as `decide` says. Where a list of sessions has to change as well, `decide` is called a second
+    /// time, under a new lock: only its last answer counts.
     fn transact(&self, key: &[u8], decide: &mut Decide<'_>) -> Result<()> {
-        // Usually one record is all that changes.
+        // Most changes move no list.
         let mut moves = false;
         self.records.edit(key, &mut |stored, end| {
             if stored.is_none() {
-                self.kind()?;
+                self.check_absence()?;
             }
             let fate = decide(stored, self.clock())?;
             moves = moves_lists(&fate, end);
@@ -518,7 +522,7 @@ impl Engine<dyn Records> {
         })
     }
 
-    /// Changes sessions and lists in one step. Lists that this finds damaged are mended behind it.
+    /// Changes sessions and lists in one step. Lists that this finds damaged are mended in a step after it.
     fn change(
         &self,
         change: &mut dyn FnMut(&mut Lists<'_>, &mut Edits) -> Result<Changes>,
@@ -542,7 +546,7 @@ impl Engine<dyn Records> {
     }
 
     fn mend_list(&self, user: &str) -> Result<()> {
-        // The first look may find more damage, and note it.
+        // The first round may come upon more damage, which the second mends.
         for _ in 0..2 {
             let walked = self.names_by_walk(user)?;
             let mut is_whole = false;
@@ -583,7 +587,7 @@ impl Engine<dyn Records> {
         Ok(())
     }
 
-    /// The names of all sessions of a user, for who holds the lock.
+    /// The names of all sessions of a user, for a caller that holds the lock and changes them.
     fn names_to_change(&self, lists: &mut Lists<'_>, user: &str) -> Result<Vec<Name>> {
         if !lists.is_whole(user)? {
             let walked = self.names_by_walk(user)?;
@@ -603,7 +607,7 @@ impl Engine<dyn Records> {
     fn next(&self, session: &Session, stamp: Stamp, clock: Clock) -> Session {
         let mut next = session.settled(clock.now);
         let end = self.end_of(&next.contents, stamp);
-        next.is_stored(stamp, end);
+        next.mark_stored(stamp, end);
         next
     }
 
@@ -666,7 +670,7 @@ impl Engine<dyn Records> {
     }
 }
 
-/// Whether lists change with a session's record, which was to end then.
+/// Whether lists change with the record of a session; `end` is when the session was to end before.
 fn moves_lists(fate: &Fate, end: Option<SystemTime>) -> bool {
     match fate {
         Fate::Keep => false,

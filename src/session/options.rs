@@ -71,8 +71,8 @@ impl SessionOptions {
         self
     }
 
-    /// Whether the file holds the SHA-256 of each id in place of the id, so that who gets hold of the file, or of a
-    /// backup, gets no live session, and the time of a lookup tells nothing of what is stored. (The first 3 of the 22
+    /// Whether the file holds the SHA-256 of each id in place of the id, so that a stolen file or
+    /// backup holds no live session, and the time of a lookup tells nothing of what is stored. (The first 3 of the 22
     /// letters stand beside it: the other 110 bits stay secret.)
     ///
     /// [Listed](crate::SessionStore::iter_sessions) sessions then have a [handle](crate::Session::handle) but no id. Default:

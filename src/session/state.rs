@@ -608,8 +608,8 @@ impl Session {
         settled
     }
 
-    /// Makes the copy in memory what is in the store now.
-    pub(super) fn is_stored(&mut self, stamp: Stamp, end: Option<u64>) {
+    /// Notes that this copy is what the store has now.
+    pub(super) fn mark_stored(&mut self, stamp: Stamp, end: Option<u64>) {
         self.stamp = stamp;
         self.end = end;
         self.modified = false;
@@ -617,8 +617,8 @@ impl Session {
         self.displaced.clear();
     }
 
-    /// Makes the copy in memory a session that was never stored, with what it holds.
-    pub(super) fn is_new_again(&mut self) {
+    /// Makes this copy, with all that it holds, a session that was never stored.
+    pub(super) fn mark_new(&mut self) {
         self.identity = None;
         self.stamp = Stamp::default();
         self.end = None;

@@ -228,7 +228,7 @@ impl Search {
     }
 }
 
-/// Which schedule it is, for whoever wants to repeat it.
+/// The schedule as text, by which a test repeats it.
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {

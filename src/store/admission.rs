@@ -1,9 +1,12 @@
 //! The one loop that leads a thread to the right to write.
 //!
-//! Words: the *applicant* is the thread that wants to write. It first waits for its *turn* among the threads of its
-//! handle. With its turn it goes through *rounds*; each round takes the lock of the file that the process knows, looks
-//! at what is there ([`Seen`]), and ends in one *step* ([`Step`]), which a table decides ([`ROWS`]). Every step but
-//! `Admit` changes what is there, and the next round looks again.
+//! Terms: the **applicant** is the thread that wants to write. It waits for its **turn** among the threads of its handle,
+//! and with the turn goes through **rounds**. A round takes the lock of the file that this process knows, **proves** that
+//! the last record which it applied is still there and applies those behind it, notes what it sees ([`Seen`]), and makes
+//! one **step** ([`Step`]), which a table decides ([`ROWS`]). After every step but `Admit` the next round looks again.
+//!
+//! Two notes in a file send an applicant to its path. A **retired** record says that a new file is about to take this
+//! one's place. A **condemned** record says that a sync of this one failed, and that nobody is to write to it again.
 //!
 //! When the applicant is admitted, this holds:
 //! 1. Its process has the lock of the file, and no other thread of the process has the turn.
@@ -16,11 +19,11 @@
 //! is given back between rounds: a step may have put another file in place, which has a lock of its own; two waiting
 //! processes must not hold one lock each and wait for the other.
 //!
-//! Which interleaving decided the order of the look: a process that waits for the lock of the old file through a
-//! compaction gets it when the file has a retired record behind its tail and the new file has the path. It must apply
-//! the retired record (the proof does), see by it that the file is doubtful, and look at the path before it appends.
-//! The applicant reads the file's [`Standing`] once a round: of two flags, one could change between the reads, and send
-//! the applicant to heal a file whose path it had not looked at.
+//! Which interleaving decided the order within a round: an applicant waits for the lock of a file that another process
+//! is compacting. It gets the lock when a retired record stands behind its tail and the path leads to the new file. So it
+//! must apply the retired record, see by it that the file is doubtful, and look at the path, all before it appends. And
+//! the [`Standing`] is one value, read once a round. Between the reads of two flags another thread could condemn the
+//! file, and the applicant would heal a file whose path it had not looked at.
 
 use super::append::rewrite_unsynced;
 use super::durable::{NotDurable, make_durable};
@@ -35,14 +38,15 @@ use crate::error::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
-/// Locks between two looks at the path. A sync looks as well.
+/// Locks between two looks at the path, beside the look that each sync takes.
 const LOCKS_PER_LOOK: u64 = 64;
 /// More rounds than any series of switches by others explains.
 const ROUNDS_MAX: u32 = 100;
-/// With `Durability::Os`, a writer waits for the disk when so much is not yet there; a sync starts at half of it.
+/// Bytes not yet on disk at which a writer waits for a sync with `Durability::Os`. The thread of the handle begins that
+/// sync at half as many; without such a thread the writer waits at half.
 const UNSYNCED_BYTES_MAX: u64 = 32 << 20;
 
-/// The use that an applicant has for the right.
+/// The reason for which an applicant wants the right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To append. A sync that follows sees for itself that the path leads to the file.
@@ -75,9 +79,10 @@ struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tail {
     Clean,
-    /// Bytes that may be cut: no record verifies behind them, their evidence holds them all, an epoch is left.
+    /// Bytes that may be cut: no valid record stands behind them, evidence may be as long as they are, and the epoch can
+    /// still rise.
     Torn,
-    /// Bytes that must not be touched.
+    /// Bytes that must stay as they are, since one of these three does not hold.
     Buried,
 }
 
@@ -115,8 +120,8 @@ const SAME: Row = Row {
     ..ANY
 };
 
-/// The standings that no row has of its own.
-const BORN: &[Standing] = &[Standing::Sound, Standing::Doubtful];
+/// The standings of a file that may be written to, once its tail is clean.
+const USABLE: &[Standing] = &[Standing::Sound, Standing::Doubtful];
 
 /// Exactly one row matches whatever an applicant sees.
 const ROWS: &[Row] = &[
@@ -152,7 +157,7 @@ const ROWS: &[Row] = &[
     // A writer died within its append, or the power did; or the last acknowledged group was damaged, which nothing
     // tells apart. No record behind it can come to count once it is cut.
     Row {
-        standing: BORN,
+        standing: USABLE,
         tail: Some(Tail::Torn),
         step: Step::CutTail,
         ..SAME
@@ -160,14 +165,14 @@ const ROWS: &[Row] = &[
     // Records verify behind the torn place: pages reached the disk out of order, or a page in the middle was damaged.
     // Or the torn part is longer than evidence may be, or the file was cut 65,535 times.
     Row {
-        standing: BORN,
+        standing: USABLE,
         tail: Some(Tail::Buried),
         step: Step::LeaveFile,
         ..SAME
     },
     // Nothing is wrong. A file that a compactor retired before it died belongs here too: the path still leads to it.
     Row {
-        standing: BORN,
+        standing: USABLE,
         tail: Some(Tail::Clean),
         step: Step::Admit,
         ..SAME
@@ -223,7 +228,7 @@ impl Admission {
         if self.desk.is_stopped() {
             return Err(Error::stopped(&place.path));
         }
-        // Once due, a look at the path stays due: it may be another file that is known in the next round.
+        // Once due, a look at the path stays due: the next round may be about another file.
         let mut is_look_due = false;
         for _ in 0..ROUNDS_MAX {
             place.notice_fork()?;
@@ -231,8 +236,8 @@ impl Admission {
             let os_lock = place.lock(&generation, deadline)?;
             let nth = self.locks_taken.fetch_add(1, Relaxed);
             is_look_due |= nth.is_multiple_of(LOCKS_PER_LOOK) || generation.displaced.load(Relaxed);
-            if self.is_proof_short(&generation, purpose, is_look_due)?
-                || self.look(&generation, is_look_due)?
+            if self.is_proven_by_length(&generation, purpose, is_look_due)?
+                || self.round(&generation, is_look_due)?
             {
                 return Ok(Writing {
                     place,
@@ -247,10 +252,10 @@ impl Admission {
         Err(Error::busy(&place.path, what, "try again"))
     }
 
-    /// Whether the length of the file is proof enough that nothing happened to it. Also under an exclusive lock a
-    /// backup may be copied over the file, which asks for no lock. But no other process appends there, so between two
-    /// looks at the path the length does for a write that no sync follows.
-    fn is_proof_short(
+    /// Whether the length of the file alone is proof enough. Under an exclusive lock no other process appends; somebody
+    /// may only copy a backup over the file, which asks for no lock. So a write that no sync follows makes do with the
+    /// length, between two looks at the path.
+    fn is_proven_by_length(
         &self,
         generation: &Generation,
         purpose: Purpose,
@@ -265,11 +270,12 @@ impl Admission {
             && generation.ends_at_its_tail()?)
     }
 
-    /// One round: sees what is there and makes the step that follows from it. True if that is to be admitted.
-    fn look(&self, generation: &Generation, is_look_due: bool) -> Result<bool> {
+    /// One round, with the lock. True if its step is to admit.
+    fn round(&self, generation: &Generation, is_look_due: bool) -> Result<bool> {
         let place = &self.place;
         let proof = place.prove(generation)?;
         let standing = generation.standing();
+        // The tail of a sound file is clean.
         if proof == Proof::Same && standing == Standing::Sound && !is_look_due {
             return Ok(true);
         }
@@ -301,6 +307,7 @@ impl Admission {
 
     /// Gives the right to write back, and returns once all that was written is as durable as was asked for.
     pub(crate) fn finish(&self, writing: Writing<'_>) -> Result<()> {
+        // For a change that appended nothing: an append has done so.
         rewrite_unsynced(&writing.generation)?;
         let generation = Arc::clone(&writing.generation);
         let end = generation.tail();
@@ -312,17 +319,18 @@ impl Admission {
     pub(crate) fn acknowledge(&self, generation: &Arc<Generation>, end: u64) -> Result<()> {
         let mode = &self.place.mode;
         if mode.durability == Durability::Os {
-            let has_thread = mode.compaction == Compaction::Thread;
-            let unsynced_bytes = end.saturating_sub(generation.commit.durable());
-            let may_wait_for_thread = has_thread && unsynced_bytes < UNSYNCED_BYTES_MAX;
-            if unsynced_bytes < UNSYNCED_BYTES_MAX / 2 || may_wait_for_thread {
+            let allowed_bytes = match mode.compaction {
+                Compaction::Thread => UNSYNCED_BYTES_MAX,
+                Compaction::Inline | Compaction::Manual => UNSYNCED_BYTES_MAX / 2,
+            };
+            if end.saturating_sub(generation.commit.durable()) < allowed_bytes {
                 return Ok(());
             }
         }
         self.make_durable(generation, end)
     }
 
-    /// Whether so much is not yet on disk that a thread should bring it there.
+    /// Whether the thread of the handle is to begin a sync.
     pub(crate) fn is_sync_due(&self) -> bool {
         let mode = &self.place.mode;
         mode.durability == Durability::Os
@@ -352,8 +360,8 @@ impl Admission {
         }
     }
 
-    /// With the lock, notes the torn tail of a file that was opened without it: what looked torn may have been a write
-    /// under way.
+    /// Notes the torn tail of a file that was opened without the lock. To a reader without the lock a write under way
+    /// looks torn as well, so this takes the lock and looks again.
     pub(crate) fn note_torn_tail(&self) -> Result<()> {
         let place = &self.place;
         let mut generation = place.generation();

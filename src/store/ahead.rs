@@ -1,12 +1,12 @@
-//! Work done ahead: one thread takes what jobs make, in the order of the jobs, and a second thread makes it before it is
-//! asked for.
+//! Jobs done ahead. One thread, the taker, takes the products of jobs in the order of the jobs; a second thread makes them
+//! before they are asked for.
 //!
-//! The taker makes a job itself wherever it would wait for one that nobody has begun. So both threads work all the time,
-//! whichever of the two tasks, making or what the taker does with it, costs more; and where no second thread is to be had
-//! the taker makes everything.
+//! The taker makes a product itself where it would otherwise wait for a job that nobody has begun. So both threads work
+//! all the time, whether making a product costs more or using it; and where the system gives no second thread, the taker
+//! makes all products.
 //!
-//! Where a second thread could not make the work it leaves it as it found it: `T::default()`, or what it had made so
-//! far. The taker must be able to tell, and to do the rest by itself.
+//! A job that panics leaves its product as far as it was made, at worst as `T::default()`. The taker must be able to tell,
+//! and to make the rest.
 
 use super::poison::lock_of;
 use std::collections::VecDeque;
@@ -113,7 +113,7 @@ impl<J: Send + 'static, T: Default + Send + 'static> Ahead<J, T> {
         }
     }
 
-    /// Where no thread is to be had there is none, and none is asked for again.
+    /// Where the system gives no thread, none is asked for again.
     fn start(&mut self) {
         let shared = Arc::clone(&self.shared);
         let thread = Builder::new().name("shelflife".into());

@@ -135,11 +135,11 @@ pub(crate) fn append_marker(
     Pen::default().append(generation, &[op], &[(0, 0)], now_ms)
 }
 
-/// Before anything is appended to a file that others wrote to, or acknowledged: puts what nobody called durable once
-/// more where it stands, so that this process's own sync covers it.
+/// Writes once more, where it stands, what others wrote and nobody called durable, so that this process's own sync covers
+/// it. Once for each file, before this process appends to it or acknowledges anything in it.
 ///
-/// A sync of somebody's may have failed, and so may the note of it in the log. The cache then shows what the kernel
-/// could not write and does not try again: a later sync would succeed, and a hole would be left below what it
+/// The sync of another process may have failed, and so may its note of that in the log. The cache then shows what the
+/// kernel could not write and does not try to write again: a later sync would succeed, and leave a hole below what it
 /// acknowledged. A process that had the file open then is told by the kernel with its own next sync; one that opens it
 /// later is not (Linux since 4.13, `fsync(2)`). A page that is on disk after all is there before, after and in the
 /// middle of being written again, and readers and writers that have it open are shown the same.
@@ -199,8 +199,9 @@ pub(crate) fn mark_as_left(generation: &Generation, now_ms: u64) -> Result<()> {
     Ok(())
 }
 
-/// Notes in a file that nobody is to write to it again, behind whatever is there, so that others do not cut in place,
-/// and behind all that ever was there, so that a process that had read it finds the note at its tail or beyond.
+/// As [`mark_as_left`], behind all bytes that are there, so that others find a record behind the torn place and do not
+/// cut there, and behind all that ever were there, so that a process that had read them finds the note at its tail or
+/// beyond.
 pub(crate) fn mark_behind(generation: &Generation, now_ms: u64) -> Result<()> {
     let reached = generation.tail().max(generation.reached);
     let mut offset = generation.log.size()?.max(LOG_START);

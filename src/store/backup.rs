@@ -43,7 +43,7 @@ pub(crate) fn backup(place: &Place, to: &Path) -> Result<Backup> {
         size_bytes: made.tail(),
         damaged: made.position().damage.len() as u64,
     };
-    successor.place(&to)?;
+    successor.name_apart(&to)?;
     Ok(backup)
 }
 

@@ -3,9 +3,9 @@
 //! # Terms
 //!
 //! The **log** is one file; this queue belongs to that file and to no other. A writer that has appended waits here until
-//! the log is **durable** up to the **end** of its record: known to be on disk. How far this process knows the log to be
-//! **written** is asked of the caller. One `fdatasync` serves all threads that wait when it starts. The thread that
-//! issues it is the **leader**; the other waiting threads are its **followers**.
+//! the log is **durable** up to the **end** of its record: known to be on disk. The caller tells the queue how far the log
+//! is **written**. One `fdatasync` serves all threads that wait when it starts. The thread that issues it is the
+//! **leader**; the other waiting threads are its **followers**.
 //!
 //! # States
 //!
@@ -22,8 +22,8 @@
 //! - **Idle.** Nobody leads. Each thread that waits has been woken and is on its way to the mutex.
 //! - **Gathering.** The leader sleeps until as many threads have joined as it expects, or its time is up. Nothing has
 //!   been asked of the disk.
-//! - **Syncing.** The leader is inside the sync, without the mutex. Threads that join now wait for the sync after it,
-//!   since their records may be younger than this one.
+//! - **Syncing.** The leader is inside the sync, without the mutex. Threads that join now wait for the next sync: their
+//!   records may have been written after this one began.
 //!
 //! # Invariants
 //!
@@ -49,17 +49,17 @@
 //!   stays durable when a later sync fails.
 //! - *The phase set to idle after the wake-up.* A follower could wake in between, sleep again, and sleep for good (3).
 //! - *Followers woken one by one, each at its own place*, was tried, so that they need not queue for the mutex. It buys
-//!   nothing: 32 threads took as long and 1.3 times the processor time, since the one who wakes them pays for each.
+//!   nothing: 32 threads took as long and 1.3 times the processor time, since the leader pays for each wake-up.
 //!
 //! # Gathering
 //!
 //! Followers come back with their next write soon after a sync has let them go, but not all at once. If the first of them
 //! synced for itself, the others would wait for that and share the sync after it: two syncs where one would do. So the
-//! leader waits for as many threads as took part in the last sync or joined during it, half as long as that sync took at
-//! most (PostgreSQL's manual advises that half for its `commit_delay`), and as long again where some of them came
-//! meanwhile: 32 threads on two cores need longer than that half to write one after another, and a sync then served 25 to
-//! 30 of them where it had served 13. Where the leader waited in vain, the next syncs start at once: so many threads write
-//! that the disk is never idle anyway, or so few that they do not meet. A thread that is left alone waits in vain once.
+//! leader expects as many threads as took part in the last sync or joined during it. It waits for them at most half as
+//! long as that sync took, which PostgreSQL's manual advises for its `commit_delay`, and as long again if some of them
+//! came meanwhile: 32 threads on two cores need more than that half to write one after another, and with the second wait
+//! a sync serves 25 to 30 of them, without it 13. After a leader has waited in vain, the next syncs start at once: the
+//! writers are either too many to leave the disk idle, or too few to meet. A thread that is left alone waits in vain once.
 
 use super::poison::lock_of;
 use crate::error::Result;
@@ -67,7 +67,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A leader waits no longer than this for another thread to join.
+/// A leader waits no longer than this at a time for other threads to join.
 const GATHERING_MAX: Duration = Duration::from_millis(1);
 /// The most times that a leader waits for more threads. It waits again only if some joined while it waited last.
 const GATHERINGS_MAX: usize = 4;
@@ -120,7 +120,7 @@ pub(crate) enum Synced {
     Failed,
 }
 
-/// The right to sync. Dropping it makes the queue idle and wakes everybody, one of whom leads the next sync.
+/// The right to sync. Dropping it makes the queue idle and wakes all followers, one of which leads the next sync.
 struct Leading<'a> {
     commit: &'a Commit,
     /// Threads that the sync serves.
@@ -142,8 +142,8 @@ impl Commit {
         self.durable.load(Acquire)
     }
 
-    /// Takes the word of a record in the log, or of a switch, that the log is on disk up to `end`. Threads that wait for
-    /// it find out when the sync ends that they wait for.
+    /// Takes the word of a record in the log, or of a switch, that the log is on disk up to `end`. It wakes nobody:
+    /// threads that sleep find out when the sync under way ends.
     pub(crate) fn credit(&self, end: u64) {
         self.durable.fetch_max(end, AcqRel);
     }
@@ -157,9 +157,9 @@ impl Commit {
         lock_of(&self.state).failed = true;
     }
 
-    /// Returns once the log is on disk up to `end`, or can't be. `written` tells how far this process knows the log to
-    /// be written, and is asked before a sync starts, so that a sync earns no more than it covered. `clock` only goes
-    /// forward. The error of `sync` goes to the thread that led it, and to no other.
+    /// Returns once the log is on disk up to `end`, or a sync failed. `written` tells how far this process knows the log
+    /// to be written; it is asked before the sync starts, so that the sync is credited with no more than it covered.
+    /// `clock` only goes forward. The error of `sync` goes to the thread that led it, and to no other.
     pub(crate) fn wait(
         &self,
         end: u64,
@@ -211,7 +211,7 @@ impl Commit {
         result.map(|()| Synced::Durable)
     }
 
-    /// Lets the leader wait for those who are expected to join.
+    /// Lets the leader wait for the threads that it expects to join.
     fn gather<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         if state.joined >= state.partners {
             return state;
@@ -255,7 +255,7 @@ impl Drop for Leading<'_> {
         debug_assert_ne!(state.phase, Phase::Idle, "somebody else ended this sync");
         state.phase = Phase::Idle;
         state.partners = self.served + std::mem::take(&mut state.joined);
-        // After the mutex, so that those who are woken find it free.
+        // After the mutex is free, so that the woken threads need not wait for it.
         drop(state);
         self.commit.ended.notify_all();
     }

@@ -6,8 +6,8 @@
 //! of it. So each rewrite frees at least a third of the log, and as long as none is due the log is at most three times
 //! as long as what is live or ended less than 24 hours ago.
 //!
-//! It may be run by one thread of a process at a time (`running`), and one process at a time, since it begins by
-//! removing the temporary files whose lock it gets, and finds one that is locked where another process is at it.
+//! One thread of a handle compacts at a time (`running`), and one process: a compaction begins by removing temporary
+//! files, and if it comes upon a locked one, another process is compacting already.
 //!
 //! The copy is made without the store's lock: first what the index holds, then, pass by pass, what was appended
 //! meanwhile, until little is left. The rest is copied with the lock, so that nothing can be appended between the last
@@ -32,13 +32,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Below this a file is not worth rewriting.
+/// The shortest file that is worth rewriting.
 const FILE_BYTES_MIN: u64 = 1 << 20;
-/// With less than this left to copy the lock is asked for.
+/// Bytes left to copy below which a copy asks for the lock.
 const LAST_BYTES: u64 = 64 << 10;
 /// The shortest part that is copied under the lock, if so much is left.
 const LOCKED_BYTES_MAX: u64 = 256 << 10;
-/// A copy begins anew so often at most, where what was appended while it ran is damaged.
+/// Copies in a row at most: one begins anew if a record that was appended while it ran is damaged.
 const COPIES_MAX: u32 = 4;
 
 /// The effect of a compaction, in bytes of the file.
@@ -54,8 +54,7 @@ pub struct Compacted {
 /// The compactions of one handle.
 #[derive(Debug)]
 pub(crate) struct Compactor {
-    /// Entered by the thread that compacts, which then waits for the right to write with that in hand, never the other
-    /// way round.
+    /// Entered by the thread that compacts, before it asks for the right to write; no thread enters in the other order.
     running: Gate,
     /// The reason why the last attempt failed.
     trouble: Mutex<Option<Trouble>>,
@@ -131,7 +130,7 @@ impl Compactor {
         }
     }
 
-    /// Whether the file should be rewritten, and nobody failed at it a short while ago. Cheap enough for every write.
+    /// Whether the file is to be rewritten, and no attempt has failed lately. Cheap enough for every write.
     pub(crate) fn is_due(&self, place: &Place) -> bool {
         let generation = place.generation();
         generation.tail() > FILE_BYTES_MIN

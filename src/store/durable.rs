@@ -1,11 +1,9 @@
 //! When what was written counts as done: the log is on disk, under a name that survives, and at the store's path.
 //!
-//! A sync of the log is led by one thread for many ([`Commit`](super::commit::Commit)). Three more things must hold
-//! before a write is acknowledged. The directory was synced since this process adopted the file: another process's
-//! rename may still be undone by a power cut, and with it everything acknowledged here. The path was seen to lead to
-//! the file after the sync began: else the file may have lost its name, and what stands in it with that. And where it
-//! did lose its name to a successor, the successor has the write, because the note that sent this process there stands
-//! behind it.
+//! A sync of the log is led by one thread for many ([`Commit`](super::commit::Commit)). Two more things must hold before
+//! a write is acknowledged. The directory was synced since this process adopted the file: a power cut may still undo
+//! another process's rename, and with it everything acknowledged here. And a look at the path after the sync began found
+//! the file there, or a successor that has the write: the note that retired or condemned the file stands behind it.
 
 use super::commit::Synced;
 use super::generation::Generation;
@@ -38,7 +36,7 @@ pub(crate) fn sync_log(
     let sync = || {
         let covered = written();
         generation.log.sync()?;
-        // One look at the path for all whom this lets go.
+        // One look at the path for all threads that this sync serves.
         if place.is_at_its_path(generation) {
             generation.seen_at_its_path.fetch_max(covered, AcqRel);
         }
@@ -70,11 +68,10 @@ pub(crate) fn make_durable(
     generation: &Generation,
     end: u64,
 ) -> std::result::Result<(), NotDurable> {
-    // Where this holds already, no sync of now, with its look at the path, stands for this call.
+    // Where the log was durable before this call, no sync has looked at the path since the call began.
     let was_durable = generation.commit.durable() >= end;
     sync_log(place, generation, end)?;
     ensure_directory_synced(place, generation)?;
-    // Nothing is acknowledged on a file that lost its name, unless a switch took it over, which copied it all.
     if !was_durable && generation.seen_at_its_path.load(Acquire) >= end {
         return Ok(());
     }

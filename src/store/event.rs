@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Events are read ahead until they take so many bytes.
+/// Bytes of events that are read ahead.
 const AHEAD_BYTES: u64 = 128 << 10;
 
 /// One change that the log of a store has.

@@ -17,9 +17,9 @@ use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
 
-/// Records from which the number of all is estimated: their mean is within 2 % or so of that of all.
+/// Records that are measured to estimate the number of all: their mean length is within 2 % or so of that of all.
 const SAMPLED_RECORDS: u64 = 1_000;
-/// Room is made ahead for so many keys at most, 250 MB: a file may be long because of what stands behind its log.
+/// Keys for which room is made ahead at most, 250 MB: a file may be long because of what stands behind its log.
 const RESERVED_KEYS_MAX: u64 = 1 << 24;
 
 mod find;
@@ -39,7 +39,7 @@ pub(crate) struct Generation {
     pub(crate) header: FileHeader,
     /// Which file this is, to be compared with what stands at the path.
     pub(crate) identity: Stat,
-    /// Where the copy of the file header stands that does not count, if one does not.
+    /// The offset of a copy of the file header that does not count, if there is one.
     pub(crate) bad_header_copy: Option<u64>,
     pub(crate) crossing: Crossing,
     /// The furthest tail that this process saw in the file before it was read anew: the cache may have fallen back.
@@ -72,8 +72,8 @@ pub(crate) struct Generation {
     /// A [`Standing`]. Written with the mutex of `position`, and raised without by a thread whose sync failed; an
     /// applicant reads it after the proof, a reader may read it stale and looks at the path one call later.
     standing: AtomicU8,
-    /// Records below may be outdated: what follows them could not be read. 0 if all could. Written with the mutex of
-    /// `position`; a reader of a store that others damage meanwhile may read it stale.
+    /// Records below this offset may be outdated: damage behind them hides what became of their keys. 0: none may.
+    /// Written with the mutex of `position`; a reader of a store that others damage meanwhile may read it stale.
     outdated_below: AtomicU64,
 }
 
@@ -82,6 +82,7 @@ pub(crate) struct Generation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Standing {
+    /// Its tail is clean, and no note sends a process to its path.
     Sound,
     /// Another file may have taken this one's place: this one was retired, or its tail has to be repaired.
     Doubtful,
@@ -116,7 +117,7 @@ pub(crate) struct Position {
     pub(crate) past: Past,
     /// How many records count, those included of which only the head verifies.
     pub(crate) records: u64,
-    /// File size at which the bytes behind the tail were last surveyed, so that a reader does so once.
+    /// The place that a replay surveyed last and the length of the file then, for which a reader surveys once.
     surveyed: Option<(u64, u64)>,
 }
 
@@ -263,8 +264,8 @@ impl Generation {
         Ok(Some(opened))
     }
 
-    /// Reads the whole log of a file whose header is known. All records `below` counted once, by the word of a
-    /// reader.
+    /// Reads the whole log of a file whose header is known. The caller vouches that all records up to `below` counted
+    /// once.
     pub(crate) fn read(
         log: LogFile,
         header: FileHeader,
@@ -322,8 +323,8 @@ impl Generation {
         self.standing() == Standing::Unborn
     }
 
-    /// Where the log begins to tell what happened; before it stands what the file was made with. `None` if that was
-    /// nothing, because the store was created by it.
+    /// Where the log begins to tell what happened; before it stand the records that the file was made with. `None` if
+    /// there are none, because the store began with this file.
     pub(crate) fn dropped_before(&self) -> Option<u64> {
         let FileHeader {
             generation, base, ..
@@ -349,8 +350,8 @@ impl Generation {
         self.tail.load(Acquire)
     }
 
-    /// Waits until what this process has written is in the index, all of a batch or nothing. A reader who looks at the
-    /// tail needs no such wait: what is not applied yet stands there.
+    /// Waits until what this process has written is in the index, all of a batch or nothing. A reader that looks at the
+    /// length of the file needs no such wait: it finds and applies what is not applied yet.
     #[inline]
     pub(crate) fn wait_for_apply(&self) {
         if self.written.load(Acquire) > self.tail() {
@@ -383,7 +384,7 @@ impl Generation {
         self.standing.fetch_max(standing as u8, AcqRel);
     }
 
-    /// Sets what a replay showed. Neither takes back that the file is condemned or unborn.
+    /// Sets the standing that a replay showed; a file that is condemned or unborn stays so.
     fn settle(&self, standing: Standing) {
         let _ = self.standing.fetch_update(AcqRel, Acquire, |known| {
             (known <= Standing::Doubtful as u8).then_some(standing as u8)
@@ -492,7 +493,7 @@ impl Generation {
         if behind || position.end != End::Clean {
             self.replay(&mut position, Access::Locked)?;
         }
-        // Before it is rewritten nothing that others wrote may be acknowledged.
+        // A sync is credited with what others wrote only once that is rewritten.
         if self.rewritten.load(Acquire) {
             self.written.store(position.tail, Release);
         }

@@ -1,11 +1,11 @@
 //! Where the record of each key stands: an open-addressing table of 12-byte slots.
 //!
 //! A slot holds a 32-bit fingerprint of the key, never the key, so the table costs the same whatever the keys are, and
-//! **a fingerprint is never identity**: whoever looks up gets candidates, and compares the keys in their records.
+//! **a fingerprint is never identity**: a lookup gives candidates, and its caller compares the keys in their records.
 //!
 //! The table is split into shards by the top bits of the fingerprint. A shard has its own lock and grows by itself, a
-//! fifth at a time, so that neither a lookup nor growing 10 million keys stops the others for long. No lock is held
-//! by the time a method returns; there is no I/O here.
+//! fifth at a time, so that no thread waits for long, not even while 10 million keys outgrow the table. Every method
+//! gives its locks back before it returns, and none does I/O.
 
 use super::format::ALIGN;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,7 +26,7 @@ pub(crate) struct Move {
     pub(crate) prev: u64,
     /// Where the record stands.
     pub(crate) at: Location,
-    /// Whether the key has a value by it, or none any more.
+    /// Whether the record gives the key a value; otherwise it removes the key.
     pub(crate) puts: bool,
 }
 
@@ -69,9 +69,11 @@ pub(crate) struct Index {
     live_bytes: AtomicU64,
 }
 
+/// A table of its own, at most four fifths full: so each probe comes to an empty slot, where it ends.
 #[derive(Debug, Default)]
 struct Shard {
     slots: Vec<Slot>,
+    /// Slots that are not empty.
     used: usize,
 }
 
@@ -129,8 +131,9 @@ impl Index {
             .is_some()
     }
 
-    /// Makes moves that are all of one shard, up to the first whose `prev` does not lead to a slot, or, unless `is_own`,
-    /// that is of a key said to be new though its fingerprint is here; returns how many it made.
+    /// Makes moves, all of one shard, up to the first that `prev` alone does not decide, and returns how many it made.
+    /// `prev` does not decide where it leads to no slot, nor where it calls a key new and the index has its fingerprint.
+    /// With `is_own` this process wrote the records and has just looked their keys up, so that a key it calls new is new.
     pub(crate) fn make(&self, moves: &[Move], is_own: bool) -> usize {
         let Some(first) = moves.first() else { return 0 };
         let mut shard = self.write(first.fingerprint);
@@ -163,7 +166,7 @@ impl Index {
             }
             made += 1;
         }
-        // Both wrap around for what became less.
+        // Modulo 2^64, so that adding takes off as well what became less.
         self.keys.fetch_add(keys, Relaxed);
         self.live_bytes.fetch_add(live_bytes, Relaxed);
         made
@@ -294,6 +297,9 @@ fn grown(slots: usize) -> usize {
     slots * 19 / 16
 }
 
+/// Slots beyond the four fifths rule, so that a small table does not grow with each key.
+const SPARE_SLOTS: usize = 8;
+
 /// A table so large is four fifths full. Linear probing then looks at 3 slots for a hit, 13 for a miss (Knuth, TAOCP
 /// 6.4, theorem K), which are neighbours in memory.
 ///
@@ -301,17 +307,19 @@ fn grown(slots: usize) -> usize {
 /// 110 ns in place of 82 (the processor then meets the lock's atomic operation while the slot is still on its way from
 /// memory), so the table is not ordered.
 fn slots_for(used: usize) -> usize {
-    used * 5 / 4 + 8
+    used * 5 / 4 + SPARE_SLOTS
 }
 
 impl Shard {
-    /// Where a fingerprint would like to be: monotone in it, so that growing moves slots in one streaming pass.
+    /// The slot where the probe for a fingerprint begins. It rises with the fingerprint, so that growing moves slots in
+    /// one streaming pass.
     fn home(&self, fingerprint: u32) -> usize {
         let within = u64::from(fingerprint << SHARD_BITS);
         ((within * self.slots.len() as u64) >> 32) as usize
     }
 
-    /// Brings into the cache what moves will need: these loads wait for memory together, those of the moves in turn.
+    /// Brings the slots that moves begin at into the cache: these loads wait for memory together, whereas each move
+    /// would wait for its own.
     fn touch(&self, moves: &[Move]) {
         let some = moves.iter().fold(0, |some, step| {
             let slot = self.slots.get(self.home(step.fingerprint));
@@ -356,7 +364,8 @@ impl Shard {
         self.used += 1;
     }
 
-    /// False, and nothing changed, if a slot has this fingerprint: all that do are on the way to where it would go.
+    /// False, and nothing changed, if a slot has this fingerprint: all such slots stand between its home and the first
+    /// empty slot.
     fn insert_new(&mut self, slot: Slot) -> bool {
         self.make_room();
         let mut place = self.home(slot.0[0]);
@@ -372,8 +381,9 @@ impl Shard {
     }
 
     fn make_room(&mut self) {
-        if slots_for(self.used + 1) > self.slots.len() + 8 {
-            self.resize(grown(self.slots.len()).max(slots_for(self.used + 1)));
+        let wanted = slots_for(self.used + 1);
+        if wanted > self.slots.len() + SPARE_SLOTS {
+            self.resize(grown(self.slots.len()).max(wanted));
         }
     }
 
@@ -394,7 +404,7 @@ impl Shard {
         }
     }
 
-    /// Empties a slot, and moves those behind it up that would not be found any more across the gap.
+    /// Empties a slot, and moves up those behind it that a probe would not reach any more across the gap.
     fn remove(&mut self, place: usize) -> Slot {
         let removed = std::mem::take(&mut self.slots[place]);
         self.used -= 1;

@@ -12,7 +12,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A second thread reads and verifies ahead once so many reads, some 4 MiB, were worth no thread.
+/// Reads, of some 4 MiB together, before a second thread is worth its start and reads ahead.
 const PARTS_ALONE: usize = 32;
 const UNVERIFIED: &str = "a record does not verify";
 

@@ -32,7 +32,7 @@ impl<'a> Deadline<'a> {
         }
     }
 
-    /// The moment that it is. The first one that is asked for begins the wait.
+    /// The time by the clock of the disk. The wait begins when this is asked first.
     fn now(&self) -> Duration {
         let now = self.disk.monotonic();
         self.start.get_or_init(|| now);
@@ -61,13 +61,14 @@ impl<'a> Deadline<'a> {
     }
 }
 
-/// A mutex whose wait has a deadline, which std's has not, and an end: a thread that leaves gives its turn to the thread
-/// that has slept longest, if that is [`PATIENCE`] or more.
+/// A mutex whose wait has a deadline and a bound, neither of which std's has: the thread that leaves hands the gate to
+/// the thread that has slept longest, once that one has slept for [`PATIENCE`].
 ///
-/// Before, a running thread that finds the gate free may pass those that sleep. That is what makes a busy gate fast, for
-/// the thread that was woken needs some 50 us to arrive. Without an end to it, though, two running threads can pass
-/// fourteen sleeping ones for half a second (measured with 16 threads on two cores).
+/// Until then a running thread that finds the gate free may pass those that sleep. That makes a busy gate fast, for a
+/// thread that is woken needs some 50 us to arrive. Without the bound, though, two running threads can pass fourteen
+/// sleeping ones for half a second (measured with 16 threads on two cores).
 ///
+/// Invariants:
 /// 1. A thread writes under the gate only while it has the one [`Turn`].
 /// 2. `state` becomes `AWAITED` only under the mutex of `queue`, and a thread sleeps only after it has marked the gate so,
 ///    or behind another sleeper. So a thread that leaves an unmarked gate need not look for sleepers.
@@ -94,9 +95,9 @@ struct Sleeper {
     wake: Condvar,
 }
 
-/// A few times as long as a write takes. A thread that goes to sleep is woken some 50 us later: with 100 rounds one of a
-/// hundred operations of two busy threads took 29 us, with these 12; more of them cost 32 threads on two cores what they
-/// need.
+/// Looks at a taken gate before a thread sleeps: a few times as long as a write takes, since a sleeper needs some 50 us
+/// to arrive. With 100 looks one of a hundred operations of two busy threads took 29 us, with 1,000 it takes 12. More of
+/// them take the processor from those that write, with 32 threads on two cores.
 const SPINS: u32 = 1000;
 /// A sleeper that waited so long is not passed any more. With less the gate would be handed over all the time under load,
 /// and stand idle while the next thread wakes.
@@ -171,7 +172,7 @@ impl Gate {
             if me.is_handed.load(Relaxed) {
                 return Ok(());
             }
-            // Also by one whose time is up: it may have been woken, and the others were not.
+            // Also when the time is up: this thread may be the one that was woken (3).
             if self.state.swap(AWAITED, Acquire) == FREE {
                 break Ok(());
             }
@@ -198,7 +199,7 @@ impl Gate {
         first.wake.notify_one();
     }
 
-    /// Fails in the thread that has its turn and runs the caller's code.
+    /// Fails in a thread that has its turn already: a closure of the caller's came back to write.
     pub(crate) fn refuse_reentry(&self, path: &Path) -> Result<()> {
         if self.owner.load(Relaxed) == this_thread() {
             return Err(Error::reentrant(path));

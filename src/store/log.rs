@@ -7,12 +7,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Read at once when many records are wanted. Small enough to stay in a core's cache between copying and checking.
+/// Bytes read at once when many records are wanted: few enough to stay in a core's cache between copying and checking.
 const CHUNK_BYTES: usize = 128 << 10;
-/// By chance one place in 2^32 looks like the head of a record. Where so many bytes were read for nothing somebody made
-/// heads up, one inside the other; from then on each is passed over as a whole, so that reading stays linear.
+/// Bytes that a search may read behind heads which no valid record follows. One place in 2^32 looks like a head by
+/// chance; behind more bytes than this, somebody has made heads up, one inside the other. From then on the search passes
+/// over each such record as a whole, so that its cost stays linear.
 const REFUSED_BYTES_MAX: u64 = 256 << 20;
-/// A call that is interrupted so often is not going to succeed.
+/// Interruptions by signals after which a call is taken to fail for good.
 const INTERRUPTS_MAX: u32 = 1_000;
 
 /// Repeats a call that a signal interrupted.
@@ -134,7 +135,7 @@ pub(crate) struct Scanner<'f> {
     filled: usize,
     buf_at: u64,
     chunk_bytes: usize,
-    /// Read by `find_record` behind heads that hold, and refused.
+    /// Bytes that `find_record` has read behind heads which no valid record follows.
     refused_bytes: u64,
 }
 

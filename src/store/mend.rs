@@ -1,6 +1,7 @@
 //! Making a file fit to be written to: it is created, its torn tail is cut, a file that must not be touched is left.
 //!
-//! Every function here takes the lock of the file as given, and a file whose path the caller has just looked at.
+//! The caller of each function holds the lock of the file. The admission calls them after a look at the path; only what a
+//! failed append or a failed sync left is seen to without one.
 
 use super::append::{append_marker, cut_at_tail, mark_as_left, mark_behind};
 use super::copy::{Copied, copy_live};
@@ -26,8 +27,8 @@ pub(crate) fn start_anew(place: &Place, old: &Generation) -> Result<()> {
     Ok(())
 }
 
-/// Cuts the log at its tail and marks the place, for good: until that is synced, a power cut may bring back what was
-/// cut off, made whole by what was written behind it.
+/// Cuts the log at its tail, marks the place, and syncs that: until then a power cut may bring back what was cut off, made
+/// whole by what was written behind it.
 pub(crate) fn cut(place: &Place, generation: &Generation) -> Result<()> {
     cut_at_tail(generation, place.now_ms())?;
     sync_log(place, generation, generation.tail()).or_else(|failure| {
@@ -70,9 +71,9 @@ pub(crate) fn leave_torn_file(place: &Place, generation: &Generation) -> Result<
 
 /// Moves what can be read of a file whose sync failed to a new one.
 ///
-/// The file is read anew first. The kernel may have dropped what it could not write, and this process has in its index
-/// what it wrote: copied by that index, a record that fell back would be carried as damaged, in place of the older one
-/// that was acknowledged and still counts.
+/// The file is read anew first. The kernel may have dropped a record that it could not write, while the index of this
+/// process still leads there. A copy by that index would carry the record as damaged, in place of the older one of its
+/// key, which was acknowledged and still counts.
 pub(crate) fn heal(place: &Place, generation: &Generation) -> Result<()> {
     // A process that does not know that the file was left would acknowledge what it appends there.
     if !generation.position().condemned {

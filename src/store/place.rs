@@ -96,7 +96,7 @@ pub(crate) fn open_at(mode: &Mode, start: Start, path: &Path) -> Result<Opened> 
             Err(error) => return Err(Error::io("look at", path, error)),
         }
         drop(lock);
-        // It was new, and is no more.
+        // This call has made its file; the one that took its place need not be new.
         if create == Create::New {
             create = Create::IfMissing;
         }
@@ -119,7 +119,7 @@ fn open_file(mode: &Mode, create: Create, path: &Path) -> Result<(LogFile, bool)
             ));
         }
         Ok(_) => false,
-        // Looked up before a file is created there, which would be left behind.
+        // Looked up first, so that no file is created where it would be refused.
         Err(error) if error.kind() == io::ErrorKind::NotFound && create != Create::Never => {
             let dir = match path.parent() {
                 Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -147,7 +147,7 @@ fn open_file(mode: &Mode, create: Create, path: &Path) -> Result<(LogFile, bool)
     Ok((log, is_missing))
 }
 
-/// Locks of a network file system reach other machines, what was written there does so only later.
+/// On a network file system a lock reaches other machines at once, and what was written reaches them only later.
 fn refuse_network(mode: &Mode, path: &Path, real: &Path) -> Result<()> {
     let kind = mode
         .disk
@@ -215,16 +215,16 @@ impl Place {
         }
     }
 
-    /// As [`fresh`](Place::fresh), once the path was looked at and the last record that is known was found there: for
-    /// those who stay for long or copy all, and write nothing that would make them look. Something that was put over the
-    /// file may be shorter, so that the look at what is behind the tail shows nothing.
+    /// As [`fresh`](Place::fresh), after a look at the path and for the last record that is known: for a caller that
+    /// stays for long or copies all, and never writes, which would make it look. `fresh` itself looks behind the tail, and
+    /// sees nothing of a shorter file that was put over this one.
     ///
     /// # Errors
     ///
     /// Those of [`follow`](Place::follow), and `Replaced` if another store, or nothing, was put over the file.
     pub(crate) fn fresh_at_its_path(&self) -> Result<Pinned> {
         let generation = self.fresh()?;
-        // Over the file of an exclusive handle only its writer judges: it may be at work on what this thread would see.
+        // The file of an exclusive handle is for its writer to judge, which may be at work on what this thread would see.
         if !self.mode.is_exclusive() && !generation.is_still_there()? {
             self.read_anew(&generation)?;
         } else if !self.is_at_its_path(&generation) {
@@ -287,7 +287,7 @@ impl Place {
         Ok(true)
     }
 
-    /// Whether the path leads to this file. An error is no answer, so it is no.
+    /// Whether the path leads to this file; false as well if it can't be looked at.
     pub(crate) fn is_at_its_path(&self, known: &Generation) -> bool {
         let stat = || self.mode.disk.stat(&self.real);
         known.log.file.is_named(&self.real)
@@ -605,7 +605,7 @@ impl Place {
     pub(crate) fn recovery(&self) -> Recovery {
         let generation = self.generation();
         let mut recovery = lock_of(&self.notes).clone();
-        // Nobody else may be there.
+        // Every other handle is refused there.
         if !self.mode.writes() || self.mode.is_exclusive() {
             let kind = self.mode.disk.network_file_system(&self.real);
             recovery.network_file_system = kind.ok().flatten();

@@ -98,7 +98,7 @@ pub(crate) fn salvage(admission: &Admission, to: &Path) -> Result<Salvaged> {
         Some(anew) => rescue(&anew.read, &mut successor, &to)?,
         None => Salvaged::new(&to),
     };
-    successor.place(&to)?;
+    successor.name_apart(&to)?;
     Ok(salvaged)
 }
 

@@ -1,8 +1,7 @@
 //! Telling the log that it is on disk.
 //!
 //! A seal is an empty record whose `durable` covers all before it. It is appended after a sync and is not synced
-//! itself: losing it costs certainty, not data. Behind a seal nothing that stands before it is ever taken for a crash's
-//! doing.
+//! itself: losing it costs certainty, not data. Damage before a seal is never taken for the work of a crash.
 
 use super::admission::{Admission, Purpose};
 use super::append::{append_marker, rewrite_unsynced};

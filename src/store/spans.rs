@@ -4,9 +4,9 @@ use super::index::Location;
 use super::log::LogFile;
 use crate::error::Result;
 
-/// Read together at most. Small enough to stay in a core's cache between copying and checking.
+/// Bytes read together at most: few enough to stay in a core's cache between copying and checking.
 const SPAN_BYTES: u64 = 128 << 10;
-/// A gap so small is read rather than skipped: a call costs as much as copying it.
+/// The longest gap that is read rather than skipped: a call costs as much as copying it.
 const GAP_BYTES: u64 = 4 << 10;
 
 /// The part of a file that was read last.

@@ -4,16 +4,16 @@
 //! synced, and only then gets the store's name. Creation, compaction, truncation and the repairs that must not touch
 //! the old file all go this way, so a file that has the store's name is always whole.
 //!
-//! Before [`Successor::install`] the maker holds the lock of the new file, by which a process that clears leftovers
-//! away knows that it is none. During `install` it holds the lock of the old file as well. Afterwards the path leads to
-//! the new file, every thread of this process works on it, and the locks are those that the mode asks for.
+//! Before [`Successor::install`] the maker holds the lock of the new file; a process that removes leftovers passes by a
+//! locked file. During `install` the maker holds the lock of the old file as well. Afterwards the path leads to the new
+//! file, every thread of this process works on it, and the locks are those that the mode asks for.
 //!
-//! Why no writer slips in between: a process that waits for the lock of the old file finds, once it has that, a retired
-//! record behind its tail or another file at the path, before it writes. The retired record comes before the rename. In
-//! the other order a process that took the old lock right after the rename, and whose look at the path was still to
-//! come, would append to a file that no name leads to. A compactor that dies between the two leaves a retired record in
-//! a file that is still the store's: the next writer looks at the path, finds the same file there, and appends past it;
-//! a retired record that is not the last one counts for nothing.
+//! Why no writer slips in between: a process that waits for the lock of the old file finds a retired record behind its
+//! tail once it has the lock, and looks at the path before it writes. So the retired record comes before the rename. In
+//! the other order a process that took the old lock right after the rename, and whose look at the path was not due,
+//! would append to a file that no name leads to. A compactor that dies between the two leaves a retired record in a file
+//! that is still the store's. The next writer looks at the path, finds the same file there, and appends behind the
+//! record: a retired record that is not the last one counts for nothing.
 //!
 //! Why the sync comes before the rename: the new name may reach the disk before the content does.
 
@@ -31,9 +31,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// A copy writes once it has collected so many bytes.
+/// Bytes that a copy collects before it writes them.
 const FLUSH_BYTES: usize = 256 << 10;
-/// A copy syncs after so many bytes, so that its last sync, which others wait for, has little left to do.
+/// Bytes after which a copy syncs, so that its last sync, which others wait for, has little left to do.
 const SYNC_BYTES: u64 = 8 << 20;
 
 /// A file that is about to take the store's place. Dropped before that, it is removed again.
@@ -64,8 +64,8 @@ pub(crate) fn first_header(place: &Place) -> Result<FileHeader> {
     })
 }
 
-/// The header of the file after this one. The store is as old as it was: the clock of the process that copies it may be
-/// ahead, and no proof against later ones.
+/// The header of the file after this one. It keeps the time of the store's creation: a clock that reads earlier counts
+/// as wrong, and the clock of the process that makes this file may be ahead.
 pub(crate) fn next_header(place: &Place, old: &FileHeader) -> Result<FileHeader> {
     Ok(FileHeader {
         epoch: 1,
@@ -163,7 +163,7 @@ impl<'a> Successor<'a> {
             .unwrap_or_else(|| unreachable!("a successor has its file until it is installed"))
     }
 
-    /// Appends a record, whose epoch, prev and durable are this file's to say.
+    /// Appends a record of any file of this store; `prev` says where this file has its key.
     pub(crate) fn append(&mut self, record: NewRecord<'_>, prev: u64) -> Result<()> {
         let next = self.generation();
         let fingerprint = match record.kind {
@@ -178,8 +178,8 @@ impl<'a> Successor<'a> {
         self.push(record, |_, _| {})
     }
 
-    /// Appends a record of another file of this store, of which only the head verifies: nor does it here, so that its
-    /// key reads as an error until it is written again.
+    /// Appends a record of which only the head verifies, in such a way that the same is true of it here: its key reads
+    /// as an error until it is written again.
     pub(crate) fn append_damaged(&mut self, record: NewRecord<'_>) -> Result<()> {
         let next = self.generation();
         let (offset, fingerprint) = (next.tail(), record.fingerprint);
@@ -228,7 +228,7 @@ impl<'a> Successor<'a> {
         Ok(found.map_or(0, |found| found.at.offset()))
     }
 
-    /// Brings all that was appended to disk, so that the last sync, which others wait for, finds little to do.
+    /// Brings to disk all that was appended so far, so that the last sync, which others wait for, finds little to do.
     pub(crate) fn sync_ahead(&mut self) -> Result<()> {
         self.flush()?;
         self.generation().log.sync()?;
@@ -262,8 +262,8 @@ impl<'a> Successor<'a> {
         Ok(header)
     }
 
-    /// Gives the file a name that nothing has; the store stays with its own file.
-    pub(crate) fn place(mut self, to: &Path) -> Result<()> {
+    /// Gives the file a name of its own, which nothing else has; the store stays with its file.
+    pub(crate) fn name_apart(mut self, to: &Path) -> Result<()> {
         self.finish()?;
         let disk = &*self.place.mode.disk;
         rename_to_new(disk, &self.temp, to).map_err(|error| Error::io("create", to, error))?;
@@ -271,8 +271,8 @@ impl<'a> Successor<'a> {
         self.place.sync_directory_of(to)
     }
 
-    /// Gives the file the store's name. The caller holds the store's lock. `old` is retired first, so that its users
-    /// look for the new one; those of a condemned file do already.
+    /// Gives the file the store's name. The caller holds the store's lock. `old` gets a note first that sends its users to
+    /// the path, unless it is condemned: that note sends them already.
     pub(crate) fn install(mut self, old: &Generation) -> Result<Arc<Generation>> {
         let place = self.place;
         let header = self.finish()?;
@@ -281,9 +281,9 @@ impl<'a> Successor<'a> {
             if old.log.size()? <= old.tail() {
                 append_marker(old, Kind::Retired, place.now_ms())?;
             } else {
-                // A process that had applied what is damaged by now has its tail at the end of the file, so the note
-                // goes there. If it fails, the disk may be at fault, which need not keep this one from leaving the
-                // file.
+                // Bytes stand behind the tail. Another process may have applied them before they were damaged, and has
+                // its tail where they end, so the note goes there. A disk that refuses the note is one more reason to
+                // leave this file.
                 let _ = mark_behind(old, place.now_ms());
             }
         }
@@ -292,6 +292,7 @@ impl<'a> Successor<'a> {
         };
         next.log.path = Arc::clone(&place.path);
         next.header = header;
+        // This process wrote all of it, and has synced it.
         next.commit.credit(header.base);
         next.written.store(header.base, Relaxed);
         next.rewritten.store(true, Relaxed);

@@ -144,8 +144,8 @@ fn torn_tail(admission: &Admission, read: &Generation) -> Result<Option<TornTail
     Ok(read.torn_tail()?.filter(|torn| torn.offset == tail))
 }
 
-/// Records whose checks are right, and whose fingerprint is that of another key, with the key: what such a record says of
-/// its key is not what reading that key says. Passes over what is damaged anyway.
+/// Records whose checks are right and whose fingerprint is another key's, each with its key: reading that key does not
+/// find them. Passes over records that are damaged anyway.
 fn misfiled(read: &Generation, damage: &[Damage]) -> Result<Vec<(Damage, Option<Vec<u8>>)>> {
     let mut damage = damage.iter().peekable();
     let mut found = Vec::new();

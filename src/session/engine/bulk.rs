@@ -234,7 +234,7 @@ impl Engine<dyn Records> {
                     Err(error) => return Err(error),
                 }
             }
-            // One that is not there any more may have another id by now.
+            // A session that is not there any more may live on under another id.
             if !is_missing {
                 break;
             }

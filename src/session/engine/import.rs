@@ -35,7 +35,7 @@ impl Engine<dyn Records> {
                 // The other store may let it end sooner than this one would. The next use here decides anew.
                 let end = self.end_of(&next.contents, next.stamp);
                 let end = end.into_iter().chain(session.end).min();
-                next.is_stored(next.stamp, end);
+                next.mark_stored(next.stamp, end);
                 let before = before.as_ref().map(|before| &*before.base);
                 self.relist(lists, &key, before, Some(&next))?;
                 edits.push((key, self.put(&next)?));
@@ -95,7 +95,7 @@ impl Engine<dyn Records> {
                 version: version.saturating_add(1),
                 ..session.stamp
             };
-            next.is_stored(stamp, session.end);
+            next.mark_stored(stamp, session.end);
             let before = before.as_ref().map(|before| &*before.base);
             self.relist(lists, &key, before, Some(&next))?;
             edits.push((key, self.put(&next)?));

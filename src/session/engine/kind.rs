@@ -1,13 +1,13 @@
 //! How a store keeps ids: as they are, or hashed.
 //!
-//! It is noted in the store with its first session. A handle that wants it the other way is refused when it is opened, and
-//! by its next call when a store of the other kind took the place of the one that it was opened on.
+//! The store has a note of its kind since its first session. A handle that wants the other kind is refused when it is
+//! opened, or, if a store of the other kind takes the place of the one that it has open, by its next call.
 
 use super::super::place::kind_of;
 use super::{Edit, Edits, Engine, Error, ErrorKind, KIND, Kind, Records, Result};
 use std::sync::atomic::Ordering::Relaxed;
 
-/// The two low bits of what is known; above them stands which file it is known of.
+/// The two low bits of `known_kind`; above them stands the generation of the file whose kind that is.
 fn code(kind: Kind) -> u64 {
     match kind {
         Kind::Plain => 1,
@@ -32,14 +32,20 @@ impl Engine<dyn Records> {
         let Some(kind) = self.noted_kind()? else {
             return Ok(self.wanted_kind());
         };
-        // Of a file that was replaced meanwhile it says nothing of the one that took its place.
+        // Where another file took this one's place meanwhile, the note may be of either.
         if file == self.records.generation() << 2 {
             self.known_kind.store(file | code(kind), Relaxed);
         }
         Ok(kind)
     }
 
-    /// As [`kind`](Engine::kind), for who stores a session, which may be the first.
+    /// To be asked where a session was not found: the call that looked for it may itself have moved the store to a file
+    /// that keeps ids the other way, where the key means nothing.
+    pub(super) fn check_absence(&self) -> Result<()> {
+        self.kind().map(|_| ())
+    }
+
+    /// As [`kind`](Engine::kind), for a caller that stores a session. With the first one it adds the note.
     pub(super) fn kind_to_store(&self, edits: &mut Edits) -> Result<Kind> {
         if let Ok(Some(noted)) = self.records.get(KIND)
             && let Some(kind) = Kind::of_note(&noted)
@@ -70,7 +76,7 @@ impl Engine<dyn Records> {
             Err(error) if error.kind() == ErrorKind::Corrupt => None,
             Err(error) => return Err(error),
         };
-        // A note that can't be read: the sessions tell as well.
+        // Where the note can't be read, the key of any session tells.
         let of_session = || {
             let mut entries = self.records.walk();
             entries.find_map(|entry| kind_of(entry.ok()?.key()))

@@ -1,8 +1,8 @@
 //! Tokens against forged requests that follow from the session's id, so that none has to be stored. Pure.
 //!
-//! A token is 32 random bytes and, exclusive-or with these, a code that only who knows the id can make. So it is
-//! another text on each page, which gives a page that is compressed together with what an attacker chose nothing to
-//! compare with (BREACH), and every one is good for as long as the session has its id.
+//! A token is 32 random bytes and, exclusive-or with these, a code that takes the id to make. So it is another
+//! text on each page, and an attacker who has his guess compressed together with the page learns nothing from the length
+//! (BREACH). Every token is good for as long as the session has its id.
 
 use crate::error::Result;
 use crate::session::SessionId;

@@ -27,16 +27,16 @@ use std::time::Duration;
 /// How many commands go to a server at once.
 const BATCH: usize = 256;
 
-/// How many values are asked for at once: each can be large.
+/// Values that are asked for at once: each can be large.
 const VALUES: usize = 64;
 
-/// A cluster whose map changes at each of so many walks is given up.
+/// Walks in a row at each of which the map of a cluster changes, before the call gives up.
 const WALKS_MAX: usize = 8;
 
 /// The cursor, and what `COUNT 1000` brings, which a server exceeds where a table's chains are long.
 const SCAN_BOUNDS: Bounds = Bounds::new(64 * 1024, 100_000, 2);
 
-/// A session that has moved so often while it is followed is met by the next walk.
+/// Moves of one session that are followed: the next walk meets a session that moves more often.
 const MOVES_MAX: usize = 1000;
 
 type Found = (RedisKey, Identity);

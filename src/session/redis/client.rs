@@ -156,11 +156,11 @@ pub(super) struct Client {
     servers: Servers,
     timeout: Duration,
     replicas: Option<Replicas>,
-    /// Written by who refreshes it, and by who is told of a slot that moved.
+    /// Written by the thread that refreshes it, and by a thread that is told of a slot that moved.
     map: RwLock<Map>,
     pool: Pool,
-    /// When the map was read last, and whether something has shown since that it is outdated. Held by who refreshes
-    /// it.
+    /// When the map was read last, and whether something has shown since that it is outdated. Held by the
+    /// thread that refreshes it.
     refreshed: Mutex<(Duration, bool)>,
 }
 

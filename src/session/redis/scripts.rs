@@ -11,8 +11,8 @@
 //! | 6 | absolute lifetime, likewise |
 //! | 8 | the mark of the write: random, so that nobody else writes the same |
 //!
-//! A tombstone of a session that has another id has the key of that in place of the contents: who looks for all
-//! sessions of a user must not lose one by that.
+//! A tombstone of a session that has another id has the key of that in place of the contents: a look for
+//! all sessions of a user must not lose one by that.
 //!
 //! A number of six bytes is exact in Lua, whose numbers are doubles.
 //!

@@ -120,7 +120,7 @@ impl Store {
                 Saved::Stored
             }
             Put::Ended => {
-                session.is_new_again();
+                session.mark_new();
                 Saved::Empty
             }
         })
@@ -285,7 +285,7 @@ impl Store {
                 Put::Gone => return Ok(None),
                 Put::Stored(stamp) => return Ok(Some(self.stored(next, stamp))),
                 Put::Ended => {
-                    next.is_new_again();
+                    next.mark_new();
                     return Ok(Some(next));
                 }
                 Put::Conflict(value) => current = Some(value),
@@ -420,7 +420,7 @@ impl Store {
     /// The copy in memory of what is in the store now.
     fn stored(&self, mut session: Session, stamp: Stamp) -> Session {
         let end = self.end_of(&session, stamp);
-        session.is_stored(stamp, end);
+        session.mark_stored(stamp, end);
         session
     }
 

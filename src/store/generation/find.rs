@@ -1,4 +1,4 @@
-//! Which of the records that may be a key's is the key's: the index knows fingerprints, the log has the keys.
+//! Finding the record of a key: the index gives candidates by their fingerprint, and the log has their keys.
 
 use super::Generation;
 use crate::error::Result;
@@ -17,23 +17,23 @@ pub(crate) struct Found {
 }
 
 impl Generation {
-    /// Whether a record that verifies, whose bytes behind the head are `body`, stands under the fingerprint of another key
-    /// than its own. A writer did that, no crash: the index can't lead to such a record.
+    /// Whether a record that verifies, with `body` behind its head, has the fingerprint of another key than its own, so
+    /// that the index can't lead its key to it. No crash makes such a record; a faulty writer may.
     pub(crate) fn is_misfiled(&self, head: &Head, body: &[u8]) -> bool {
         let key = body.get(..usize::from(head.key_len)).unwrap_or_default();
         matches!(head.kind, Kind::Put | Kind::Delete) && self.fingerprint(key) != head.fingerprint
     }
 
-    /// Whether a record stands for one of which nothing verified when it was copied: it has the fingerprint of that, and
-    /// no key. It may be any key's that has this fingerprint.
+    /// Whether a record stands in for one of which nothing verified when it was copied. It has the fingerprint of that
+    /// one and no key, so it may be any key's that has this fingerprint.
     pub(crate) fn is_keyless(&self, head: &Head) -> bool {
         head.key_len == 0 && head.fingerprint != self.fingerprint(&[])
     }
 
     /// The candidate whose key this is. Reads header and key only.
     ///
-    /// A record that does not verify any more is taken for the key's when no other is: what follows replaces it, which
-    /// heals it. It is passed over only if its key is sound and another one.
+    /// Where no candidate has the key, one that does not verify is taken for the key's: a write replaces it, which heals
+    /// the key. It is passed over only if its own key is sound and is another one.
     pub(crate) fn find_among(
         &self,
         candidates: &Candidates,
@@ -52,42 +52,20 @@ impl Generation {
         };
         for at in candidates.iter() {
             let read = self.log.read_up_to(bytes, at.offset())?;
+            let found = |head, is_exact| Some(Found { at, head, is_exact });
             let Some((fixed, stored)) = bytes
                 .get(..read)
                 .and_then(|bytes| bytes.split_first_chunk())
             else {
-                damaged = Some(Found {
-                    at,
-                    head: None,
-                    is_exact: false,
-                });
+                damaged = found(None, false);
                 continue;
             };
-            let head = Head::decode(fixed, self.header.seed, at.offset());
-            match head {
-                Some(head) if self.is_keyless(&head) => {
-                    damaged = Some(Found {
-                        at,
-                        head: None,
-                        is_exact: false,
-                    })
-                }
+            match Head::decode(fixed, self.header.seed, at.offset()) {
+                Some(head) if self.is_keyless(&head) => damaged = found(None, false),
                 Some(head) if usize::from(head.key_len) != key.len() => {}
-                Some(_) if stored == key => {
-                    return Ok(Some(Found {
-                        at,
-                        head,
-                        is_exact: true,
-                    }));
-                }
+                head @ Some(_) if stored == key => return Ok(found(head, true)),
                 Some(_) if self.fingerprint(stored) == fingerprint => {}
-                head => {
-                    damaged = Some(Found {
-                        at,
-                        head,
-                        is_exact: false,
-                    })
-                }
+                head => damaged = found(head, false),
             }
         }
         Ok(damaged)

@@ -89,8 +89,8 @@ fn make_by_key(generation: &Generation, step: &Move) -> Result<()> {
     Ok(())
 }
 
-/// Where the index has the key of a record. A record whose own key is damaged has none to compare, and a record that is
-/// in the index and does not verify is nobody's: both stay what they are.
+/// Where the index has the key of a record. `None` as well where nothing tells: a record whose own key is damaged has no
+/// key to compare, and a damaged record that the index leads to may be any key's.
 fn same_key(generation: &Generation, step: &Move) -> Result<Option<u64>> {
     let candidates = generation.index.candidates(step.fingerprint);
     if candidates.iter().next().is_none() {

@@ -2,17 +2,18 @@
 //! them counts what was verified.
 //!
 //! A stretch begins anywhere, so its first record has to be found: the first place where both checks of a record hold.
-//! That says nothing yet. Verified records count only where they join those that counted before, record by record;
-//! where they do not, the counting thread reads the stretch again from where it is.
+//! That record may be a false one. So verified records count only where they join those that counted before, record by
+//! record; where they do not, the counting thread reads the stretch again from where it is.
 
 use crate::store::ahead::Ahead;
 use crate::store::format::{ALIGN, Head};
 use crate::store::log::{LogFile, Scanner, Step};
 
-/// Verified together: enough that the threads seldom wait for each other, and little enough that what was verified is
-/// still in a cache when it is counted.
+/// Bytes verified together: enough that the threads seldom wait for each other, and few enough that the records are
+/// still in a cache when they are counted.
 pub(super) const STRETCH_BYTES: u64 = if cfg!(test) { 1 << 10 } else { 1 << 20 };
-/// A stretch whose first record is not found in so many bytes begins within a long one: the one who counts passes over it.
+/// Bytes searched for the first record of a stretch. A stretch without one there begins within a long record, and most
+/// likely needs none of its own.
 const SEARCHED_BYTES: u64 = 64 << 10;
 
 /// A part of the log, and what verified in it.
@@ -60,7 +61,8 @@ impl Stretch {
     }
 }
 
-/// The stretches of a log from `start` on, where a record stands or nothing does, up to `end`; each with where it ends.
+/// The stretches of a log from `start`, where a record or nothing stands, up to `end`, each with the offset at which it
+/// begins.
 pub(super) fn stretches(log: &LogFile, seed: u64, start: u64, end: u64) -> Ahead<u64, Stretch> {
     let log = log.clone();
     let mut next = start;

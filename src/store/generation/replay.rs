@@ -7,28 +7,27 @@
 //! - The **position** is how far this process has replayed the log: its **tail** is the end of the last record that
 //!   counts. The index has every record before the position.
 //! - A **replay** moves the position forward to the first **place** where it can't go on, and judges that place.
-//! - The **watermark**: see `verdict`.
+//! - Each record says in its **`durable`** how much of the log its writer knew to be on disk. The **watermark** is the
+//!   largest of them all; `verdict` says what it decides.
 //!
 //! # The threads that replay, and when
 //!
-//! The thread that opens the file replays it from its first record. A reader that finds the file longer than the log
-//! that it knows, without the operating system's lock. A writer that has the lock, before it appends. A writer also
-//! applies what it has appended itself, by [`apply`](Generation::apply). All of them hold the mutex of the position
-//! meanwhile, so that one at a time changes the index; none of them waits for the operating system's lock while it
+//! The thread that opens the file replays it from its first record. A reader, which has no lock of the operating
+//! system's, replays when the file is longer than the log that it knows. A writer has that lock, and replays before it
+//! appends; its own records it passes to [`apply`](Generation::apply). Each of them holds the mutex of the position
+//! meanwhile, so that one thread at a time changes the index, and waits for no lock of the operating system's while it
 //! does.
 //!
 //! # The doubt of a reader without the lock
 //!
-//! A reader without the lock can be sure of next to nothing: a writer may be in the middle of its write, so that a
-//! record looks torn now and whole a moment later. This doubt ends where a whole record stands behind the place and its
-//! `durable` covers it. That record was written after a sync, and so after the bytes at the place. The replay therefore
-//! surveys the bytes behind the place, *then* reads the place once more, and only then judges it. In the other order it
-//! would call a record damaged that was being written when it was read, and was finished and synced before the survey
-//! read on.
+//! To a reader without the lock, a record that is being written looks torn, and whole a moment later. It may call the
+//! place damaged once it has seen a whole record behind the place whose `durable` covers the place: before a writer made
+//! that record, the bytes at the place had been written and synced. The replay therefore surveys the bytes behind the
+//! place, *then* reads the place once more, and only then judges it. In the other order it would call a record damaged
+//! that was half written when the replay read it, and that was finished and synced when the survey came by.
 //!
-//! A survey reads the file to its end, so a reader makes one for each length that the file has while the same place
-//! stops it. Records that are put there without a change of the length are found all the same: the place itself is read
-//! at each look.
+//! A survey reads the file to its end. So while the same place stops a reader, it surveys once for each length of the
+//! file. It reads the place itself at each look, and so finds records that are put there without a change of the length.
 //!
 //! # Invariants
 //!
@@ -38,8 +37,9 @@
 //! 3. Whenever the mutex is free, the index has exactly what the position says, also after an error.
 //! 4. The copies of the position that are read without its mutex are written last, so that they lag behind the index
 //!    and never lead it.
-//! 5. Only whole records tell what is durable: the head of a damaged one is believed as to its length and its key,
-//!    since a wrong watermark would turn torn bytes into damage. So it does not matter where a replay began.
+//! 5. Only whole records tell what is durable; the head of a damaged one is believed as to its length and its key
+//!    alone. Otherwise a wrong watermark could turn torn bytes into damage, and a replay that begins behind the damaged
+//!    record would judge otherwise than one that passed it.
 
 use super::moves::Moves;
 use super::read_ahead::{STRETCH_BYTES, stretches};
@@ -47,9 +47,9 @@ use super::verdict::{Place, Stands, Verdict, verdict};
 use super::*;
 use crate::store::index::Move;
 
-/// With so much to replay a second thread reads ahead (opening 400 MB with two cores free took 0.6 of the time).
+/// From this length on a second thread reads ahead (opening 400 MB with two cores free took 0.6 of the time).
 const PIPELINED_BYTES_MIN: u64 = 4 << 20;
-/// With less than this to replay, little is read at once and every move is made by itself.
+/// Below this length a replay reads little at once and makes every move by itself.
 const SHORT_BYTES: u64 = 64 << 10;
 
 impl Generation {
@@ -57,7 +57,7 @@ impl Generation {
     pub(super) fn replay(&self, position: &mut Position, access: Access) -> Result<()> {
         let size_bytes = self.log.size()?;
         let behind = size_bytes.saturating_sub(position.tail);
-        // Where it stopped before, it will again.
+        // The place that stopped the last replay will most likely stop this one.
         let stopped = position.surveyed.filter(|(at, _)| *at >= position.tail);
         let how = match stopped {
             Some((_, size)) if size == size_bytes => How::Short,
@@ -78,6 +78,7 @@ impl Generation {
             moves: Moves::of_replay(how != How::Short),
         };
         let replayed = replay.run(access, how);
+        // After an error as well (invariant 3).
         let made = replay.moves.make(self);
         self.commit.credit(replay.durable);
         self.publish(position);
@@ -95,7 +96,7 @@ impl Generation {
         Ok(())
     }
 
-    /// Applies one record that counts, wherever it comes from.
+    /// Applies one record that counts.
     #[inline]
     fn apply_one(
         &self,
@@ -124,7 +125,7 @@ impl Generation {
                 moves.make(self)?;
                 self.index.clear();
                 position.past = Past::new();
-                // Every record that was missed before is gone anyway.
+                // No record from before the clear counts, so none can be outdated.
                 self.outdated_below.store(0, Release);
             }
             Kind::Condemned => position.condemned = true,
@@ -175,8 +176,8 @@ struct Replay<'a> {
     batch: Vec<(u64, Head)>,
     /// Damage that counts once its batch does.
     damaged: Vec<Damage>,
-    /// The largest `durable` of all records that count, and what this process knows beside. A writer's own records tell
-    /// it nothing new, so only a replay looks.
+    /// The largest `durable` of all records that count, and what this process knows beside. `apply` has no need of it: a
+    /// writer's own records tell the writer nothing new.
     durable: u64,
     moves: Moves,
 }
@@ -201,40 +202,35 @@ impl Replay<'_> {
             let end = self.count_ahead(log.size()?)?;
             scanner.seek(end, true);
         }
-        // Made once somebody has to know.
+        // One survey serves every place: it reached to the end of the file.
         let mut survey: Option<Survey> = None;
         let mut surveying = None;
         loop {
             let Some(stop) = self.count_to_stop(&mut scanner)? else {
                 continue;
             };
-            let offset = stop.offset;
-            let surveyed = match survey.take() {
-                Some(survey) => survey,
-                None if stop.stands == Stands::Nothing => Survey::of_nothing(self),
-                None => {
-                    let seen = (offset, self.generation.log.size()?);
-                    if access == Access::Unlocked && self.position.surveyed == Some(seen) {
-                        return Ok(());
-                    }
-                    surveying = Some(seen);
-                    survey = Some(Survey::new(&mut scanner, offset, self)?);
-                    // The bytes of the place as they are read from here on are final.
-                    scanner.seek(offset, true);
-                    continue;
+            if survey.is_none() && stop.stands != Stands::Nothing {
+                let seen = (stop.offset, log.size()?);
+                if access == Access::Unlocked && self.position.surveyed == Some(seen) {
+                    return Ok(());
                 }
-            };
-            if !self.pass(&mut scanner, &stop, &surveyed)? {
-                // Not before: what could not be read to the end is looked at again.
+                surveying = Some(seen);
+                survey = Some(Survey::new(&mut scanner, stop.offset, self)?);
+                // The place is read once more before it is judged: see the doubt of a reader.
+                scanner.seek(stop.offset, true);
+                continue;
+            }
+            let nothing = Survey::of_nothing(self);
+            if !self.judge(&mut scanner, &stop, survey.as_ref().unwrap_or(&nothing))? {
+                // Only a replay that came to its end spares the next one its survey.
                 self.position.surveyed = surveying.or(self.position.surveyed);
                 return Ok(());
             }
-            survey = Some(surveyed);
         }
     }
 
-    /// Counts records that two threads verify in stretches. Returns where that ended, for whatever reason: to judge
-    /// what stands there is left to the caller, so that there is one place for it.
+    /// Counts records that two threads verify in stretches. Returns where that ended, for whatever reason; the caller
+    /// reads on from there and judges what stands there, so that one loop judges for all.
     fn count_ahead(&mut self, size_bytes: u64) -> Result<u64> {
         let Generation { log, header, .. } = self.generation;
         let mut end = self.position.tail;
@@ -251,7 +247,8 @@ impl Replay<'_> {
                 }
             }
             spent = Some(stretch);
-            // A record may reach beyond the stretch that it begins in, and beyond the next ones.
+            // What the stretch lacks up to its end is read here: a record that reaches into the stretch, or past it,
+            // hides where the next one begins.
             let until = at.saturating_add(STRETCH_BYTES);
             if end < until {
                 let mut scanner = Scanner::new(log, header.seed, end);
@@ -289,8 +286,8 @@ impl Replay<'_> {
         }))
     }
 
-    /// Whether a record follows on the one before, the last one of the unfinished batch if there is one. A cut is where
-    /// a log was cut, which is never within a batch.
+    /// Whether a record follows on the one before: the last one of the unfinished batch, if there is one. No cut stands
+    /// within a batch, since a log is cut at its tail.
     #[inline]
     fn follows(&self, head: &Head) -> bool {
         match (self.batch.last(), head.kind) {
@@ -336,7 +333,7 @@ impl Replay<'_> {
     }
 
     /// Judges a place and does what the verdict says. True if the replay goes on.
-    fn pass(&mut self, scanner: &mut Scanner<'_>, stop: &Stop, survey: &Survey) -> Result<bool> {
+    fn judge(&mut self, scanner: &mut Scanner<'_>, stop: &Stop, survey: &Survey) -> Result<bool> {
         let place = Place {
             stands: stop.stands,
             is_acknowledged: self.position.tail < survey.watermark,
@@ -384,7 +381,7 @@ impl Replay<'_> {
             Some(_) => scanner.offset(),
             None => self.generation.log.size()?.max(survey.watermark),
         };
-        // A batch that was hit was complete once.
+        // What is left of a batch that the damage hit: acknowledged, it was complete once.
         self.take_batch()?;
         self.moves.make(self.generation)?;
         let damage = Damage::unknown(from, to.saturating_sub(from));
@@ -407,12 +404,12 @@ impl Replay<'_> {
 #[derive(Debug)]
 struct Survey {
     watermark: u64,
-    /// Where the last whole record stands that counts or might; 0: nowhere behind the tail.
+    /// Where the last whole record behind the place stands that counts or might; 0: there is none.
     last: u64,
 }
 
 impl Survey {
-    /// When nothing stands at the place.
+    /// Of the place where the file ends.
     fn of_nothing(replay: &Replay<'_>) -> Survey {
         let begun = replay.batch.iter().map(|(_, head)| head.durable).max();
         Survey {

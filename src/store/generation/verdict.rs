@@ -6,7 +6,7 @@
 //! - The **tail** is the end of the last record that counts. It is the place itself or, if a batch is begun, where that
 //!   batch begins.
 //! - The **watermark** is the largest `durable` of all records in the file whose checks are both right, those behind the
-//!   place included, and at least the header's `base`. A writer wrote it that had synced the log up to there.
+//!   place included, and at least the header's `base`. The writer of that record had synced the log up to there.
 //!
 //! A power cut takes only what no sync had covered. So bytes that are missing below the watermark are damage to
 //! acknowledged data, and no crash explains them. Bytes that are missing at the watermark or above may be either.
@@ -95,8 +95,8 @@ use Verdict::{Crosses, Ends, LosesOneRecord, Refuses, Torn};
 /// begun, what the reader crosses; and the verdict. Exactly one row fits each place.
 #[rustfmt::skip]
 const TABLE: [Row; 11] = [
-    // The writer has finished its last append, and nothing was lost. A log looks the same that somebody cut where a batch
-    // ends: no byte outside of a log tells how long it was.
+    // The writer has finished its last append, and nothing was lost. A log that somebody cut where a batch ends looks the
+    // same: nothing outside of a log tells how long it was.
     row(&[Nothing], NO, EITHER, NO, ANY, Ends),
     // The writer died or lost power in the middle of a batch, or is still writing it. The records of that batch which are
     // whole do not count.
