@@ -9,7 +9,7 @@
 //! one's place. A **condemned** record says that a sync of this one failed, and that nobody is to write to it again.
 //!
 //! When the applicant is admitted, this holds:
-//! 1. Its process has the lock of the file, and no other thread of the process has the turn.
+//! 1. Its process has the lock of the file, and no other thread of its handle has the turn.
 //! 2. Every record that any process appended is applied.
 //! 3. The last record that was applied is still in the file: nobody put a backup over it.
 //! 4. The file was not condemned, its tail is clean, and it is not a file whose creation was cut short.

@@ -15,7 +15,7 @@ pub(crate) fn hash(entries: Entries) -> Result<u128> {
         encode(&entry, &mut bytes);
         sum = sum.wrapping_add(both_halves(&bytes));
     }
-    // So that the empty store has a figure as well, and no entry shows in that of a store with one.
+    // Hashed once more: the empty store has a figure as well, and that of a store with one entry is not the entry's.
     Ok(both_halves(&sum.to_le_bytes()))
 }
 

@@ -2,8 +2,8 @@
 //!
 //! One fault leaves one evidence file, however often its repair is tried: the name of the file follows from what it
 //! holds. Where none can be kept (a folder that this process may not write to, a full disk), the repair goes on and its
-//! report says why. Only what lasts is such a case: an error that may be gone at the next try, and one of *reading* what
-//! is about to be cut, ends the repair, and the next write begins it again.
+//! report says why. Only an error that lasts is such a case. One that may be gone at the next try, and one in *reading*
+//! the bytes that are about to be cut, ends the repair, and the next write begins it again.
 
 use super::checksum::xxh64;
 use super::disk::names::link_or_copy;

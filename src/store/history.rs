@@ -60,7 +60,7 @@ pub(crate) fn history(generation: &Arc<Generation>, key: &[u8]) -> Result<Histor
             Kind::Put | Kind::Delete if head.fingerprint == fingerprint => {
                 stored.is_none_or(|stored| stored == key)
             }
-            // A key that was not there was not taken.
+            // A clear takes no key that was not there.
             Kind::Clear => is_there,
             _ => false,
         };

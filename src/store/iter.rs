@@ -41,11 +41,11 @@ struct Snapshot {
     first: usize,
     left: Range<usize>,
     verified: Verified,
-    /// For what did not.
+    /// For the records that did not verify ahead.
     spans: Spans,
 }
 
-/// The verified ones of the records that one read gets: those before the first that did not.
+/// Records that one read gets and that verify, up to the first that does not.
 #[derive(Default)]
 struct Verified {
     heads: Vec<Head>,

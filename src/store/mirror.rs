@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// So much before the end of a copy is compared with the store before it goes on.
+/// Bytes before the end of a copy that are compared with the store before the copy goes on.
 const COMPARED_BYTES: u64 = 64 << 10;
 
 /// The copy of one generation, and how far it is.
@@ -142,7 +142,7 @@ fn name_of_lineage(place: &Place, header: &FileHeader) -> OsString {
     name
 }
 
-/// In a copy the note that another file takes its place would tell of none.
+/// Where a copy of this file ends: before the note that another file takes its place, since none takes the copy's.
 fn end_to_copy(at: &Generation) -> u64 {
     at.position().end_of_changes()
 }
@@ -246,7 +246,7 @@ fn end_of_whole_batches(log: &LogFile, header: &FileHeader) -> Result<u64> {
                     end = scanner.offset();
                 }
             }
-            // A record that is damaged in the store as well: what stands behind it tells.
+            // This record is damaged in the store as well, so the bytes behind it tell.
             Step::BadBody { offset, .. } | Step::Unverified { offset } => {
                 scanner.seek(offset.saturating_add(ALIGN), false);
                 if scanner.find_record(header.epoch)?.is_none() {

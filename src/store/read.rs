@@ -192,7 +192,7 @@ fn read_from(generation: &Generation, key: &[u8], record: &mut Vec<u8>) -> Resul
                     });
                 }
             }
-            // Of a damaged record that is surely another key's, nothing is lost here.
+            // A damaged record that is surely another key's takes nothing from this one.
             Some(_)
                 if stored.is_some_and(|stored| {
                     stored != key && generation.fingerprint(stored) == fingerprint

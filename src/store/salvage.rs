@@ -92,7 +92,7 @@ pub(crate) fn salvage(admission: &Admission, to: &Path) -> Result<Salvaged> {
     let to = new_path(place, to)?;
     let anew = read_anew(place, Crossing::Everything)?;
     let mut successor = Successor::beside(place, &to, first_header(place)?)?;
-    // Nobody is locked out of a file that is new.
+    // Nobody is locked out if that fails: the file is new.
     let _ = successor.belong_to(&place.generation().identity);
     let salvaged = match &anew {
         Some(anew) => rescue(&anew.read, &mut successor, &to)?,

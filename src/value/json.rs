@@ -148,7 +148,7 @@ pub(super) fn read(text: &str, memory_bytes: usize) -> Result<Value> {
     Ok(value)
 }
 
-/// Whether a value nests no deeper than so many levels. Encoding it would tell as well, and take as much memory again.
+/// Whether a value nests at most `levels` deep. Encoding it would tell as well, and take as much memory again.
 fn fits(value: &Value, levels: usize) -> bool {
     let inside = |inner: &Value| levels.checked_sub(1).is_some_and(|left| fits(inner, left));
     match value {
@@ -501,8 +501,8 @@ impl Reader<'_> {
     }
 }
 
-/// That of the encoded keys. Of text it is told without encoding it, since most keys are text and there may be many:
-/// the length comes first.
+/// The order of the encoded keys. Two texts are compared without encoding them, since most keys are text and there may
+/// be many: the shorter one comes first.
 fn order(a: &Value, b: &Value) -> Ordering {
     match (a, b) {
         (Value::Text(a), Value::Text(b)) => (a.len(), a).cmp(&(b.len(), b)),

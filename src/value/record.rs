@@ -2,9 +2,9 @@
 //!
 //! The macro works in two steps. The first brings fields and variants into one form, in which what stands in brackets
 //! or parentheses is always there: `{ [cfg attributes] [other attributes] (visibility) field [key] (type) [default] }`.
-//! Where there is nothing but documentation that is one step, however long the list is; otherwise it is one for each
-//! attribute and field, since only so can a `cfg` be told from the rest: it must stand wherever the field is named. The
-//! second step writes the definition and the two `impl`s.
+//! A list whose only attributes are documentation takes one expansion, however long it is. Any other list takes one for
+//! each attribute and field: only so can the macro tell a `cfg` from the rest, and repeat it wherever the field is named.
+//! The second step writes the definition and the two `impl`s.
 
 #[cfg(test)]
 mod tests;
@@ -63,7 +63,7 @@ enum Order {
     After,
 }
 
-/// As the bytes of encoded text compare: the shorter one first.
+/// Compares two names as their encodings compare: the shorter one comes first.
 const fn compare(a: &str, b: &str) -> Order {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
@@ -101,8 +101,8 @@ const fn compare(a: &str, b: &str) -> Order {
 /// | `enum Pay { Split(u32, u32) }` | the same, of an array: `{"Split":[30,70]}` |
 /// | `enum Pay { Transfer { iban: String } }` | the same, of a map: `{"Transfer":{"iban":"DE02"}}` |
 ///
-/// This is what serde's derive makes of the same definitions, so other programs and languages read it; of bytes, if they
-/// are marked with `serde_bytes`.
+/// This is what serde's derive makes of the same definitions (with `serde_bytes` on fields of bytes), so other programs
+/// and languages read it.
 ///
 /// A struct can grow. A field of the map that the struct does not have is skipped, or kept (below). One that the map
 /// does not have takes the default that follows its type; without one an `Option` becomes `None`, and any other
@@ -115,11 +115,11 @@ const fn compare(a: &str, b: &str) -> Order {
 ///   the same values. `..pub rest` makes that field of a struct public.
 ///
 /// Attributes, documentation and visibility are passed through; a `#[cfg]` on a named field or a variant counts for its
-/// encoding, too, and one for a whole type stands before its `record!`. Types may have parameters, bounded by names (`K: Eq + Hash`), but no lifetimes, since what is read
-/// owns all of itself, no constants and no `where`: for such a type implement `Encode` and `Decode`. They may contain
-/// themselves in a `Box`, an `Option<Box>`, a `Vec` or a map: 64 levels can be stored. A definition with over fifty
-/// attributes that are no documentation, and a `record!` with over a hundred definitions, need
-/// `#![recursion_limit = "256"]`, as the compiler then says.
+/// encoding, too, and one for a whole type stands before its `record!`. Types may have parameters, bounded by names
+/// (`K: Eq + Hash`), but no lifetimes, since a value that is read owns all of itself, no constants and no `where`: for
+/// such a type implement `Encode` and `Decode`. They may contain themselves in a `Box`, an `Option<Box>`, a `Vec` or a
+/// map: 64 levels can be stored. A definition with over fifty attributes that are no documentation, and a `record!` with
+/// over a hundred definitions, need `#![recursion_limit = "256"]`, as the compiler then says.
 ///
 /// ```
 /// use shelflife::{Value, from_cbor, record, to_cbor};

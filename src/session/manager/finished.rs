@@ -39,7 +39,7 @@ pub enum Lost {
 #[must_use = "the visitor needs the headers, and what was lost is lost if nobody looks"]
 pub struct Finished {
     pub(super) outcome: Outcome,
-    /// Name and value of what tells the visitor the id.
+    /// Name and value of the header that tells the visitor the id.
     pub(super) id: Option<(String, String)>,
     pub(super) vary: Option<String>,
     pub(super) cache: Option<&'static str>,

@@ -1,4 +1,4 @@
-//! The end of a session, told to whoever holds a socket open.
+//! The end of a session, told to a connection that outlives its request.
 
 use super::SessionManager;
 use crate::error::Result;

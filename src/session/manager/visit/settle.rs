@@ -262,7 +262,7 @@ impl Visit {
 
 /// The cookie's `Max-Age`; `None` for one that ends with the browser.
 ///
-/// A lifetime that begins anew with each use gets the longest there is, since the server is who enforces it. To send
+/// A lifetime that begins anew with each use gets the longest there is, since the server enforces it. To send
 /// the cookie again from time to time would be to send an old id behind a login that overtook this response.
 fn persistence(session: &Session) -> Option<u64> {
     let Lifetime { absolute, .. } = session.user().and(session.lifetime())?;
