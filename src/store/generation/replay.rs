@@ -247,8 +247,8 @@ impl Replay<'_> {
                 }
             }
             spent = Some(stretch);
-            // What the stretch lacks up to its end is read here: a record that reaches into the stretch, or past it,
-            // hides where the next one begins.
+            // The rest of the stretch is read here: a record that reaches into the stretch, or past it, hides where the
+            // next one begins.
             let until = at.saturating_add(STRETCH_BYTES);
             if end < until {
                 let mut scanner = Scanner::new(log, header.seed, end);
@@ -381,7 +381,7 @@ impl Replay<'_> {
             Some(_) => scanner.offset(),
             None => self.generation.log.size()?.max(survey.watermark),
         };
-        // What is left of a batch that the damage hit: acknowledged, it was complete once.
+        // The rest of a batch that the damage hit counts: acknowledged, the batch was complete once.
         self.take_batch()?;
         self.moves.make(self.generation)?;
         let damage = Damage::unknown(from, to.saturating_sub(from));
