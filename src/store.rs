@@ -113,6 +113,11 @@ use worker::{Work, Worker};
 /// [`Compaction::Inline`](crate::Compaction) or `Manual`: else that may be a thread of the store's own. Nor may an iterator
 /// over a store be alive then: it may have a thread that reads ahead.
 ///
+/// A handle that writes finds out that somebody put another file at the path, a backup for one, and says
+/// [`Replaced`](crate::ErrorKind::Replaced). A `get` does not look at the path, which would take another system call each
+/// time: a program that only reads asks for the [`position`](Store::position) once in a while, say every second, and calls
+/// [`reopen`](Store::reopen) where the answer is `Replaced`. Until it does, it reads on in the file that had the name.
+///
 /// Keys are at most 65,535 bytes; a record (48 bytes, key and value) and a batch at most 128 MiB. Memory: about 17 bytes
 /// a key, whatever its length. A `get` is one read of exactly the record (and, when shared, one look at the end of the
 /// log), a write one positioned write.

@@ -12,12 +12,13 @@ use std::time::SystemTime;
 mod list;
 mod serve;
 
-use shelflife::{ErrorKind, Session, SessionStore, ShelveSessionStore, Value};
+use shelflife::{ErrorKind, SessionStore, ShelveSessionStore, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::file::state_of;
 use crate::cli::output::{Output, say};
+use crate::cli::sessions::in_full;
 use crate::cli::{open, text};
 use list::{Filter, List};
 use serve::{Answer, Request};
@@ -180,7 +181,12 @@ impl App {
         for session in self.sessions.iter_sessions() {
             match session {
                 Ok(session) if list::handle(&session) == wanted => {
-                    return Ok(Answer::json(&in_full(&session)));
+                    let fields = in_full(&session, text::printable);
+                    let fields = fields.into_iter().map(|(name, value)| {
+                        let value = value.map_or(Value::Null, Value::from);
+                        Value::Array(vec![Value::from(name), value])
+                    });
+                    return Ok(Answer::json(&Value::Array(fields.collect())));
                 }
                 Ok(_) => {}
                 Err(error) => unreadable = Some(error),
@@ -195,39 +201,4 @@ impl App {
             )),
         }
     }
-}
-
-/// Pairs of a name and a text, in the order in which they are shown.
-fn in_full(session: &Session) -> Value {
-    let text = |value: Option<&str>| value.map(text::printable);
-    let time = |at: Option<SystemTime>| at.map(crate::cli::times::time);
-    let mut fields: Vec<(String, Option<String>)> = vec![
-        ("handle".to_string(), Some(list::handle(session))),
-        ("user".to_string(), text(session.user())),
-        ("label".to_string(), text(session.label())),
-        ("address".to_string(), text(session.remote_address())),
-        ("first address".to_string(), text(session.first_address())),
-        ("agent".to_string(), text(session.agent())),
-        ("created".to_string(), time(session.created())),
-        ("used".to_string(), time(session.accessed())),
-        ("confirmed".to_string(), time(session.confirmed())),
-        ("expires".to_string(), time(session.expires())),
-        ("version".to_string(), Some(session.version().to_string())),
-        (
-            "form tokens".to_string(),
-            Some(session.form_token_count().to_string()),
-        ),
-    ];
-    for key in session.keys() {
-        let value = match session.get::<Value>(key) {
-            Ok(value) => text::json(&value.unwrap_or(Value::Null)),
-            Err(error) => text::printable(&error.to_string()),
-        };
-        fields.push((format!("data.{}", text::printable(key)), Some(value)));
-    }
-    let fields = fields.into_iter().map(|(name, value)| {
-        let value = value.map_or(Value::Null, Value::from);
-        Value::Array(vec![Value::from(name), value])
-    });
-    Value::Array(fields.collect())
 }

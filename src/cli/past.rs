@@ -298,7 +298,7 @@ fn session_text(sessions: &ShelveSessionStore, entry: &Entry) -> String {
             let mut members = vec![
                 ("user", session.user().map_or(Value::Null, Value::from)),
                 (
-                    "address",
+                    "remote_address",
                     session.remote_address().map_or(Value::Null, Value::from),
                 ),
             ];

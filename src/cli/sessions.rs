@@ -129,29 +129,10 @@ fn show(args: &mut Args, output: &mut Output) -> Result<()> {
             return Ok(());
         }
         found = true;
-        let mut rows = vec![
-            ("handle".to_string(), handle(session)),
-            ("user".to_string(), field(session.user())),
-            (
-                "remote address".to_string(),
-                field(session.remote_address()),
-            ),
-            ("created".to_string(), time(session.created())),
-            ("accessed".to_string(), time(session.accessed())),
-            ("expires".to_string(), time(session.expires())),
-            ("version".to_string(), session.version().to_string()),
-            (
-                "form tokens".to_string(),
-                session.form_token_count().to_string(),
-            ),
-        ];
-        for key in session.keys() {
-            let value = session.get::<Value>(key)?.unwrap_or(Value::Null);
-            let name = format!("data.{}", text::escape(key.as_bytes()));
-            rows.push((name, text::json(&value)));
-        }
-        rows.into_iter()
-            .try_for_each(|(name, value)| output.row(vec![name, value]))
+        let mut fields = in_full(session, |text| text::escape(text.as_bytes())).into_iter();
+        fields.try_for_each(|(name, value)| {
+            output.row(vec![name, value.unwrap_or_else(|| "-".to_string())])
+        })
     });
     // A session that can't be read is no reason to withhold the one that was asked for.
     if found {
@@ -159,6 +140,38 @@ fn show(args: &mut Args, output: &mut Output) -> Result<()> {
     } else {
         searched.and(Err(no_such(wanted)))
     }
+}
+
+/// All that is in a session, in the order in which it is shown; text as `shown` makes it harmless.
+pub(crate) fn in_full(
+    session: &Session,
+    shown: impl Fn(&str) -> String,
+) -> Vec<(String, Option<String>)> {
+    let text = |text: Option<&str>| text.map(&shown);
+    let time = |at: Option<SystemTime>| at.map(times::time);
+    let own = [
+        ("handle", Some(handle(session))),
+        ("user", text(session.user())),
+        ("label", text(session.label())),
+        ("remote address", text(session.remote_address())),
+        ("first address", text(session.first_address())),
+        ("agent", text(session.agent())),
+        ("created", time(session.created())),
+        ("accessed", time(session.accessed())),
+        ("confirmed", time(session.confirmed())),
+        ("expires", time(session.expires())),
+        ("version", Some(session.version().to_string())),
+        ("form tokens", Some(session.form_token_count().to_string())),
+    ];
+    let own = own.map(|(name, value)| (name.to_string(), value));
+    let data = session.keys().map(|key| {
+        let value = match session.get::<Value>(key) {
+            Ok(value) => text::json(&value.unwrap_or(Value::Null)),
+            Err(error) => text::printable(&error.to_string()),
+        };
+        (format!("data.{}", shown(key)), Some(value))
+    });
+    own.into_iter().chain(data).collect()
 }
 
 pub(crate) const RM: Command = Command {

@@ -373,6 +373,20 @@ fn what_is_copied_whole_is_what_stands_at_the_path() {
 }
 
 #[test]
+fn who_only_gets_reads_on_in_the_file_that_had_the_name_until_asking_for_the_position() {
+    let scene = Scene::new();
+    let reader = reading(&scene.path());
+    put(Way::Move, &scene.at("backup"), &scene.path());
+    let tea = || reader.get("tea").unwrap();
+    assert_eq!(tea().as_deref(), Some(&b"black"[..]));
+    let position = || reader.position().map(|position| position.offset());
+    assert_eq!(position().unwrap_err().kind(), ErrorKind::Replaced);
+    reader.reopen().unwrap();
+    assert_eq!(tea().as_deref(), Some(&b"green"[..]));
+    assert!(position().is_ok());
+}
+
+#[test]
 fn all_of_a_store_that_was_restored_to_a_place_counts_as_acknowledged() {
     let scene = Scene::new();
     let last = scene.store.events().unwrap().last().unwrap().unwrap();

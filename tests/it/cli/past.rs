@@ -103,7 +103,7 @@ fn the_history_of_a_session_is_asked_for_by_its_handle_and_a_version_put_back() 
             let value = ran.out.lines().last().unwrap().split('\t').nth(4).unwrap();
             assert_eq!(
                 value,
-                r#"{"user":"ann","address":null,"data":{"cart":"tea"}}"#
+                r#"{"user":"ann","remote_address":null,"data":{"cart":"tea"}}"#
             );
             assert!(!ran.out.contains(&secret), "{ran:?}");
         }

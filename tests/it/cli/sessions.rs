@@ -57,6 +57,7 @@ fn sessions_are_browsed_by_handle_while_the_app_has_them_open() {
     for row in [
         "user\tbob\\x1b[2J\\t!\n",
         "remote address\t10.0.0.7\n",
+        "agent\t-\n",
         "form tokens\t0\n",
         "data.cart\t[\"tea\"]\n",
     ] {
