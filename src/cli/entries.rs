@@ -1,6 +1,6 @@
 //! `set` and `get`: single values.
 
-use shelflife::{Batch, Entry, Value};
+use shelflife::{Batch, Change, Entry, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::{Failure, Result};
@@ -26,6 +26,11 @@ pub(crate) const SET: Command = Command {
             value: "WHEN",
             about: "absent from then on: 30m, 12h, 7d, 2030-12-24T18:00:00Z",
         },
+        Opt {
+            name: "--new",
+            value: "",
+            about: "only if there is no such key; exit code 1 if there is",
+        },
         WAIT,
     ],
     about: "store a value under a key",
@@ -34,8 +39,8 @@ pub(crate) const SET: Command = Command {
         "shelflife set notes.shelf cart:17 --json-value '{\"items\":[\"tea\"],\"total\":3}'",
     ],
     notes: "VALUE is a string unless an option says otherwise; `-`, or none, reads it from standard input. One that\n\
-            begins with a dash goes behind `--`. Without --expires it stays, whatever was there before. F is\n\
-            created if there is no such file.",
+            begins with a dash goes behind `--`. Without --expires it stays, whatever was there before. Of several\n\
+            who set a key with --new at once one does. F is created if there is no such file.",
     run: set,
 };
 
@@ -60,10 +65,31 @@ fn set(args: &mut Args, output: &mut Output) -> Result<()> {
             })?
         }
     };
-    let mut batch = Batch::new();
-    lines::put(&mut batch, &key, &value, is_cbor, expires);
-    open::to_fill(args, file)?.write(&batch)?;
-    output.note(&format!("stored {}", text::size(value.len() as u64)));
+    let len = value.len() as u64;
+    let store = open::to_fill(args, file)?;
+    if args.has("--new") {
+        let change = match (is_cbor, expires) {
+            (false, None) => Change::Put(value),
+            (false, Some(at)) => Change::PutUntil(value, at),
+            (true, None) => Change::PutCbor(value),
+            (true, Some(at)) => Change::PutCborUntil(value, at),
+        };
+        let is_new = store.update(&key, |old| match old {
+            None => Ok((change, true)),
+            Some(_) => Ok((Change::Keep, false)),
+        })?;
+        if !is_new {
+            return Err(Failure::No(format!(
+                "the key is there already: {}",
+                text::escape(&key)
+            )));
+        }
+    } else {
+        let mut batch = Batch::new();
+        lines::put(&mut batch, &key, &value, is_cbor, expires);
+        store.write(&batch)?;
+    }
+    output.note(&format!("stored {}", text::size(len)));
     Ok(())
 }
 

@@ -13,6 +13,10 @@ pub enum Change {
     Put(Vec<u8>),
     /// It gets this value, and is absent from then on.
     PutUntil(Vec<u8>, SystemTime),
+    /// It gets this value, marked as CBOR as by [`Batch::insert_cbor`](crate::Batch::insert_cbor).
+    PutCbor(Vec<u8>),
+    /// It gets this value, marked as CBOR, and is absent from then on.
+    PutCborUntil(Vec<u8>, SystemTime),
     /// It is removed, if it is there.
     Remove,
 }
@@ -25,6 +29,10 @@ impl fmt::Debug for Change {
             Change::Put(value) => write!(f, "Put({} bytes)", value.len()),
             Change::PutUntil(value, until) => {
                 write!(f, "PutUntil({} bytes, {until:?})", value.len())
+            }
+            Change::PutCbor(value) => write!(f, "PutCbor({} bytes)", value.len()),
+            Change::PutCborUntil(value, until) => {
+                write!(f, "PutCborUntil({} bytes, {until:?})", value.len())
             }
             Change::Remove => f.write_str("Remove"),
         }
@@ -44,19 +52,18 @@ pub(crate) enum Edit {
 
 impl From<Change> for Edit {
     fn from(change: Change) -> Edit {
-        match change {
-            Change::Keep => Edit::Keep,
-            Change::Put(value) => Edit::Put {
-                value,
-                expires: None,
-                cbor: false,
-            },
-            Change::PutUntil(value, expires) => Edit::Put {
-                value,
-                expires: Some(expires),
-                cbor: false,
-            },
-            Change::Remove => Edit::Remove,
+        let (value, expires, cbor) = match change {
+            Change::Keep => return Edit::Keep,
+            Change::Remove => return Edit::Remove,
+            Change::Put(value) => (value, None, false),
+            Change::PutUntil(value, expires) => (value, Some(expires), false),
+            Change::PutCbor(value) => (value, None, true),
+            Change::PutCborUntil(value, expires) => (value, Some(expires), true),
+        };
+        Edit::Put {
+            value,
+            expires,
+            cbor,
         }
     }
 }

@@ -308,6 +308,50 @@ fn an_end_is_set_shown_dumped_and_loaded_and_one_that_no_record_can_hold_is_refu
     );
 }
 
+#[test]
+fn of_many_who_set_a_new_key_at_once_one_does_and_the_others_are_told() {
+    let shell = Shell::new();
+    let set = |value: usize| shell.run(&format!("set n.shelf lock {value} --new --wait 60"));
+    let ran: Vec<Ran> = std::thread::scope(|scope| {
+        let set = &set;
+        let started: Vec<_> = (0..6)
+            .map(|value| scope.spawn(move || set(value)))
+            .collect();
+        started.into_iter().map(|set| set.join().unwrap()).collect()
+    });
+    let winners: Vec<usize> = (0..6).filter(|nth| ran[*nth].code == 0).collect();
+    assert_eq!(winners.len(), 1, "{ran:?}");
+    assert_eq!(
+        shell.run("get n.shelf lock").ok(),
+        format!("{}\n", winners[0])
+    );
+    let others = ran.into_iter().filter(|ran| ran.code != 0);
+    for said in others.map(|ran| ran.failed(1)) {
+        assert_eq!(said, "shelflife: the key is there already: lock\n");
+    }
+    // Once it is gone it is new again, in each form that a value has.
+    for (words, dumped) in [
+        ("tea", "\"v\":\"tea\"}"),
+        ("tea --raw", "\"v\":{\"$b64\":\"dGVh\"}}"),
+        ("[1] --json-value", "\"v\":[1]}"),
+        (
+            "tea --expires 2100-01-01T00:00:00Z",
+            "\"v\":\"tea\",\"expires\":4102444800000}",
+        ),
+        (
+            "tea --raw --expires 2100-01-01T00:00:00Z",
+            "\"v\":{\"$b64\":\"dGVh\"},\"expires\":4102444800000}",
+        ),
+    ] {
+        shell.run("rm n.shelf lock").ok();
+        shell.run(&format!("set n.shelf lock --new {words}")).ok();
+        let line = format!("{{\"k\":\"lock\",{dumped}\n");
+        assert_eq!(shell.run("dump n.shelf").ok(), line);
+        shell.run("set n.shelf lock --new w").failed(1);
+        assert_eq!(shell.run("dump n.shelf").ok(), line);
+    }
+}
+
 /// A program that reads an entry in one form of JSON reads it in all.
 #[test]
 fn every_json_of_an_entry_has_the_members_that_dump_gives_it() {

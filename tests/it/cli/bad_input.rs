@@ -117,7 +117,7 @@ fn usage_errors_name_what_is_wrong_and_the_way_out() {
         ),
         (
             "set n.shelf a b --raw --json-value",
-            "--raw and --json-value exclude each other; usage: shelflife set F KEY [VALUE] [--json-value] [--raw] [--expires WHEN]",
+            "--raw and --json-value exclude each other; usage: shelflife set F KEY [VALUE] [--json-value] [--raw] [--expires WHEN] [--new]",
         ),
         (
             "demo --port x",

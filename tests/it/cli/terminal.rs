@@ -104,7 +104,7 @@ fn a_value_that_begins_with_a_dash_is_told_how_to_be_one() {
     assert_eq!(
         shell.run("set n.shelf temp -5").failed(2),
         "shelflife: unknown option `-5`; if it is no option, put `--` before it; usage: shelflife set F KEY [VALUE] \
-         [--json-value] [--raw] [--expires WHEN]\n"
+         [--json-value] [--raw] [--expires WHEN] [--new]\n"
     );
     shell.run("set n.shelf temp -- -5").ok();
     assert_eq!(shell.run("get n.shelf temp").ok(), "-5\n");
