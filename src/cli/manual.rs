@@ -35,10 +35,12 @@ fn page(commands: &[Command]) -> String {
         roff(ABOUT),
     );
     for command in commands {
+        // An option stays with its value where the line is too long.
+        let usage = roff(&command.usage()).replace(' ', "\\ ");
         page.push_str(&format!(
-            ".SS {}\n.nf\n.B {}\n.fi\n.PP\n{}.\n",
+            ".SS {}\n.na\n.B {}\n.PP\n.ad\n{}.\n",
             roff(command.name),
-            roff(&command.usage()),
+            usage.replace("\\ [", " ["),
             roff(&capital(command.about)),
         ));
         for option in command.options {

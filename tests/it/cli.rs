@@ -105,7 +105,7 @@ impl Shell {
     /// Runs a script at a terminal of so many columns, with `answer` typed where it is asked; both outputs together, as
     /// they are when it is over. `None` where there is no python3 to make one.
     fn at_terminal(&self, columns: usize, script: &str, answer: &str) -> Option<Ran> {
-        let mut ran = self.all_at_terminal(columns, script, answer)?;
+        let mut ran = self.all_at_terminal(columns, script, r"\[y/N\]\r\n", answer)?;
         let lines = ran.out.split_inclusive('\n');
         // A slow machine may have shown progress, which was taken away again.
         ran.out = lines
@@ -114,13 +114,20 @@ impl Shell {
         Some(ran)
     }
 
-    /// As [`at_terminal`](Shell::at_terminal), with what was shown for a while.
-    fn all_at_terminal(&self, columns: usize, script: &str, answer: &str) -> Option<Ran> {
+    /// As [`at_terminal`](Shell::at_terminal), with what was shown for a while. The answer is typed once what was shown
+    /// ends with `asked`, a regular expression.
+    fn all_at_terminal(
+        &self,
+        columns: usize,
+        script: &str,
+        asked: &str,
+        answer: &str,
+    ) -> Option<Ran> {
         Command::new("python3").arg("--version").output().ok()?;
         let columns = columns.to_string();
         let mut command = Command::new("python3");
         command
-            .args(["-c", TERMINAL, script, answer, &columns])
+            .args(["-c", TERMINAL, script, answer, &columns, asked])
             .env("B", BIN)
             .env_remove("COLUMNS");
         Some(self.finish(b"", &mut command))
@@ -128,7 +135,7 @@ impl Shell {
 }
 
 /// A terminal, its user and what they see, with all of it on standard output.
-const TERMINAL: &str = "import fcntl, os, pty, struct, sys, termios\n\
+const TERMINAL: &str = "import fcntl, os, pty, re, struct, sys, termios\n\
     pid, fd = pty.fork()\n\
     if pid == 0:\n    \
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv[3]), 0, 0))\n    \
@@ -139,7 +146,7 @@ const TERMINAL: &str = "import fcntl, os, pty, struct, sys, termios\n\
         except OSError: break\n    \
         if not part: break\n    \
         seen += part\n    \
-        if seen.endswith(b'[y/N]\\r\\n'): os.write(fd, sys.argv[2].encode() + b'\\n')\n\
+        if re.search(sys.argv[4].encode() + rb'\\Z', seen): os.write(fd, sys.argv[2].encode() + b'\\n')\n\
     sys.stdout.write(seen.decode().replace('\\r\\n', '\\n'))\n\
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
 

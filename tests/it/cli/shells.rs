@@ -198,7 +198,18 @@ fn the_manual_has_every_command_with_every_option_and_groff_finds_nothing_wrong(
         return;
     }
     let mut groff = Command::new("groff");
-    groff.args(["-man", "-Tutf8", "-ww", "-P-c"]);
+    groff.args(["-man", "-Tutf8", "-ww", "-P-c", "-rLL=80n"]);
     let shown = shell.finish(page.as_bytes(), &mut groff).ok();
     assert!(shown.contains("--dry-run"), "{shown}");
+    // A bold letter is struck twice.
+    let mut plain = String::new();
+    for c in shown.chars() {
+        match c {
+            '\u{8}' => drop(plain.pop()),
+            c => plain.push(c),
+        }
+    }
+    // Only what is to be copied stays in one line.
+    let wide = |line: &&str| line.chars().count() > 80 && line.contains(" [");
+    assert_eq!(plain.lines().find(wide), None);
 }

@@ -228,20 +228,19 @@ fn what_takes_over_a_second_is_told_at_a_terminal_only() {
         .exclusive(true)
         .open(shell.path("s.shelf"))
         .unwrap();
-    let script = "$B set s.shelf k w --wait 4";
-    let Some(ran) = shell.all_at_terminal(80, script, "") else {
+    // Ctrl-C stops it once something was shown, however late that is.
+    let (script, shown) = ("$B set s.shelf k w --wait 60", r"\r[a-z]*: \d+ s ");
+    let Some(ran) = shell.all_at_terminal(80, script, shown, "\u{3}") else {
         skip(
             "what_takes_over_a_second_is_told_at_a_terminal_only",
             "no python3",
         );
         return;
     };
-    let (progress, said) = ran.out.split_once("\r\x1b[K").unwrap();
-    assert!(progress.starts_with("\ropening: 1 s "), "{progress:?}");
-    assert!(said.starts_with("shelflife: ") && ran.code == 4, "{said:?}");
+    assert!(ran.out.starts_with("\ropening: "), "{ran:?}");
     // Of a talk that somebody reads later it is no part.
     let script = "$B set s.shelf k w --wait 2 2>said";
-    let ran = shell.all_at_terminal(80, script, "").unwrap();
+    let ran = shell.at_terminal(80, script, "").unwrap();
     assert_eq!((ran.code, ran.out.as_str()), (4, ""));
     let said = fs::read_to_string(shell.path("said")).unwrap();
     assert!(said.starts_with("shelflife: "), "{said:?}");
