@@ -489,11 +489,6 @@ impl Store {
         self.place().is_clock_wrong()
     }
 
-    /// How often the file was replaced, as far as this handle has followed.
-    pub(crate) fn generation(&self) -> u64 {
-        self.place().generation().header.generation
-    }
-
     /// Bytes from the operating system's random source.
     pub(crate) fn random(&self, bytes: &mut [u8]) -> Result<()> {
         self.place().random(bytes)

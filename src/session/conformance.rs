@@ -237,7 +237,8 @@ macro_rules! conformance_tests {
             what_is_saved_with_the_old_id_afterwards_is_told_that_it_is_gone
             a_login_gives_the_session_its_full_absolute_lifetime_again
             a_new_id_counts_as_use
-            an_idle_session_ends_and_not_before
+            an_idle_session_ends
+            an_idle_session_does_not_end_before_its_time
             an_old_session_ends_however_much_it_is_used
             use_prolongs_the_idle_lifetime_without_a_change_of_content
             of_both_lifetimes_the_earlier_end_counts
@@ -271,11 +272,13 @@ macro_rules! conformance_tests {
             users_that_differ_in_case_prefix_or_normal_form_are_different_users
             a_list_of_many_sessions_follows_every_change
             with_ids_hashed_nothing_at_rest_is_the_secret
+            with_ids_hashed_what_is_at_rest_is_no_cookie
             the_old_id_stays_dead_when_a_slow_request_saves
             a_destroyed_session_cannot_be_used_again_by_its_cookie
             who_planted_the_id_is_not_logged_in_by_the_login
             a_form_token_from_before_the_login_is_not_valid_after_it
-            an_id_text_cannot_reach_another_entry_and_no_entry_is_taken_for_a_session
+            an_id_text_cannot_reach_another_entry
+            no_entry_is_taken_for_a_session_whatever_its_key_looks_like
             requests_with_random_ids_create_no_records
             after_a_flush_two_visitors_never_share_a_session
             a_copy_of_a_session_that_was_never_stored_takes_over_none

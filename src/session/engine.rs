@@ -29,7 +29,6 @@ use crate::store::order::sort_by_number;
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 /// How often an id is drawn before the random source is given up. The second draw never happens with a sound one.
@@ -86,18 +85,12 @@ impl Rules {
 #[derive(Debug)]
 pub(super) struct Engine<R: ?Sized> {
     pub(super) rules: Rules,
-    /// The kind of ids that was noted last, and in which file: see [`kind`].
-    known_kind: AtomicU64,
     pub(super) records: R,
 }
 
 impl<R> Engine<R> {
     pub(super) fn new(records: R, rules: Rules) -> Engine<R> {
-        Engine {
-            rules,
-            known_kind: AtomicU64::new(0),
-            records,
-        }
+        Engine { rules, records }
     }
 }
 
@@ -168,7 +161,7 @@ impl Engine<dyn Records> {
     fn get(&self, id: &SessionId) -> Result<Option<Vec<u8>>> {
         let stored = self.records.get(&self.kind()?.key_of(id))?;
         if stored.is_none() {
-            self.check_absence()?;
+            self.check_kind()?;
         }
         Ok(stored)
     }
@@ -409,7 +402,7 @@ impl Engine<dyn Records> {
     fn touch_at(&self, key: &[u8]) -> Result<Option<(Stamp, Option<Lifetimes>)>> {
         // Most touches come soon after the last one: they take no lock.
         let Some(stored) = self.records.get(key)? else {
-            self.check_absence()?;
+            self.check_kind()?;
             return Ok(None);
         };
         let clock = self.clock();
@@ -447,7 +440,7 @@ impl Engine<dyn Records> {
         self.change(&mut |lists, edits| {
             is_deleted = self.end_at(key, None, lists, edits)?;
             if !is_deleted {
-                self.check_absence()?;
+                self.check_kind()?;
             }
             Ok(Changes::Made)
         })?;
@@ -490,7 +483,7 @@ impl Engine<dyn Records> {
         let mut moves = false;
         self.records.edit(key, &mut |stored, end| {
             if stored.is_none() {
-                self.check_absence()?;
+                self.check_kind()?;
             }
             let fate = decide(stored, self.clock())?;
             moves = moves_lists(&fate, end);

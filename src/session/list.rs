@@ -33,7 +33,7 @@
     clippy::as_conversions
 )]
 
-use super::place::{list_key, session_key};
+use super::place::{KIND, list_key, session_key};
 use super::records::{Edits, Records};
 use super::sha256::sha256;
 use crate::error::{ErrorKind, Result};
@@ -204,6 +204,8 @@ pub(super) struct Lists<'a> {
     is_damaged: bool,
     /// Users whose lists were changed and are not whole.
     to_mend: BTreeSet<String>,
+    /// Those whose lists were mended here.
+    mended: BTreeSet<User>,
 }
 
 impl<'a> Lists<'a> {
@@ -213,6 +215,7 @@ impl<'a> Lists<'a> {
             loaded: BTreeMap::new(),
             is_damaged: false,
             to_mend: BTreeSet::new(),
+            mended: BTreeSet::new(),
         }
     }
 
@@ -268,7 +271,17 @@ impl<'a> Lists<'a> {
         for nth in 0..self.parts(user)? {
             self.part(user, nth)?;
         }
-        Ok(self.part(user, 0)?.part.is_whole)
+        Ok(self.part(user, 0)?.part.is_whole
+            && (self.mended.contains(&user) || self.is_vouched_for()?))
+    }
+
+    /// Whether parts that are not there never were: a salvage that lost some took away the note of how ids are kept.
+    fn is_vouched_for(&self) -> Result<bool> {
+        match self.records.peek(KIND) {
+            Ok(note) => Ok(note.is_some()),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn is_one_part(&mut self, user: &str) -> Result<bool> {
@@ -295,6 +308,7 @@ impl<'a> Lists<'a> {
         let first = self.change(user, 0)?;
         (first.is_whole, first.last_end) = (true, last_end);
         self.to_mend.remove(of);
+        self.mended.insert(user);
         Ok(())
     }
 

@@ -241,10 +241,6 @@ impl Records for Memory {
         (self.clock)() < self.created
     }
 
-    fn generation(&self) -> u64 {
-        1
-    }
-
     fn random(&self, bytes: &mut [u8]) -> Result<()> {
         OsDisk
             .random(bytes)

@@ -46,9 +46,6 @@ pub(super) trait Records: fmt::Debug + Send + Sync {
     /// Whether what the clock reads can't be.
     fn is_clock_wrong(&self) -> bool;
 
-    /// Which of several files that followed each other this is.
-    fn generation(&self) -> u64;
-
     /// From the operating system.
     fn random(&self, bytes: &mut [u8]) -> Result<()>;
 
@@ -116,10 +113,6 @@ impl Records for Store {
 
     fn is_clock_wrong(&self) -> bool {
         Store::is_clock_wrong(self)
-    }
-
-    fn generation(&self) -> u64 {
-        Store::generation(self)
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<()> {

@@ -25,7 +25,8 @@ use std::time::{Duration, SystemTime};
 ///
 /// A user's sessions are found by a list that is kept in the same file, 17 bytes of memory for each user more: what
 /// [`sessions_of`](SessionStore::sessions_of) and logouts of a user cost depends on how many sessions that user has, not
-/// on how many there are. If a list is damaged, they read all sessions.
+/// on how many there are. If a list is damaged, they read all sessions; so they do after a [salvage](Store::salvage) that
+/// lost anything, until the store is opened again or swept, which makes the lists anew.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -54,7 +55,10 @@ impl ShelveSessionStore {
     /// `InvalidInput` if the store keeps ids in another way than the rules say.
     pub(super) fn with(store: Store, rules: Rules) -> Result<ShelveSessionStore> {
         let engine = Engine::new(store, rules);
-        engine.kind()?;
+        if engine.stored_kind()?.is_some() {
+            // Where it can't be done now, all sessions are read for the time being.
+            let _ = engine.relist_all();
+        }
         Ok(ShelveSessionStore { engine })
     }
 

@@ -21,6 +21,10 @@ use crate::error::{Error, Result, Shown};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// The key of an entry that vouches for what its writer made of other entries, such as lists of them. In a store that
+/// lost any, it would vouch for what is not whole: it is left out, and its writer makes the lists anew.
+pub(crate) const VOUCHER: &[u8] = b"\xFFk";
+
 /// The entries that [`Store::salvage`](crate::Store::salvage) saved, and those it could not.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -209,6 +213,9 @@ fn rescue(old: &Generation, successor: &mut Successor<'_>, path: &Path) -> Resul
         let (key, rest) = body
             .split_at_checked(usize::from(head.key_len))
             .unwrap_or_default();
+        if key == VOUCHER && !salvaged.damage.is_empty() {
+            continue;
+        }
         if at.offset() < old.outdated_below() {
             salvaged.uncertain.push(key.to_vec());
         }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+mod claims;
 mod conflicts;
 mod cookies;
 mod devices;
@@ -20,6 +21,7 @@ mod interleavings;
 mod life;
 mod lifetimes;
 mod login;
+mod parsing;
 mod processes;
 mod recipes;
 

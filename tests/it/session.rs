@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 mod clocks;
 mod conformance;
+mod damage;
 mod hashed;
 mod ids;
 mod lifetimes;

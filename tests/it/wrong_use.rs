@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tempfile::TempDir;
 
 fn rustc(dir: &Path, arguments: &[&str]) -> Output {
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
@@ -112,59 +114,96 @@ const WRONG: &[(&str, &str)] = &[
         "`Plain` cannot be read back: it does not implement `Decode`",
     ),
     (
-        "pub fn f(session: &mut shelflife::Session) { \
-         const CART: shelflife::Key<Vec<String>> = shelflife::Key::new(\"cart\"); \
-         session.insert(CART, &7u64).unwrap(); }",
-        "expected `&Vec<String>`, found `&u64`",
-    ),
-    (
-        "pub fn f(session: &shelflife::Session) -> u64 { \
-         const CART: shelflife::Key<Vec<String>> = shelflife::Key::new(\"cart\"); \
-         session.get(CART).unwrap().unwrap_or_default() }",
-        "expected `u64`, found `Vec<String>`",
-    ),
-    (
-        "pub fn f(mut visit: shelflife::manager::Visit) { let _ = visit.finish(); let _ = visit.session(); }",
-        "borrow of moved value: `visit`",
-    ),
-    (
         "pub fn f(shelf: &shelflife::Shelf) { let _ = shelf.get::<&str>(\"key\"); }",
         "what borrows, such as `&str`, can be stored and not read back: read a `String`",
     ),
 ];
 
-#[test]
-fn wrong_use_is_an_error_that_says_what_to_write() {
-    let dir = tempfile::tempdir().unwrap();
+/// A folder with the library as the compiler sees it: tests that run at once share one.
+fn library() -> Arc<TempDir> {
+    static BUILT: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(dir) = built.upgrade() {
+        return dir;
+    }
+    let dir = Arc::new(tempfile::tempdir().unwrap());
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
     let library = ["--crate-name", "shelflife", library.to_str().unwrap()];
-    let built = rustc(dir.path(), &library);
-    assert!(
-        built.status.success(),
-        "{}",
-        String::from_utf8_lossy(&built.stderr)
-    );
-    let compile = |code: &str| {
-        let code =
-            format!("#![allow(dead_code, unused_imports)]\nuse shelflife::record;\n{code}\n");
-        fs::write(dir.path().join("wrong.rs"), code).unwrap();
-        let external = "shelflife=libshelflife.rmeta";
-        let output = rustc(dir.path(), &["--extern", external, "wrong.rs"]);
-        (
-            output.status.success(),
-            String::from_utf8(output.stderr).unwrap(),
+    let output = rustc(dir.path(), &library);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    *built = Arc::downgrade(&dir);
+    dir
+}
+
+/// Whether this compiles, and what is said about it.
+fn compile(library: &TempDir, code: &str) -> (bool, String) {
+    let dir = tempfile::tempdir_in(library.path()).unwrap();
+    let code = format!("#![allow(dead_code, unused_imports)]\nuse shelflife::record;\n{code}\n");
+    fs::write(dir.path().join("wrong.rs"), code).unwrap();
+    let external = "shelflife=../libshelflife.rmeta";
+    let output = rustc(dir.path(), &["--extern", external, "wrong.rs"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    // As one line, however the compiler breaks it.
+    let words: Vec<&str> = said
+        .split_whitespace()
+        .filter(|word| *word != "=")
+        .collect();
+    (output.status.success(), words.join(" "))
+}
+
+fn is_refused(library: &TempDir, wrong: &str, expected: &str) {
+    let (compiled, said) = compile(library, wrong);
+    assert!(!compiled && said.contains(expected), "{wrong}\n{said}");
+}
+
+fn is_right(library: &TempDir, code: &str) {
+    let (right, said) = compile(library, code);
+    assert!(right && said.is_empty(), "{code}\n{said}");
+}
+
+#[test]
+fn wrong_use_is_an_error_that_says_what_to_write() {
+    let library = library();
+    is_right(&library, "record! { struct S { a: u8 = 3 } }");
+    for (wrong, expected) in WRONG {
+        is_refused(&library, wrong, expected);
+    }
+}
+
+#[test]
+fn a_session_cannot_be_changed_after_its_visit_is_finished() {
+    let library = library();
+    let program = |end: &str| {
+        format!(
+            "pub fn f(mut visit: shelflife::manager::Visit) {{ let _ = visit.{end}; let _ = visit.session(); }}"
         )
     };
-    let (right, said) = compile("record! { struct S { a: u8 = 3 } }");
-    assert!(right && said.is_empty(), "{said}");
-    for (wrong, expected) in WRONG {
-        let (compiled, said) = compile(wrong);
-        // As one line, however the compiler breaks it.
-        let said: Vec<&str> = said
-            .split_whitespace()
-            .filter(|word| *word != "=")
-            .collect();
-        let said = said.join(" ");
-        assert!(!compiled && said.contains(expected), "{wrong}\n{said}");
-    }
+    is_right(&library, &program("save()"));
+    is_refused(
+        &library,
+        &program("finish()"),
+        "borrow of moved value: `visit`",
+    );
+}
+
+#[test]
+fn a_value_of_another_type_under_a_typed_key_does_not_compile() {
+    let library = library();
+    let program = |signature: &str, body: &str| {
+        format!(
+            "const CART: shelflife::Key<Vec<String>> = shelflife::Key::new(\"cart\"); \
+             pub fn f(session: &mut shelflife::Session) -> {signature} {{ {body} }}"
+        )
+    };
+    let put = |value: &str| program("bool", &format!("session.insert(CART, &{value}).unwrap()"));
+    is_right(&library, &put("vec![String::new()]"));
+    is_refused(
+        &library,
+        &put("7u64"),
+        "expected `&Vec<String>`, found `&u64`",
+    );
+    let get = |of: &str| program(of, "session.get(CART).unwrap().unwrap_or_default()");
+    is_right(&library, &get("Vec<String>"));
+    is_refused(&library, &get("u64"), "expected `u64`, found `Vec<String>`");
 }

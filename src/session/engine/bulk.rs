@@ -4,8 +4,9 @@
 
 use super::super::lifetime::millis_of;
 use super::super::outcome::{Existing, Sessions};
-use super::super::place::{identity_of, name_of};
+use super::super::place::{identity_of, kind_of, name_of};
 use super::super::{SessionHandle, codec};
+use super::kind::{Note, noting};
 use super::{
     Changes, Clock, Engine, Error, ErrorKind, Head, Lists, Name, Records, Result, Rules, Session,
     hour_of, millis_at, session_key,
@@ -13,6 +14,7 @@ use super::{
 use crate::store::entry::Entry;
 use crate::store::iter::Unreadable;
 use crate::store::order::sort_by_number;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How many sessions a bulk deletion ends under one lock, and holds in memory.
@@ -107,7 +109,7 @@ pub(in crate::session) fn deleted(count: &usize) -> String {
 
 impl Engine<dyn Records> {
     pub(in crate::session) fn iter(&self) -> Sessions {
-        if let Err(error) = self.kind() {
+        if let Err(error) = self.check_kind() {
             return Sessions::new(std::iter::once(Err(error)));
         }
         let (rules, clock) = (self.rules, self.clock());
@@ -131,7 +133,7 @@ impl Engine<dyn Records> {
     }
 
     pub(in crate::session) fn delete_old(&self, idle: Duration) -> Result<(usize, usize)> {
-        self.kind()?;
+        self.check_kind()?;
         let idle = millis_of(idle);
         let clock = self.clock();
         let (mut sessions, mut deleted) = (0, Deleted::default());
@@ -173,6 +175,8 @@ impl Engine<dyn Records> {
         }
         self.delete_unlisted(&old, &mut deleted)?;
         self.delete_unchanged(&listed_old, &mut deleted)?;
+        // The sweep is done, whatever becomes of this.
+        let _ = self.relist_all();
         let remaining = sessions - deleted.here - deleted.elsewhere;
         passed.answer((deleted.here, remaining), |(gone, remaining)| {
             format!("{}, {remaining} remain", self::deleted(gone))
@@ -220,7 +224,7 @@ impl Engine<dyn Records> {
     }
 
     pub(in crate::session) fn sessions_of(&self, user: &str) -> Result<Vec<Session>> {
-        self.kind()?;
+        self.check_kind()?;
         let mut names = self.names_of(user)?;
         let mut sessions = Vec::new();
         for _ in 0..READS {
@@ -311,13 +315,53 @@ impl Engine<dyn Records> {
         Ok(walked)
     }
 
+    /// Makes the lists of all users anew, in one step, where no note says that they are whole.
+    pub(in crate::session) fn relist_all(&self) -> Result<()> {
+        if self.note()? != Note::Absent {
+            return Ok(());
+        }
+        self.records.change(&mut || {
+            if self.note()? != Note::Absent {
+                return Ok(Vec::new());
+            }
+            let mut users: BTreeMap<String, Vec<(Name, u32)>> = BTreeMap::new();
+            let mut kind = None;
+            for entry in self.records.walk() {
+                let entry = match entry {
+                    Ok(entry) => entry,
+                    Err(unreadable) if is_of_one_record(&unreadable.error) => continue,
+                    Err(unreadable) => return Err(unreadable.error),
+                };
+                kind = kind.or(kind_of(entry.key()));
+                let name = name_of(entry.key()).and_then(Name::of);
+                if let Some(name) = name
+                    && let Ok(session) = codec::decode(entry.value())
+                    && let Some(user) = session.user()
+                {
+                    let end = hour_of(entry.expires().map(millis_at));
+                    users.entry(user.to_string()).or_default().push((name, end));
+                }
+            }
+            let Some(kind) = kind else {
+                return Ok(Vec::new());
+            };
+            let mut lists = Lists::new(&self.records);
+            for (user, names) in &users {
+                lists.mend(user, names)?;
+            }
+            let mut edits = lists.into_edits();
+            edits.push(noting(kind));
+            Ok(edits)
+        })
+    }
+
     /// Ends the sessions of a user but one, until there is none.
     pub(in crate::session) fn delete_user(
         &self,
         user: &str,
         keep: Option<&SessionHandle>,
     ) -> Result<usize> {
-        self.kind()?;
+        self.check_kind()?;
         let is_meant = |name: &Name| {
             let identity = identity_of(&session_key(name));
             identity.is_some_and(|identity| keep != Some(&identity.handle()))
@@ -361,7 +405,7 @@ impl Engine<dyn Records> {
         user: &str,
         handle: &SessionHandle,
     ) -> Result<bool> {
-        self.kind()?;
+        self.check_kind()?;
         let mut is_deleted = false;
         self.change(&mut |lists, edits| {
             for name in self.names_to_change(lists, user)? {
@@ -378,7 +422,7 @@ impl Engine<dyn Records> {
 
     /// Ends all sessions with this handle, until a look at all records finds none.
     pub(in crate::session) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
-        self.kind()?;
+        self.check_kind()?;
         let is_meant =
             |key: &[u8]| identity_of(key).is_some_and(|identity| identity.handle() == handle);
         let mut deleted = 0;

@@ -1,90 +1,100 @@
 //! How a store keeps ids: as they are, or hashed.
 //!
-//! The store has a note of its kind since its first session. A handle that wants the other kind is refused when it is
-//! opened, or, if a store of the other kind takes the place of the one that it has open, by its next call.
+//! It is noted in the store with its first session. A handle that wants it the other way is refused when it is opened, and
+//! by its next call that finds nothing when a store of the other kind took the place of the one that it was opened on.
+//!
+//! The note says at the same time that the lists of users are whole. A salvage that lost anything leaves it out
+//! ([`VOUCHER`](crate::store::salvage::VOUCHER)): from sessions without a note their kind is told by their keys, and the
+//! sessions of a user are found by reading all, until the lists are [made anew](Engine::relist_all).
 
 use super::super::place::kind_of;
-use super::{Edit, Edits, Engine, Error, ErrorKind, KIND, Kind, Records, Result};
-use std::sync::atomic::Ordering::Relaxed;
+use super::{Edit, Engine, Error, ErrorKind, KIND, Kind, Records, Result};
 
-/// The two low bits of `known_kind`; above them stands the generation of the file whose kind that is.
-fn code(kind: Kind) -> u64 {
-    match kind {
-        Kind::Plain => 1,
-        Kind::Hashed => 2,
-    }
+/// The note of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Note {
+    Says(Kind),
+    Unreadable,
+    Absent,
+}
+
+/// The change that notes a kind.
+pub(super) fn noting(kind: Kind) -> (Vec<u8>, Edit) {
+    let note = Edit::Put {
+        value: kind.noted().to_vec(),
+        expires: None,
+        cbor: true,
+    };
+    (KIND.to_vec(), note)
 }
 
 impl Engine<dyn Records> {
-    /// How ids are kept here.
+    /// How ids are kept here, as far as a key depends on it.
+    ///
+    /// A handle that was told how to keep them reads nothing for it: a session that it finds is kept that way, since keys
+    /// of the two kinds differ in length, and where it finds none it [checks](Engine::check_kind).
+    pub(in crate::session) fn kind(&self) -> Result<Kind> {
+        match self.rules.kind {
+            Some(wanted) => Ok(wanted),
+            None => Ok(self.stored_kind()?.unwrap_or(Kind::Plain)),
+        }
+    }
+
+    /// For who has found nothing: perhaps ids are kept the other way by now.
     ///
     /// # Errors
     ///
     /// `InvalidInput` if that is not how they were to be kept.
-    pub(in crate::session) fn kind(&self) -> Result<Kind> {
-        let file = self.records.generation() << 2;
-        let known = self.known_kind.load(Relaxed);
-        for kind in [Kind::Plain, Kind::Hashed] {
-            if known == file | code(kind) {
-                return Ok(kind);
-            }
+    pub(super) fn check_kind(&self) -> Result<()> {
+        match self.note()? {
+            Note::Says(kind) => self.checked(kind).map(drop),
+            Note::Unreadable | Note::Absent => Ok(()),
         }
-        let Some(kind) = self.noted_kind()? else {
-            return Ok(self.wanted_kind());
+    }
+
+    /// How ids are kept here, by the note or, where it says nothing, by the sessions; `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_kind`](Engine::check_kind).
+    pub(in crate::session) fn stored_kind(&self) -> Result<Option<Kind>> {
+        let kind = match self.note()? {
+            Note::Says(kind) => Some(kind),
+            Note::Unreadable | Note::Absent => self.kind_of_sessions(),
         };
-        // Where another file took this one's place meanwhile, the note may be of either.
-        if file == self.records.generation() << 2 {
-            self.known_kind.store(file | code(kind), Relaxed);
-        }
-        Ok(kind)
+        kind.map(|kind| self.checked(kind)).transpose()
     }
 
-    /// To be asked where a session was not found: the call that looked for it may itself have moved the store to a file
-    /// that keeps ids the other way, where the key means nothing.
-    pub(super) fn check_absence(&self) -> Result<()> {
-        self.kind().map(|_| ())
-    }
-
-    /// As [`kind`](Engine::kind), for a caller that stores a session. With the first one it adds the note.
-    pub(super) fn kind_to_store(&self, edits: &mut Edits) -> Result<Kind> {
-        if let Ok(Some(noted)) = self.records.get(KIND)
-            && let Some(kind) = Kind::of_note(&noted)
-        {
+    /// As [`kind`](Engine::kind), for who stores a session, which may be the first.
+    pub(super) fn kind_to_store(&self, edits: &mut super::Edits) -> Result<Kind> {
+        let note = self.note()?;
+        if let Note::Says(kind) = note {
             return self.checked(kind);
         }
-        let kind = match self.noted_kind()? {
-            Some(kind) => kind,
-            None => self.wanted_kind(),
+        let of_sessions = self.kind_of_sessions();
+        let kind = match of_sessions {
+            Some(kind) => self.checked(kind)?,
+            None => self.rules.kind.unwrap_or(Kind::Plain),
         };
-        let note = Edit::Put {
-            value: kind.noted().to_vec(),
-            expires: None,
-            cbor: true,
-        };
-        edits.push((KIND.to_vec(), note));
+        // A note beside sessions that had none would vouch for lists that lack some of them.
+        if of_sessions.is_none() || note == Note::Unreadable {
+            edits.push(noting(kind));
+        }
         Ok(kind)
     }
 
-    fn wanted_kind(&self) -> Kind {
-        self.rules.kind.unwrap_or(Kind::Plain)
+    pub(super) fn note(&self) -> Result<Note> {
+        match self.records.get(KIND) {
+            Ok(None) => Ok(Note::Absent),
+            Ok(Some(noted)) => Ok(Kind::of_note(&noted).map_or(Note::Unreadable, Note::Says)),
+            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Note::Unreadable),
+            Err(error) => Err(error),
+        }
     }
 
-    fn noted_kind(&self) -> Result<Option<Kind>> {
-        let noted = match self.records.get(KIND) {
-            Ok(None) => return Ok(None),
-            Ok(Some(noted)) => Kind::of_note(&noted),
-            Err(error) if error.kind() == ErrorKind::Corrupt => None,
-            Err(error) => return Err(error),
-        };
-        // Where the note can't be read, the key of any session tells.
-        let of_session = || {
-            let mut entries = self.records.walk();
-            entries.find_map(|entry| kind_of(entry.ok()?.key()))
-        };
-        noted
-            .or_else(of_session)
-            .map(|kind| self.checked(kind))
-            .transpose()
+    pub(super) fn kind_of_sessions(&self) -> Option<Kind> {
+        let mut entries = self.records.walk();
+        entries.find_map(|entry| kind_of(entry.ok()?.key()))
     }
 
     fn checked(&self, kind: Kind) -> Result<Kind> {

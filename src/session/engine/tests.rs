@@ -105,10 +105,6 @@ impl Records for Process {
         false
     }
 
-    fn generation(&self) -> u64 {
-        1
-    }
-
     fn random(&self, bytes: &mut [u8]) -> Result<()> {
         (self.random)(bytes)
     }

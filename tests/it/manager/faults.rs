@@ -2,6 +2,80 @@
 
 use super::*;
 
+type Deed = fn(&mut Visit) -> Result<()>;
+
+/// All that a visit can do, each as a handler does it.
+const DEEDS: [(&str, Deed); 23] = [
+    ("change", |visit| {
+        visit.session()?.insert("cart", "coffee").map(drop)
+    }),
+    ("update", |visit| {
+        visit
+            .update(|session| session.insert("cart", "coffee"))
+            .map(drop)
+    }),
+    ("save", |visit| {
+        visit.session()?.insert("cart", "coffee")?;
+        visit.save().map(drop)
+    }),
+    ("login", |visit| visit.login("bob").map(drop)),
+    ("renew", Visit::renew),
+    ("logout", |visit| visit.logout().map(drop)),
+    ("everywhere", |visit| visit.logout_everywhere().map(drop)),
+    ("elsewhere", |visit| visit.logout_elsewhere().map(drop)),
+    ("devices", |visit| visit.devices().map(drop)),
+    ("form", |visit| {
+        let token = visit.session()?.create_form_token()?;
+        visit.use_form_token(&token).map(drop)
+    }),
+    ("csrf after login", |visit| {
+        visit.login("bob")?;
+        visit.csrf_token().map(drop)
+    }),
+    ("reload", |visit| {
+        visit.session()?.insert("cart", "coffee")?;
+        visit.reload()
+    }),
+    ("remember me", |visit| {
+        let lifetime = Lifetime {
+            idle: None,
+            absolute: Some(30 * DAY),
+        };
+        visit.login_for("bob", lifetime).map(drop)
+    }),
+    ("watch a new id", |visit| {
+        visit.renew()?;
+        visit.watch().map(drop)
+    }),
+    ("confirm", |visit| visit.confirm().map(drop)),
+    ("credentials", |visit| {
+        visit.set_credentials(b"new").map(drop)
+    }),
+    ("other credentials", |visit| {
+        visit.check_credentials(b"other").map(drop)
+    }),
+    ("this device", |visit| {
+        let devices = visit.devices()?;
+        let this = devices.iter().find(|device| device.is_this);
+        visit
+            .logout_device(this.expect("it is one of them").session)
+            .map(drop)
+    }),
+    ("label", |visit| {
+        visit.set_client("10.0.0.7", "Phone");
+        visit.set_device_label(Some("phone"))
+    }),
+    ("message", |visit| visit.flash("ok", "Saved.")),
+    ("messages", |visit| visit.take_flashes().map(drop)),
+    ("look", |visit| visit.user().map(drop)),
+    ("blind", |_| Ok(())),
+];
+
+/// Those that end the session at once.
+fn is_logout(deed: &str) -> bool {
+    ["logout", "everywhere", "this device", "other credentials"].contains(&deed)
+}
+
 #[test]
 fn a_failing_store_is_an_error_for_pages_that_use_the_session_and_nothing_for_others() {
     let site = Site::new();
@@ -45,41 +119,8 @@ fn a_look_that_failed_is_tried_again_by_the_next_one() {
 /// and when the store is back the visitor is where he was.
 #[test]
 fn whichever_call_to_the_store_fails_nothing_is_half_done() {
-    type Deed = fn(&mut Visit) -> Result<()>;
-    let deeds: [(&str, Deed); 12] = [
-        ("change", |visit| {
-            visit.session()?.insert("cart", "coffee").map(drop)
-        }),
-        ("update", |visit| {
-            visit
-                .update(|session| session.insert("cart", "coffee"))
-                .map(drop)
-        }),
-        ("save", |visit| {
-            visit.session()?.insert("cart", "coffee")?;
-            visit.save().map(drop)
-        }),
-        ("login", |visit| visit.login("bob").map(drop)),
-        ("renew", Visit::renew),
-        ("logout", |visit| visit.logout().map(drop)),
-        ("everywhere", |visit| visit.logout_everywhere().map(drop)),
-        ("elsewhere", |visit| visit.logout_elsewhere().map(drop)),
-        ("devices", |visit| visit.devices().map(drop)),
-        ("form", |visit| {
-            let token = visit.session()?.create_form_token()?;
-            visit.use_form_token(&token).map(drop)
-        }),
-        ("csrf after login", |visit| {
-            visit.login("bob")?;
-            visit.csrf_token().map(drop)
-        }),
-        ("reload", |visit| {
-            visit.session()?.insert("cart", "coffee")?;
-            visit.reload()
-        }),
-    ];
     let mut tried = 0;
-    for (name, deed) in deeds {
+    for (name, deed) in DEEDS {
         let run = |failing: Option<(usize, &'static str)>| {
             let site = Site::new();
             let mut jar = site.login("ann");
@@ -100,7 +141,7 @@ fn whichever_call_to_the_store_fails_nothing_is_half_done() {
                     let as_it_was =
                         user.as_deref() == Some("ann") && cart.as_deref() == Some("tea");
                     let done_whole = match name {
-                        "logout" | "everywhere" => user.is_none(),
+                        _ if is_logout(name) => user.is_none(),
                         "update" => cart.as_deref() == Some("coffee"),
                         _ => false,
                     };
@@ -141,7 +182,8 @@ fn a_store_that_cannot_be_reached_at_the_start_is_no_crash() {
 
 mod on_a_file {
     use super::*;
-    use shelflife::sim::SimDisk;
+    use crate::support::metric;
+    use shelflife::sim::{Fault, FaultKind, SimDisk};
     use shelflife::{Compaction, Options, ShelveSessionStore, Store};
     use std::path::Path;
 
@@ -177,6 +219,85 @@ mod on_a_file {
         let mut jar = Jar::default();
         jar.receive(&answer(visit.finish().unwrap()));
         jar
+    }
+
+    /// Whichever call to the disk fails, from then on or once, the visitor is as before or as after the deed, the lists name
+    /// what is there, and nobody else notices.
+    #[test]
+    fn whichever_call_to_the_disk_fails_in_a_visit_nothing_is_half_done() {
+        let mut tried = 0;
+        for (name, deed) in DEEDS {
+            for (kind, forever) in [
+                (FaultKind::Eio, false),
+                (FaultKind::Eio, true),
+                (FaultKind::Enospc, true),
+            ] {
+                for nth in 1.. {
+                    if !is_whole_with(name, deed, kind, forever, nth) {
+                        break;
+                    }
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried > 300, "only {tried} failures were tried");
+        metric("manager_failing_disk_calls", tried, None, 0.0);
+    }
+
+    /// False if the deed is done before the call comes.
+    fn is_whole_with(name: &str, deed: Deed, kind: FaultKind, forever: bool, nth: u64) -> bool {
+        let context = format!("{name}, {kind:?}, forever: {forever}, call {nth}");
+        let disk = SimDisk::new(1);
+        let (manager, store) = manager(&disk, &Arc::default());
+        let (mut jar, there, other) = (
+            login(&manager, "ann"),
+            login(&manager, "ann"),
+            login(&manager, "cleo"),
+        );
+        let mut visit = manager.begin(jar.field());
+        put(&mut visit, "cart", "tea");
+        let _ = visit.finish().unwrap();
+        let fault = Fault::new(kind).nth(nth);
+        disk.inject(if forever { fault.forever() } else { fault });
+        let mut visit = manager.begin(jar.field());
+        let done = deed(&mut visit).and_then(|()| visit.finish());
+        let struck = disk.faults() > 0;
+        disk.clear_faults();
+        store.store().reopen().unwrap();
+        let is_done = done.is_ok();
+        if let Ok(done) = done {
+            jar.receive(&answer(done));
+        }
+
+        let user = |jar: &Jar| manager.begin(jar.field()).user().unwrap().map(String::from);
+        assert_eq!(user(&other).as_deref(), Some("cleo"), "{context}");
+        let ends_others = matches!(name, "everywhere" | "elsewhere");
+        assert!(
+            ends_others || user(&there).as_deref() == Some("ann"),
+            "{context}"
+        );
+        let mut visit = manager.begin(jar.field());
+        let who = visit.user().unwrap().map(String::from);
+        let cart: Option<String> = visit.session().unwrap().get("cart").unwrap();
+        drop(visit);
+        // A failed write may have happened: a new id that nobody was told leads nowhere.
+        match who.as_deref() {
+            Some("ann") => assert!(cart.is_some(), "{context}: half a session"),
+            Some(_) => assert!(is_done && cart.is_none(), "{context}: {who:?} {cart:?}"),
+            None => assert!(!is_done || is_logout(name), "{context}: logged out"),
+        }
+        let all: Vec<Session> = store.iter_sessions().map(|it| it.unwrap()).collect();
+        assert!(
+            all.len() <= 3,
+            "{context}: {} sessions of three browsers",
+            all.len()
+        );
+        for user in ["ann", "bob", "cleo"] {
+            let listed = store.sessions_of(user).unwrap().len();
+            let there = all.iter().filter(|it| it.user() == Some(user)).count();
+            assert_eq!(listed, there, "{context}: the list of {user}");
+        }
+        struck
     }
 
     #[test]

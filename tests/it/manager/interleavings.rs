@@ -76,8 +76,17 @@ pub(super) fn start(manager: &SessionManager, logged_in: bool) -> Jar {
     jar
 }
 
-/// Checks the promises after two requests, whose responses arrive in this order, of a browser that began with `old`.
-pub(super) fn check(manager: &SessionManager, old: &Jar, played: [&Played; 2]) {
+/// Checks the promises after two requests of a browser that began with `old`, for its responses in either order, and
+/// deletes the sessions that are left.
+pub(super) fn check_both(manager: &SessionManager, old: &Jar, one: &Played, two: &Played) {
+    let jars = [[one, two], [two, one]].map(|played| check(manager, old, played));
+    for id in jars.iter().filter_map(Jar::id) {
+        manager.store().delete_session(&id).unwrap();
+    }
+}
+
+/// Checks them for responses that arrive in this order, and returns what the jar is then.
+fn check(manager: &SessionManager, old: &Jar, played: [&Played; 2]) -> Jar {
     let story = || format!("{played:#?}");
     let others = |me: &Played| {
         played
@@ -166,9 +175,7 @@ pub(super) fn check(manager: &SessionManager, old: &Jar, played: [&Played; 2]) {
             story()
         );
     }
-    if let Some(id) = jar.id() {
-        manager.store().delete_session(&id).unwrap();
-    }
+    jar
 }
 
 /// All orders of the steps of two requests: one a bit, the lowest first.
@@ -211,7 +218,7 @@ fn in_every_order_of_the_steps_of_two_requests_the_jar_ends_where_it_should() {
                         }
                         steps[who] += 1;
                     }
-                    check(&site.manager, &old, [&arrived[0], &arrived[1]]);
+                    check_both(&site.manager, &old, &arrived[0], &arrived[1]);
                     played_out += 1;
                 }
             }
@@ -222,7 +229,7 @@ fn in_every_order_of_the_steps_of_two_requests_the_jar_ends_where_it_should() {
     metric("manager_orders_of_two_requests", played_out, None, secs);
 }
 
-/// Two processes, one request each, and every order of their calls to the disk.
+/// Two processes, one request each, and every order of their calls to the disk; their responses arrive in either order.
 #[test]
 fn in_every_interleaving_of_two_processes_the_jar_ends_where_it_should() {
     let begun = Instant::now();
@@ -290,10 +297,7 @@ fn every_interleaving(logged_in: bool, deeds: [Deed; 2]) -> usize {
             answer: answers[who].lock().unwrap().take().unwrap(),
         });
         drop(managers);
-        // The check deletes the session that is left, so each run looks at one order.
-        let manager = manage(sim.disk());
-        let order = if runs % 2 == 0 { [0, 1] } else { [1, 0] };
-        check(&manager, &old, order.map(|at| &played[at]));
+        check_both(&manage(sim.disk()), &old, &played[0], &played[1]);
     }
     runs
 }
@@ -342,7 +346,7 @@ fn in_threads_on_a_real_file_the_jar_ends_where_it_should() {
     });
     for ((old, ..), played) in rounds.iter().zip(played) {
         let played = played.into_inner().unwrap();
-        check(&manager, old, [&played[0], &played[1]]);
+        check_both(&manager, old, &played[0], &played[1]);
     }
     let secs = begun.elapsed().as_secs_f64();
     metric("manager_requests_in_two_threads", RUNS, Some(7), secs);

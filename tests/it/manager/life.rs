@@ -190,8 +190,9 @@ fn a_stream_can_change_its_session_after_the_head_through_the_store() {
     assert_eq!(site.value(&jar, "rows").as_deref(), Some("9"));
 }
 
+/// The glue of a server drops it for such a status.
 #[test]
-fn a_visit_that_is_dropped_stores_nothing_and_sets_no_cookie() {
+fn a_response_of_500_or_more_stores_nothing_and_sets_no_cookie() {
     let site = Site::new();
     let jar = site.shopper();
     let mut visit = site.begin(&jar);

@@ -3,7 +3,7 @@
 //! A child process is this very binary, told by its environment to run [`child_process`] alone. It answers on its
 //! standard error, which libtest leaves alone, and is spoken to over its standard input.
 
-use super::interleavings::{DEEDS, Deed, Played, check, start};
+use super::interleavings::{DEEDS, Deed, Played, check_both, start};
 use super::*;
 use crate::support::metric;
 use shelflife::{Durability, Options};
@@ -189,7 +189,7 @@ fn in_two_processes_on_a_real_file_the_jar_ends_where_it_should() {
     let manager = manage(&path);
     let mut other = Other::new(&path);
     let mut random = crate::support::Random::new(11);
-    for run in 0..RUNS {
+    for _ in 0..RUNS {
         let old = start(&manager, random.one_in(2));
         let [mine, others] = [0, 1].map(|_| DEEDS[random.below(DEEDS.len() as u64) as usize]);
         other.begin(others, &old);
@@ -204,10 +204,7 @@ fn in_two_processes_on_a_real_file_the_jar_ends_where_it_should() {
             answer: answer(visit.finish().unwrap()),
         };
         let others = other.end(others);
-        match run % 2 {
-            0 => check(&manager, &old, [&mine, &others]),
-            _ => check(&manager, &old, [&others, &mine]),
-        }
+        check_both(&manager, &old, &mine, &others);
     }
     let secs = begun.elapsed().as_secs_f64();
     metric("manager_requests_in_two_processes", RUNS, Some(11), secs);

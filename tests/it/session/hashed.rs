@@ -73,7 +73,46 @@ fn a_store_of_the_other_kind_is_refused_at_opening_and_after_it_took_the_place()
         store.setup(Existing::Overwrite).unwrap();
         login(&early, "bob");
         refused(store.save_session(&mut session_of("cleo")).unwrap_err());
+        refused(store.load_session(&id).unwrap_err());
+        refused(store.touch_session(&id).unwrap_err());
+        refused(store.sessions_of("bob").unwrap_err());
         assert_eq!(users(&early), ["bob"]);
+    }
+}
+
+/// Files of different stores may be counted by the same number.
+#[test]
+fn a_store_of_the_other_kind_is_refused_by_a_handle_that_reads_it_anew() {
+    for hashed in [false, true] {
+        let sim = sim();
+        let options = |hash| SessionOptions::new().hash_ids(hash).clone();
+        let open = |path: &str| Options::new().disk(sim.disk()).open(path).unwrap();
+        let store = options(hashed).with_store(open("/a")).unwrap();
+        let tool = ShelveSessionStore::from(open("/a"));
+        let ours = id(&login(&store, "ann"));
+        assert!(store.has_session(&ours).unwrap() && tool.has_session(&ours).unwrap());
+        let other = options(!hashed).with_store(open("/b")).unwrap();
+        let theirs = login(&other, "bob");
+        drop(other);
+        sim.disk().rename("/b".as_ref(), "/a".as_ref()).unwrap();
+        for handle in [&store, &tool] {
+            handle.store().reopen().unwrap();
+        }
+        let refused = |error: Error| assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        for id in [&ours, &id(&theirs)] {
+            refused(store.load_session(id).unwrap_err());
+            refused(store.touch_session(id).unwrap_err());
+            refused(store.delete_session(id).unwrap_err());
+            refused(store.update_session(id, |_| Ok(())).unwrap_err());
+        }
+        let handle = theirs.handle().unwrap();
+        refused(store.sessions_of("bob").unwrap_err());
+        refused(store.delete_user_sessions("bob").unwrap_err());
+        refused(store.delete_user_session("bob", &handle).unwrap_err());
+        refused(store.delete_by_handle(handle).unwrap_err());
+        refused(store.save_session(&mut session_of("cleo")).unwrap_err());
+        assert!(tool.has_session(&id(&theirs)).unwrap());
+        assert!(tool.delete_session(&id(&theirs)).unwrap());
     }
 }
 
