@@ -6,7 +6,10 @@ pub(crate) const ABOUT: &str =
     "Sessions, or any values, in one file that survives kill -9 and is shared by processes.";
 pub(crate) const EXITS: &[(u8, &str)] = &[
     (0, "ok"),
-    (1, "no: what was asked about is not there"),
+    (
+        1,
+        "no: what was asked about is not there, or what was to be new is",
+    ),
     (2, "usage, or input that makes no sense"),
     (3, "damaged file"),
     (4, "busy: others held the lock for longer than --wait"),
