@@ -98,6 +98,9 @@ pub enum FaultKind {
     Elide,
     /// The process is killed before it.
     Kill,
+    /// The calling thread panics in it, which does nothing else. A thread that panics already is spared, so that its
+    /// destructors run through.
+    Panic,
 }
 
 impl FaultKind {
@@ -110,6 +113,7 @@ impl FaultKind {
                 call,
                 Call::Sync | Call::SyncDir | Call::StatPath | Call::Stat
             ),
+            FaultKind::Panic => !std::thread::panicking(),
             _ => true,
         }
     }
@@ -123,7 +127,11 @@ impl FaultKind {
             FaultKind::Eacces => io::Error::from_raw_os_error(13),
             FaultKind::Erofs => io::Error::from_raw_os_error(30),
             FaultKind::Unsupported => io::ErrorKind::Unsupported.into(),
-            FaultKind::Short(_) | FaultKind::OneShort | FaultKind::Elide | FaultKind::Kill => {
+            FaultKind::Short(_)
+            | FaultKind::OneShort
+            | FaultKind::Elide
+            | FaultKind::Kill
+            | FaultKind::Panic => {
                 return None;
             }
         })

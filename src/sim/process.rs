@@ -12,6 +12,7 @@ use crate::store::disk::{Disk, Stat};
 use std::fmt;
 use std::hash::Hash;
 use std::io;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::SystemTime;
@@ -159,6 +160,20 @@ impl SimProcess {
             Some(FaultKind::Kill) => {
                 machine.kill(pid);
                 Some(killed())
+            }
+            Some(FaultKind::Panic) => {
+                machine.calls.note(Event {
+                    process: pid,
+                    call,
+                    inode,
+                    ok: false,
+                    fault,
+                });
+                drop(machine);
+                // Without the hook's word for it, since the test that injects a panic expects one.
+                resume_unwind(Box::new(
+                    "a call to the simulated disk panicked, as was asked for",
+                ));
             }
             // A sync that fails does something.
             Some(fault) if call != Call::Sync => fault.error(),

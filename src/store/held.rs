@@ -383,6 +383,43 @@ fn others_write_while_a_compaction_copies_and_little_is_left_to_copy_under_the_l
 }
 
 #[test]
+fn damage_that_a_later_pass_meets_makes_the_copy_begin_anew_and_is_carried() {
+    const RECORD_BYTES: u64 = 10_056;
+    let bench = Bench::new();
+    let old = bench.generation().identity.inode;
+    thread::scope(|scope| {
+        let _over = bench.over();
+        let compacting = scope.spawn(|| bench.store.compact());
+        let copying = bench.next_call();
+        for nth in 0..20u8 {
+            assert!(bench.other.insert([nth], [nth; 10_000]).unwrap());
+        }
+        // This handle knows all of them, so that what rots now is damage, and no write that was torn.
+        assert_eq!(bench.store.len().unwrap(), 21);
+        let at = bench.generation().tail() - 9 * RECORD_BYTES - 5_000;
+        let how = OpenFile {
+            write: true,
+            create: Create::Never,
+            mode: 0o600,
+        };
+        let file = OsDisk.open(bench.store.path(), how).unwrap();
+        assert_eq!(file.write_at(&[0xff], at).unwrap(), 1);
+        copying.end();
+        let (compacted, _) = bench.end_all_until(compacting);
+        compacted.unwrap();
+    });
+    assert_ne!(bench.generation().identity.inode, old);
+    for store in [&bench.store, &bench.other] {
+        for nth in 0..20u8 {
+            match store.get([nth]) {
+                Ok(value) => assert_eq!((value, nth != 10), (Some(vec![nth; 10_000]), true)),
+                Err(error) => assert_eq!((error.is_corrupt(), nth), (true, 10), "{error}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_compaction_renames_over_nothing_that_somebody_put_there_meanwhile() {
     let bench = Bench::new();
     let path = bench.store.path().to_owned();

@@ -5,8 +5,9 @@
 
 use crate::proof::workload::PATH;
 use crate::support::{is_soak, metric};
-use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk};
+use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk, SimProcess};
 use shelflife::{Compaction, Disk, Durability, ErrorKind, Options, Store};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -131,6 +132,62 @@ fn a_closing_handle_leaves_a_busy_lock_and_a_manual_store_alone() {
     );
     busy.close().unwrap();
     bound(&sim, 17 << 10).unwrap();
+}
+
+#[test]
+fn a_handle_that_panics_was_forked_was_stopped_or_has_a_condemned_file_compacts_nothing_when_it_closes()
+ {
+    /// Its name, and what happens to it before it closes.
+    type Case = (&'static str, fn(&SimProcess, &Store));
+    let cases: [Case; 5] = [
+        ("sound", |_, _| {}),
+        ("panicking", |_, _| resume_unwind(Box::new("on purpose"))),
+        ("forked", |process, _| process.fork()),
+        ("stopped", |process, store| {
+            let sim = process.sim();
+            // It first writes once more what it did not write itself; the append after that leaves ten bytes.
+            sim.inject(Fault::new(FaultKind::Short(10)).on(Call::Write).nth(2));
+            sim.inject(Fault::new(FaultKind::Eio).on(Call::Write).nth(3));
+            sim.inject(Fault::new(FaultKind::Eio).on(Call::SetLen));
+            store.insert("same", "").unwrap_err();
+            sim.clear_faults();
+            let stopped = store.insert("same", "").unwrap_err();
+            assert_eq!(stopped.kind(), ErrorKind::Stopped, "{stopped}");
+        }),
+        ("condemned", |process, store| {
+            let sim = process.sim();
+            sim.inject(Fault::new(FaultKind::Eio).on(Call::Sync));
+            store.sync().unwrap_err();
+        }),
+    ];
+    for (name, happens) in cases {
+        let sim = SimDisk::new(1);
+        let manual = options(sim.disk())
+            .compaction(Compaction::Manual)
+            .open(PATH)
+            .unwrap();
+        for nth in 0..200u8 {
+            manual.insert("same", [nth; 16 << 10]).unwrap();
+        }
+        drop(manual);
+        let process = sim.process();
+        let file = || Disk::stat(&sim.process(), Path::new(PATH)).unwrap().inode;
+        let before = file();
+        let closing = AssertUnwindSafe(|| {
+            let mut options = options(Arc::new(process.clone()));
+            let store = options.durability(Durability::Os).open(PATH).unwrap();
+            happens(&process, &store);
+        });
+        let panicked = catch_unwind(closing).is_err();
+        assert_eq!(panicked, name == "panicking");
+        assert_eq!(file() == before, name != "sound", "{name}");
+        assert!(names(&sim).is_empty(), "{name}: {:?}", names(&sim));
+        // The next one that writes pays.
+        let next = options(sim.disk()).open(PATH).unwrap();
+        next.insert("same", "").unwrap();
+        next.close().unwrap();
+        bound(&sim, 17 << 10).unwrap();
+    }
 }
 
 #[test]

@@ -15,8 +15,9 @@
 //! - *The space.* After every write the file has at most three times the bytes that are live or have ended within a
 //!   day, and 1 MiB.
 //! - *Life.* Once the faults stop, a handle works, or says why not and works after `reopen`; at the end of a run a
-//!   compaction succeeds, a stranger opens the file and finds nothing wrong with it, and it takes a write. A step that
-//!   does not end is told by the clock on the wall.
+//!   compaction succeeds, a stranger opens the file and finds nothing wrong with it, and it takes a write. Every call
+//!   ends: within so many calls to the disk, at its deadline by the machine's clock where another thread has the store,
+//!   and also where a sync of another thread panicked. A thread that nobody wakes is told by the clock on the wall.
 //!
 //! A run that fails is made as short as it gets and printed, with the line that repeats it: `SHELF_FUZZ_SEED` is the
 //! seed of the first run, `SHELF_FUZZ_OPS` the number of steps. `SHELF_SOAK=1` takes twenty times as many.
@@ -38,31 +39,42 @@ use std::time::{Duration, Instant};
 use step::{Recipe, Step, Way};
 
 const STEPS_A_RUN: u64 = 500;
-/// A run takes milliseconds.
-const RUN_MAX: Duration = Duration::from_secs(120);
+/// A step takes milliseconds.
+const STEP_MAX: Duration = Duration::from_secs(120);
+
+/// Where a test is: its watch sees whether that changes.
+#[derive(Default)]
+struct Progress {
+    seed: AtomicU64,
+    steps: AtomicU64,
+}
 
 /// Runs the steps on a new machine, then sees what is left.
-fn run(seed: u64, recipe: &Recipe, steps: &[Step]) -> Result<(), String> {
+fn run(seed: u64, recipe: &Recipe, steps: &[Step], progress: &Progress) -> Result<(), String> {
+    progress.seed.store(seed, Relaxed);
     let mut swarm = Swarm::new(seed, recipe);
     for (nth, step) in steps.iter().enumerate() {
+        progress.steps.fetch_add(1, Relaxed);
         swarm
             .take(step)
             .map_err(|what| format!("step {nth}, {step:?}: {what}"))?;
     }
+    progress.steps.fetch_add(1, Relaxed);
     swarm.end().map_err(|what| format!("at the end: {what}"))
 }
 
-/// Ends the program where a run does not end, since nobody else would say which.
-fn watched<T>(repeat: &(dyn Fn(u64) -> String + Sync), runs: impl FnOnce(&AtomicU64) -> T) -> T {
-    let (seed, (over, waiting)) = (AtomicU64::new(0), mpsc::channel::<()>());
-    let running = &seed;
+/// Ends the program where a step does not end, since nobody else would say which.
+fn watched<T>(repeat: &(dyn Fn(u64) -> String + Sync), runs: impl FnOnce(&Progress) -> T) -> T {
+    let (progress, (over, waiting)) = (Progress::default(), mpsc::channel::<()>());
+    let running = &progress;
     thread::scope(|scope| {
         scope.spawn(move || {
             let mut known = 0;
-            while let Err(RecvTimeoutError::Timeout) = waiting.recv_timeout(RUN_MAX) {
-                let now = running.load(Relaxed);
+            while let Err(RecvTimeoutError::Timeout) = waiting.recv_timeout(STEP_MAX) {
+                let now = running.steps.load(Relaxed);
                 if now == known {
-                    eprintln!("a run does not end; repeat with: {}", repeat(now));
+                    let seed = running.seed.load(Relaxed);
+                    eprintln!("a step does not end; repeat with: {}", repeat(seed));
                     std::process::abort();
                 }
                 known = now;
@@ -84,16 +96,15 @@ fn swarm(name: &str, way: &Way, ops: u64) {
             "SHELF_FUZZ_SEED={seed} SHELF_FUZZ_OPS={STEPS_A_RUN} cargo test --test it swarm::{name}"
         )
     };
-    watched(&repeat, |running| {
+    watched(&repeat, |progress| {
         let (mut done, mut seed) = (0, first);
         while done < ops {
-            running.store(seed, Relaxed);
             let mut random = Random::new(seed);
             let recipe = Recipe::draw(seed, &mut random, way);
             let steps: Vec<Step> = (0..STEPS_A_RUN as u32)
                 .map(|nth| recipe.step(&mut random, nth * 16 + 1))
                 .collect();
-            let run = |steps: &[Step]| run(seed, &recipe, steps);
+            let run = |steps: &[Step]| run(seed, &recipe, steps, progress);
             check(&steps, &run, &|| repeat(seed));
             (done, seed) = (done + STEPS_A_RUN, seed + 1);
         }

@@ -1,6 +1,7 @@
 //! Calls that fail, and calls that only say that they did what was asked.
 
 use super::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Makes a call of the kind, whatever comes of it.
 fn make(call: Call, process: &SimProcess, file: &dyn DiskFile) -> io::Result<usize> {
@@ -102,6 +103,38 @@ fn every_fault_strikes_every_call_that_it_can_happen_to() {
             assert_eq!(sim.faults(), u64::from(strikes));
             assert!(!strikes || transferred == count, "{fault:?} {call:?}");
         }
+    }
+}
+
+#[test]
+fn a_call_that_panics_changes_nothing_and_spares_a_thread_that_panics_already() {
+    struct Drops<'a>(&'a SimProcess);
+    impl Drop for Drops<'_> {
+        fn drop(&mut self) {
+            Disk::stat(self.0, Path::new("s")).unwrap();
+        }
+    }
+    for call in Call::ALL {
+        let sim = SimDisk::new(1);
+        sim.write("s", [1; 20]).unwrap();
+        sim.write("t", [2; 20]).unwrap();
+        let process = sim.process();
+        let file = open(&process, "s");
+        let steps = sim.steps();
+        sim.inject(Fault::new(FaultKind::Panic).on(call));
+        sim.inject(Fault::new(FaultKind::Panic).on(Call::StatPath).nth(2));
+        let panicking = AssertUnwindSafe(|| {
+            let _drops = Drops(&process);
+            _ = make(call, &process, &*file);
+        });
+        catch_unwind(panicking).unwrap_err();
+        let event = sim.trace().into_iter().find(|event| event.fault.is_some());
+        let event = event.unwrap();
+        let expected = (call, false, Some(FaultKind::Panic));
+        assert_eq!((event.call, event.ok, event.fault), expected);
+        assert_eq!((sim.faults(), sim.steps()), (1, steps), "{call:?}");
+        sim.clear_faults();
+        make(call, &process, &*file).unwrap();
     }
 }
 

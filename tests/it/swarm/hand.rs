@@ -1,23 +1,46 @@
 //! One process with its handle, and how it makes a call: of the map, of a shelf over it, of sessions in it.
 
-use super::model::{Answer, KEYS, Life, Shown, TYPED, Time, Value};
+use super::model::{Answer, KEYS, LAST, LAST_KEY, Life, Shown, TYPED, Time, Value};
 use super::step::CONTRADICTIONS;
 use super::step::Step::{self, *};
 use crate::proof::workload::PATH;
 use shelflife::sim::SimProcess;
 use shelflife::{
-    Batch, Change, Disk, Entries, Entry, Error, Options, Result, Saved, Session, SessionCap,
-    SessionId, SessionOptions, SessionStore, SessionStoreExt, Shelf, ShelveSessionStore, Store,
+    Batch, Change, Compaction, Disk, Entries, Entry, Error, Options, Result, Saved, Session,
+    SessionCap, SessionId, SessionOptions, SessionStore, SessionStoreExt, Shelf,
+    ShelveSessionStore, Store,
 };
 use std::path::Path;
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Where a salvage puts what it saves.
 const SALVAGED: &str = "/salvaged.shelf";
-/// A thread that has its token goes on at once, however slow the machine.
-const TOKEN_MAX: Duration = Duration::from_secs(10);
+/// A thread that need not wait goes on within this time, however slow the machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Once a thread did not, the runs that show it with fewer steps need not wait so long.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+static HAS_WAITED: AtomicBool = AtomicBool::new(false);
+/// For how long a call waits for a load.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(20);
+/// The clock goes on by this at once while it waits, and by that altogether: whole seconds.
+const MOMENT: Duration = Duration::from_millis(1);
+const MOMENTS: u32 = 1_000;
+
+fn patience() -> Duration {
+    match HAS_WAITED.load(Relaxed) {
+        false => PATIENCE,
+        true => IMPATIENCE,
+    }
+}
+
+/// Notes that a thread waits which need not, and says so.
+fn waits_on(what: &str) -> String {
+    HAS_WAITED.store(true, Relaxed);
+    what.to_owned()
+}
 
 pub(super) struct Hand {
     pub(super) process: SimProcess,
@@ -306,14 +329,14 @@ impl Hand {
         &self,
         writes: &[(usize, Value)],
     ) -> std::result::Result<Vec<Result<Answer>>, String> {
-        let (store, begun) = (self.store(), Barrier::new(writes.len()));
+        let (store, begun, patience) = (self.store(), Barrier::new(writes.len()), patience());
         let write = |(key, value): &(usize, Value)| {
             begun.wait();
             thread::current().unpark();
             let answer = store.insert(key_bytes(*key), value.bytes());
             let from = Instant::now();
-            thread::park_timeout(TOKEN_MAX);
-            (answer.map(Answer::Bool), from.elapsed() < TOKEN_MAX)
+            thread::park_timeout(patience);
+            (answer.map(Answer::Bool), from.elapsed() < patience)
         };
         let made: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = writes
@@ -326,11 +349,82 @@ impl Hand {
         for made in made {
             let (answer, has_token) = made.map_err(|_| "a thread panicked".to_owned())?;
             if !has_token {
-                return Err("a write took the token of its caller's thread".to_owned());
+                return Err(waits_on("a write took the token of its caller's thread"));
             }
             answers.push(answer);
         }
         Ok(answers)
+    }
+
+    /// Makes a call in a thread of its own. If that does not end it is an error, and the handle is gone with it.
+    pub(super) fn in_time(
+        &mut self,
+        call: fn(&Store) -> Result<()>,
+    ) -> std::result::Result<Result<()>, String> {
+        let store = self.store.take().expect("is open");
+        let (end, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let answer = call(&store);
+            _ = end.send((store, answer));
+        });
+        let ended = ended.recv_timeout(patience());
+        let (store, answer) = ended.map_err(|_| waits_on("a call does not end"))?;
+        self.store = Some(store);
+        Ok(answer)
+    }
+
+    /// In the middle of a load another thread writes what makes a compaction due, and one compacts: both end at their
+    /// deadline, by the clock of the machine. The handle is closed then.
+    pub(super) fn wait_for_a_load(&mut self) -> std::result::Result<(), String> {
+        self.store = None;
+        let told = |error: Error| format!("a load: {error:?}");
+        let mut options = self.options.clone();
+        let manual = options.compaction(Compaction::Manual).open(PATH);
+        let manual = manual.map_err(told)?;
+        for _ in 0..2 {
+            let written = manual.insert(key_bytes(LAST_KEY), vec![0; 600_000]);
+            written.map_err(told)?;
+        }
+        manual.close().map_err(told)?;
+        options.compaction(Compaction::Inline);
+        let inline = options.lock_timeout(LOCK_TIMEOUT).open(PATH);
+        let store = inline.map_err(told)?;
+        let insert = || store.insert(key_bytes(LAST_KEY), LAST.bytes()).map(drop);
+        let compact = || match store.compact() {
+            Err(error) if error.is_busy() => Ok(()),
+            compacted => Err(Error::other(format!("beside a load: {compacted:?}"))),
+        };
+        let sim = self.process.sim();
+        let mut late = None;
+        let loaded = thread::scope(|scope| {
+            store.load(|| {
+                let calls: [&(dyn Fn() -> Result<()> + std::marker::Sync); 2] = [&insert, &compact];
+                for call in calls {
+                    let (end, ended) = mpsc::channel();
+                    scope.spawn(move || end.send(call()));
+                    let (from, patience, mut moments) = (Instant::now(), patience(), 0);
+                    let answer = loop {
+                        match ended.recv_timeout(MOMENT) {
+                            Ok(answer) => break answer,
+                            Err(_) if from.elapsed() > patience => {
+                                late = Some(waits_on("a call waits beyond its `lock_timeout`"));
+                                break Err(Error::other("late"));
+                            }
+                            Err(_) => {}
+                        }
+                        sim.advance(MOMENT);
+                        moments += 1;
+                    };
+                    answer?;
+                    sim.advance(MOMENT * MOMENTS.saturating_sub(moments));
+                }
+                Ok(None)
+            })
+        });
+        match late {
+            Some(late) => Err(late),
+            None => loaded.and_then(|()| store.close()).map_err(told),
+        }
     }
 
     /// Opens the file in one of the ways that can't be meant.

@@ -1,6 +1,7 @@
 //! A machine with three processes, what each of their calls may have left, and what a power cut may.
 
 mod damage;
+mod threads;
 mod trouble;
 
 use super::hand::{Hand, Visit, all_of, key_bytes, millis, time};
@@ -9,7 +10,7 @@ use super::step::{Failure, READER, Recipe, Step, Who};
 use super::turns::{Made, Turn, distinct, explain, or_compacted};
 use crate::proof::power::moment_of;
 use crate::proof::workload::{Mode, PATH};
-use shelflife::sim::{Call, FailedSync, Fault, Ran, Schedule, SimDisk};
+use shelflife::sim::{Call, FailedSync, Fault, FaultKind, Ran, Schedule, SimDisk};
 use shelflife::{
     Compaction, Disk, Durability, Entries, ErrorKind, Options, Session, SessionId, SessionOptions,
     Store,
@@ -24,6 +25,10 @@ use Step::*;
 const SLACK_BYTES: u64 = 1 << 20;
 /// The most files of evidence that are kept.
 const EVIDENCE_MAX: usize = 4;
+/// Far more calls to the disk than a step needs: one that makes so many goes round in circles.
+const CALLS_MAX: u64 = 300_000;
+/// The same where the disk takes and gives single bytes.
+const CALLS_BY_BYTES_MAX: u64 = 20_000_000;
 /// Where the header says when the file was created.
 const CREATED_AT: usize = 72;
 
@@ -44,6 +49,10 @@ pub(super) struct Swarm {
     hands: Vec<Hand>,
     /// From the last change that is durable on.
     turns: Vec<Turn>,
+    /// How many calls a step may make.
+    calls_max: u64,
+    /// How many there had been when those under way began.
+    calls_before: u64,
     /// How often the machine was told that something is durable.
     promised: usize,
     generation: u64,
@@ -98,6 +107,8 @@ impl Swarm {
                 true => FailedSync::Revert,
                 false => FailedSync::KeepClean,
             },
+            calls_max: CALLS_MAX,
+            calls_before: 0,
             promised: 0,
             start: millis(sim.process().wall_clock()),
             sim,
@@ -185,7 +196,7 @@ impl Swarm {
     pub(super) fn take(&mut self, step: &Step) -> Result<(), String> {
         // A repair that is cut off may make its evidence anew, and be cut off in that.
         let is_judged = match step {
-            Cut(_) | Zero => false,
+            Cut(_) | Panic(..) | Zero => false,
             Fail(step, _) => step.compacts() && self.write_and_seal()?,
             _ => true,
         };
@@ -204,6 +215,8 @@ impl Swarm {
     fn take_one(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Fail(step, failure) => self.fail(step, *failure),
+            Panic(step, nth) => self.panic(step, *nth),
+            Wait(who) => self.wait(*who),
             Cut(step) => self.cut(step),
             Both(one, other, seed) => self.both(one, other, *seed),
             Advance(by) => {
@@ -355,10 +368,38 @@ impl Swarm {
         }
     }
 
+    /// Lets processes die where they make so many calls that they would never end.
+    fn bound(&mut self, who: &[Who]) {
+        self.calls_before = self.calls();
+        for who in who {
+            let process = self.hands[*who].process.id();
+            let fault = Fault::new(FaultKind::Kill).by(process);
+            self.sim.inject(fault.nth(self.calls_max));
+        }
+    }
+
+    /// Ends what was bound, and whatever else was injected.
+    fn ended(&self) -> Result<(), String> {
+        self.sim.clear_faults();
+        match self.calls() - self.calls_before {
+            calls if calls >= self.calls_max => {
+                Err(format!("it does not end within {calls} calls"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How many calls to the disk there were so far.
+    fn calls(&self) -> u64 {
+        Call::ALL.iter().map(|call| self.sim.calls(*call)).sum()
+    }
+
     /// Takes a step that may fail, of which the models then allow both. Whether all that was written is durable now.
     fn attempt(&mut self, step: &Step) -> Result<shelflife::Result<bool>, String> {
         let who = step.who();
+        self.bound(&[who]);
         if let Err(error) = self.open(who) {
+            self.ended()?;
             return Ok(Err(error));
         }
         self.clear_away(step);
@@ -366,7 +407,7 @@ impl Swarm {
         let (at, mut visit) = (self.at(step, new_id), self.visit(step));
         let syncs = self.sim.calls(Call::Sync);
         let answer = self.hands[who].call(step, at.wall, &mut visit);
-        self.sim.clear_faults();
+        self.ended()?;
         // The sync of a salvage is one of another file.
         if answer.is_ok() && !matches!(step, Salvage(_)) {
             self.was_told(who, syncs);
@@ -482,39 +523,6 @@ impl Swarm {
         Ok(())
     }
 
-    /// Threads of one process make a write each, at the same time.
-    fn threads(&mut self, who: Who, writes: &[(usize, Value)]) -> Result<(), String> {
-        let opened = self.open(who);
-        opened.map_err(|error| format!("it does not open: {error:?}"))?;
-        let (from, new_id) = (self.sim.steps(), self.ids.len());
-        let steps: Vec<Step> = writes
-            .iter()
-            .map(|(key, value)| Insert(who, *key, *value, None))
-            .collect();
-        let answers = self.hands[who].write_at_once(writes)?;
-        let (mut calls, mut failed) = (Vec::new(), None);
-        for (step, answer) in steps.iter().zip(answers) {
-            let answer = answer.map_err(|error| failed = Some(error)).ok();
-            let at = self.at(step, new_id);
-            calls.push(Made { step, at, answer });
-        }
-        self.has_written(from, &calls.iter().collect::<Vec<_>>())?;
-        match failed {
-            Some(error) if self.hands[who].shaky && error.kind() != ErrorKind::Corrupt => {
-                return self.settle(who);
-            }
-            Some(error) => return Err(format!("failed: {error:?}")),
-            None => {
-                let durability = self.mode.durability;
-                self.promise(calls.iter().all(|made| made.is_durable(durability)));
-            }
-        }
-        // In which order they wrote: states that differ in that alone would become too many.
-        let listed = self.attempt(&Iterate(who))?;
-        listed.map_err(|error| format!("failed: {error:?}"))?;
-        self.space(who)
-    }
-
     fn forget_copies(&mut self) {
         self.copy = None;
         self.states().iter_mut().for_each(Model::forget_copies);
@@ -523,6 +531,7 @@ impl Swarm {
     /// Two processes make a call each, and take turns at the disk.
     fn both(&mut self, one: &Step, other: &Step, seed: u64) -> Result<(), String> {
         let steps = [one, other];
+        self.bound(&steps.map(Step::who));
         for step in steps {
             if let Err(error) = self.open(step.who()) {
                 return Err(format!("it does not open: {error:?}"));
@@ -556,6 +565,7 @@ impl Swarm {
                 return Err(format!("the schedule ended early: {ran:?}"));
             }
         }
+        self.ended()?;
         for (step, at) in steps.iter().zip(&mut at) {
             at.now = *at.now.start()..=self.now(step.who());
             at.is_crowded = true;

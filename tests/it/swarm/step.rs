@@ -97,6 +97,10 @@ pub(super) enum Step {
     Wall(Option<Who>, i64),
     /// Meanwhile a call fails: the n-th, once or from then on, and then the process may be killed.
     Fail(Box<Step>, Failure),
+    /// The n-th sync of the step panics.
+    Panic(Box<Step>, u64),
+    /// While a thread loads entries another thread of the process wants to write the file anew.
+    Wait(Who),
     /// The power goes during the step, or right after it.
     Cut(Box<Step>),
     /// Two processes at once: their calls are interleaved as this seed draws it.
@@ -156,8 +160,9 @@ impl Step {
             | Close(who)
             | Leave(who)
             | Reopen(who)
+            | Wait(who)
             | Kill(who) => *who,
-            Fail(step, _) | Cut(step) | Both(step, ..) => step.who(),
+            Fail(step, _) | Panic(step, _) | Cut(step) | Both(step, ..) => step.who(),
             Compare | Truncate | Contradict(_) | Advance(_) | Rot(_) | Misplace(_) | Zero
             | Wall(..) => 0,
         }
@@ -182,8 +187,8 @@ impl Step {
     /// Whether a compaction that was asked for may be part of it.
     pub(super) fn compacts(&self) -> bool {
         match self {
-            Compact(_) => true,
-            Fail(step, _) | Cut(step) => step.compacts(),
+            Compact(_) | Wait(_) => true,
+            Fail(step, _) | Panic(step, _) | Cut(step) => step.compacts(),
             Both(one, other, _) => one.compacts() || other.compacts(),
             _ => false,
         }
@@ -260,6 +265,8 @@ enum Kind {
     Cut,
     Both,
     Zero,
+    Panic,
+    Wait,
     /// Only where a run asks for it: no seed decides how threads interleave.
     Threads,
 }
@@ -318,10 +325,13 @@ const WEIGHTS: [(Kind, u64); 50] = [
     (Kind::Both, 14),
 ];
 const ZERO: (Kind, u64) = (Kind::Zero, 6);
+const PANIC: (Kind, u64) = (Kind::Panic, 30);
+const WAIT: (Kind, u64) = (Kind::Wait, 2);
 const THREADS: (Kind, u64) = (Kind::Threads, 60);
-/// Of eight seeds in a row this number has the steps that came to the swarm later, so that the seeds which found
-/// something before still lead there.
-const LATE: u64 = 2;
+/// Of eight seeds in a row these have steps that came to the swarm later, so that the seeds which found something before
+/// still lead there: first the ends of files, later threads of one process that meet.
+const LATE: std::ops::Range<u64> = 0..2;
+const LATER: u64 = 2;
 
 /// The way in which all runs of a test open the file.
 pub(super) struct Way {
@@ -364,7 +374,7 @@ fn one_of(kinds: &[(Kind, u64)], random: &mut Random) -> Kind {
 impl Recipe {
     pub(super) fn draw(seed: u64, random: &mut Random, way: &Way) -> Recipe {
         let is_bulky = random.one_in(8);
-        let is_late = seed % 8 < LATE;
+        let is_late = LATE.contains(&(seed % 8));
         // A half of them or a few: with all of them at once none gets far.
         let rare = random.one_in(3);
         let mut kinds: Vec<(Kind, u64)> = WEIGHTS.into_iter().collect();
@@ -376,6 +386,9 @@ impl Recipe {
             kinds.push((Kind::Insert, 60));
         }
         kinds.extend(is_late.then_some(ZERO));
+        if seed % 8 == LATER {
+            kinds.extend([PANIC, WAIT]);
+        }
         kinds.extend(way.has_threads.then_some(THREADS));
         let is_call = |(kind, _): &(Kind, u64)| {
             !matches!(
@@ -388,6 +401,8 @@ impl Recipe {
                     | Kind::Rot
                     | Kind::Misplace
                     | Kind::Zero
+                    | Kind::Panic
+                    | Kind::Wait
                     | Kind::Threads
                     | Kind::Wall
                     | Kind::Snapshot
@@ -498,6 +513,13 @@ impl Recipe {
                 Wall(whose, offsets[random.place(offsets.len())])
             }
             Kind::Fail => Fail(Box::new(self.call(random, tag)), failure(random)),
+            Kind::Panic => {
+                // Calls that sync, and that leave the handle where it is.
+                let kinds = [Kind::Insert, Kind::Write, Kind::Sync, Kind::Compact];
+                let kind = kinds[random.place(kinds.len())];
+                Panic(Box::new(self.of(kind, random, tag)), 1 + random.below(2))
+            }
+            Kind::Wait => Wait(writer),
             Kind::Cut => Cut(Box::new(self.call(random, tag))),
             Kind::Both => self.both(random, tag),
         }

@@ -21,7 +21,11 @@ impl Swarm {
         }
         let before = self.sim.faults();
         self.sim.inject(fault);
+        if let FaultKind::Short(_) = failure.kind {
+            self.calls_max = CALLS_BY_BYTES_MAX;
+        }
         let outcome = self.attempt(step)?;
+        self.calls_max = CALLS_MAX;
         self.sim.clear_faults(); // also if it was not even opened
         // Records that a failed sync took away are missing there.
         self.snapshot = None;
