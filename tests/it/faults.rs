@@ -5,11 +5,11 @@ use crate::proof::cases;
 use crate::proof::errors::{KINDS, Sites, every_call, syncs_after_a_failed_one};
 use crate::proof::workload::{EXCLUSIVE, EXCLUSIVE_OS, Mode, PATH, SHARED, SHARED_OS};
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk};
-use shelflife::{Batch, Change, Disk, ErrorKind, Store};
+use shelflife::{Batch, Change, Disk, ErrorKind, Options, Store};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn metric(text: &str, start: Instant) {
     let secs = start.elapsed().as_secs_f64();
@@ -227,6 +227,34 @@ fn files_to_read() -> Vec<SimDisk> {
     bytes.truncate(bytes.len() - 48 - 60);
     torn.write(PATH, &bytes).unwrap();
     vec![sound, torn]
+}
+
+/// As where another file system was mounted over the folder: what was opened and what the path leads to stay two files.
+#[test]
+fn opening_ends_at_its_deadline_where_the_path_never_leads_to_what_was_opened() {
+    for exclusive in [false, true] {
+        let sim = SimDisk::new(1);
+        let (process, path) = (sim.process(), Path::new(PATH));
+        sim.write(PATH, "").unwrap();
+        Disk::stat(&process, path).unwrap();
+        process.remove(path).unwrap();
+        sim.write(PATH, "").unwrap();
+        // A look at the whole path is answered with the file that was there before.
+        sim.inject(Fault::new(FaultKind::Elide).on(Call::StatPath).forever());
+        // An opening without an end is told by that.
+        sim.inject(Fault::new(FaultKind::Kill).nth(100_000));
+        let timeout = Duration::from_secs(1);
+        let before = process.monotonic();
+        let mut options = Options::new();
+        let options = options.exclusive(exclusive).lock_timeout(timeout);
+        let opened = options
+            .disk(process.disk())
+            .open(PATH.trim_start_matches('/'));
+        let error = opened.unwrap_err();
+        assert!(error.is_busy(), "{error}");
+        let waited = process.monotonic() - before;
+        assert!(waited >= timeout && waited < 2 * timeout, "{waited:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use crate::proof::workload::PATH;
 use crate::support::{is_soak, metric};
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk, SimProcess};
-use shelflife::{Compaction, Disk, Durability, ErrorKind, Options, Store};
+use shelflife::{Change, Compaction, Disk, Durability, ErrorKind, Options, Store};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -240,6 +240,10 @@ fn a_record_of_which_nothing_verifies_is_carried_by_its_place_in_the_index() {
         assert_eq!(store.get("after").unwrap(), Some(vec![1; 100]));
         assert_eq!(store.get("absent").unwrap(), None);
     }
+    // It is there, and can't be read: each kind of write says the same of it.
+    let kept = store.update("rotten", |_| Ok((Change::Keep, ())));
+    assert!(kept.unwrap_err().is_corrupt());
+    assert!(!store.insert("rotten", "healed").unwrap());
     assert!(store.remove("rotten").unwrap());
     assert_eq!(store.get("rotten").unwrap(), None);
     assert_eq!(store.len().unwrap(), 2);
