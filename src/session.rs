@@ -14,6 +14,29 @@
 //! A store goes by the wall clock. A session that has ended by it is hidden, and a refusal writes nothing: if the clock
 //! was wrong, the session is there again once the clock is set right. An explicit deletion or a sweep ends a session
 //! for good, hidden or not, and answers how many it removed.
+//!
+//! # The rooms
+//!
+//! Each file uses only files above it in this list, by import and by method call, and a type's methods stand in its own
+//! file or a child module of it. `tests/it/tidy/rooms.rs` holds the code against this list.
+//!
+//! | room | what it is |
+//! |---|---|
+//! | `sha256`, `key`, `lifetime` | a hash, the names of values with their types, times |
+//! | `id`, `place`, `id/of_key` | the names of a session, and the keys under which it is kept |
+//! | `contents`, `state`, `outcome` | the session, and what calls answer |
+//! | `codec`, `records`, `list` | the bytes of a session, the map that has them, the lists of a user's sessions in it |
+//! | `session` | the contract of stores |
+//! | `engine` | the rules of sessions over any map |
+//! | `memory`, `shelve/convert`, `shelve`, `options` | the map is in memory, or a file; how one is opened |
+//! | `redis/sha1`, `redis/reply`, `redis/url`, `redis/marks`, `redis/keys`, `redis/scripts`, `redis/record`, `redis/cluster` | what is said to a server, as bytes |
+//! | `redis/connection`, `redis/randomness`, `redis/pool`, `redis/client` | the way to the server that has a key |
+//! | `redis/store`, `redis/store/turn`, `redis/store/bulk`, `redis` | the rules once more, by scripts |
+//! | `copy`, `conformance` | what every store can do, and must |
+//! | `manager/cookie`, `manager/carrier`, `manager/finished`, `manager/event`, `manager/flash`, `manager/origin`, `manager/csrf`, `manager/bell` | what is read of a request and written to its answer |
+//! | `manager`, `manager/watch` | what all requests of an application share |
+//! | `manager/visit`, `manager/visit/account`, `manager/visit/devices`, `manager/visit/tokens` | one request |
+//! | `manager/options`, `manager/opening`, `manager/recipes` | how a manager is made |
 
 mod codec;
 #[cfg(feature = "sim")]
@@ -168,8 +191,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Saves a session under a new id and ends the old one, in one atomic step: at no moment, and after no crash, are
     /// both alive or neither.
     ///
-    /// Do this at every login and change of rights. Otherwise who knew the id before, perhaps because he planted it
-    /// in the visitor's browser, is logged in too (session fixation, CWE-384). Requests that still come with the old
+    /// Do this at every login and change of rights. Otherwise an attacker who knew the id before, perhaps having
+    /// planted it in the visitor's browser, is logged in too (session fixation, CWE-384). Requests that still come with the old
     /// id find no session, and for a minute the store knows [why](SessionStore::was_replaced).
     ///
     /// A login, which is a copy with another user than was loaded or one that was [confirmed](Session::confirm), begins

@@ -73,9 +73,10 @@
 //! | `schedule`, `baton` | the order in which processes go on, and the one that does |
 //! | `fs` | files and folders, as programs see them and as a power cut leaves them |
 //! | `machine` | all of a machine, and in it whose turn it is |
+//! | `sim` | the machine, as a test sees it |
 //! | `process`, `file`, `process/disk` | a process, a file that it has open, and the seam over both |
 //! | `variants`, `images`, `power` | a file, a disk and a machine after a power cut |
-//! | `sim`, `sim/run` | the public face |
+//! | `sim/made`, `sim/run` | what a test makes of a machine: processes, disks after a power cut, runs |
 
 mod baton;
 mod content;
@@ -84,6 +85,7 @@ mod file;
 mod fs;
 mod images;
 mod machine;
+mod made;
 mod ordered;
 mod power;
 mod process;
@@ -92,7 +94,6 @@ mod run;
 mod schedule;
 mod variants;
 
-use crate::store::disk::Disk;
 use content::Content;
 pub use fault::{Call, Event, Fault, FaultKind};
 pub use fs::FailedSync;
@@ -143,22 +144,6 @@ impl SimDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The disk as a new process of user and group 1000 sees it.
-    pub fn disk(&self) -> Arc<dyn Disk> {
-        Arc::new(self.process())
-    }
-
-    /// A new process of user and group 1000.
-    pub fn process(&self) -> SimProcess {
-        self.process_of(1000, 1000)
-    }
-
-    /// A new process of this user and group; user 0 may do everything.
-    pub fn process_of(&self, uid: u32, gid: u32) -> SimProcess {
-        let pid = self.lock().spawn(uid, gid);
-        SimProcess::new(self.clone(), pid)
-    }
-
     /// Ends a process as SIGKILL does: its locks are free, what it wrote stays in the cache, and whatever it still
     /// calls fails and changes nothing.
     pub fn kill(&self, pid: u32) {
@@ -187,20 +172,6 @@ impl SimDisk {
             steps: Arc::default(),
             acknowledged: machine.history.acknowledged,
         };
-    }
-
-    /// Every machine that a power cut at any step so far can leave, see [`PowerCuts`]. This machine goes on
-    /// undisturbed.
-    pub fn power_cuts(&self) -> PowerCuts {
-        PowerCuts::new(&self.lock())
-    }
-
-    /// The machine that one power cut leaves, if the steps of this one led to it.
-    ///
-    /// # Errors
-    /// `InvalidInput`, if this is no image of this machine.
-    pub fn power_cut(&self, id: ImageId) -> crate::Result<PowerCut> {
-        self.power_cuts().image(id)
     }
 
     /// Lets time pass on all clocks.

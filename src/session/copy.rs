@@ -14,9 +14,9 @@ const BATCH_BYTES: usize = 8 << 20;
 /// The choice of [`copy_sessions`] about sessions that only the store has that is copied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Beyond {
-    /// They stay, and are counted.
+    /// Such sessions stay, and are counted.
     Keep,
-    /// They end.
+    /// Such sessions end.
     End,
 }
 

@@ -1,5 +1,7 @@
 //! The two names of a session: the secret id, and the handle that is safe to show.
 
+mod of_key;
+
 use super::sha256::sha256;
 use crate::error::{Error, Result};
 use crate::value::base64::Base64;

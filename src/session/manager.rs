@@ -49,12 +49,14 @@
 //! While another process holds the lock a write waits up to [`lock_timeout`](crate::Options::lock_timeout); a server
 //! does well with 250 ms there.
 
+mod bell;
 mod carrier;
 mod cookie;
 mod csrf;
 mod event;
 mod finished;
 mod flash;
+mod opening;
 mod options;
 mod origin;
 pub mod recipes;
@@ -70,18 +72,13 @@ pub use origin::Origin;
 pub use visit::{Device, Visit};
 pub use watch::SessionWatch;
 
-use super::{Lifetime, SessionCap, SessionOptions, SessionStore};
-use crate::error::Result;
+use super::{Lifetime, SessionCap, SessionStore};
+use bell::Bell;
 use carrier::Carrier;
-use options::Sink;
+use event::Sink;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use watch::Bell;
-
-/// The idle lifetime of what [`SessionManager::open`] opens.
-const IDLE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// The sessions of an application, for any HTTP server: see the [module](self) for an example.
 ///
@@ -100,60 +97,6 @@ struct Inner {
 }
 
 impl SessionManager {
-    /// Opens the sessions in this file, and creates it if there is none, with defaults that are safe without reading
-    /// on:
-    ///
-    /// - The file holds the SHA-256 of each id and not the id, so a thief of the file, or of a backup, has no session.
-    /// - A session ends when it was not used for 14 days, one without a user after an hour.
-    /// - The cookie is that of [`ManagerOptions`].
-    /// - Each change survives a power cut when the request is answered.
-    ///
-    /// Others are chosen by [`SessionOptions`](crate::SessionOptions) for the store and [`ManagerOptions`] for the
-    /// rest:
-    ///
-    /// ```
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let path = dir.path().join("sessions.shelf");
-    /// use shelflife::{ManagerOptions, SessionOptions};
-    /// use std::time::Duration;
-    ///
-    /// let store = SessionOptions::new()
-    ///     .hash_ids(true)
-    ///     .idle_lifetime(Duration::from_secs(30 * 60))
-    ///     .open(&path)?;
-    /// let sessions = ManagerOptions::new().cookie_name("shop").manage(store)?;
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`SessionOptions::open`](crate::SessionOptions::open).
-    pub fn open(path: impl AsRef<Path>) -> Result<SessionManager> {
-        let store = SessionOptions::new()
-            .hash_ids(true)
-            .idle_lifetime(IDLE)
-            .open(path)?;
-        ManagerOptions::new().manage(store)
-    }
-
-    /// Begins a request, with the values of its `Cookie` fields (all of them: HTTP/2 sends several). It reads nothing
-    /// from the store and cannot fail: anything in them that is no id of ours is passed over.
-    ///
-    /// ```
-    /// # use shelflife::{ManagerOptions, MemorySessionStore};
-    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
-    /// let mut visit = manager.begin([b"theme=dark; __Host-id=\xFF".as_slice()]);
-    /// assert_eq!(visit.user()?, None);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn begin<C: AsRef<[u8]>>(&self, cookie_fields: impl IntoIterator<Item = C>) -> Visit {
-        let candidates = self.0.carrier.read(cookie_fields);
-        if candidates.malformed {
-            self.tell(&Event::Malformed);
-        }
-        Visit::new(self.clone(), candidates)
-    }
-
     /// Whether a page of another site made a browser send this request in order to change something. Answer 403 then,
     /// before any handler runs: this protects all forms, those of strangers included, without a token.
     /// [`Origin::is_cross_origin`] has the rule.

@@ -18,7 +18,7 @@
     clippy::as_conversions
 )]
 
-use super::id::{Identity, SessionHandle, SessionId};
+use super::id::{Identity, SessionId};
 use crate::store::salvage::VOUCHER;
 
 const SESSION: &[u8] = b"\xFFs";
@@ -86,7 +86,7 @@ pub(super) fn name_of(key: &[u8]) -> Option<&[u8]> {
     matches!(name.len(), 16 | 35).then_some(name)
 }
 
-/// Whose session a record is; `None` if it is no session's.
+/// The name of the session that a record holds; `None` if it holds none.
 pub(super) fn identity_of(key: &[u8]) -> Option<Identity> {
     let name = name_of(key)?;
     match name.split_first_chunk::<3>() {
@@ -95,29 +95,6 @@ pub(super) fn identity_of(key: &[u8]) -> Option<Identity> {
             hash: hash.try_into().ok()?,
         }),
         _ => SessionId::of_bits(name).map(Identity::Id),
-    }
-}
-
-impl SessionHandle {
-    /// The handle of the session that stands under a key of a [`Store`](crate::Store), if one does. Tools show it in
-    /// place of the key, which may hold the id.
-    ///
-    /// ```
-    /// use shelflife::{Session, SessionHandle, SessionStore, ShelveSessionStore};
-    ///
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let store = ShelveSessionStore::open(dir.path().join("s.shelf"))?;
-    /// let mut session = Session::new();
-    /// session.set_user(Some("ann"));
-    /// let _ = store.save_session(&mut session)?;
-    /// let keys = store.store().iter().map(|entry| entry.map(|(key, _)| SessionHandle::of_key(&key)));
-    /// let handles: Vec<_> = keys.collect::<shelflife::Result<_>>()?;
-    /// assert!(handles.contains(&session.handle()));
-    /// assert_eq!(SessionHandle::of_key(b"cart:17"), None);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn of_key(key: &[u8]) -> Option<SessionHandle> {
-        identity_of(key).map(|identity| identity.handle())
     }
 }
 

@@ -6,7 +6,6 @@
 //! from another, [`randomness`] what ids are made of. [`store`] has the rules for one session, [`bulk`] those for all,
 //! and [`turn`] keeps logins under a cap apart.
 
-mod bulk;
 mod client;
 mod cluster;
 mod connection;
@@ -19,7 +18,6 @@ mod reply;
 mod scripts;
 mod sha1;
 mod store;
-mod turn;
 mod url;
 
 use super::id::{SessionHandle, SessionId};
@@ -375,9 +373,8 @@ impl SessionStore for RedisSessionStore {
 
 /// Whether the server throws sessions away when its memory is full. One that does not tell is not asked again.
 fn warning(client: &Client) -> Option<String> {
-    let server = client.any_primary();
     let bounds = Bounds::new(64 * 1024, 0, 0);
-    let Ok(Reply::Bulk(info)) = client.ask_one(&server, &[b"INFO", b"memory"], bounds) else {
+    let Ok((server, Reply::Bulk(info))) = client.ask_any(&[b"INFO", b"memory"], bounds) else {
         return None;
     };
     let info = String::from_utf8_lossy(&info);

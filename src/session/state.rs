@@ -176,8 +176,8 @@ impl Session {
     /// At a change of user the form tokens are forgotten, so that no token from before the login is good after it, and
     /// so is the stamp of the [credentials](Session::credentials); a login counts as [confirmed](Session::confirmed).
     ///
-    /// After a login, give the session a [new id](crate::SessionStore::regenerate_id): whoever knew the old one, for
-    /// instance because he planted it, would be logged in as well (session fixation).
+    /// After a login, give the session a [new id](crate::SessionStore::regenerate_id): an attacker who knew the old one,
+    /// for instance by having planted it, would be logged in as well (session fixation).
     ///
     /// ```
     /// # let mut session = shelflife::Session::new();

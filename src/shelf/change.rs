@@ -132,8 +132,8 @@ impl Shelf {
     /// Changes the values of several keys in one step: `change` gets what is stored under each, in the order of `keys`,
     /// and changes it where it stands; what it leaves as `None` is removed.
     ///
-    /// Atomic as [`update`](Shelf::update): whoever else reads or writes, in this process or another, and every crash
-    /// sees all of the changes or none. An error or a panic in `change` leaves the shelf as it was.
+    /// Atomic as [`update`](Shelf::update): all other readers and writers, in this process or another, and every
+    /// crash see all of the changes or none. An error or a panic in `change` leaves the shelf as it was.
     ///
     /// # Errors
     ///

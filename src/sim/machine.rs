@@ -153,7 +153,7 @@ impl Machine {
         pid
     }
 
-    /// Pid 0 is whoever reaches into the machine from outside.
+    /// Pid 0 is the test, which reaches into the machine from outside.
     pub(super) fn new_inode(&mut self, pid: u32) -> u64 {
         // Numbered per process, so that the numbers do not depend on who came first.
         let count = match self.process_mut(pid) {

@@ -6,7 +6,7 @@ mod images;
 mod schedules;
 
 use super::*;
-use crate::store::disk::{Create, DiskFile, OpenFile, os::OsDisk};
+use crate::store::disk::{Create, Disk, DiskFile, OpenFile, os::OsDisk};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 

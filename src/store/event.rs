@@ -81,7 +81,7 @@ impl Event {
         }
     }
 
-    /// Whose key it was; `None` where it was every key.
+    /// The key that it was about; `None` where that was every key.
     pub fn key(&self) -> Option<&[u8]> {
         match &self.what {
             What::Put(entry) => Some(entry.key()),

@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A call that has begun, and ends when it is told how; with an error if that is forgotten.
 pub(crate) struct Begun {
-    /// Of which file, 0 for none.
+    /// The file that it is held in, 0 for none.
     pub(crate) inode: u64,
     end: Arc<Ending>,
 }
@@ -131,7 +131,7 @@ impl Held {
         let told = end
             .telling
             .wait_timeout_while(told, PATIENCE, |told| told.is_none());
-        // An error and no panic, with which whoever waits for this call would wait for ever.
+        // An error and no panic: after a panic the thread that waits for this call would wait for ever.
         let told = told.unwrap().0.take();
         told.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
     }

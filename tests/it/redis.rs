@@ -9,6 +9,7 @@ mod cluster;
 mod conformance;
 mod copying;
 mod fake;
+mod memory;
 mod program;
 mod proxy;
 mod server;

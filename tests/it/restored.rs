@@ -1,4 +1,5 @@
-//! A backup is put over a store in use: whoever stays for long, and writes nothing by which it would find out, is told.
+//! A backup is put over a store in use: a process that stays for long, and writes nothing by which it
+//! would find out, is told.
 
 use crate::support::{fast_dir, unsynced};
 use shelflife::{ErrorKind, EventKind, Gap, Options, Seen, Store};

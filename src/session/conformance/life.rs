@@ -57,7 +57,7 @@ pub fn use_prolongs_the_idle_lifetime_without_a_change_of_content(subject: &dyn 
     assert_eq!(store.sessions_of("ann").unwrap().len(), 1);
 }
 
-/// Whichever it is.
+/// A session ends by the lifetime that is over first, be it the idle or the absolute one.
 pub fn of_both_lifetimes_the_earlier_end_counts(subject: &dyn Subject) {
     const CLAIM: &str = "of_both_lifetimes_the_earlier_end_counts";
     let store = subject.store(Wanted::lifetimes(Some(2 * HOUR), Some(3 * HOUR)));

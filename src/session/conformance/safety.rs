@@ -246,7 +246,7 @@ pub fn no_decoding_gives_an_id_a_second_spelling(subject: &dyn Subject) {
     }
 }
 
-/// They are an error, at most.
+/// Such bytes are an error, at most.
 pub fn stored_bytes_run_no_code_and_overflow_nothing(subject: &dyn Subject) {
     const CLAIM: &str = "stored_bytes_run_no_code_and_overflow_nothing";
     let store = subject.store(Wanted::default());
@@ -265,7 +265,7 @@ pub fn stored_bytes_run_no_code_and_overflow_nothing(subject: &dyn Subject) {
     }
 }
 
-/// In whatever order they come.
+/// The two calls may come in any order.
 pub fn logging_out_everywhere_ends_also_a_session_that_is_saved_meanwhile(subject: &dyn Subject) {
     let store = subject.store(Wanted::default());
     let mut sessions = [(); 8].map(|()| login(&*store, "ann"));
@@ -351,7 +351,7 @@ pub fn the_daily_sweep_works_although_one_record_is_damaged(subject: &dyn Subjec
     }
 }
 
-/// They are all there.
+/// The list has all of them.
 pub fn the_sessions_of_a_user_can_be_listed_although_anothers_record_is_damaged(
     subject: &dyn Subject,
 ) {

@@ -40,7 +40,7 @@ impl Engine<dyn Records> {
         }
     }
 
-    /// For who has found nothing: perhaps ids are kept the other way by now.
+    /// For a call that has found nothing: perhaps ids are kept the other way by now.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Engine<dyn Records> {
         kind.map(|kind| self.checked(kind)).transpose()
     }
 
-    /// As [`kind`](Engine::kind), for who stores a session, which may be the first.
+    /// As [`kind`](Engine::kind), for a caller that stores a session, which may be the first.
     pub(super) fn kind_to_store(&self, edits: &mut super::Edits) -> Result<Kind> {
         let note = self.note()?;
         if let Note::Says(kind) = note {

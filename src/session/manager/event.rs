@@ -4,6 +4,8 @@ use super::finished::Lost;
 use crate::error::Error;
 use crate::session::SessionHandle;
 
+pub(super) type Sink = dyn Fn(&Event<'_>) + Send + Sync;
+
 /// Something happened to a session, told to [`ManagerOptions::on_event`](crate::manager::ManagerOptions::on_event).
 ///
 /// Sessions are named by their handles, which give nobody a session, so all of it may be logged.

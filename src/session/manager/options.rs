@@ -1,10 +1,10 @@
 //! The options of an application's sessions.
 
 use super::SessionManager;
+use super::bell::Bell;
 use super::carrier::Carrier;
 use super::cookie::{Attributes, SameSite};
-use super::event::Event;
-use super::watch::Bell;
+use super::event::{Event, Sink};
 use crate::error::Result;
 use crate::session::{SessionCap, SessionStore};
 use std::fmt;
@@ -13,8 +13,6 @@ use std::time::Duration;
 
 const ANONYMOUS_IDLE: Duration = Duration::from_secs(60 * 60);
 const SESSION_BYTES_MAX: usize = 64 * 1024;
-
-pub(super) type Sink = dyn Fn(&Event<'_>) + Send + Sync;
 
 /// How a [`SessionManager`] talks to browsers, and what it allows. Setters return the options, as those of
 /// [`OpenOptions`](std::fs::OpenOptions) do.

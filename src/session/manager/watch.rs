@@ -5,7 +5,6 @@ use crate::error::Result;
 use crate::session::SessionId;
 use crate::store::disk::{Disk, os::OsDisk};
 use std::fmt;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How late the end of a session in another process is noticed.
@@ -78,32 +77,5 @@ impl fmt::Debug for SessionWatch {
         f.debug_struct("SessionWatch")
             .field("session", &self.id.handle())
             .finish_non_exhaustive()
-    }
-}
-
-/// Rings whenever a session ends here.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
-    rings: Mutex<u64>,
-    heard: Condvar,
-}
-
-impl Bell {
-    pub(super) fn ring(&self) {
-        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        *rings = rings.wrapping_add(1);
-        self.heard.notify_all();
-    }
-
-    fn rings(&self) -> u64 {
-        *self.rings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns when it has rung since it was `heard`, and at the latest after this long. It may return early.
-    fn wait(&self, heard: u64, at_most: Duration) {
-        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        if *rings == heard {
-            let _ = self.heard.wait_timeout(rings, at_most);
-        }
     }
 }

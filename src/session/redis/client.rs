@@ -144,6 +144,17 @@ pub(super) struct Answer {
     pub(super) repeated: bool,
 }
 
+/// The words that go around commands.
+#[derive(Clone, Copy, Default)]
+struct Framing {
+    /// The slot is on its way to this server.
+    asking: bool,
+    /// Scripts are sent whole, to a server that does not have them.
+    with_text: bool,
+    /// The replicas that are to be waited for behind the commands.
+    replicas: Option<Replicas>,
+}
+
 /// How many replicas must have an end of a session, and how long they are waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Replicas {
@@ -209,11 +220,6 @@ impl Client {
         now().saturating_add(self.timeout)
     }
 
-    /// A server to ask what is not about a key.
-    pub(super) fn any_primary(&self) -> Address {
-        self.read_lock().server(0).clone()
-    }
-
     pub(super) fn map(&self) -> Map {
         self.read_lock().clone()
     }
@@ -235,7 +241,12 @@ impl Client {
             let server = asked
                 .take()
                 .unwrap_or_else(|| self.read_lock().server(slot).clone());
-            let text = match self.attempt(&server, asking, with_text, command, until) {
+            let framing = Framing {
+                asking,
+                with_text,
+                replicas: self.replicas.filter(|_| command.ends),
+            };
+            let text = match self.attempt(&server, command, framing, until) {
                 Ok(Reply::Error(text)) => text,
                 Ok(reply) => return Ok(Answer { reply, repeated }),
                 Err(Failed::Refused(error)) => return Err(error),
@@ -298,27 +309,9 @@ impl Client {
         answers.resize_with(commands.len(), || None);
         let mut sent = vec![false; commands.len()];
         for (server, indices) in of_servers {
-            let of_server = || indices.iter().filter_map(|at| commands.get(*at));
-            let bounds = of_server()
-                .map(|command| command.bounds)
-                .fold(Bounds::new(0, 0, 0), Bounds::or);
-            let owns = |replies: &mut [Reply]| {
-                let mut each = of_server().zip(replies);
-                each.all(|(command, reply)| command.owns(reply))
-            };
-            let question = Question {
-                bounds,
-                write: &|to| {
-                    of_server().for_each(|command| command.write(to, false));
-                    indices.len()
-                },
-                owns: match of_server().all(Command::changes) {
-                    true => Some(&owns),
-                    false => None,
-                },
-            };
-            let asked = self.ask(&server, until, &question);
-            match asked {
+            let of_server: Vec<&Command> =
+                indices.iter().filter_map(|at| commands.get(*at)).collect();
+            match self.send(&server, until, &of_server, Framing::default()) {
                 Ok(replies) => {
                     for (at, reply) in indices.iter().zip(replies) {
                         if let Some(answer) = answers.get_mut(*at) {
@@ -365,37 +358,58 @@ impl Client {
         words: &[&[u8]],
         bounds: Bounds,
     ) -> Result<Reply> {
+        let (_, reply) = self.ask_first(std::slice::from_ref(server), words, bounds)?;
+        Ok(reply)
+    }
+
+    /// One command that is not about a key, to the first primary that answers: another one may be down.
+    pub(super) fn ask_any(&self, words: &[&[u8]], bounds: Bounds) -> Result<(Address, Reply)> {
+        let servers = self.map().primaries();
+        self.ask_first(&servers, words, bounds)
+    }
+
+    fn ask_first(
+        &self,
+        servers: &[Address],
+        words: &[&[u8]],
+        bounds: Bounds,
+    ) -> Result<(Address, Reply)> {
         let until = self.deadline();
         let mut pause = Pause::new(until);
+        let question = Question {
+            bounds,
+            write: &|to| {
+                write_command(to, words);
+                1
+            },
+            owns: None,
+        };
         loop {
-            let question = Question {
-                bounds,
-                write: &|to| {
-                    write_command(to, words);
-                    1
-                },
-                owns: None,
-            };
-            let asked = self.ask(server, until, &question);
-            match asked {
-                Ok(replies) => match replies.into_iter().next() {
-                    Some(Reply::Error(text)) => match Refusal::read(&text, server) {
-                        Refusal::Wait | Refusal::WaitForOther if pause.wait() => {}
-                        Refusal::Wait | Refusal::WaitForOther => {
-                            return Err(not_now(server, &text));
-                        }
-                        _ => return Err(refused(server, &text)),
+            let mut last = None;
+            for server in servers {
+                last = Some(match self.ask(server, until, &question) {
+                    Ok(replies) => match replies.into_iter().next() {
+                        Some(Reply::Error(text)) => match Refusal::read(&text, server) {
+                            Refusal::Wait | Refusal::WaitForOther => not_now(server, &text),
+                            _ => return Err(refused(server, &text)),
+                        },
+                        Some(reply) => return Ok((server.clone(), reply)),
+                        None => return Err(nonsense(server)),
                     },
-                    Some(reply) => return Ok(reply),
-                    None => return Err(nonsense(server)),
-                },
-                Err(Failed::Refused(error)) => return Err(error),
-                Err(Failed::Unanswered { cause, .. }) => {
-                    self.suspect();
-                    if cause.kind() == io::ErrorKind::InvalidData || !pause.wait() {
-                        return Err(unanswered(server, cause, false));
+                    Err(Failed::Refused(error)) => return Err(error),
+                    Err(Failed::Unanswered { cause, .. }) => {
+                        self.suspect();
+                        let is_no_resp2 = cause.kind() == io::ErrorKind::InvalidData;
+                        let error = unanswered(server, cause, false);
+                        if is_no_resp2 {
+                            return Err(error);
+                        }
+                        error
                     }
-                }
+                });
+            }
+            if !pause.wait() {
+                return Err(last.unwrap_or_else(|| Error::not_now("the cluster has no server")));
             }
         }
     }
@@ -404,38 +418,12 @@ impl Client {
     fn attempt(
         &self,
         server: &Address,
-        asking: bool,
-        with_text: bool,
         command: &Command,
+        framing: Framing,
         until: Duration,
     ) -> std::result::Result<Reply, Failed> {
-        let replicas = self.replicas.filter(|_| command.ends);
-        let owns = |replies: &mut [Reply]| {
-            let reply = replies.get_mut(usize::from(asking));
-            reply.is_some_and(|reply| command.owns(reply))
-        };
-        let question = Question {
-            bounds: command.bounds,
-            write: &|to| {
-                if asking {
-                    write_command(to, &[b"ASKING"]);
-                }
-                command.write(to, with_text);
-                if let Some(replicas) = replicas {
-                    let (count, wait) = (
-                        replicas.count.to_string(),
-                        replicas.wait.as_millis().to_string(),
-                    );
-                    write_command(to, &[b"WAIT", count.as_bytes(), wait.as_bytes()]);
-                }
-                1 + usize::from(asking) + usize::from(replicas.is_some())
-            },
-            owns: match command.changes() {
-                true => Some(&owns),
-                false => None,
-            },
-        };
-        let mut replies = self.ask(server, until, &question)?;
+        let replicas = framing.replicas;
+        let mut replies = self.send(server, until, &[command], framing)?;
         let confirmed = replicas.map(|replicas| (replicas, replies.pop()));
         let Some(reply) = replies.pop() else {
             return Err(Failed::Refused(nonsense(server)));
@@ -448,6 +436,48 @@ impl Client {
             },
             _ => Ok(reply),
         }
+    }
+
+    /// Sends commands about keys once, and returns their replies, behind which stands that of the servers' replicas where
+    /// these were asked for. Scripts are known by the marks of their answers, if all commands are scripts.
+    fn send(
+        &self,
+        server: &Address,
+        until: Duration,
+        commands: &[&Command],
+        framing: Framing,
+    ) -> std::result::Result<Vec<Reply>, Failed> {
+        let before = usize::from(framing.asking);
+        let owns = |replies: &mut [Reply]| {
+            let mut each = commands.iter().zip(replies.iter_mut().skip(before));
+            each.all(|(command, reply)| command.owns(reply))
+        };
+        let question = Question {
+            bounds: (commands.iter())
+                .map(|command| command.bounds)
+                .fold(Bounds::new(0, 0, 0), Bounds::or),
+            write: &|to| {
+                if framing.asking {
+                    write_command(to, &[b"ASKING"]);
+                }
+                for command in commands {
+                    command.write(to, framing.with_text);
+                }
+                if let Some(replicas) = framing.replicas {
+                    let count = replicas.count.to_string();
+                    let wait = replicas.wait.as_millis().to_string();
+                    write_command(to, &[b"WAIT", count.as_bytes(), wait.as_bytes()]);
+                }
+                before + commands.len() + usize::from(framing.replicas.is_some())
+            },
+            owns: match commands.iter().all(|command| command.changes()) {
+                true => Some(&owns),
+                false => None,
+            },
+        };
+        let mut replies = self.ask(server, until, &question)?;
+        replies.drain(..before.min(replies.len()));
+        Ok(replies)
     }
 
     /// Sends commands once, over an idle connection or a new one. An attempt takes half of the time that is left, so

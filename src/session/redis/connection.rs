@@ -371,3 +371,47 @@ pub(super) fn refused(by: &Address, text: &str) -> Error {
     let what = format!("the server at `{by}` refused a command: {shown}");
     Error::new(kind, what).advise(advice)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_idle_connection_keeps_two_small_buffers_whatever_went_over_it() {
+        const LEN: usize = 1 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut question = vec![0; LEN];
+            stream.read_exact(&mut question).unwrap();
+            let head = format!("$1\r\n1\r\n${LEN}\r\n");
+            let answer = [head.as_bytes(), &question, b"\r\n"].concat();
+            stream.write_all(&answer).unwrap();
+            stream
+        });
+        let to = Address::Tcp {
+            host: "127.0.0.1".into(),
+            port,
+        };
+        let until = now() + Duration::from_secs(60);
+        let mut connection = Connection::open(&to, &Login::default(), until).unwrap();
+        let question = Question {
+            bounds: Bounds::new(LEN, 0, 0),
+            // With the number that stands before it, a little more than the server waits for.
+            write: &|to| {
+                write_command(to, &[b"GET", &vec![b'x'; LEN]]);
+                1
+            },
+            owns: None,
+        };
+        let replies = connection.ask(until, &question).unwrap();
+        assert!(matches!(&replies[..], [Reply::Bulk(answer)] if answer.len() == LEN));
+        assert!(connection.is_sound());
+        let kept = (connection.output.capacity(), connection.input.capacity());
+        assert!(kept.0 <= KEPT_BYTES && kept.1 == BUFFER_BYTES, "{kept:?}");
+        serving.join().unwrap();
+    }
+}

@@ -1,8 +1,11 @@
 //! The rules of sessions, by scripts in place of locks.
 //!
-//! They are those that files and memory have, with two differences. The clock is the server's, so that a session ends
+//! The rules are those that files and memory have, with two differences. The clock is the server's, so that a session ends
 //! for all machines at the same moment. And a change is not made under a lock: it is made on a copy, and the script
 //! that stores it refuses if the stored version is not the copy's.
+
+mod bulk;
+mod turn;
 
 use super::super::engine::Rules;
 use super::super::id::{Identity, SessionId};
@@ -232,8 +235,11 @@ impl Store {
             match array(self.client.call(&command)?.reply)?.as_slice() {
                 [Reply::Int(0)] => return Ok(Saved::Gone),
                 [Reply::Int(1), Reply::Bulk(value)] => {
-                    let moved = record::session(value, identity)?;
-                    *session = moved.ok_or_else(nonsense)?;
+                    // The first try may have been carried out, and what it stored be deleted before the second came.
+                    let Some(moved) = record::session(value, identity)? else {
+                        return Ok(Saved::Gone);
+                    };
+                    *session = moved;
                     return Ok(Saved::Stored);
                 }
                 [Reply::Int(2), Reply::Bulk(value)] => return self.conflict(value, session),
@@ -365,8 +371,8 @@ impl Store {
 
     /// The time by the server's clock.
     pub(super) fn now(&self) -> Result<SystemTime> {
-        let server = self.client.any_primary();
-        let time = array(self.client.ask_one(&server, &[b"TIME"], NUMBERS)?)?;
+        let (_, time) = self.client.ask_any(&[b"TIME"], NUMBERS)?;
+        let time = array(time)?;
         let part = |at: usize| match time.get(at) {
             Some(Reply::Bulk(digits)) => str::from_utf8(digits).ok()?.parse::<u64>().ok(),
             _ => None,

@@ -1,4 +1,4 @@
-//! Whose turn it is: the schedule decides among the runners that could go on.
+//! The turns of runners: the schedule decides among the runners that could go on.
 
 use super::Machine;
 use crate::sim::baton::{Baton, CALLS_MAX, NOBODY, Runner, State, Wish};
@@ -196,7 +196,7 @@ impl Machine {
             Some(first) => {
                 those(&|runner| matches!(runner.state, State::Sleeping(until, _) if until == first))
             }
-            // They ask for what nobody gives back: they are refused until they give up.
+            // All runners ask for what nobody gives back: the machine refuses them until they give up.
             None => those(&|_| true),
         }
     }

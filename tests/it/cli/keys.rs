@@ -3,7 +3,7 @@
 use super::*;
 use crate::support::{Random, fast_dir};
 
-/// A store with keys of every byte, and of several that mislead whoever reads a list of them.
+/// A store with keys of every byte, and of several that mislead the reader of a list.
 fn store_of_odd_keys(shell: &Shell, with_nul: bool) -> Vec<Vec<u8>> {
     let mut keys: Vec<Vec<u8>> = vec![
         b"plain".to_vec(),

@@ -55,7 +55,7 @@ fn history_says_how_far_back_it_goes_whatever_made_the_file() {
             base.offset()
         );
         assert!(said.starts_with(&expected), "{file}: {said}");
-        // Which is as far back as it can be restored.
+        // The store can be restored as far back as that.
         let then = format!(
             "restore {file} --before {:#x} -o {file}.then",
             base.offset()

@@ -97,7 +97,7 @@ fn a_reader_in_python_finds_the_sessions_that_the_command_line_lists_and_shows()
         );
         assert_eq!((found.len(), listed.len()), (150, 150));
         let of_ann = |session: &&Value| session.get("user") == Some(&"ann".into());
-        // They are so many that their list has several parts.
+        // Ann's sessions are so many that their list has several parts.
         assert!(found.iter().filter(of_ann).count() > 64);
         for (nth, (found, listed)) in found.iter().zip(&listed).enumerate() {
             let listed: Value = listed.parse().unwrap();

@@ -86,8 +86,8 @@ fn what_browsers_would_drop_without_a_word_is_refused_at_the_start() {
     });
 }
 
-/// A cookie that browsers drop on plain HTTP is still sent: who sees it in the answer finds out why it never comes
-/// back.
+/// A cookie that browsers drop on plain HTTP is still sent: a developer who sees it in the answer finds out why it
+/// never comes back.
 #[test]
 fn a_secure_cookie_is_sent_whatever_the_request_came_over() {
     let site = Site::new();

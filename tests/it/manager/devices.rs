@@ -1,4 +1,4 @@
-//! A user's devices, and the end of a session told to whoever waits for it.
+//! A user's devices, and the end of a session told to a handler that waits for it.
 
 use super::*;
 use std::thread;

@@ -221,7 +221,7 @@ mod on_a_file {
         jar
     }
 
-    /// Whichever call to the disk fails, from then on or once, the visitor is as before or as after the deed, the lists name
+    /// Any call to the disk may fail, from then on or once: the visitor is as before or as after the deed, the lists name
     /// what is there, and nobody else notices.
     #[test]
     fn whichever_call_to_the_disk_fails_in_a_visit_nothing_is_half_done() {

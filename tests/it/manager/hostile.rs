@@ -1,8 +1,8 @@
 //! Hostile cookies cost no allocation, as a program of its own counts them: an allocator can't be counted without
 //! `unsafe`, which this crate and its tests forbid.
 
+use crate::support::plain_rustc;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 /// Says of each hostile field how many allocations a request with it begins with, beside one with a harmless field.
@@ -80,25 +80,14 @@ fn main() {
 }
 "#;
 
-fn rustc(dir: &Path, words: &str) {
-    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
-        rustc.env_remove(name);
-    }
-    let output = rustc.args(words.split(' ')).current_dir(dir).output();
-    let output = output.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-}
-
 #[test]
 fn hostile_cookies_are_read_without_an_allocation() {
     let dir = tempfile::tempdir().unwrap();
     let library = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs");
     fs::write(dir.path().join("main.rs"), PROGRAM).unwrap();
     let build = "--edition 2024 --crate-type rlib --crate-name shelflife";
-    rustc(dir.path(), &format!("{build} {library}"));
-    rustc(
+    plain_rustc(dir.path(), &format!("{build} {library}"));
+    plain_rustc(
         dir.path(),
         "--edition 2024 --extern shelflife=libshelflife.rlib main.rs",
     );

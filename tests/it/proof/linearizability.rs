@@ -98,7 +98,7 @@ impl History {
             returned: u64::MAX,
             answer: None,
         };
-        // Noted before it is made: whoever makes it may be killed meanwhile.
+        // Noted before it is made: the process that makes it may be killed meanwhile.
         let index = {
             let mut keys = self.keys.lock().unwrap();
             let operations = keys.entry(key).or_default();

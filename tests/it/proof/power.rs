@@ -238,7 +238,7 @@ impl Case {
 }
 
 /// Whether what stood at the torn end of the log is still there, or in a file beside it: whole, with a note behind it
-/// that sends to the new file whoever has the old one open.
+/// that sends to the new file all handles that have the old one open.
 pub(crate) fn evidence_is_kept(sim: &SimDisk, torn: Option<&[u8]>) -> Result<(), String> {
     let Some(torn) = torn else { return Ok(()) };
     let now = sim.read(PATH).unwrap_or_default();

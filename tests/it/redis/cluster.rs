@@ -1,6 +1,6 @@
 //! Three primaries, on which slots move and which die.
 
-use super::server::{Cluster, is_there};
+use super::server::{Cluster, is_there, shared_cluster};
 use super::single::live;
 use super::{counter, stored};
 use crate::support::{is_soak, metric};
@@ -23,7 +23,7 @@ fn a_session_lives_its_whole_life_on_a_cluster() {
     if !is_there("a_session_lives_its_whole_life_on_a_cluster") {
         return;
     }
-    let cluster = Cluster::start(&[]);
+    let cluster = shared_cluster();
     let store = RedisSessionStore::connect(&cluster.url()).unwrap();
     live(&store);
     let hashed = SessionOptions::new().hash_ids(true).clone();
@@ -46,7 +46,7 @@ fn a_session_lives_its_whole_life_on_a_cluster() {
         .collect();
     assert!(order.is_sorted());
 
-    slots_on_their_way(&cluster, &store);
+    slots_on_their_way(cluster, &store);
     assert_eq!(store.delete_user_sessions("ann").unwrap(), 60);
     assert!(!store.has_session(sessions[0].id().unwrap()).unwrap());
     let error = RedisSessionStore::connect(&format!("{}/1", cluster.url())).unwrap_err();
@@ -149,7 +149,7 @@ fn while_slots_move_nothing_is_lost_and_lists_are_whole() {
         return;
     }
     let begun = Instant::now();
-    let cluster = Cluster::start(&[]);
+    let cluster = Cluster::start_ahead();
     let store = RedisSessionStore::connect(&cluster.url()).unwrap();
     let sessions: Vec<_> = (0..12).map(|_| stored(&store, "ann")).collect();
     let ids: Vec<_> = sessions
@@ -210,7 +210,7 @@ fn a_primary_that_is_killed_and_restarted_loses_no_answered_logout() {
     }
     // Each server writes what it did before it answers.
     let mut cluster = Cluster::start(&["--appendonly", "yes", "--appendfsync", "always"]);
-    let timeout = Duration::from_secs(5);
+    let timeout = Duration::from_secs(20);
     let store = RedisOptions::new()
         .timeout(timeout)
         .connect(&cluster.url())

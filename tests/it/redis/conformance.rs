@@ -90,7 +90,7 @@ fn ports(place: Place) -> Vec<u16> {
                 let ended = outcome(|| keep_moving(MOVING.wait()));
                 let _ = MOVER_ENDED.set(ended.unwrap_err());
             });
-            Cluster::start(&[])
+            Cluster::start_ahead()
         }),
     };
     cluster.servers.iter().map(|server| server.port).collect()
@@ -164,8 +164,8 @@ impl Redis {
             for port in ports(self.place) {
                 let words = [b"EVAL", script.as_bytes(), b"1", key.as_bytes(), argument];
                 let mut answer = self.ask(port, &words);
-                // Only the server that the key leaves may send on to where it goes: who asks there at once writes a
-                // second one.
+                // Only the server that the key leaves may send on to where it goes: a test that asks there at once
+                // writes a second one.
                 if answer.starts_with("-ASK") {
                     let (_, port) = answer.trim_end().rsplit_once(':').unwrap();
                     let port = port.parse().unwrap();

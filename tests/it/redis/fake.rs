@@ -250,6 +250,16 @@ fn load(store: &RedisSessionStore) -> Result<Option<String>, shelflife::Error> {
     loaded.map(|session| session.map(|session| session.user().unwrap().to_string()))
 }
 
+/// Holds a claim for each case, all at the same time: most of a case is waiting.
+fn each_at_once<T: Send>(cases: impl IntoIterator<Item = T>, claim: impl Fn(T) + Sync) {
+    let claim = &claim;
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || claim(case));
+        }
+    });
+}
+
 #[test]
 fn a_reply_larger_than_any_answer_is_refused_before_it_arrives() {
     for reply in [
@@ -279,7 +289,7 @@ fn a_reply_larger_than_any_answer_is_refused_before_it_arrives() {
 fn a_read_is_sent_again_over_another_connection_until_it_is_answered() {
     let good = bulk(&value("ann"));
     let half = good[..good.len() / 2].to_vec();
-    for at in [0, 1, 2, 3] {
+    each_at_once(0..4, |at| {
         let (good, half) = (good.clone(), half.clone());
         let times = AtomicUsize::new(0);
         let fake = Fake::start(move |_| match (times.fetch_add(1, Ordering::Relaxed), at) {
@@ -295,7 +305,7 @@ fn a_read_is_sent_again_over_another_connection_until_it_is_answered() {
             "case {at}"
         );
         assert_eq!(fake.count("GET"), 2, "case {at}");
-    }
+    });
 }
 
 #[test]
@@ -303,7 +313,7 @@ fn silence_ends_at_the_deadline_however_it_drips() {
     let good = bulk(&value("ann"));
     let half = good[..good.len() / 2].to_vec();
     let pause = Duration::from_millis(20);
-    for at in 0..4 {
+    each_at_once(0..4, |at| {
         let (good, half) = (good.clone(), half.clone());
         let fake = Fake::start(move |_| match at {
             0 => Act::Stall(Vec::new()),
@@ -314,14 +324,14 @@ fn silence_ends_at_the_deadline_however_it_drips() {
         let error = load(&fake.store()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "case {at}: {error}");
         assert!(error.to_string().contains("127.0.0.1"), "{error}");
-    }
+    });
 }
 
 #[test]
 fn nobody_gets_the_answer_to_an_earlier_question() {
     let extra = [bulk(&value("ann")), bulk(&value("bob"))].concat();
     let alone = bulk(&value("ann"));
-    for at in 0..3 {
+    each_at_once(0..3, |at| {
         let (extra, alone) = (extra.clone(), alone.clone());
         let times = AtomicUsize::new(0);
         let fake = Fake::start(move |_| match (times.fetch_add(1, Ordering::Relaxed), at) {
@@ -342,7 +352,7 @@ fn nobody_gets_the_answer_to_an_earlier_question() {
         for _ in 0..3 {
             assert_eq!(load(&store).unwrap(), None, "case {at}");
         }
-    }
+    });
 }
 
 #[test]
@@ -449,6 +459,33 @@ fn a_slot_that_has_moved_is_followed_and_an_empty_host_is_the_one_that_was_asked
 }
 
 #[test]
+fn a_primary_that_is_down_hides_neither_the_clock_nor_the_warning_of_the_others() {
+    let own = Arc::new(AtomicUsize::new(0));
+    let port = Arc::clone(&own);
+    let fake = Fake::start_any(move |words| match words[0].as_str() {
+        "CLUSTER" => {
+            // Nobody listens at the first port.
+            let range = |first: u16, last: u16, port: usize| {
+                format!("*3\r\n:{first}\r\n:{last}\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
+            };
+            let [down, up] = [(0, 8191, 1), (8192, 16383, port.load(Ordering::Relaxed))]
+                .map(|(first, last, port)| range(first, last, port));
+            say(&format!("*2\r\n{down}{up}"))
+        }
+        "INFO" => Act::Say(bulk(
+            b"maxmemory:1000000\r\nmaxmemory_policy:allkeys-lru\r\n",
+        )),
+        "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
+        _ => say("$-1\r\n"),
+    });
+    own.store(usize::from(fake.port), Ordering::Relaxed);
+    let store = fake.store();
+    assert!(store.warning().unwrap().contains("allkeys-lru"));
+    let time = Duration::from_secs(1_700_000_000);
+    assert_eq!(store.now(), std::time::UNIX_EPOCH + time);
+}
+
+#[test]
 fn servers_that_send_in_circles_are_told() {
     let port = Arc::new(AtomicUsize::new(0));
     let other = Arc::clone(&port);
@@ -487,13 +524,14 @@ fn a_slot_on_its_way_is_asked_for_with_asking_and_not_remembered() {
 
 #[test]
 fn what_passes_is_waited_for_and_what_does_not_is_busy() {
-    for refusal in [
+    let refusals = [
         "-TRYAGAIN Multiple keys request during rehashing of slot\r\n",
         "-LOADING Redis is loading the dataset in memory\r\n",
         "-CLUSTERDOWN The cluster is down\r\n",
         "-MASTERDOWN Link with MASTER is down\r\n",
         "-READONLY You can't write against a read only replica.\r\n",
-    ] {
+    ];
+    each_at_once(refusals, |refusal| {
         let times = AtomicUsize::new(0);
         let fake = Fake::start(move |_| match times.fetch_add(1, Ordering::Relaxed) {
             0..3 => say(refusal),
@@ -514,7 +552,7 @@ fn what_passes_is_waited_for_and_what_does_not_is_busy() {
             begun.elapsed()
         );
         assert!(fake.count("GET") < 20, "asked {} times", fake.count("GET"));
-    }
+    });
 }
 
 #[test]
@@ -549,6 +587,27 @@ fn a_script_that_a_server_does_not_have_is_sent_whole() {
         whole[2..],
         "the same keys and arguments, the mark among them"
     );
+}
+
+#[test]
+fn a_new_id_that_ended_before_its_answer_was_sent_again_is_gone() {
+    // The first answer is lost, and before the second try somebody ends all sessions of the user.
+    let mut tombstone = value("ann");
+    tombstone[5] = 0;
+    tombstone.truncate(38);
+    let calls = AtomicUsize::new(0);
+    let fake = Fake::start(move |words| match words[0].as_str() {
+        "GET" => Act::Say(bulk(&value("ann"))),
+        _ => match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Act::Last(Vec::new()),
+            _ => Act::Answer(2, [b":1\r\n".to_vec(), bulk(&tombstone)].concat()),
+        },
+    });
+    let store = fake.store();
+    let mut session = store.load_session(&id()).unwrap().unwrap();
+    let saved = store.regenerate_id(&mut session);
+    assert!(matches!(saved, Ok(Saved::Gone)), "{saved:?}");
+    assert_eq!(session.id(), Some(&id()), "the copy is as it was");
 }
 
 #[test]

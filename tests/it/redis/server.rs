@@ -4,8 +4,10 @@ use crate::support::skip;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -18,18 +20,27 @@ pub(crate) struct Server {
     running: Option<(Child, ChildStdin, u32)>,
 }
 
-/// Runs a server for as long as its own standard input is open: so it ends with the test process, however that ends.
-const WATCH: &str = r#""$@" <&- >&2 & echo $!; read -r _; kill -9 $! 2>/dev/null; wait $!"#;
+/// Runs a server for as long as its own standard input is open: so it ends with the test process, however that ends. A
+/// test that goes on says so first, and its server's folder stays.
+const WATCH: &str = r#""$@" <&- >&2 & echo $!; read -r goes_on; kill -9 $! 2>/dev/null; wait $!
+[ -n "$goes_on" ] || rm -rf "$FOLDER""#;
 
 /// Whether there is a `redis-server` here. Without one the test prints that it was skipped.
 pub(crate) fn is_there(test: &str) -> bool {
-    let version = Command::new("redis-server").arg("--version").output();
-    let there = version.is_ok_and(|output| output.status.success());
+    // Asked once: the claims of a session store ask some thousand times.
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let there = *THERE.get_or_init(|| {
+        let version = Command::new("redis-server").arg("--version").output();
+        version.is_ok_and(|output| output.status.success())
+    });
     if !there {
         skip(test, "no redis-server");
     }
     there
 }
+
+/// A server or a cluster that has not started by then will not, however slow the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -59,6 +70,7 @@ impl Server {
         let log = File::create(self.dir.path().join("log")).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", WATCH, "sh", "redis-server"]);
+        command.env("FOLDER", self.dir.path());
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
         command.arg("--dir").arg(self.dir.path());
@@ -77,12 +89,17 @@ impl Server {
         BufReader::new(stdout).read_line(&mut first).unwrap();
         let pid = first.trim().parse().unwrap();
         self.running = Some((child, stdin, pid));
-        let until = Instant::now() + Duration::from_secs(10);
+        // Another server may have taken the port meanwhile, and would answer in place of this one.
+        let own = format!("process_id:{pid}\r\n");
+        let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             if let Ok(mut asked) = Asked::connect(self.port) {
                 let answer = asked.ask(&[b"PING"]);
                 if answer.starts_with("+PONG") {
-                    return true;
+                    if asked.ask(&[b"INFO", b"server"]).contains(&own) {
+                        return true;
+                    }
+                    break;
                 }
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -93,7 +110,8 @@ impl Server {
 
     /// Ends it as `kill -9` does.
     pub(crate) fn kill(&mut self) {
-        if let Some((mut child, stdin, _)) = self.running.take() {
+        if let Some((mut child, mut stdin, _)) = self.running.take() {
+            let _ = stdin.write_all(b"goes on\n");
             drop(stdin);
             let _ = child.wait();
         }
@@ -199,11 +217,11 @@ impl Asked {
     }
 }
 
-/// The cluster of all tests that neither move its slots nor stop its servers, each with a prefix of its own: one takes
-/// seconds to start. It ends with the process.
+/// The cluster of all tests that do not stop its servers, each with a prefix of its own. One test alone moves a slot, for
+/// two that are moved at once would not know of each other. It ends with the process.
 pub(crate) fn shared_cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| Cluster::start(&[]))
+    CLUSTER.get_or_init(Cluster::start_ahead)
 }
 
 /// Three primaries.
@@ -216,6 +234,18 @@ pub(crate) struct Cluster {
 const SLOTS: u16 = 16384;
 
 impl Cluster {
+    /// A cluster without options of its own. A cluster takes seconds to start, and waits for most of them: so the first
+    /// that is asked for starts all those that the tests take.
+    pub(crate) fn start_ahead() -> Cluster {
+        static AHEAD: OnceLock<Mutex<Vec<JoinHandle<Cluster>>>> = OnceLock::new();
+        // A machine with much to do may let a server wait for longer than a second: that is no death.
+        let extra = ["--cluster-node-timeout", "10000"];
+        let start = || std::thread::spawn(move || Cluster::start(&extra));
+        let ahead = AHEAD.get_or_init(|| Mutex::new((0..3).map(|_| start()).collect()));
+        let next = ahead.lock().unwrap().pop();
+        next.unwrap_or_else(start).join().unwrap()
+    }
+
     pub(crate) fn start(extra: &[&str]) -> Cluster {
         let extra = [
             &["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"],
@@ -256,7 +286,7 @@ impl Cluster {
 
     /// Until every server knows all slots.
     pub(crate) fn settle(&self) {
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + PATIENCE;
         let is_settled = || {
             self.servers.iter().all(|server| {
                 let info = server.say("CLUSTER INFO");
@@ -322,7 +352,7 @@ impl Cluster {
     /// Until every server knows of the latest move. Two moves that do not know of each other end with two servers that
     /// each say the slot is theirs, which no operator would bring about.
     fn agree(&self) {
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + PATIENCE;
         let epoch = |server: &Server| {
             let info = server.say("CLUSTER INFO");
             let line = info
@@ -344,5 +374,44 @@ impl Cluster {
     pub(crate) fn owner(&self, slot: u16) -> usize {
         let slots = [0, SLOTS / 3, SLOTS / 3 * 2];
         slots.iter().rposition(|first| slot >= *first).unwrap()
+    }
+}
+
+/// The task of a child process: to start a server and end.
+const TASK: &str = "SHELF_REDIS_SERVER_TASK";
+
+/// The child process's side; in an ordinary run it has nothing to do.
+#[test]
+fn child_process() {
+    if std::env::var_os(TASK).is_some() {
+        let server = Box::leak(Box::new(Server::start(&[])));
+        let (_, _, pid) = server.running.as_ref().unwrap();
+        eprintln!("server {pid} {}", server.dir.path().display());
+    }
+}
+
+#[test]
+fn a_server_and_its_folder_end_with_the_process_that_started_it() {
+    if !is_there("a_server_and_its_folder_end_with_the_process_that_started_it") {
+        return;
+    }
+    let (_, this) = module_path!().split_once("::").unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--nocapture", "--exact", &format!("{this}::child_process")])
+        .env(TASK, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(child.stderr).unwrap();
+    let mut lines = said.lines().filter_map(|line| line.strip_prefix("server "));
+    let (pid, folder) = lines.next().unwrap().split_once(' ').unwrap();
+    let process = format!("/proc/{pid}");
+    let until = Instant::now() + Duration::from_secs(60);
+    while [&process[..], folder]
+        .map(Path::new)
+        .iter()
+        .any(|path| path.exists())
+    {
+        assert!(Instant::now() < until, "{said}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }

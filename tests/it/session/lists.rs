@@ -184,7 +184,8 @@ fn are_lists_whole(store: &ShelveSessionStore) -> bool {
     parts.iter().map(part).all(|part| part[0] == 0)
 }
 
-/// Damage that the next change of a list meets is mended by it: who asks for the user's sessions later reads those alone.
+/// Damage that the next change of a list meets is mended by it: a later call about the user's
+/// sessions reads those alone.
 #[test]
 fn a_damaged_list_is_mended_by_the_next_change_of_it() {
     type Change = fn(&ShelveSessionStore, &mut Vec<Session>);

@@ -273,7 +273,7 @@ impl Hand {
                 }
                 let number = |entry: &Entry| (0..KEYS).find(|key| key_bytes(*key) == entry.key());
                 entries.retain(|entry| number(entry).is_some_and(|key| key % 3 == *nth));
-                // Whichever is named twice is removed once.
+                // An entry that is named twice is removed once.
                 entries.extend_from_within(..entries.len().min(1));
                 let removed = self.store().remove_unchanged(&entries)?;
                 Ok(Answer::Count(removed))

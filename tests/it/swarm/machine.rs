@@ -155,7 +155,7 @@ impl Swarm {
 
     /// When the file was created, by its own word.
     fn look_at_the_creation(&mut self) {
-        // Whichever copy is the file's own.
+        // Either copy may be the file's own.
         let at = CREATED_AT + damage::HEADER_BYTES * usize::from(self.misplaced == Some(0));
         let file = self.sim.read(PATH).unwrap_or_default();
         let created = file.get(at..).and_then(|rest| rest.first_chunk());
@@ -463,7 +463,7 @@ impl Swarm {
                 switched = true;
             }
         }
-        // A switch comes before the change or after it, and goes by the clock of who makes it. That one was killed
+        // A switch comes before the change or after it, and goes by the clock of the process that makes it. That one was killed
         // shows when its step is over but for giving the lock back.
         let clocks: Vec<Time> = calls.iter().map(|made| *made.at.now.end()).collect();
         let or_switched = |states: &mut Vec<Model>| {

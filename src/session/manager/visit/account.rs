@@ -309,15 +309,6 @@ impl Visit {
     }
 }
 
-/// A session of the same login and nothing else.
-pub(super) fn bare_login(copy: &Session) -> Session {
-    let mut fresh = Session::new();
-    fresh.set_user(copy.user());
-    fresh.set_credentials(copy.credentials());
-    fresh.confirm();
-    fresh
-}
-
 /// Nothing can be read back from it, and it is another one for each user.
 fn stamp(user: &str, credentials: &[u8]) -> String {
     let text = [b"shelflife credentials 1".as_slice(), credentials].concat();

@@ -1,11 +1,10 @@
 //! The content of a page "your devices": the sessions that a user is logged in with.
 
-use super::{Client, Visit};
+use super::Visit;
+use super::settle::cut;
 use crate::error::Result;
 use crate::session::{Session, SessionHandle};
 use std::time::SystemTime;
-
-const TEXT_BYTES_MAX: usize = 256;
 
 /// One session of a user, by [`Visit::devices`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,14 +71,6 @@ impl Visit {
     }
 }
 
-/// Notes where a user's request comes from. Without a user it is nobody's device.
-pub(super) fn note(session: &mut Session, client: &Client) {
-    if session.user().is_some() {
-        session.set_agent(Some(cut(&client.agent)));
-        session.set_remote_address(Some(cut(&client.address)));
-    }
-}
-
 fn device(session: &Session, handle: SessionHandle, this: SessionHandle) -> Device {
     Device {
         session: handle,
@@ -91,12 +82,4 @@ fn device(session: &Session, handle: SessionHandle, this: SessionHandle) -> Devi
         accessed: session.accessed(),
         is_this: handle == this,
     }
-}
-
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(TEXT_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }

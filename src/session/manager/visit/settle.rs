@@ -3,10 +3,12 @@
 use super::super::cookie::max_age;
 use super::super::event::Event;
 use super::super::finished::{Finished, Lost, Outcome};
-use super::{CONFLICTS_MAX, Edited, Notice, State, Visit, account, check_size, devices};
+use super::{CONFLICTS_MAX, Client, Edited, Notice, State, Visit, check_size};
 use crate::error::Result;
 use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
 use std::time::Duration;
+
+const TEXT_BYTES_MAX: usize = 256;
 
 impl Visit {
     /// Stores what waits to be stored, and answers what became of all that this request changed so far.
@@ -169,7 +171,7 @@ impl Visit {
     fn start_anew(&mut self) -> Result<Outcome> {
         self.session = match self.session.rebase(Session::new()) {
             Some(fresh) => fresh,
-            None => account::bare_login(&self.session),
+            None => bare_login(&self.session),
         };
         self.state = State::New;
         self.create()
@@ -233,7 +235,7 @@ impl Visit {
             _ => {}
         }
         if let (Some(client), false) = (&self.client, self.quiet) {
-            devices::note(&mut self.session, client);
+            note(&mut self.session, client);
         }
     }
 
@@ -272,4 +274,29 @@ fn persistence(session: &Session) -> Option<u64> {
         .and_then(|(created, now)| now.duration_since(created).ok())
         .unwrap_or(Duration::ZERO);
     Some(max_age(absolute.map(|all| all.saturating_sub(age))))
+}
+
+/// A session of the same login and nothing else.
+fn bare_login(copy: &Session) -> Session {
+    let mut fresh = Session::new();
+    fresh.set_user(copy.user());
+    fresh.set_credentials(copy.credentials());
+    fresh.confirm();
+    fresh
+}
+
+/// Notes where a user's request comes from. Without a user it is nobody's device.
+fn note(session: &mut Session, client: &Client) {
+    if session.user().is_some() {
+        session.set_agent(Some(cut(&client.agent)));
+        session.set_remote_address(Some(cut(&client.address)));
+    }
+}
+
+pub(super) fn cut(text: &str) -> &str {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }

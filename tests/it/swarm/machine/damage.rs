@@ -78,7 +78,7 @@ impl Swarm {
     }
 
     /// Replaces the last record, and whatever stands behind it, by zeros, as a file system does that lost its last page.
-    /// The record before it has the same value: whoever opens the file finds that, and is told that something is missing.
+    /// The record before it has the same value: a process that opens the file finds that, and is told that something is missing.
     pub(super) fn zero(&mut self) -> Result<(), String> {
         for who in 0..self.hands.len() {
             let closed = self.attempt(&Close(who))?;
@@ -116,7 +116,7 @@ impl Swarm {
         Ok(())
     }
 
-    /// False where that can't be: who has not been told of a failure yet may leave this file for a new one.
+    /// False where that can't be: a hand that has not been told of a failure yet may leave this file for a new one.
     pub(super) fn write_and_seal(&mut self) -> Result<bool, String> {
         if self.hands.iter().any(|hand| hand.shaky) {
             return Ok(false);

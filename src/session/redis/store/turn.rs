@@ -6,15 +6,15 @@
 //! count at once store at once, on one server and in a cluster. It is broken only by what can undo any write: a
 //! failover to a replica that did not have the key yet.
 
-use super::super::id::hex;
-use super::super::sha256::sha256;
-use super::client::Pause;
-use super::keys::RedisKey;
-use super::scripts::{Script, TURN, TURN_OVER};
-use super::store::{NUMBERS, Store, is_done};
+use super::super::super::id::hex;
+use super::super::super::sha256::sha256;
+use super::super::client::Pause;
+use super::super::keys::RedisKey;
+use super::super::scripts::{Script, TURN, TURN_OVER};
+use super::{NUMBERS, Store, is_done};
 use crate::error::{Error, Result};
 
-pub(super) struct Turn<'a> {
+pub(in crate::session) struct Turn<'a> {
     store: &'a Store,
     key: RedisKey,
     mark: [u8; 8],
@@ -22,7 +22,7 @@ pub(super) struct Turn<'a> {
 
 impl Store {
     /// Waits for the turn of a user.
-    pub(super) fn turn_of(&self, user: &str) -> Result<Turn<'_>> {
+    pub(in crate::session) fn turn_of(&self, user: &str) -> Result<Turn<'_>> {
         self.check_not_editing()?;
         let hash = sha256(user.as_bytes());
         let turn = Turn {
@@ -44,7 +44,7 @@ impl Store {
 
 impl Turn<'_> {
     /// Makes sure that nobody else had it since it was taken, and that it lasts for another call.
-    pub(super) fn renew(&self) -> Result<()> {
+    pub(in crate::session) fn renew(&self) -> Result<()> {
         match self.ask(&TURN, b"1")? {
             true => Ok(()),
             false => Err(Error::not_now(
@@ -54,7 +54,7 @@ impl Turn<'_> {
     }
 
     /// Lets the next one in. Should that fail, the turn ends by itself.
-    pub(super) fn end(self) {
+    pub(in crate::session) fn end(self) {
         let _ = self.ask(&TURN_OVER, b"");
     }
 

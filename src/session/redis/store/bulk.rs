@@ -5,18 +5,18 @@
 //! leave a server before its turn for one whose turn is over. So a cluster is walked twice, and again for as long as
 //! its map changes: of any two servers the one that a key leaves is then walked before the one that it goes to.
 
-use super::super::engine::bulk::{Passed, deleted};
-use super::super::id::{Identity, SessionHandle};
-use super::super::lifetime::{millis_at, millis_of};
-use super::super::outcome::Existing;
-use super::super::state::Session;
-use super::client::Command;
-use super::keys::RedisKey;
-use super::record::{self, Head, Read, millis};
-use super::reply::{Bounds, Reply};
-use super::scripts;
-use super::store::{Deleted, NUMBERS, Store, array, bulk, head_of, is_done, nonsense};
-use super::url::Address;
+use super::super::super::engine::bulk::{Passed, deleted};
+use super::super::super::id::{Identity, SessionHandle};
+use super::super::super::lifetime::{millis_at, millis_of};
+use super::super::super::outcome::Existing;
+use super::super::super::state::Session;
+use super::super::client::Command;
+use super::super::keys::RedisKey;
+use super::super::record::{self, Head, Read, millis};
+use super::super::reply::{Bounds, Reply};
+use super::super::scripts;
+use super::super::url::Address;
+use super::{Deleted, NUMBERS, Store, array, bulk, head_of, is_done, nonsense};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::order::sort_by_number;
 use std::collections::HashSet;
@@ -128,7 +128,9 @@ impl Store {
     }
 
     /// Every session, least recently used first.
-    pub(super) fn list(self: &Arc<Store>) -> impl Iterator<Item = Result<Session>> + Send + use<> {
+    pub(in crate::session) fn list(
+        self: &Arc<Store>,
+    ) -> impl Iterator<Item = Result<Session>> + Send + use<> {
         let (listed, failed) = match self.by_last_use() {
             Ok(listed) => (listed, None),
             Err(error) => (Vec::new(), Some(Err(error))),
@@ -167,7 +169,7 @@ impl Store {
     }
 
     /// Deletes what was not used for so long; returns how many that were and how many are left.
-    pub(super) fn delete_old(&self, idle: Duration) -> Result<(usize, usize)> {
+    pub(in crate::session) fn delete_old(&self, idle: Duration) -> Result<(usize, usize)> {
         self.check_not_editing()?;
         let idle = millis_of(idle);
         let now = millis_at(self.now()?);
@@ -199,7 +201,7 @@ impl Store {
     }
 
     /// Ends the sessions of a user that `doomed` names by their handles, until a walk finds none.
-    pub(super) fn delete_user(
+    pub(in crate::session) fn delete_user(
         &self,
         user: &str,
         doomed: &dyn Fn(SessionHandle) -> bool,
@@ -262,7 +264,7 @@ impl Store {
     }
 
     /// Ends the sessions with this handle.
-    pub(super) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
+    pub(in crate::session) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
         self.check_not_editing()?;
         let mut deleted = 0;
         for (key, identity) in self.walk()? {
@@ -274,7 +276,7 @@ impl Store {
     }
 
     /// Stores sessions of another store as they are there; returns how many of them were not here already.
-    pub(super) fn import(&self, sessions: &[Session]) -> Result<usize> {
+    pub(in crate::session) fn import(&self, sessions: &[Session]) -> Result<usize> {
         self.check_not_editing()?;
         let mut commands = Vec::new();
         for session in sessions {
@@ -304,7 +306,7 @@ impl Store {
         Ok(stored)
     }
 
-    pub(super) fn setup(&self, existing: Existing) -> Result<()> {
+    pub(in crate::session) fn setup(&self, existing: Existing) -> Result<()> {
         self.check_not_editing()?;
         match existing {
             Existing::Keep => Ok(()),
