@@ -1,12 +1,16 @@
 //! `session copy`: an application moves, and its visitors stay logged in.
 
+use std::collections::HashSet;
+
 use shelflife::{Beyond, copy_sessions};
 
-use crate::cli::args::{Args, Command, Opt, WAIT};
+use crate::cli::args::{Args, Command, DRY_RUN, Opt, WAIT, YES};
+use crate::cli::ask::confirm;
 use crate::cli::failure::Result;
 use crate::cli::output::{Output, say};
 use crate::cli::places::{self, PASSWORD_FILE, PREFIX};
 use crate::cli::progress::Progress;
+use crate::cli::sessions;
 use crate::cli::text;
 
 const MIRROR: Opt = Opt {
@@ -22,26 +26,50 @@ const HASH_IDS: Opt = Opt {
 pub(crate) const COPY: Command = Command {
     name: "session copy",
     operands: "FROM TO",
-    options: &[MIRROR, HASH_IDS, PREFIX, PASSWORD_FILE, WAIT],
+    options: &[MIRROR, DRY_RUN, YES, HASH_IDS, PREFIX, PASSWORD_FILE, WAIT],
     about: "take sessions along to another file or server",
     examples: [
         "shelflife session copy sessions.shelf redis://127.0.0.1",
-        "shelflife session copy --mirror redis://127.0.0.1 sessions.shelf",
+        "shelflife session copy --mirror --yes redis://127.0.0.1 sessions.shelf",
     ],
     notes: "FROM and TO are files, or URLs of Redis or Valkey servers. Ids and times stay, so visitors stay logged\n\
             in. Copy while the app runs, stop it, copy again with --mirror, start it on TO. What is in TO in the\n\
-            same or a later state stays; a copy that was interrupted is done again. Hashed ids stay hashed.",
+            same or a later state stays; a copy that was interrupted is done again. Hashed ids stay hashed. With\n\
+            --mirror it asks at a terminal, and elsewhere wants --yes; --mirror --dry-run prints the handles of\n\
+            sessions that would end, and copies nothing.",
     run: copy,
 };
 
 fn copy(args: &mut Args, output: &mut Output) -> Result<()> {
     let (from, to) = (args.required("FROM")?, args.required("TO")?);
+    let (is_mirror, is_dry) = (args.has(MIRROR.name), args.has(DRY_RUN.name));
+    if is_dry && !is_mirror {
+        return Err(args.wrong("--dry-run is for --mirror"));
+    }
     let from = places::to_read(args, from)?;
+    if is_dry {
+        let mut known = HashSet::new();
+        sessions::each(&from, |session| {
+            known.extend(session.handle());
+            Ok(())
+        })?;
+        let to = places::to_read(args, to)?;
+        return sessions::list(&to, output, |session| {
+            session
+                .handle()
+                .is_none_or(|handle| !known.contains(&handle))
+        });
+    }
+    if is_mirror {
+        confirm(args, "this ends sessions", || {
+            Ok("end the sessions that only TO has?".to_string())
+        })?;
+    }
     // Of hashes no ids can be made, so what is hashed stays hashed.
     let first = from.iter_sessions().find_map(std::result::Result::ok);
     let is_hashed = first.is_some_and(|session| session.id().is_none());
     let to = places::to_fill(args, to, is_hashed || args.has(HASH_IDS.name))?;
-    let beyond = match args.has(MIRROR.name) {
+    let beyond = match is_mirror {
         true => Beyond::End,
         false => Beyond::Keep,
     };

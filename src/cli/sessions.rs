@@ -411,13 +411,17 @@ fn expire(args: &mut Args, output: &mut Output) -> Result<()> {
     }
 }
 
-fn each(store: &Sessions, mut visit: impl FnMut(&Session) -> Result<()>) -> Result<()> {
+pub(crate) fn each(store: &Sessions, mut visit: impl FnMut(&Session) -> Result<()>) -> Result<()> {
     let sessions = store.iter_sessions();
     open::each("reading", "sessions", sessions, |session| visit(&session))
 }
 
 /// Lists the handles of the sessions that would be deleted.
-fn list(store: &Sessions, output: &mut Output, is_meant: impl Fn(&Session) -> bool) -> Result<()> {
+pub(crate) fn list(
+    store: &Sessions,
+    output: &mut Output,
+    is_meant: impl Fn(&Session) -> bool,
+) -> Result<()> {
     let mut found = false;
     each(store, |session| {
         if !is_meant(session) {

@@ -83,8 +83,17 @@ fn the_commands_of_sessions_work_on_a_server() {
         "{}",
         text(&output.stderr)
     );
+    let mirror = ["session", "copy", "--mirror", url, file];
+    let output = run(&mut command(&mirror));
+    assert_eq!(output.status.code(), Some(2), "nobody can be asked");
+    let would_end = prints(&[&mirror[..], &["--dry-run"]].concat());
+    assert_eq!(would_end.lines().count(), 2, "{would_end}");
+    assert!(
+        prints(&["session", "ls", file]).contains("ann"),
+        "a dry run ends nothing"
+    );
     assert_eq!(
-        prints(&["session", "copy", "--mirror", url, file]),
+        prints(&[&mirror[..], &["--yes"]].concat()),
         "copied 0 sessions, 1 were there already\nended 2 sessions that only TO had\n"
     );
     assert!(prints(&["session", "ls", file]).contains("bob"));
