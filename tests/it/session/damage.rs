@@ -3,7 +3,7 @@
 use super::conformance::value_of;
 use super::*;
 use shelflife::SessionCap;
-use shelflife::sim::Call;
+use shelflife::sim::{Call, Fault, FaultKind};
 
 const SESSIONS: usize = 100;
 
@@ -143,6 +143,35 @@ fn with_any_part_of_a_list_damaged_a_users_sessions_are_found_capped_and_ended_e
             }
         }
     }
+}
+
+#[test]
+fn whichever_read_fails_a_cap_lets_no_session_too_many_in() {
+    let mut failed = 0;
+    for nth in 1.. {
+        let sim = sim();
+        let store = store_at(&sim, "/sessions.shelf");
+        let store = SessionOptions::new().with_store(store).unwrap();
+        let anns: Vec<Session> = (0..3).map(|_| login(&store, "ann")).collect();
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::Read).nth(nth));
+        let mut fourth = Session::new();
+        fourth.set_user(Some("ann"));
+        match store.regenerate_id_capped(&mut fourth, SessionCap::Refuse(3)) {
+            Err(_) => failed += 1,
+            Ok(saved) => assert!(matches!(saved, Saved::Full), "read {nth}: {saved:?}"),
+        }
+        let is_over = sim.faults() == 0;
+        sim.clear_faults();
+        assert_eq!(
+            handles(&store.sessions_of("ann").unwrap()),
+            handles(&anns),
+            "read {nth}"
+        );
+        if is_over {
+            break;
+        }
+    }
+    assert!(failed >= 3, "{failed} reads failed");
 }
 
 /// A salvage leaves out what it can't read, and a list that is not there looks like one of nobody.
