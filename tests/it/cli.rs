@@ -17,6 +17,7 @@ mod bad_input;
 mod browse;
 mod copies;
 mod damage;
+mod entries;
 mod keys;
 mod killed;
 mod load;
@@ -313,108 +314,6 @@ fn an_end_is_set_shown_dumped_and_loaded_and_one_that_no_record_can_hold_is_refu
             .ok()
             .contains(&format!("\"expires\":{last}"))
     );
-}
-
-#[test]
-fn of_many_who_set_a_new_key_at_once_one_does_and_the_others_are_told() {
-    let shell = Shell::new();
-    let set = |value: usize| shell.run(&format!("set n.shelf lock {value} --new --wait 60"));
-    let ran: Vec<Ran> = std::thread::scope(|scope| {
-        let set = &set;
-        let started: Vec<_> = (0..6)
-            .map(|value| scope.spawn(move || set(value)))
-            .collect();
-        started.into_iter().map(|set| set.join().unwrap()).collect()
-    });
-    let winners: Vec<usize> = (0..6).filter(|nth| ran[*nth].code == 0).collect();
-    assert_eq!(winners.len(), 1, "{ran:?}");
-    assert_eq!(
-        shell.run("get n.shelf lock").ok(),
-        format!("{}\n", winners[0])
-    );
-    let others = ran.into_iter().filter(|ran| ran.code != 0);
-    for said in others.map(|ran| ran.failed(1)) {
-        assert_eq!(said, "shelflife: the key is there already: lock\n");
-    }
-    // Once it is gone it is new again, in each form that a value has.
-    for (words, dumped) in [
-        ("tea", "\"v\":\"tea\"}"),
-        ("tea --raw", "\"v\":{\"$b64\":\"dGVh\"}}"),
-        ("[1] --json-value", "\"v\":[1]}"),
-        (
-            "tea --expires 2100-01-01T00:00:00Z",
-            "\"v\":\"tea\",\"expires\":4102444800000}",
-        ),
-        (
-            "tea --raw --expires 2100-01-01T00:00:00Z",
-            "\"v\":{\"$b64\":\"dGVh\"},\"expires\":4102444800000}",
-        ),
-    ] {
-        shell.run("rm n.shelf lock").ok();
-        shell.run(&format!("set n.shelf lock --new {words}")).ok();
-        let line = format!("{{\"k\":\"lock\",{dumped}\n");
-        assert_eq!(shell.run("dump n.shelf").ok(), line);
-        shell.run("set n.shelf lock --new w").failed(1);
-        assert_eq!(shell.run("dump n.shelf").ok(), line);
-    }
-}
-
-/// A program that reads an entry in one form of JSON reads it in all.
-#[test]
-fn every_json_of_an_entry_has_the_members_that_dump_gives_it() {
-    let shell = Shell::new();
-    let end = SystemTime::UNIX_EPOCH + Duration::from_millis(4_102_444_800_123);
-    let mut batch = Batch::new();
-    batch.insert_until("plain", b"tea", end);
-    batch.insert_cbor("text", b"\x63tea");
-    batch.insert_cbor_until("bytes", b"\x43tea", end);
-    let store = Store::open(shell.path("n.shelf")).unwrap();
-    let from = store.position().unwrap();
-    store.write(&batch).unwrap();
-    drop(store);
-    let values = |text: &str| -> Vec<shelflife::Value> {
-        text.lines().map(|line| line.parse().unwrap()).collect()
-    };
-    let dumped = values(&shell.run("dump n.shelf").ok());
-    assert_eq!(dumped.len(), 3);
-    assert_eq!(
-        dumped[0].get("expires"),
-        Some(&4_102_444_800_123_u64.into())
-    );
-    assert_eq!(dumped[2].get("cbor"), Some(&true.into()));
-    let members = ["k", "v", "cbor", "expires"];
-    let history = shell.run("history n.shelf --json").out;
-    let watch = format!("$B watch n.shelf --json --from {from} | head -n 3");
-    let mut shell_of_watch = Command::new("sh");
-    shell_of_watch.args(["-c", &watch]).env("B", BIN);
-    // It ends when it has something to say to nobody.
-    let over = std::sync::atomic::AtomicBool::new(false);
-    let watched = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                shell.run("set n.shelf other v").ok();
-            }
-        });
-        let watched = shell.finish(b"", &mut shell_of_watch).ok();
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
-        watched
-    });
-    for (name, told) in [("history", history), ("watch", watched)] {
-        for (line, dumped) in values(&told).iter().zip(&dumped) {
-            for member in members {
-                assert_eq!(line.get(member), dumped.get(member), "{name}: {line}");
-            }
-        }
-        assert_eq!(told.lines().count(), 3, "{name}");
-    }
-    shell.run("rm n.shelf other").ok();
-    let listed = values(&shell.run("ls n.shelf --json --long").ok());
-    let null = shelflife::Value::Null;
-    for (line, dumped) in listed.iter().zip(&dumped) {
-        assert_eq!(line.get("k"), dumped.get("k"), "{line}");
-        let end = dumped.get("expires").unwrap_or(&null);
-        assert_eq!(line.get("expires"), Some(end), "{line}");
-    }
 }
 
 #[test]
