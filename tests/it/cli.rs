@@ -100,6 +100,12 @@ impl Shell {
             err: text(output.stderr),
         }
     }
+
+    /// A handle to a file that lets nobody else write to it.
+    fn held(&self, file: &str) -> Store {
+        let mut options = Options::new();
+        options.exclusive(true).open(self.path(file)).unwrap()
+    }
 }
 
 impl Shell {

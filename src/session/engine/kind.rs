@@ -8,7 +8,7 @@
 //! sessions of a user are found by reading all, until the lists are [made anew](Engine::relist_all).
 
 use super::super::place::kind_of;
-use super::{Edit, Engine, Error, ErrorKind, KIND, Kind, Records, Result};
+use super::{Edit, Edits, Engine, Error, ErrorKind, KIND, Kind, Records, Result};
 
 /// The note of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Engine<dyn Records> {
     }
 
     /// As [`kind`](Engine::kind), for a caller that stores a session, which may be the first.
-    pub(super) fn kind_to_store(&self, edits: &mut super::Edits) -> Result<Kind> {
+    pub(super) fn kind_to_store(&self, edits: &mut Edits) -> Result<Kind> {
         let note = self.note()?;
         if let Note::Says(kind) = note {
             return self.checked(kind);

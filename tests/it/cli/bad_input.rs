@@ -406,10 +406,7 @@ fn what_is_over_a_limit_is_refused_and_nothing_is_written() {
 fn a_busy_store_is_waited_for_as_long_as_was_asked() {
     let shell = Shell::new();
     shell.run("set n.shelf k v").ok();
-    let held = Options::new()
-        .exclusive(true)
-        .open(shell.path("n.shelf"))
-        .unwrap();
+    let held = shell.held("n.shelf");
     for words in [
         "set n.shelf k w --wait 0",
         "rm n.shelf k --wait=0s",

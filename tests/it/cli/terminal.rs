@@ -224,10 +224,7 @@ fn every_table_and_every_explanation_fits_its_terminal() {
 fn what_takes_over_a_second_is_told_at_a_terminal_only() {
     let shell = Shell::new();
     shell.run("set s.shelf k v").ok();
-    let _app = Options::new()
-        .exclusive(true)
-        .open(shell.path("s.shelf"))
-        .unwrap();
+    let _app = shell.held("s.shelf");
     // Ctrl-C stops it once something was shown, however late that is.
     let (script, shown) = ("$B set s.shelf k w --wait 60", r"\r[a-z]*: \d+ s ");
     let Some(ran) = shell.all_at_terminal(80, script, shown, "\u{3}") else {
@@ -264,10 +261,7 @@ fn a_copy_is_not_written_to_a_terminal() {
 fn who_is_kept_waiting_is_told_the_option_that_waits_longer() {
     let shell = Shell::new();
     shell.run("set s.shelf k v").ok();
-    let _app = Options::new()
-        .exclusive(true)
-        .open(shell.path("s.shelf"))
-        .unwrap();
+    let _app = shell.held("s.shelf");
     let said = shell.run("set s.shelf k w --wait 1").failed(4);
     assert!(
         said.ends_with("; try again, or wait longer with --wait\n"),
