@@ -427,7 +427,7 @@ impl Store {
     /// How much file and memory the store takes, as of one moment. No I/O but the look for what others wrote.
     pub fn stats(&self) -> Result<Stats> {
         let generation = self.place().fresh()?;
-        let space = Space::of(&generation, self.place().now_ms());
+        let space = Space::of(&generation, || self.place().now_ms());
         Ok(Stats {
             keys: space.keys,
             live_bytes: space.live_bytes,

@@ -80,14 +80,21 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    pub(crate) fn of(generation: &Generation, now_ms: u64) -> Space {
+    /// `now_ms` is asked for only if something in the log ends.
+    pub(crate) fn of(generation: &Generation, now_ms: impl FnOnce() -> u64) -> Space {
         // Nothing is applied meanwhile.
         let mut position = generation.position();
+        let keys = generation.index.len();
+        let past = &mut position.past;
+        let past_bytes = match past.is_empty() {
+            true => 0,
+            false => past.bytes(now_ms()),
+        };
         Space {
-            keys: generation.index.len(),
+            keys,
             file_bytes: position.tail,
             live_bytes: generation.index.live_bytes(),
-            past_bytes: position.past.bytes(now_ms),
+            past_bytes,
         }
     }
 
@@ -132,16 +139,16 @@ impl Compactor {
 
     /// Whether the file is to be rewritten, and no attempt has failed lately. Cheap enough for every write.
     pub(crate) fn is_due(&self, place: &Place) -> bool {
-        let generation = place.generation();
+        let generation = place.pinned();
         generation.tail() > FILE_BYTES_MIN
-            && Space::of(&generation, place.now_ms()).is_due()
+            && Space::of(&generation, || place.now_ms_of(&generation)).is_due()
             && self.may_try(&generation)
     }
 
     /// Whether the handle must not leave the file as it is.
     pub(crate) fn is_over_bound(&self, place: &Place) -> bool {
         let generation = place.generation();
-        Space::of(&generation, place.now_ms()).is_over_bound() && self.may_try(&generation)
+        Space::of(&generation, || place.now_ms()).is_over_bound() && self.may_try(&generation)
     }
 
     fn may_try(&self, generation: &Generation) -> bool {
@@ -174,7 +181,7 @@ impl Compactor {
         let _running = self.running.enter(&deadline, &place.path)?;
         let generation = place.generation();
         // Another thread may have been faster.
-        if !Space::of(&generation, place.now_ms()).is_due() || !self.may_try(&generation) {
+        if !Space::of(&generation, || place.now_ms()).is_due() || !self.may_try(&generation) {
             return Ok(());
         }
         let result = compact_alone(admission, &deadline, stop);

@@ -184,6 +184,11 @@ impl Place {
         Arc::clone(&self.current.get())
     }
 
+    /// The file that this process works on, for a caller that is soon done with it.
+    pub(crate) fn pinned(&self) -> Pinned {
+        self.current.get()
+    }
+
     /// Whether this process still works on that file.
     fn is_current(&self, known: &Generation) -> bool {
         std::ptr::eq(&**self.current.get(), known)
@@ -566,8 +571,14 @@ impl Place {
             .unwrap_or(UNIX_EPOCH)
     }
 
+    /// As [`now`](Place::now), in milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> u64 {
-        unix_ms(self.now())
+        self.now_ms_of(&self.current.get())
+    }
+
+    /// As [`now_ms`](Place::now_ms), for a caller that has the file in hand: to ask for it again costs as much as the clock.
+    pub(crate) fn now_ms_of(&self, generation: &Generation) -> u64 {
+        unix_ms(self.mode.disk.wall_clock()).max(generation.header.created_ms)
     }
 
     pub(crate) fn random(&self, bytes: &mut [u8]) -> Result<()> {

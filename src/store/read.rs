@@ -22,7 +22,7 @@ pub(crate) fn value(
 #[inline]
 pub(crate) fn live(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
     let found = even_ended(place, key, record)?;
-    Ok(found.filter(|found| !has_ended(place, &found.head)))
+    Ok(found.filter(|found| !has_ended(place, &found.generation, &found.head)))
 }
 
 /// As [`live`], also if it has ended and was not dropped yet.
@@ -101,7 +101,7 @@ pub(crate) fn contains(place: &Place, key: &[u8]) -> Result<bool> {
                 if let Some(head) = found.head
                     && found.is_exact
                 {
-                    return Ok(!has_ended(place, &head));
+                    return Ok(!has_ended(place, &generation, &head));
                 }
             }
         }
@@ -110,8 +110,8 @@ pub(crate) fn contains(place: &Place, key: &[u8]) -> Result<bool> {
 }
 
 /// Asks for the time only where there is an end.
-fn has_ended(place: &Place, head: &Head) -> bool {
-    head.expires_ms != 0 && head.expires_ms <= place.now_ms()
+fn has_ended(place: &Place, generation: &Generation, head: &Head) -> bool {
+    head.expires_ms != 0 && head.expires_ms <= place.now_ms_of(generation)
 }
 
 /// Where an entry of a snapshot stands now, if it was not written since.

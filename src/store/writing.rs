@@ -55,7 +55,7 @@ impl Writing<'_> {
     pub(crate) fn is_live(&self, found: &Found) -> bool {
         match found.head {
             Some(head) if found.is_exact && head.expires_ms != 0 => {
-                head.expires_ms > self.place.now_ms()
+                head.expires_ms > self.place.now_ms_of(&self.generation)
             }
             _ => true,
         }
@@ -70,7 +70,7 @@ impl Writing<'_> {
     /// fails as well, this handle stops writing, and the next writer finds a torn tail and repairs it.
     pub(crate) fn append_all(&mut self, ops: &[Op<'_>], places: &[(u32, u64)]) -> Result<()> {
         let tail = self.generation.tail();
-        let now_ms = self.place.now_ms();
+        let now_ms = self.place.now_ms_of(&self.generation);
         let appended = lock_of(&self.desk.pen).append(&self.generation, ops, places, now_ms);
         match appended {
             Ok(_) => {

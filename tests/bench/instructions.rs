@@ -1,12 +1,13 @@
 //! How many instructions an operation takes in user space: a figure that does not depend on the machine's mood.
 //!
 //! `cargo bench --bench instructions` runs itself under valgrind, twice for each operation with different counts, takes
-//! the difference, and fails if an operation takes more than its limit. The limits are a fifth over what was measured,
+//! the difference, and fails if an operation takes more than its limit. The limits are at most a fifth over what was measured,
 //! so that nothing creeps.
 
 use shelflife::{Batch, Compaction, Durability, Options, Store};
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::time::{Duration, SystemTime};
 
 /// An operation, how many instructions it may take, and how to do it `count` times.
 type Operation = (&'static str, u64, fn(&Path, u64));
@@ -15,7 +16,7 @@ type Operation = (&'static str, u64, fn(&Path, u64));
 const VALUE: [u8; 320] = [7; 320];
 const KEYS: u64 = 2_000;
 
-const OPERATIONS: [Operation; 9] = [
+const OPERATIONS: [Operation; 12] = [
     ("get, hit", 2_100, |path, count| {
         let store = filled(path, true, KEYS);
         (0..count).for_each(|nth| assert!(store.get(key(nth % KEYS)).unwrap().is_some()));
@@ -39,6 +40,20 @@ const OPERATIONS: [Operation; 9] = [
     ("insert, shared", 3_850, |path, count| {
         let store = filled(path, false, KEYS);
         (0..count).for_each(|nth| assert!(!store.insert(key(nth % KEYS), VALUE).unwrap()));
+    }),
+    // As an app has it: each write looks whether the file is to be rewritten.
+    ("insert, compacting", 3_750, |path, count| {
+        let store = compacting(path, None);
+        (0..count).for_each(|nth| assert!(!store.insert(key(nth), VALUE).unwrap()));
+    }),
+    ("insert_until, compacting", 4_100, |path, count| {
+        let end = in_an_hour();
+        let store = compacting(path, Some(end));
+        (0..count).for_each(|nth| assert!(!store.insert_until(key(nth), VALUE, end).unwrap()));
+    }),
+    ("get, hit of what ends", 2_100, |path, count| {
+        let store = compacting(path, Some(in_an_hour()));
+        (0..count).for_each(|nth| assert!(store.get(key(nth)).unwrap().is_some()));
     }),
     ("insert, in batches", 3_050, |path, count| {
         drop(filled(path, true, count));
@@ -72,17 +87,36 @@ fn key(nth: u64) -> [u8; 32] {
     key
 }
 
+fn in_an_hour() -> SystemTime {
+    SystemTime::now() + Duration::from_secs(3_600)
+}
+
 fn filled(path: &Path, exclusive: bool, keys: u64) -> Store {
-    let store = Options::new()
-        .exclusive(exclusive)
-        .durability(Durability::Os)
-        .compaction(Compaction::Manual)
-        .open(path)
-        .unwrap();
+    let mut options = Options::new();
+    options.exclusive(exclusive).compaction(Compaction::Manual);
+    fill(
+        options.durability(Durability::Os).open(path).unwrap(),
+        keys,
+        None,
+    )
+}
+
+/// A store of more than the 1 MiB below which nothing is compacted, and of so many keys that it isn't due meanwhile.
+fn compacting(path: &Path, end: Option<SystemTime>) -> Store {
+    let mut options = Options::new();
+    options.exclusive(true).durability(Durability::Os);
+    fill(options.open(path).unwrap(), 8 * KEYS, end)
+}
+
+/// With values that end then, or never.
+fn fill(store: Store, keys: u64, end: Option<SystemTime>) -> Store {
     for first in (0..keys).step_by(1_000) {
         let mut batch = Batch::new();
         for nth in first..keys.min(first + 1_000) {
-            batch.insert(key(nth), VALUE);
+            match end {
+                Some(end) => batch.insert_until(key(nth), VALUE, end),
+                None => batch.insert(key(nth), VALUE),
+            };
         }
         store.write(&batch).unwrap();
     }

@@ -46,6 +46,11 @@ impl Past {
         }
     }
 
+    /// Whether no record ends.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sums.is_empty()
+    }
+
     /// Takes in a record that ends at `expires_ms`; 0: never.
     #[inline]
     pub(crate) fn add(&mut self, expires_ms: u64, record_bytes: u64) {

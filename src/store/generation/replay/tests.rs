@@ -296,7 +296,7 @@ fn while_half_of_a_batch_is_in_the_index_the_counts_are_those_before_it_or_wait(
     let stats = std::thread::scope(|scope| {
         let ask = || {
             begun.store(true, Release);
-            Space::of(&generation, 0)
+            Space::of(&generation, || 0)
         };
         let name = "asks for stats";
         let asking = std::thread::Builder::new()
