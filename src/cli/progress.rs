@@ -21,8 +21,11 @@ pub(crate) struct Progress {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Written by the thread at work; the thread that shows it may read it stale.
     done: AtomicU64,
+    /// Set by the drop of [`Progress`].
     ended: Mutex<bool>,
+    /// Tells the thread that shows it that it is over.
     changed: Condvar,
 }
 

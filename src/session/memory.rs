@@ -87,7 +87,9 @@ impl Default for MemorySessionStore {
 
 /// Readers wait for `map` alone, which is held for single steps; a writer holds `turn` from reading to writing.
 pub(super) struct Memory {
+    /// Changed by a writer that has the turn.
     map: Mutex<Map>,
+    /// Taken before `map`, and never the other way round.
     turn: Mutex<()>,
     /// The thread that has the turn: the closure of its edit may read, but a write in it would wait for itself.
     writer: Mutex<Option<ThreadId>>,

@@ -15,6 +15,7 @@ pub(super) struct Content {
 #[derive(Debug)]
 struct Chunk {
     bytes: [u8; CHUNK],
+    /// Written by the first thread that asks; a chunk that changes has another.
     hash: OnceLock<u64>,
 }
 

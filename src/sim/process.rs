@@ -23,6 +23,7 @@ use std::time::SystemTime;
 #[derive(Clone)]
 pub struct SimProcess {
     sim: SimDisk,
+    /// Raised by the thread that plays a fork.
     pid: Arc<AtomicU32>,
 }
 

@@ -32,6 +32,7 @@ struct Shared<J, T> {
     make: Box<Make<J, T>>,
     /// Never held while a job is made.
     state: Mutex<State<J, T>>,
+    /// Tells both sides that `state` has changed.
     changed: Condvar,
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct Begun {
 #[derive(Default)]
 struct Ending {
     told: Mutex<Option<io::Result<()>>>,
+    /// Wakes the call that is held.
     telling: Condvar,
 }
 
@@ -68,12 +69,15 @@ pub(crate) enum What {
 /// by itself only for those who sleep.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
+    /// Where each held call shows itself to the test.
     begun: Arc<Mutex<Sender<Begun>>>,
     /// Until then syncs are as ever.
     holds: Arc<AtomicBool>,
+    /// How many syncs have begun.
     syncs: Arc<AtomicUsize>,
     /// Which other call is held, counted from 1.
     next: Arc<Mutex<Option<(What, u32)>>>,
+    /// Moved on by the test and by those who sleep.
     clock_ns: Arc<AtomicU64>,
     /// How often somebody looked at the clock.
     looks: Arc<AtomicUsize>,

@@ -63,9 +63,11 @@ pub(crate) struct Candidates {
 
 #[derive(Debug)]
 pub(crate) struct Index {
+    /// Written by the thread that applies records; a reader holds one for the time of a look, never during I/O.
     shards: Box<[RwLock<Shard>]>,
-    /// Sums over the shards, kept so that asking costs no lock.
+    /// A sum over the shards, kept so that asking costs no lock. Written after its shard; read stale.
     keys: AtomicU64,
+    /// The same of the bytes of their records.
     live_bytes: AtomicU64,
 }
 

@@ -77,6 +77,7 @@ impl<'a> Deadline<'a> {
 /// 4. A gate that is handed over is never `FREE` in between: nobody can pass.
 #[derive(Debug)]
 pub(crate) struct Gate {
+    /// `FREE`, `TAKEN` or `AWAITED`: written by each thread that enters, sleeps or leaves (2).
     state: AtomicU32,
     /// The thread that may not wait here, because it is the one inside; 0: not told. Written by that thread.
     owner: AtomicUsize,
@@ -92,6 +93,7 @@ struct Sleeper {
     since: Duration,
     /// Set under the mutex of the queue by the thread that hands it the gate.
     is_handed: AtomicBool,
+    /// Waits with the mutex of the queue.
     wake: Condvar,
 }
 

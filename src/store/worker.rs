@@ -8,8 +8,11 @@ use std::thread::JoinHandle;
 /// The threads of one handle, at most one of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Worker {
+    /// Locked to start the thread and to take it; not while it is waited for.
     compaction: Mutex<Option<JoinHandle<()>>>,
+    /// The same for the other kind.
     sync: Mutex<Option<JoinHandle<()>>>,
+    /// Set by the thread that closes the handle; a thread at work may read it late, and works a little longer.
     stop: Arc<AtomicBool>,
 }
 

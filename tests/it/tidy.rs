@@ -411,6 +411,9 @@ fn a_copied_src_takes_its_licence_along_and_needs_nothing_of_cargo() {
     }
 }
 
+/// A longer file holds more than one idea.
+const LINES_MAX: usize = 700;
+
 #[test]
 fn nothing_is_left_undone_and_no_file_is_too_long() {
     for (module, code) in modules() {
@@ -418,6 +421,59 @@ fn nothing_is_left_undone_and_no_file_is_too_long() {
             assert!(!code.contains(mark), "`{module}`: {mark}");
         }
     }
+    let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    let mut folders = vec![root().join("src"), root().join("tests")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+        {
+            if path.is_dir() {
+                folders.push(path);
+            } else if is_source(&path) {
+                let lines = read(&path).lines().count();
+                assert!(lines <= LINES_MAX, "{}: {lines} lines", path.display());
+            }
+        }
+    }
+}
+
+/// Whether a line declares a field that several threads use.
+fn is_shared_field(line: &str) -> bool {
+    let kinds = ["Atomic", "Mutex<", "RwLock<", "Condvar", "OnceLock<"];
+    let declared = line
+        .strip_prefix("    ")
+        .and_then(|line| line.split_once(": "));
+    declared.is_some_and(|(name, kind)| {
+        !name.starts_with([' ', '/'])
+            && kind.ends_with(',')
+            && !kind.contains(['(', '&'])
+            && kinds.iter().any(|known| kind.contains(known))
+    })
+}
+
+#[test]
+fn each_field_that_threads_share_says_in_a_line_who_writes_it() {
+    let mut fields = 0;
+    for (module, _) in files() {
+        let file = format!("src/{}.rs", module.replace("::", "/"));
+        let Ok(source) = fs::read_to_string(root().join(&file)) else {
+            continue;
+        };
+        let lines: Vec<&str> = source.lines().collect();
+        for (line, (before, field)) in lines.iter().zip(lines.iter().skip(1)).enumerate() {
+            if is_shared_field(field) {
+                fields += 1;
+                assert!(
+                    before.trim_start().starts_with("///"),
+                    "{file}:{}: who writes `{}`, under what, and who may read it stale?",
+                    line + 2,
+                    field.trim()
+                );
+            }
+        }
+    }
+    assert!(fields > 40, "found only {fields}");
 }
 
 /// The files that make errors of their own: the one of all constructors, and rooms with a kind that it does not know.

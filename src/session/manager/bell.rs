@@ -6,7 +6,9 @@ use std::time::Duration;
 /// Rings whenever a session ends here.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
+    /// How often it rang: raised by the thread that ended a session.
     rings: Mutex<u64>,
+    /// Wakes all that wait, after each ring.
     heard: Condvar,
 }
 

@@ -21,6 +21,7 @@ const TRUSTED_TIME: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub(super) struct Pool {
+    /// Locked to take a connection or to put one back, never while one is in use.
     idle: Mutex<Idle>,
 }
 

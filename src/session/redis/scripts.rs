@@ -38,6 +38,7 @@ pub(super) const NEVER: u64 = (1 << 48) - 1;
 
 pub(super) struct Script {
     pub(super) text: &'static str,
+    /// Written by the first thread that asks.
     sha: OnceLock<String>,
 }
 
