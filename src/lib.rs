@@ -81,7 +81,8 @@
 //!   it whole or not at all.
 //! - **Never a wrong value.** Every byte that is read was checked; damage is an error that names its place, and
 //!   takes the record that it hit, no other.
-//! - **Nobody waits to read.** Readers take no lock, in no process.
+//! - **Readers wait for no writer.** They take no lock on the file, in no process. The threads of one handle wait only
+//!   while one of them brings the index up to date, for which it reads the whole file after another process' compaction.
 //!
 //! # What it is not for
 //!

@@ -5,15 +5,15 @@
 //! prints `SKIP` and the reason.
 //!
 //! ```
-//! use shelflife::conformance::{Subject, Wanted};
+//! use shelflife::conformance::{Subject, Settings};
 //! use shelflife::{MemorySessionStore, SessionOptions, SessionStore};
 //! use std::sync::Arc;
 //!
 //! struct Memory;
 //!
 //! impl Subject for Memory {
-//!     fn store(&self, wanted: Wanted) -> Arc<dyn SessionStore> {
-//!         Arc::new(wanted.options().in_memory())
+//!     fn store(&self, settings: Settings) -> Arc<dyn SessionStore> {
+//!         Arc::new(settings.options().in_memory())
 //!     }
 //! }
 //!
@@ -54,7 +54,7 @@ pub mod hold {
 
 /// How the sessions of a store are to live.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wanted {
+pub struct Settings {
     /// The lifetimes of the store.
     pub lifetime: Lifetime,
     /// A touch this soon after the last use writes nothing; `None` is a minute.
@@ -63,7 +63,7 @@ pub struct Wanted {
     pub session_bytes_max: Option<usize>,
 }
 
-impl Wanted {
+impl Settings {
     /// The same as options.
     pub fn options(self) -> SessionOptions {
         let mut options = SessionOptions::new();
@@ -82,14 +82,14 @@ impl Wanted {
         options
     }
 
-    fn idle(idle: Duration) -> Wanted {
-        Wanted::lifetimes(Some(idle), None)
+    fn idle(idle: Duration) -> Settings {
+        Settings::lifetimes(Some(idle), None)
     }
 
-    fn lifetimes(idle: Option<Duration>, absolute: Option<Duration>) -> Wanted {
-        Wanted {
+    fn lifetimes(idle: Option<Duration>, absolute: Option<Duration>) -> Settings {
+        Settings {
             lifetime: Lifetime { idle, absolute },
-            ..Wanted::default()
+            ..Settings::default()
         }
     }
 }
@@ -98,7 +98,7 @@ impl Wanted {
 /// done.
 pub trait Subject {
     /// Opens a store without sessions. Each claim opens one.
-    fn store(&self, wanted: Wanted) -> Arc<dyn SessionStore>;
+    fn store(&self, settings: Settings) -> Arc<dyn SessionStore>;
 
     /// Opens the same sessions once more.
     fn another(&self) -> Option<Arc<dyn SessionStore>> {

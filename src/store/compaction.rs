@@ -41,13 +41,13 @@ const LOCKED_BYTES_MAX: u64 = 256 << 10;
 /// Copies in a row at most: one begins anew if a record that was appended while it ran is damaged.
 const COPIES_MAX: u32 = 4;
 
-/// The effect of a compaction, in bytes of the file.
+/// The bytes that a compaction found and left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compacted {
-    /// Before.
+    /// Length of the old file up to the end of its last record.
     pub before_bytes: u64,
-    /// After.
+    /// Length of the new file when it took the store's name.
     pub after_bytes: u64,
 }
 

@@ -5,7 +5,7 @@ use crate::{Existing, SessionCap};
 
 /// A slow request does not undo a logout.
 pub fn saving_a_deleted_session_does_not_bring_it_back(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     assert!(store.delete_session(&id(&session)).unwrap());
     session.insert("late", &true).unwrap();
@@ -15,7 +15,7 @@ pub fn saving_a_deleted_session_does_not_bring_it_back(subject: &dyn Subject) {
 
 /// Nor does one that only reads.
 pub fn touching_or_saving_unmodified_after_a_delete_does_not_bring_it_back(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     assert!(store.delete_session(&id(&session)).unwrap());
     assert!(!store.touch_session(&id(&session)).unwrap());
@@ -25,7 +25,7 @@ pub fn touching_or_saving_unmodified_after_a_delete_does_not_bring_it_back(subje
 
 /// Saving it deletes it.
 pub fn a_session_that_lost_all_it_held_is_deleted(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let old = id(&session);
     session.set_user(None);
@@ -37,7 +37,7 @@ pub fn a_session_that_lost_all_it_held_is_deleted(subject: &dyn Subject) {
 
 /// For every way to ask.
 pub fn a_deleted_session_is_absent(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let id = id(&login(&*store, "ann"));
     assert!(store.delete_session(&id).unwrap());
     assert_absent(&*store, &id);
@@ -45,7 +45,7 @@ pub fn a_deleted_session_is_absent(subject: &dyn Subject) {
 
 /// There is nothing to delete.
 pub fn deleting_what_is_not_there_is_no_error(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     assert!(!store.delete_session(&UNKNOWN.parse().unwrap()).unwrap());
     assert_eq!(store.delete_user_sessions("nobody").unwrap(), 0);
     let handle = "5d2611d5a4dd".parse().unwrap();
@@ -61,7 +61,7 @@ pub fn deleting_what_is_not_there_is_no_error(subject: &dyn Subject) {
 
 /// The second says that there was none.
 pub fn deleting_twice_is_no_error(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let id = id(&login(&*store, "ann"));
     assert!(store.delete_session(&id).unwrap());
     assert!(!store.delete_session(&id).unwrap());
@@ -69,7 +69,7 @@ pub fn deleting_twice_is_no_error(subject: &dyn Subject) {
 
 /// It takes itself alone.
 pub fn deleting_one_leaves_the_others(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let ann = login(&*store, "ann");
     login(&*store, "ann");
     login(&*store, "bob");
@@ -86,7 +86,7 @@ pub fn deleting_one_leaves_the_others(subject: &dyn Subject) {
 
 /// By `setup`.
 pub fn all_sessions_can_be_removed_at_once(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     login(&*store, "ann");
     login(&*store, "bob");
     store.setup(Existing::Keep).unwrap();
@@ -100,7 +100,7 @@ pub fn all_sessions_can_be_removed_at_once(subject: &dyn Subject) {
 
 /// And takes an empty one.
 pub fn setup_refuses_a_store_with_sessions_when_asked_to(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     store.setup(Existing::Fail).unwrap();
     login(&*store, "ann");
     let refused = store.setup(Existing::Fail).unwrap_err();
@@ -110,7 +110,7 @@ pub fn setup_refuses_a_store_with_sessions_when_asked_to(subject: &dyn Subject) 
 
 /// Under another id.
 pub fn after_a_delete_the_same_copy_emptied_starts_a_new_session(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let old = id(&session);
     session.set_user(None);
@@ -127,7 +127,7 @@ pub fn after_a_delete_the_same_copy_emptied_starts_a_new_session(subject: &dyn S
 
 /// And more are refused, or the oldest go.
 pub fn a_user_has_no_more_sessions_than_a_cap_allows(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let log_in = |user: &str, cap| {
         let mut session = Session::new();
         session.set_user(Some(user));

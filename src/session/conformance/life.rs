@@ -6,7 +6,7 @@ use crate::SessionStoreExt;
 /// And is absent from then on.
 pub fn an_idle_session_ends(subject: &dyn Subject) {
     const CLAIM: &str = "an_idle_session_ends";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let id = id(&login(&*store, "ann"));
     if !subject.advance(HOUR) {
         return skip(CLAIM, "let time pass");
@@ -17,7 +17,7 @@ pub fn an_idle_session_ends(subject: &dyn Subject) {
 /// Not by as little as the time that passes can be told apart.
 pub fn an_idle_session_does_not_end_before_its_time(subject: &dyn Subject) {
     const CLAIM: &str = "an_idle_session_does_not_end_before_its_time";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let id = id(&login(&*store, "ann"));
     if !subject.advance(HOUR - subject.grain()) {
         return skip(CLAIM, "let time pass");
@@ -28,7 +28,7 @@ pub fn an_idle_session_does_not_end_before_its_time(subject: &dyn Subject) {
 /// The use does not help.
 pub fn an_old_session_ends_however_much_it_is_used(subject: &dyn Subject) {
     const CLAIM: &str = "an_old_session_ends_however_much_it_is_used";
-    let store = subject.store(Wanted::lifetimes(None, Some(3 * HOUR)));
+    let store = subject.store(Settings::lifetimes(None, Some(3 * HOUR)));
     let id = id(&login(&*store, "ann"));
     for _ in 0..3 {
         assert!(store.touch_session(&id).unwrap());
@@ -42,7 +42,7 @@ pub fn an_old_session_ends_however_much_it_is_used(subject: &dyn Subject) {
 /// No version is raised by it.
 pub fn use_prolongs_the_idle_lifetime_without_a_change_of_content(subject: &dyn Subject) {
     const CLAIM: &str = "use_prolongs_the_idle_lifetime_without_a_change_of_content";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let mut session = login(&*store, "ann");
     for nth in 0..4 {
         if !subject.advance(HOUR - margin(subject)) {
@@ -60,7 +60,7 @@ pub fn use_prolongs_the_idle_lifetime_without_a_change_of_content(subject: &dyn 
 /// A session ends by the lifetime that is over first, be it the idle or the absolute one.
 pub fn of_both_lifetimes_the_earlier_end_counts(subject: &dyn Subject) {
     const CLAIM: &str = "of_both_lifetimes_the_earlier_end_counts";
-    let store = subject.store(Wanted::lifetimes(Some(2 * HOUR), Some(3 * HOUR)));
+    let store = subject.store(Settings::lifetimes(Some(2 * HOUR), Some(3 * HOUR)));
     let [used, unused] = [(); 2].map(|()| id(&login(&*store, "ann")));
     if !subject.advance(HOUR + HOUR / 2) {
         return skip(CLAIM, "let time pass");
@@ -75,7 +75,7 @@ pub fn of_both_lifetimes_the_earlier_end_counts(subject: &dyn Subject) {
 /// And what is deleted of it is told.
 pub fn an_expired_session_is_absent_before_any_sweep(subject: &dyn Subject) {
     const CLAIM: &str = "an_expired_session_is_absent_before_any_sweep";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let session = login(&*store, "ann");
     if !subject.advance(2 * HOUR) {
         return skip(CLAIM, "let time pass");
@@ -88,7 +88,7 @@ pub fn an_expired_session_is_absent_before_any_sweep(subject: &dyn Subject) {
 /// A logout ends a hidden session for good, and says so.
 pub fn a_logout_ends_what_is_hidden_as_well_and_says_so(subject: &dyn Subject) {
     const CLAIM: &str = "a_logout_ends_what_is_hidden_as_well_and_says_so";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let [by_id, by_handle, by_owner] = [(); 3].map(|()| login(&*store, "ann"));
     login(&*store, "bob");
     login(&*store, "bob");
@@ -110,7 +110,7 @@ pub fn a_logout_ends_what_is_hidden_as_well_and_says_so(subject: &dyn Subject) {
 /// The visitor needs another.
 pub fn an_expired_session_cannot_be_saved_or_given_a_new_id(subject: &dyn Subject) {
     const CLAIM: &str = "an_expired_session_cannot_be_saved_or_given_a_new_id";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let mut session = login(&*store, "ann");
     if !subject.advance(HOUR) {
         return skip(CLAIM, "let time pass");
@@ -130,7 +130,7 @@ fn own(idle: Option<Duration>, absolute: Option<Duration>) -> Option<Lifetime> {
 /// Longer or shorter than the store's.
 pub fn one_session_can_be_given_a_lifetime_of_its_own(subject: &dyn Subject) {
     const CLAIM: &str = "one_session_can_be_given_a_lifetime_of_its_own";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let [mut long, mut short] = [(); 2].map(|()| login(&*store, "ann"));
     long.set_lifetime(own(None, Some(100 * HOUR)));
     short.set_lifetime(own(Some(MINUTE), None));
@@ -151,7 +151,7 @@ pub fn one_session_can_be_given_a_lifetime_of_its_own(subject: &dyn Subject) {
 
 /// Nobody finds it.
 pub fn a_session_given_an_end_in_the_past_is_absent_at_once(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.set_lifetime(own(None, Some(Duration::ZERO)));
     save(&*store, &mut session);
@@ -161,7 +161,7 @@ pub fn a_session_given_an_end_in_the_past_is_absent_at_once(subject: &dyn Subjec
 /// By a lifetime of its own without an end.
 pub fn one_session_can_be_made_to_never_expire(subject: &dyn Subject) {
     const CLAIM: &str = "one_session_can_be_made_to_never_expire";
-    let store = subject.store(Wanted::lifetimes(Some(HOUR), Some(HOUR)));
+    let store = subject.store(Settings::lifetimes(Some(HOUR), Some(HOUR)));
     let mut session = login(&*store, "ann");
     session.set_lifetime(own(None, None));
     save(&*store, &mut session);
@@ -179,20 +179,20 @@ pub fn one_session_can_be_made_to_never_expire(subject: &dyn Subject) {
 
 /// By the session.
 pub fn the_end_of_a_session_can_be_read(subject: &dyn Subject) {
-    let store = subject.store(Wanted::lifetimes(Some(HOUR), Some(8 * HOUR)));
+    let store = subject.store(Settings::lifetimes(Some(HOUR), Some(8 * HOUR)));
     let session = login(&*store, "ann");
     assert_eq!(session.expires(), session.accessed().map(|at| at + HOUR));
     let loaded = load(&*store, &id(&session));
     assert_eq!(loaded.expires(), session.expires());
     assert_eq!(
-        login(&*subject.store(Wanted::default()), "ann").expires(),
+        login(&*subject.store(Settings::default()), "ann").expires(),
         None
     );
 }
 
 /// But not a login.
 pub fn the_time_of_creation_survives_changes_and_new_ids(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let created = session.created();
     let created = match subject.advance(HOUR) {
@@ -208,7 +208,7 @@ pub fn the_time_of_creation_survives_changes_and_new_ids(subject: &dyn Subject) 
 /// A page that is only looked at by the store's hand is no use.
 pub fn loading_alone_writes_nothing_and_prolongs_nothing(subject: &dyn Subject) {
     const CLAIM: &str = "loading_alone_writes_nothing_and_prolongs_nothing";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let session = login(&*store, "ann");
     let passed = HOUR - subject.grain();
     if !subject.advance(passed) {
@@ -225,7 +225,7 @@ pub fn loading_alone_writes_nothing_and_prolongs_nothing(subject: &dyn Subject) 
 /// Its time is noted, nothing else.
 pub fn a_touch_changes_no_content_and_no_version(subject: &dyn Subject) {
     const CLAIM: &str = "a_touch_changes_no_content_and_no_version";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("n", &7u64).unwrap();
     save(&*store, &mut session);
@@ -247,7 +247,7 @@ pub fn a_touch_changes_no_content_and_no_version(subject: &dyn Subject) {
 /// And counts it, unless a server has dropped it by itself.
 pub fn a_sweep_deletes_what_has_ended_counts_it_and_leaves_the_rest(subject: &dyn Subject) {
     const CLAIM: &str = "a_sweep_deletes_what_has_ended_counts_it_and_leaves_the_rest";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     for _ in 0..3 {
         login(&*store, "ann");
     }
@@ -266,7 +266,7 @@ pub fn a_sweep_deletes_what_has_ended_counts_it_and_leaves_the_rest(subject: &dy
 /// As session3's does.
 pub fn a_sweep_by_idle_time_works_without_configured_lifetimes(subject: &dyn Subject) {
     const CLAIM: &str = "a_sweep_by_idle_time_works_without_configured_lifetimes";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let [old, used] = [(); 2].map(|()| id(&login(&*store, "ann")));
     if !subject.advance(HOUR) {
         return skip(CLAIM, "let time pass");
@@ -279,13 +279,13 @@ pub fn a_sweep_by_idle_time_works_without_configured_lifetimes(subject: &dyn Sub
 
 /// Nothing comes of nothing.
 pub fn a_sweep_of_an_empty_store_deletes_none_of_none(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     assert_eq!(store.delete_old_sessions(Duration::ZERO).unwrap(), (0, 0));
 }
 
 /// With what is in them.
 pub fn all_sessions_can_be_listed_with_their_content(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut ann = login(&*store, "ann");
     ann.insert("n", &7u64).unwrap();
     save(&*store, &mut ann);
@@ -302,7 +302,7 @@ pub fn all_sessions_can_be_listed_with_their_content(subject: &dyn Subject) {
 
 /// None twice and none left out.
 pub fn a_thousand_sessions_are_listed_and_counted(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     for nth in 0..1_000 {
         login(&*store, &format!("user {}", nth % 7));
     }
@@ -313,7 +313,7 @@ pub fn a_thousand_sessions_are_listed_and_counted(subject: &dyn Subject) {
 
 /// The list goes on.
 pub fn a_session_that_is_deleted_while_a_list_runs_is_no_error(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let ids = [(); 10].map(|()| id(&login(&*store, "ann")));
     let mut listed = store.iter_sessions();
     assert!(listed.next().unwrap().is_ok());
@@ -326,7 +326,7 @@ pub fn a_session_that_is_deleted_while_a_list_runs_is_no_error(subject: &dyn Sub
 /// An update is a use.
 pub fn an_update_counts_as_use(subject: &dyn Subject) {
     const CLAIM: &str = "an_update_counts_as_use";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let id = id(&login(&*store, "ann"));
     if !subject.advance(HOUR - margin(subject)) {
         return skip(CLAIM, "let time pass");

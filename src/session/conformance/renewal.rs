@@ -5,7 +5,7 @@ use crate::SessionStoreExt;
 
 /// With all that it holds.
 pub fn a_new_id_has_the_same_content(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("n", &7u64).unwrap();
     let token = session.create_form_token().unwrap();
@@ -23,7 +23,7 @@ pub fn a_new_id_has_the_same_content(subject: &dyn Subject) {
 
 /// For every way to ask; and for a moment the store knows why.
 pub fn the_old_id_is_absent_afterwards(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let old = id(&session);
     renew(&*store, &mut session);
@@ -39,7 +39,7 @@ pub fn the_old_id_is_absent_afterwards(subject: &dyn Subject) {
 
 /// In the same step.
 pub fn changes_made_before_a_new_id_are_stored_with_it(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("n", &7u64).unwrap();
     renew(&*store, &mut session);
@@ -51,7 +51,7 @@ pub fn changes_made_before_a_new_id_are_stored_with_it(subject: &dyn Subject) {
 
 /// As ever.
 pub fn changes_made_after_a_new_id_are_stored_under_it(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     renew(&*store, &mut session);
     session.insert("n", &7u64).unwrap();
@@ -64,7 +64,7 @@ pub fn changes_made_after_a_new_id_are_stored_under_it(subject: &dyn Subject) {
 
 /// Under the last id.
 pub fn two_new_ids_in_a_row_leave_one_session(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     renew(&*store, &mut session);
     renew(&*store, &mut session);
@@ -74,7 +74,7 @@ pub fn two_new_ids_in_a_row_leave_one_session(subject: &dyn Subject) {
 
 /// It is its first id.
 pub fn a_new_id_for_a_session_that_was_never_stored_stores_it(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = Session::new();
     session.set_user(Some("ann"));
     renew(&*store, &mut session);
@@ -83,7 +83,7 @@ pub fn a_new_id_for_a_session_that_was_never_stored_stores_it(subject: &dyn Subj
 
 /// With changes and without.
 pub fn a_new_id_for_a_deleted_session_is_refused_and_stores_nothing(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     assert!(store.delete_session(&id(&session)).unwrap());
     assert!(is_gone(store.regenerate_id(&mut session)));
@@ -94,7 +94,7 @@ pub fn a_new_id_for_a_deleted_session_is_refused_and_stores_nothing(subject: &dy
 
 /// The other is told.
 pub fn of_two_requests_that_give_new_ids_at_once_one_wins(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let mut other = load(&*store, &id(&session));
     renew(&*store, &mut session);
@@ -108,7 +108,7 @@ pub fn of_two_requests_that_give_new_ids_at_once_one_wins(subject: &dyn Subject)
 
 /// The stored session moves.
 pub fn a_new_id_for_an_unmodified_copy_keeps_what_another_request_changed(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let updated = store.update_session(&id(&session), |session| session.insert("n", &7u64));
     assert!(updated.unwrap().is_some());
@@ -121,7 +121,7 @@ pub fn a_new_id_for_an_unmodified_copy_keeps_what_another_request_changed(subjec
 
 /// And brings nothing back.
 pub fn what_is_saved_with_the_old_id_afterwards_is_told_that_it_is_gone(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let mut slow = load(&*store, &id(&session));
     renew(&*store, &mut session);
@@ -133,7 +133,7 @@ pub fn what_is_saved_with_the_old_id_afterwards_is_told_that_it_is_gone(subject:
 /// A new id alone does not.
 pub fn a_login_gives_the_session_its_full_absolute_lifetime_again(subject: &dyn Subject) {
     const CLAIM: &str = "a_login_gives_the_session_its_full_absolute_lifetime_again";
-    let store = subject.store(Wanted::lifetimes(None, Some(2 * HOUR)));
+    let store = subject.store(Settings::lifetimes(None, Some(2 * HOUR)));
     let mut session = Session::new();
     session.insert("cart", "tea").unwrap();
     save(&*store, &mut session);
@@ -160,7 +160,7 @@ pub fn a_login_gives_the_session_its_full_absolute_lifetime_again(subject: &dyn 
 /// The idle lifetime starts again.
 pub fn a_new_id_counts_as_use(subject: &dyn Subject) {
     const CLAIM: &str = "a_new_id_counts_as_use";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let mut session = login(&*store, "ann");
     if !subject.advance(HOUR - margin(subject)) {
         return skip(CLAIM, "let time pass");

@@ -12,7 +12,7 @@ fn is_in(bytes: &[u8], part: &[u8]) -> bool {
 /// A stolen file gives nobody a session.
 pub fn with_ids_hashed_nothing_at_rest_is_the_secret(subject: &dyn Subject) {
     const CLAIM: &str = "with_ids_hashed_nothing_at_rest_is_the_secret";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let old = id(&session);
     renew(&*store, &mut session);
@@ -30,7 +30,7 @@ pub fn with_ids_hashed_nothing_at_rest_is_the_secret(subject: &dyn Subject) {
 /// Neither as it stands there nor as text.
 pub fn with_ids_hashed_what_is_at_rest_is_no_cookie(subject: &dyn Subject) {
     const CLAIM: &str = "with_ids_hashed_what_is_at_rest_is_no_cookie";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let id = id(&login(&*store, "ann"));
     if !subject.hashes_ids() {
         return skip(CLAIM, "hash ids");
@@ -49,7 +49,7 @@ pub fn with_ids_hashed_what_is_at_rest_is_no_cookie(subject: &dyn Subject) {
 
 /// And no request brings it back.
 pub fn the_old_id_stays_dead_when_a_slow_request_saves(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let old = id(&session);
     let mut slow = load(&*store, &old);
@@ -64,7 +64,7 @@ pub fn the_old_id_stays_dead_when_a_slow_request_saves(subject: &dyn Subject) {
 
 /// The cookie says nothing of the end.
 pub fn a_destroyed_session_cannot_be_used_again_by_its_cookie(subject: &dyn Subject) {
-    let store = subject.store(Wanted::lifetimes(Some(HOUR), Some(HOUR)));
+    let store = subject.store(Settings::lifetimes(Some(HOUR), Some(HOUR)));
     let id = id(&login(&*store, "ann"));
     assert!(store.delete_session(&id).unwrap());
     let sent: SessionId = id.as_str().parse().unwrap();
@@ -73,7 +73,7 @@ pub fn a_destroyed_session_cannot_be_used_again_by_its_cookie(subject: &dyn Subj
 
 /// Session fixation.
 pub fn who_planted_the_id_is_not_logged_in_by_the_login(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = Session::new();
     session.insert("cart", "tea").unwrap();
     save(&*store, &mut session);
@@ -92,7 +92,7 @@ pub fn who_planted_the_id_is_not_logged_in_by_the_login(subject: &dyn Subject) {
 
 /// Nor is one of the user who was there before.
 pub fn a_form_token_from_before_the_login_is_not_valid_after_it(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = Session::new();
     let planted = session.create_form_token().unwrap();
     save(&*store, &mut session);
@@ -109,7 +109,7 @@ pub fn a_form_token_from_before_the_login_is_not_valid_after_it(subject: &dyn Su
 /// An id reaches sessions only.
 pub fn an_id_text_cannot_reach_another_entry(subject: &dyn Subject) {
     const CLAIM: &str = "an_id_text_cannot_reach_another_entry";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     if !subject.put_beside(UNKNOWN, b"the application's own") {
         return skip(CLAIM, "keep other values beside");
     }
@@ -124,7 +124,7 @@ pub fn an_id_text_cannot_reach_another_entry(subject: &dyn Subject) {
 /// An id of 22 letters, a hash of 64 digits, or no letter at all.
 pub fn no_entry_is_taken_for_a_session_whatever_its_key_looks_like(subject: &dyn Subject) {
     const CLAIM: &str = "no_entry_is_taken_for_a_session_whatever_its_key_looks_like";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     for key in [UNKNOWN, "config", &"0".repeat(64), ""] {
         if !subject.put_beside(key, b"{}") {
             return skip(CLAIM, "keep other values beside");
@@ -137,7 +137,7 @@ pub fn no_entry_is_taken_for_a_session_whatever_its_key_looks_like(subject: &dyn
 
 /// However often it is asked.
 pub fn requests_with_random_ids_create_no_records(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let before = subject.at_rest();
     for nth in 0u128..100 {
         let id = SessionId::of_bits(&nth.to_be_bytes()).unwrap();
@@ -155,7 +155,7 @@ pub fn requests_with_random_ids_create_no_records(subject: &dyn Subject) {
 
 /// Each has an id of its own, also after all else was taken away.
 pub fn after_a_flush_two_visitors_never_share_a_session(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut ids = Vec::new();
     for user in ["ann", "bob"] {
         let mut session = login(&*store, user);
@@ -174,7 +174,7 @@ pub fn after_a_flush_two_visitors_never_share_a_session(subject: &dyn Subject) {
 
 /// A clone of a copy that was never stored is a session of its own.
 pub fn a_copy_of_a_session_that_was_never_stored_takes_over_none(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = Session::new();
     session.set_user(Some("ann"));
     let mut copy = session.clone();
@@ -187,7 +187,7 @@ pub fn a_copy_of_a_session_that_was_never_stored_takes_over_none(subject: &dyn S
 /// By the server, though the browser keeps its cookie.
 pub fn an_expired_session_is_refused_by_the_server(subject: &dyn Subject) {
     const CLAIM: &str = "an_expired_session_is_refused_by_the_server";
-    let store = subject.store(Wanted::lifetimes(None, Some(HOUR)));
+    let store = subject.store(Settings::lifetimes(None, Some(HOUR)));
     let id = id(&login(&*store, "ann"));
     if !subject.advance(HOUR) {
         return skip(CLAIM, "let time pass");
@@ -197,7 +197,7 @@ pub fn an_expired_session_is_refused_by_the_server(subject: &dyn Subject) {
 
 /// Nor a value, nor a user.
 pub fn debug_and_errors_show_no_id(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann of the secret");
     session.insert("key", "value of the secret").unwrap();
     save(&*store, &mut session);
@@ -222,7 +222,7 @@ pub fn debug_and_errors_show_no_id(subject: &dyn Subject) {
 
 /// There is nothing to decode in an id.
 pub fn no_decoding_gives_an_id_a_second_spelling(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let id = id(&login(&*store, "ann"));
     let (first, rest) = id.as_str().split_at(1);
     let percent = format!("%{:02X}{rest}", first.as_bytes()[0]);
@@ -249,7 +249,7 @@ pub fn no_decoding_gives_an_id_a_second_spelling(subject: &dyn Subject) {
 /// Such bytes are an error, at most.
 pub fn stored_bytes_run_no_code_and_overflow_nothing(subject: &dyn Subject) {
     const CLAIM: &str = "stored_bytes_run_no_code_and_overflow_nothing";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let session = login(&*store, "ann");
     let deep = vec![0x81; 100_000];
     let long = b"\x9B\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF".to_vec();
@@ -267,7 +267,7 @@ pub fn stored_bytes_run_no_code_and_overflow_nothing(subject: &dyn Subject) {
 
 /// The two calls may come in any order.
 pub fn logging_out_everywhere_ends_also_a_session_that_is_saved_meanwhile(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut sessions = [(); 8].map(|()| login(&*store, "ann"));
     std::thread::scope(|scope| {
         for (nth, session) in sessions.iter_mut().enumerate() {
@@ -304,7 +304,7 @@ fn damaged(subject: &dyn Subject, store: &dyn SessionStore) -> Option<Vec<Sessio
 /// The visitor of the damaged record is not his.
 pub fn logging_out_everywhere_works_although_another_record_is_damaged(subject: &dyn Subject) {
     const CLAIM: &str = "logging_out_everywhere_works_although_another_record_is_damaged";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let Some(sessions) = damaged(subject, &*store) else {
         return skip(CLAIM, "be damaged");
     };
@@ -335,7 +335,7 @@ fn assert_absent_beside_damage(store: &dyn SessionStore, id: &SessionId) {
 /// And says at the end what it passed by.
 pub fn the_daily_sweep_works_although_one_record_is_damaged(subject: &dyn Subject) {
     const CLAIM: &str = "the_daily_sweep_works_although_one_record_is_damaged";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let Some(sessions) = damaged(subject, &*store) else {
         return skip(CLAIM, "be damaged");
     };
@@ -356,7 +356,7 @@ pub fn the_sessions_of_a_user_can_be_listed_although_anothers_record_is_damaged(
     subject: &dyn Subject,
 ) {
     const CLAIM: &str = "the_sessions_of_a_user_can_be_listed_although_anothers_record_is_damaged";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     if damaged(subject, &*store).is_none() {
         return skip(CLAIM, "be damaged");
     }
@@ -373,7 +373,7 @@ pub fn the_sessions_of_a_user_can_be_listed_although_anothers_record_is_damaged(
 /// A newer version of the program beside an older one.
 pub fn a_session_with_a_field_that_is_not_known_is_still_a_session(subject: &dyn Subject) {
     const CLAIM: &str = "a_session_with_a_field_that_is_not_known_is_still_a_session";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let session = login(&*store, "ann");
     let newer = r#"{"created":1700000000000,"version":1,"accessed":1700000000000,"zone":{"a":[1,null]},
         "contents":{"user":"ann","data":{"n":7},"theme":"dark"},"a":1.5}"#;
@@ -408,7 +408,7 @@ pub fn a_damaged_session_is_an_error_for_its_visitor_alone_who_can_be_given_a_ne
 ) {
     const CLAIM: &str =
         "a_damaged_session_is_an_error_for_its_visitor_alone_who_can_be_given_a_new_one";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let Some(sessions) = damaged(subject, &*store) else {
         return skip(CLAIM, "be damaged");
     };
@@ -429,7 +429,7 @@ pub fn a_damaged_session_is_an_error_for_its_visitor_alone_who_can_be_given_a_ne
 
 /// It takes a save, of which others are told.
 pub fn a_session_of_one_user_never_becomes_anothers_unsaved(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let mut slow = load(&*store, &id(&session));
     session.set_user(Some("bob"));
@@ -448,7 +448,7 @@ pub fn a_copy_cannot_be_saved_into_a_store_it_does_not_come_from(subject: &dyn S
     let store = crate::MemorySessionStore::new();
     let mut session = login(&store, "ann");
     session.insert("n", &7u64).unwrap();
-    let other = subject.store(Wanted::default());
+    let other = subject.store(Settings::default());
     assert!(is_gone(other.save_session(&mut session)));
     assert!(is_gone(other.regenerate_id(&mut session)));
     assert_eq!(count(&*other), 0);
@@ -456,7 +456,7 @@ pub fn a_copy_cannot_be_saved_into_a_store_it_does_not_come_from(subject: &dyn S
 
 /// And a new one can follow.
 pub fn a_change_of_rights_in_an_update_keeps_the_id(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let session = login(&*store, "ann");
     let updated = store.update_session(&id(&session), |session| session.insert("is_admin", &true));
     assert!(updated.unwrap().is_some());
@@ -472,7 +472,7 @@ pub fn a_change_of_rights_in_an_update_keeps_the_id(subject: &dyn Subject) {
 /// A session that another handle stored is there with the next call.
 pub fn no_cache_gives_a_stale_session(subject: &dyn Subject) {
     const CLAIM: &str = "no_cache_gives_a_stale_session";
-    let here = subject.store(Wanted::default());
+    let here = subject.store(Settings::default());
     let Some(there) = subject.another() else {
         return skip(CLAIM, "be opened twice");
     };
@@ -493,7 +493,7 @@ pub fn no_cache_gives_a_stale_session(subject: &dyn Subject) {
 /// No visitor is logged out by it.
 pub fn a_failing_store_is_an_error_and_no_absent_session(subject: &dyn Subject) {
     const CLAIM: &str = "a_failing_store_is_an_error_and_no_absent_session";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     if !subject.fail() {
         return skip(CLAIM, "be made to fail");
@@ -510,7 +510,7 @@ pub fn a_failing_store_is_an_error_and_no_absent_session(subject: &dyn Subject) 
 /// An error that names no id, and it can be deleted.
 pub fn what_is_no_session_under_an_id_is_an_error_and_can_be_deleted(subject: &dyn Subject) {
     const CLAIM: &str = "what_is_no_session_under_an_id_is_an_error_and_can_be_deleted";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let session = login(&*store, "ann");
     if !subject.replace(&id(&session), b"\x64text") {
         return skip(CLAIM, "hold other bytes");

@@ -21,7 +21,7 @@ fn sorted<const N: usize>(sessions: [&Session; N]) -> Vec<SessionHandle> {
 
 /// All of them, and nobody else's.
 pub fn the_sessions_of_a_user_are_found(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let (one, two) = (login(&*store, "ann"), login(&*store, "ann"));
     login(&*store, "bob");
     assert_eq!(handles_of(&*store, "ann"), sorted([&one, &two]));
@@ -37,7 +37,7 @@ pub fn the_sessions_of_a_user_are_found(subject: &dyn Subject) {
 /// The least recently used comes first.
 pub fn the_sessions_of_a_user_are_in_the_order_of_their_use(subject: &dyn Subject) {
     const CLAIM: &str = "the_sessions_of_a_user_are_in_the_order_of_their_use";
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut sessions = Vec::new();
     for _ in 0..5 {
         sessions.push(login(&*store, "ann"));
@@ -53,7 +53,7 @@ pub fn the_sessions_of_a_user_are_in_the_order_of_their_use(subject: &dyn Subjec
 
 /// Not in any list.
 pub fn a_session_that_was_logged_out_is_not_found_under_the_user(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let (one, two) = (login(&*store, "ann"), login(&*store, "ann"));
     assert!(store.delete_session(&id(&one)).unwrap());
     assert_eq!(handles_of(&*store, "ann"), sorted([&two]));
@@ -61,7 +61,7 @@ pub fn a_session_that_was_logged_out_is_not_found_under_the_user(subject: &dyn S
 
 /// Nor under both.
 pub fn a_session_whose_user_changed_is_found_under_the_new_one_only(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.set_user(Some("bob"));
     save(&*store, &mut session);
@@ -79,7 +79,7 @@ pub fn a_session_whose_user_changed_is_found_under_the_new_one_only(subject: &dy
 /// But is there again if it can be used again.
 pub fn an_expired_session_is_not_found_under_its_user(subject: &dyn Subject) {
     const CLAIM: &str = "an_expired_session_is_not_found_under_its_user";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     login(&*store, "ann");
     if !subject.advance(HOUR) {
         return skip(CLAIM, "let time pass");
@@ -92,7 +92,7 @@ pub fn an_expired_session_is_not_found_under_its_user(subject: &dyn Subject) {
 /// However often it is used.
 pub fn a_session_in_use_is_found_under_its_user_for_as_long_as_it_lives(subject: &dyn Subject) {
     const CLAIM: &str = "a_session_in_use_is_found_under_its_user_for_as_long_as_it_lives";
-    let store = subject.store(Wanted::idle(HOUR));
+    let store = subject.store(Settings::idle(HOUR));
     let session = login(&*store, "ann");
     for _ in 0..100 {
         if !subject.advance(50 * MINUTE) {
@@ -107,7 +107,7 @@ pub fn a_session_in_use_is_found_under_its_user_for_as_long_as_it_lives(subject:
 
 /// In one step.
 pub fn a_new_id_is_found_under_the_user_and_the_old_one_is_not(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let old = handle(&session);
     renew(&*store, &mut session);
@@ -121,7 +121,7 @@ pub fn a_new_id_is_found_under_the_user_and_the_old_one_is_not(subject: &dyn Sub
 
 /// And they are counted.
 pub fn all_sessions_of_a_user_can_be_ended(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let sessions = [(); 100].map(|()| login(&*store, "ann"));
     login(&*store, "bob");
     assert_eq!(store.delete_user_sessions("ann").unwrap(), 100);
@@ -134,7 +134,7 @@ pub fn all_sessions_of_a_user_can_be_ended(subject: &dyn Subject) {
 
 /// "Log out everywhere else".
 pub fn all_sessions_of_a_user_but_the_current_one_can_be_ended(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let sessions = [(); 5].map(|()| login(&*store, "ann"));
     login(&*store, "bob");
     let ended = store.delete_user_sessions_except("ann", &handle(&sessions[2]));
@@ -145,7 +145,7 @@ pub fn all_sessions_of_a_user_but_the_current_one_can_be_ended(subject: &dyn Sub
 
 /// "Log out there", on a page that can't end anybody else's.
 pub fn one_session_of_a_user_can_be_ended_and_nobody_elses(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let (here, there) = (login(&*store, "ann"), login(&*store, "ann"));
     let bob = login(&*store, "bob");
     assert!(!store.delete_user_session("ann", &handle(&bob)).unwrap());
@@ -157,7 +157,7 @@ pub fn one_session_of_a_user_can_be_ended_and_nobody_elses(subject: &dyn Subject
 
 /// Names are compared as they are.
 pub fn users_that_differ_in_case_prefix_or_normal_form_are_different_users(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let users = [
         "ann", "Ann", "an", "annn", "ann ", "", "\u{e9}", "e\u{301}", "ann\0",
     ];
@@ -171,7 +171,7 @@ pub fn users_that_differ_in_case_prefix_or_normal_form_are_different_users(subje
 
 /// New ids, other users and logouts.
 pub fn a_list_of_many_sessions_follows_every_change(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut sessions: Vec<Session> = (0..200).map(|_| login(&*store, "ann")).collect();
     for (nth, session) in sessions.iter_mut().enumerate() {
         match nth % 4 {

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, HashSet};
 
 /// Loading an unknown id is no error.
 pub fn loading_an_unknown_id_is_absent_and_no_error(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     assert_absent(&*store, &UNKNOWN.parse().unwrap());
 }
 
 /// User and values are loaded as they were stored.
 pub fn a_stored_session_is_found_with_what_was_put_in(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("cart", &vec!["tea".to_string()]).unwrap();
     save(&*store, &mut session);
@@ -25,7 +25,7 @@ pub fn a_stored_session_is_found_with_what_was_put_in(subject: &dyn Subject) {
 
 /// A second save replaces what the first stored.
 pub fn saving_again_replaces_the_values(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     for colour in ["green", "black"] {
         session.insert("colour", colour).unwrap();
@@ -37,7 +37,7 @@ pub fn saving_again_replaces_the_values(subject: &dyn Subject) {
 
 /// Asking for what is not there leaves nothing behind.
 pub fn loading_or_probing_an_unknown_id_stores_nothing(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     assert_absent(&*store, &UNKNOWN.parse().unwrap());
     assert!(!store.delete_session(&UNKNOWN.parse().unwrap()).unwrap());
     assert_eq!(count(&*store), 0);
@@ -92,7 +92,7 @@ pub fn an_id_has_one_text_only(_: &dyn Subject) {
 
 /// Both say the same at every moment of a session.
 pub fn has_session_agrees_with_load_session(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let agree = |id: &SessionId| {
         let has = store.has_session(id).unwrap();
@@ -109,7 +109,7 @@ pub fn has_session_agrees_with_load_session(subject: &dyn Subject) {
 
 /// A session that holds nothing is not stored.
 pub fn a_new_session_without_content_is_not_stored(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = Session::new();
     session.set_remote_address(Some("10.0.0.7"));
     session.set_agent(Some("browser"));
@@ -120,13 +120,13 @@ pub fn a_new_session_without_content_is_not_stored(subject: &dyn Subject) {
 
 /// Each session has an id of its own.
 pub fn two_new_sessions_get_two_ids(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     assert_ne!(login(&*store, "ann").id(), login(&*store, "ann").id());
 }
 
 /// Ids do not repeat, and no bit of them is always the same.
 pub fn a_thousand_ids_have_no_collision_and_all_bits_of_them_vary(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let ids: Vec<SessionId> = (0..1_000).map(|_| id(&login(&*store, "ann"))).collect();
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
     // Each bit is set in half of them; twelve standard deviations from that chance does not come.
@@ -139,7 +139,7 @@ pub fn a_thousand_ids_have_no_collision_and_all_bits_of_them_vary(subject: &dyn 
 
 /// The store draws the id.
 pub fn the_id_of_a_new_session_is_the_stores(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = Session::new();
     assert!(session.id().is_none());
     session.set_user(Some("ann"));
@@ -149,7 +149,7 @@ pub fn the_id_of_a_new_session_is_the_stores(subject: &dyn Subject) {
 
 /// A copy is stored under the id that it was loaded by.
 pub fn the_id_of_a_session_cannot_be_set_by_the_application(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let (ann, bob) = (login(&*store, "ann"), login(&*store, "bob"));
     let updated = store.update_session(&id(&ann), |session| {
         *session = bob.clone();
@@ -162,7 +162,7 @@ pub fn the_id_of_a_session_cannot_be_set_by_the_application(subject: &dyn Subjec
 
 /// An id that a visitor sends makes no session.
 pub fn an_unknown_but_well_formed_id_is_never_adopted(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let sent: SessionId = UNKNOWN.parse().unwrap();
     let mut session = store.load_session(&sent).unwrap().unwrap_or_default();
     session.set_user(Some("ann"));
@@ -173,7 +173,7 @@ pub fn an_unknown_but_well_formed_id_is_never_adopted(subject: &dyn Subject) {
 
 /// The copy in memory stays what it was.
 pub fn saving_leaves_the_copys_values_as_they_are(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("n", &7u64).unwrap();
     save(&*store, &mut session);
@@ -185,7 +185,7 @@ pub fn saving_leaves_the_copys_values_as_they_are(subject: &dyn Subject) {
 
 /// 1 MiB is no problem.
 pub fn a_large_value_comes_back(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let large: Vec<u8> = (0..1 << 20)
         .map(|n: u32| n as u8 ^ (n >> 8) as u8)
@@ -198,14 +198,14 @@ pub fn a_large_value_comes_back(subject: &dyn Subject) {
 
 /// A user alone is worth a session.
 pub fn a_session_with_only_a_user_can_be_found(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let session = login(&*store, "");
     assert_eq!(load(&*store, &id(&session)).user(), Some(""));
 }
 
 /// Texts are kept as they are.
 pub fn unicode_controls_and_empty_texts_survive_in_keys_and_values(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann ☕\0");
     for text in ["", "\0", "\u{1F375}", "\r\n\x1b[31m", "e\u{301}", "é"] {
         session.insert(text, text).unwrap();
@@ -220,7 +220,7 @@ pub fn unicode_controls_and_empty_texts_survive_in_keys_and_values(subject: &dyn
 
 /// `a` and `A` are two keys.
 pub fn keys_are_case_sensitive(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("a", &1u64).unwrap();
     session.insert("A", &2u64).unwrap();
@@ -232,7 +232,7 @@ pub fn keys_are_case_sensitive(subject: &dyn Subject) {
 
 /// No name is taken.
 pub fn keys_named_like_fields_of_the_record_are_ordinary_keys(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let names = [
         "user",
@@ -270,7 +270,7 @@ pub fn a_new_session_is_unmodified(_: &dyn Subject) {
 
 /// Not even once.
 pub fn reading_keys_and_values_modifies_nothing(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("n", &7u64).unwrap();
     save(&*store, &mut session);
@@ -286,7 +286,7 @@ pub fn reading_keys_and_values_modifies_nothing(subject: &dyn Subject) {
 
 /// It stays removed.
 pub fn a_removed_value_is_absent_after_the_next_load(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("n", &7u64).unwrap();
     save(&*store, &mut session);
@@ -319,7 +319,7 @@ pub fn a_value_of_another_type_is_an_error_and_no_default(_: &dyn Subject) {
 
 /// Values of each type come back.
 pub fn values_of_every_type_come_back(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let map = BTreeMap::from([
         ("a".to_string(), vec![1.5f64, -0.0]),
@@ -352,7 +352,7 @@ pub fn values_of_every_type_come_back(subject: &dyn Subject) {
 
 /// A page that puts in what is there already costs no write.
 pub fn putting_in_what_is_there_already_is_no_modification(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("n", &7u64).unwrap();
     session.set_remote_address(Some("::1"));
@@ -365,7 +365,7 @@ pub fn putting_in_what_is_there_already_is_no_modification(subject: &dyn Subject
 
 /// The others can be read.
 pub fn one_value_of_an_unexpected_type_does_not_spoil_the_others(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session
         .insert("odd", &Value::Tag(99, Box::new(Value::Simple(0))))
@@ -379,7 +379,7 @@ pub fn one_value_of_an_unexpected_type_does_not_spoil_the_others(subject: &dyn S
 
 /// Only its time is noted.
 pub fn saving_an_unmodified_session_does_not_raise_its_version(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     save(&*store, &mut session);
     assert_eq!(
@@ -390,7 +390,7 @@ pub fn saving_an_unmodified_session_does_not_raise_its_version(subject: &dyn Sub
 
 /// Nor its touch.
 pub fn a_request_that_only_read_rolls_back_nobodys_change(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut reader = login(&*store, "ann");
     let mut writer = load(&*store, &id(&reader));
     writer.insert("n", &7u64).unwrap();
@@ -406,7 +406,7 @@ pub fn a_request_that_only_read_rolls_back_nobodys_change(subject: &dyn Subject)
 
 /// And is given what the first stored.
 pub fn the_second_of_two_overlapping_changes_is_told(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut first = login(&*store, "ann");
     let mut second = load(&*store, &id(&first));
     first.insert("n", &1u64).unwrap();
@@ -421,7 +421,7 @@ pub fn the_second_of_two_overlapping_changes_is_told(subject: &dyn Subject) {
 
 /// By `rebase`, which refuses to carry them over to another user.
 pub fn changes_of_different_keys_by_overlapping_requests_can_both_be_kept(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("shared", &0u64).unwrap();
     session.insert("old", &0u64).unwrap();
@@ -463,7 +463,7 @@ pub fn changes_of_different_keys_by_overlapping_requests_can_both_be_kept(subjec
 
 /// Twice the same is one change.
 pub fn saving_twice_is_one_change(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("n", &7u64).unwrap();
     save(&*store, &mut session);
@@ -473,7 +473,7 @@ pub fn saving_twice_is_one_change(subject: &dyn Subject) {
 
 /// A change of the copy alone is not seen by anybody.
 pub fn values_are_as_they_were_saved_not_as_the_copy_is_changed_later(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("n", &7u64).unwrap();
     save(&*store, &mut session);
@@ -486,7 +486,7 @@ pub fn values_are_as_they_were_saved_not_as_the_copy_is_changed_later(subject: &
 
 /// Each of them is counted.
 pub fn many_threads_that_change_one_session_by_update_lose_nothing(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let id = id(&login(&*store, "ann"));
     std::thread::scope(|scope| {
         for _ in 0..20 {
@@ -507,7 +507,7 @@ pub fn many_threads_that_change_one_session_by_update_lose_nothing(subject: &dyn
 
 /// With the changes of others.
 pub fn a_reload_gives_what_is_stored_now(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let session = login(&*store, "ann");
     let updated = store.update_session(&id(&session), |session| session.insert("n", &7u64));
     assert!(updated.unwrap().is_some() && session.is_empty());
@@ -519,7 +519,7 @@ pub fn a_reload_gives_what_is_stored_now(subject: &dyn Subject) {
 
 /// And no error.
 pub fn a_reload_of_what_was_deleted_is_absent(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let session = login(&*store, "ann");
     assert!(store.delete_session(&id(&session)).unwrap());
     assert!(store.load_session(&id(&session)).unwrap().is_none());
@@ -529,7 +529,7 @@ pub fn a_reload_of_what_was_deleted_is_absent(subject: &dyn Subject) {
 pub fn an_update_that_returns_an_error_changes_nothing_and_the_error_comes_back(
     subject: &dyn Subject,
 ) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let id = id(&login(&*store, "ann"));
     let failed = store.update_session(&id, |session| -> crate::Result<()> {
         session.insert("n", &7u64)?;
@@ -541,7 +541,7 @@ pub fn an_update_that_returns_an_error_changes_nothing_and_the_error_comes_back(
 
 /// It is known until it is removed, once.
 pub fn a_created_form_token_is_known_until_removed(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let token = session.create_form_token().unwrap();
     save(&*store, &mut session);
@@ -553,7 +553,7 @@ pub fn a_created_form_token_is_known_until_removed(subject: &dyn Subject) {
 
 /// 32 are known at most.
 pub fn beyond_32_form_tokens_the_oldest_is_forgotten(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let tokens: Vec<String> = (0..33)
         .map(|_| session.create_form_token().unwrap())
@@ -566,7 +566,7 @@ pub fn beyond_32_form_tokens_the_oldest_is_forgotten(subject: &dyn Subject) {
 
 /// It is good for its own session only.
 pub fn a_form_token_of_another_session_is_not_known(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut ann = login(&*store, "ann");
     let token = ann.create_form_token().unwrap();
     save(&*store, &mut ann);
@@ -575,7 +575,7 @@ pub fn a_form_token_of_another_session_is_not_known(subject: &dyn Subject) {
 
 /// A double submit counts once, at the same time as well.
 pub fn of_two_requests_that_submit_one_form_token_exactly_one_succeeds(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     let token = session.create_form_token().unwrap();
     save(&*store, &mut session);
@@ -596,7 +596,7 @@ pub fn of_two_requests_that_submit_one_form_token_exactly_one_succeeds(subject: 
 
 /// With all that the values were, and nothing else.
 pub fn all_values_can_be_removed_at_once(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.insert("n", &7u64).unwrap();
     session.insert("m", &8u64).unwrap();
@@ -609,7 +609,7 @@ pub fn all_values_can_be_removed_at_once(subject: &dyn Subject) {
 
 /// All that are outstanding.
 pub fn form_tokens_can_be_removed_at_once(subject: &dyn Subject) {
-    let store = subject.store(Wanted::default());
+    let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
     session.create_form_token().unwrap();
     session.create_form_token().unwrap();
@@ -621,11 +621,11 @@ pub fn form_tokens_can_be_removed_at_once(subject: &dyn Subject) {
 
 /// The stored session stays.
 pub fn a_session_over_a_configured_size_is_refused_before_it_is_stored(subject: &dyn Subject) {
-    let wanted = Wanted {
+    let settings = Settings {
         session_bytes_max: Some(1_000),
-        ..Wanted::default()
+        ..Settings::default()
     };
-    let store = subject.store(wanted);
+    let store = subject.store(settings);
     let mut session = login(&*store, "ann");
     session.insert("text", &"x".repeat(1_000)).unwrap();
     let refused = store.save_session(&mut session).unwrap_err();

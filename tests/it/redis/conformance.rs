@@ -6,7 +6,7 @@
 use super::proxy::Proxy;
 use super::server::{Asked, Cluster, Server, is_there, shared_cluster};
 use crate::runs::outcome;
-use shelflife::conformance::{Subject, Wanted};
+use shelflife::conformance::{Settings, Subject};
 use shelflife::{RedisOptions, SessionId, SessionStore};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +26,7 @@ struct Redis {
     place: Place,
     hash_ids: bool,
     prefix: String,
-    wanted: Mutex<Wanted>,
+    settings: Mutex<Settings>,
     proxy: Option<Proxy>,
     /// By port.
     asked: Mutex<BTreeMap<u16, Asked>>,
@@ -48,7 +48,7 @@ fn on(place: Place, hash_ids: bool) -> Redis {
         place,
         hash_ids,
         prefix,
-        wanted: Mutex::default(),
+        settings: Mutex::default(),
         proxy,
         asked: Mutex::default(),
     }
@@ -127,13 +127,13 @@ fn keep_moving(cluster: &Cluster) -> ! {
 const BETWEEN_MOVES: Duration = Duration::from_millis(2);
 
 impl Redis {
-    fn connect(&self, wanted: Wanted) -> Arc<dyn SessionStore> {
+    fn connect(&self, settings: Settings) -> Arc<dyn SessionStore> {
         if !is_there("conformance") {
-            return Arc::new(wanted.options().in_memory());
+            return Arc::new(settings.options().in_memory());
         }
         let ports = ports(self.place);
         let port = self.proxy.as_ref().map_or(ports[0], |proxy| proxy.port);
-        let mut sessions = wanted.options();
+        let mut sessions = settings.options();
         sessions.hash_ids(self.hash_ids);
         let store = RedisOptions::new()
             .sessions(&sessions)
@@ -225,14 +225,14 @@ return 'done'
 ";
 
 impl Subject for Redis {
-    fn store(&self, wanted: Wanted) -> Arc<dyn SessionStore> {
-        *self.wanted.lock().unwrap() = wanted;
-        self.connect(wanted)
+    fn store(&self, settings: Settings) -> Arc<dyn SessionStore> {
+        *self.settings.lock().unwrap() = settings;
+        self.connect(settings)
     }
 
     fn another(&self) -> Option<Arc<dyn SessionStore>> {
-        let wanted = *self.wanted.lock().unwrap();
-        is_there("conformance").then(|| self.connect(wanted))
+        let settings = *self.settings.lock().unwrap();
+        is_there("conformance").then(|| self.connect(settings))
     }
 
     fn advance(&self, by: Duration) -> bool {

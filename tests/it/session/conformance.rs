@@ -1,7 +1,7 @@
 //! The contract of session stores, put to each of the stores that come with the crate.
 
 use super::*;
-use shelflife::conformance::{Subject, Wanted};
+use shelflife::conformance::{Settings, Subject};
 use shelflife::sim::{Fault, FaultKind};
 use shelflife::{SessionHandle, Store};
 use std::cell::RefCell;
@@ -48,9 +48,9 @@ impl Memory {
 }
 
 impl Subject for Memory {
-    fn store(&self, wanted: Wanted) -> Arc<dyn SessionStore> {
+    fn store(&self, settings: Settings) -> Arc<dyn SessionStore> {
         let time = Arc::clone(&self.time);
-        let mut options = wanted.options();
+        let mut options = settings.options();
         options.hash_ids(self.hashed);
         Arc::new(options.in_memory_with_clock(move || *time.lock().unwrap()))
     }
@@ -82,7 +82,7 @@ pub(super) fn value_of(file: &[u8], key: &[u8]) -> u64 {
 struct Simulated {
     hashed: bool,
     sim: SimDisk,
-    opened: RefCell<(usize, Wanted)>,
+    opened: RefCell<(usize, Settings)>,
 }
 
 impl Simulated {
@@ -106,10 +106,10 @@ impl Simulated {
 }
 
 impl Subject for Simulated {
-    fn store(&self, wanted: Wanted) -> Arc<dyn SessionStore> {
+    fn store(&self, settings: Settings) -> Arc<dyn SessionStore> {
         {
             let mut opened = self.opened.borrow_mut();
-            *opened = (opened.0 + 1, wanted);
+            *opened = (opened.0 + 1, settings);
         }
         self.another().unwrap()
     }
@@ -163,7 +163,7 @@ impl Subject for Simulated {
 struct Real {
     hashed: bool,
     dir: TempDir,
-    opened: RefCell<(usize, Wanted)>,
+    opened: RefCell<(usize, Settings)>,
 }
 
 impl Real {
@@ -185,10 +185,10 @@ impl Real {
 }
 
 impl Subject for Real {
-    fn store(&self, wanted: Wanted) -> Arc<dyn SessionStore> {
+    fn store(&self, settings: Settings) -> Arc<dyn SessionStore> {
         {
             let mut opened = self.opened.borrow_mut();
-            *opened = (opened.0 + 1, wanted);
+            *opened = (opened.0 + 1, settings);
         }
         self.another().unwrap()
     }
