@@ -137,7 +137,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     ///
     /// After an error the outcome is unknown: load the session to learn what is stored. If the operating system gives
     /// no randomness there is no new session. A session over the limit of a value is
-    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge).
+    /// [`ErrorKind::TooLarge`].
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, Saved, Session, SessionStore};
@@ -461,9 +461,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for sessions of which only the hash of the id is
+    /// [`ErrorKind::InvalidInput`] for sessions of which only the hash of the id is
     /// known, if this store keeps ids as they are, and for one that no store has. A store that does not provide this
-    /// says [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// says [`ErrorKind::Unsupported`].
     fn import_sessions(&self, sessions: &[Session]) -> Result<usize> {
         let _ = sessions;
         let what = "this store takes over no sessions of another";
@@ -477,7 +477,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists) if it does and [`Existing::Fail`] was given.
+    /// [`ErrorKind::AlreadyExists`] if it does and [`Existing::Fail`] was given.
     ///
     /// ```
     /// # use shelflife::{ErrorKind, Existing, MemorySessionStore, Session, SessionStore};
@@ -556,7 +556,7 @@ pub trait SessionStoreExt: SessionStore {
     /// # Errors
     ///
     /// The error of `change` ([`Error::other`](crate::Error::other) wraps one of the caller's own);
-    /// [`ErrorKind::Reentrant`](crate::ErrorKind::Reentrant) from a write to the same store inside `change`; and those
+    /// [`ErrorKind::Reentrant`] from a write to the same store inside `change`; and those
     /// of [`save_session`](SessionStore::save_session).
     ///
     /// ```

@@ -1,6 +1,6 @@
 //! `Shelf`: any encodable value under any string key, kept in one file.
 //!
-//! As Python's `shelve` over its `dbm`: a thin layer over [`Store`](crate::Store) that turns values into CBOR
+//! As Python's `shelve` over its `dbm`: a thin layer over [`Store`] that turns values into CBOR
 //! (RFC 8949) and back. It holds no state of its own. There is no write-back cache: a value that was changed in
 //! memory is stored when it is inserted again, or by [`Shelf::update`], which nobody can come between.
 

@@ -169,6 +169,8 @@ pub struct Stats {
     pub index_bytes: u64,
     /// How often the file was replaced by another.
     pub generation: u64,
+    /// The version of the format that the file is written in; `None` if nothing was ever written to it.
+    pub format: Option<u16>,
 }
 
 impl Store {
@@ -438,6 +440,7 @@ impl Store {
             unsynced_bytes: generation.unsynced_bytes(),
             index_bytes: generation.index.size_bytes(),
             generation: generation.header.generation,
+            format: (!generation.is_unborn()).then_some(format::VERSION),
         })
     }
 

@@ -27,7 +27,8 @@ pub(crate) const INFO: Command = Command {
         "shelflife info notes.shelf --json | jq .dead_bytes",
     ],
     notes: "Name, number of keys, bytes of the file, bytes that compact would free, state: `ok`, `torn tail` (the\n\
-            end of an interrupted write, which the next writer removes) or `damaged` (see shelflife verify).",
+            end of an interrupted write, which the next writer removes) or `damaged` (see shelflife verify);\n\
+            the version of the file's format, which an empty file does not have yet.",
     run: info,
 };
 
@@ -51,9 +52,16 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
         let mut members = vec![(Value::from("path"), Value::from(name))];
         members.extend(numbers.map(|(name, number)| (Value::from(name), Value::from(number))));
         members.push((Value::from("state"), Value::from(state)));
+        let format = stats
+            .format
+            .map_or(Value::Null, |version| Value::from(u64::from(version)));
+        members.push((Value::from("format"), format));
         return output.line(&Value::Map(members).to_string());
     }
-    output.header(&["FILE", "KEYS", "SIZE", "RECLAIMABLE", "STATE"]);
+    output.header(&["FILE", "KEYS", "SIZE", "RECLAIMABLE", "STATE", "FORMAT"]);
+    let format = stats
+        .format
+        .map_or("-".to_string(), |version| version.to_string());
     let fields = match output.is_terminal {
         true => vec![
             name,
@@ -61,6 +69,7 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
             text::size(stats.file_bytes),
             text::size(stats.dead_bytes),
             state.to_string(),
+            format,
         ],
         false => vec![
             name,
@@ -68,6 +77,7 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
             stats.file_bytes.to_string(),
             stats.dead_bytes.to_string(),
             state.to_string(),
+            format,
         ],
     };
     output.row(fields)

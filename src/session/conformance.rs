@@ -161,7 +161,7 @@ pub trait Subject {
     }
 }
 
-/// Makes a test of each claim, for the store that the expression makes a [`Subject`](crate::conformance::Subject) of.
+/// Makes a test of each claim, for the store that the expression makes a [`Subject`] of.
 #[macro_export]
 macro_rules! conformance_tests {
     ($subject:expr) => {

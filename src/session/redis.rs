@@ -3,8 +3,8 @@
 //! Lowest first: [`reply`] has the bytes of the protocol, [`url`] says where the servers are, [`connection`] is one
 //! wire, [`pool`] those that are idle, [`cluster`] which server has a slot, [`client`] the loop that gets a command
 //! answered. [`scripts`] has what servers run, [`keys`] and [`record`] what they keep, [`marks`] what tells one write
-//! from another, [`randomness`] what ids are made of. [`store`] has the rules for one session, [`bulk`] those for all,
-//! and [`turn`] keeps logins under a cap apart.
+//! from another, [`randomness`] what ids are made of. [`store`] has the rules: for one session, in its `bulk` those for
+//! all, and in its `turn` those that keep logins under a cap apart.
 
 mod client;
 mod cluster;

@@ -30,7 +30,8 @@ pub(crate) const TIME_MAX_MS: u64 = (1 << 48) - 1;
 /// As PNG's: a byte with the high bit set, a name, both line ends and the DOS end-of-file mark, so that a transfer that
 /// changes line ends or strips a bit is noticed at once.
 const MAGIC: [u8; 8] = *b"\x89SLF\r\n\x1a\n";
-const VERSION: u16 = 1;
+/// Of the format.
+pub(crate) const VERSION: u16 = 1;
 /// The feature of a file that is no store: it holds what a repair cut off one, see FORMAT.md.
 const CUT_OFF: u32 = 1 << 31;
 

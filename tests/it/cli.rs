@@ -627,8 +627,17 @@ fn info_and_compact_say_what_the_file_holds() {
     assert!(info("dead_bytes") < 1000);
     assert!(fs::metadata(shell.path("n.shelf")).unwrap().len() < 15_000);
     let fields = shell.run("info n.shelf").ok();
-    assert_eq!(
-        fields.trim_end().split('\t').collect::<Vec<_>>()[..2],
-        ["n.shelf", "1"]
-    );
+    let fields: Vec<&str> = fields.trim_end().split('\t').collect();
+    assert_eq!(fields[..2], ["n.shelf", "1"]);
+    // The version of the format stands at this place of the header.
+    let header = fs::read(shell.path("n.shelf")).unwrap();
+    let version = u16::from_le_bytes([header[8], header[9]]);
+    assert_eq!(info("format"), i128::from(version));
+    assert_eq!(fields[5], version.to_string());
+
+    fs::write(shell.path("empty.shelf"), "").unwrap();
+    let json = shell.run("info empty.shelf --json").ok();
+    assert!(json.contains(r#""format":null"#), "{json}");
+    let fields = shell.run("info empty.shelf").ok();
+    assert_eq!(fields.trim_end().rsplit('\t').next(), Some("-"));
 }

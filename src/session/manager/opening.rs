@@ -21,7 +21,7 @@ impl SessionManager {
     /// - The cookie is that of [`ManagerOptions`].
     /// - Each change survives a power cut when the request is answered.
     ///
-    /// Others are chosen by [`SessionOptions`](crate::SessionOptions) for the store and [`ManagerOptions`] for the
+    /// Others are chosen by [`SessionOptions`] for the store and [`ManagerOptions`] for the
     /// rest:
     ///
     /// ```

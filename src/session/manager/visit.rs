@@ -231,7 +231,7 @@ impl Visit {
     ///
     /// The error of `change`, in which case nothing is stored; those of
     /// [`edit_session`](crate::SessionStore::edit_session);
-    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) beyond
+    /// [`ErrorKind::TooLarge`] beyond
     /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max).
     ///
     /// ```
@@ -442,7 +442,7 @@ impl Visit {
     /// # Errors
     ///
     /// Those of [`save_session`](crate::SessionStore::save_session);
-    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) if a new or changed session is beyond
+    /// [`ErrorKind::TooLarge`] if a new or changed session is beyond
     /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max). A request that did not look at its session gets
     /// none.
     pub fn finish(mut self) -> Result<Finished> {

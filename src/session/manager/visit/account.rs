@@ -21,7 +21,7 @@ impl Visit {
     ///
     /// `false` only if the user has as many sessions as
     /// [`session_cap`](crate::ManagerOptions::session_cap) allows and
-    /// [`SessionCap::Refuse`](crate::SessionCap::Refuse) was chosen; nobody is logged in then.
+    /// [`SessionCap::Refuse`] was chosen; nobody is logged in then.
     ///
     /// # Errors
     ///
