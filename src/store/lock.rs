@@ -243,6 +243,13 @@ fn this_thread() -> usize {
 }
 
 /// The operating system's lock on one file. Dropping it gives the lock back, unless it is kept or was inherited.
+///
+/// A process that waits polls the lock, because `flock` would wait without a deadline. So processes have no queue: the
+/// next holder is whichever polls first after the lock is free, and one that has slept in vain sleeps twice as long. In
+/// return a free lock is passed on without waking anybody. Measured on two cores with processes that write all the time
+/// (`cargo bench --bench figures -- writers`): 2 write as much as one alone, 16 three quarters of that; of these 16 the
+/// busiest writes half as much again as the idlest, 999 of 1,000 updates take less than 35 ms, and the worst takes
+/// 0.23 s, a twentieth of the default deadline.
 #[derive(Debug)]
 pub(crate) struct OsLock {
     file: Option<Arc<dyn DiskFile>>,

@@ -126,6 +126,9 @@ impl Options {
 
     /// How long a call waits for other writers, threads and processes together, before it fails with
     /// [`ErrorKind::Busy`](crate::ErrorKind::Busy). Default 5 seconds.
+    ///
+    /// Threads of one handle queue. Processes do not: each asks again and again for the lock, pausing up to 5 ms. With 16
+    /// processes that never stopped writing on two cores the longest of 800,000 updates took 0.23 s.
     pub fn lock_timeout(&mut self, lock_timeout: Duration) -> &mut Options {
         self.lock_timeout = lock_timeout;
         self
