@@ -36,17 +36,20 @@
 //! key, made in the order of the log, and a quarter the index. Of a miss (0.1 us) three fifths wait for
 //! the one cache line of the index, a sixth pins the file and lets it go, a tenth hashes the key.
 
+mod floor;
+mod writers;
+
+use floor::{copy_of, floor, read_all};
 use shelflife::{
-    Batch, Change, Compaction, Durability, ManagerOptions, Options, Saved, Session, SessionId,
+    Batch, Compaction, Durability, ManagerOptions, Options, Saved, Session, SessionId,
     SessionOptions, SessionStore, SessionStoreExt, ShelveSessionStore, Store,
 };
-use std::fs::File;
 use std::hint::black_box;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::*};
 use std::time::{Duration, Instant};
+use writers::{writer_process, writers};
 
 type Key = [u8; 32];
 
@@ -93,39 +96,6 @@ fn line(name: &str, ours: Duration, floor: Option<Duration>) {
     }
 }
 
-/// The time that the operating system needs for the same bytes and nothing else.
-struct Floor {
-    write: Duration,
-    read: Duration,
-    sync: Duration,
-}
-
-fn floor(dir: &Path, record_bytes: usize, calls: u64) -> Floor {
-    let file = File::options()
-        .create(true)
-        .truncate(true)
-        .read(true)
-        .write(true)
-        .open(dir.join("floor"))
-        .unwrap();
-    let record = vec![7; record_bytes];
-    let write = time(calls, |nth| {
-        file.write_all_at(&record, nth * record_bytes as u64)
-            .unwrap()
-    });
-    let (mut random, mut buf) = (Random(1), vec![0; record_bytes]);
-    let read = time(calls, |_| {
-        file.read_exact_at(&mut buf, random.next() % calls * record_bytes as u64)
-            .unwrap();
-    });
-    let sync = time(50, |nth| {
-        file.write_all_at(&record, (calls + nth) * record_bytes as u64)
-            .unwrap();
-        file.sync_data().unwrap();
-    });
-    Floor { write, read, sync }
-}
-
 fn open(path: &Path, exclusive: bool, durability: Durability) -> Store {
     Options::new()
         .exclusive(exclusive)
@@ -153,7 +123,11 @@ fn figures(keys: u64, value_bytes: usize, exclusive: bool) {
         }
         store.write(&batch).unwrap();
     });
-    line("insert, batches of 1,000", bulk / 1_000, None);
+    line(
+        "insert, batches of 1,000",
+        bulk / 1_000,
+        Some(floor.write_many),
+    );
     let mut random = Random(2);
     let known: Vec<Key> = (0..calls).map(|_| key(random.next() % keys)).collect();
     let unknown: Vec<Key> = (0..calls).map(|nth| key(keys + nth)).collect();
@@ -190,6 +164,8 @@ fn figures(keys: u64, value_bytes: usize, exclusive: bool) {
         threads.elapsed() / u32::try_from(calls).unwrap(),
         Some(floor.read / 2),
     );
+    let one_pass = read_all(&path);
+    let of_one_pass = Some(one_pass / u32::try_from(keys).unwrap());
     let scan = Instant::now();
     assert_eq!(
         store.iter().filter(|entry| entry.is_ok()).count() as u64,
@@ -198,7 +174,7 @@ fn figures(keys: u64, value_bytes: usize, exclusive: bool) {
     line(
         "iter, an entry",
         scan.elapsed() / u32::try_from(keys).unwrap(),
-        None,
+        of_one_pass,
     );
     let (scan, mut bytes) = (Instant::now(), 0);
     store
@@ -207,7 +183,7 @@ fn figures(keys: u64, value_bytes: usize, exclusive: bool) {
     line(
         "for_each, an entry",
         scan.elapsed() / u32::try_from(keys).unwrap(),
-        None,
+        of_one_pass,
     );
     let stats = store.stats().unwrap();
     println!(
@@ -221,9 +197,11 @@ fn figures(keys: u64, value_bytes: usize, exclusive: bool) {
     let store = open(&path, exclusive, Durability::Immediate);
     let opened = start.elapsed();
     println!(
-        "  {:<28}{:>10.1} ms   {:>15} ns a record",
+        "  {:<28}{:>10.1} ms   floor{:>9.1} ms   {:>6.2}x   {} ns a record",
         "open",
         opened.as_secs_f64() * 1e3,
+        one_pass.as_secs_f64() * 1e3,
+        opened.as_secs_f64() / one_pass.as_secs_f64(),
         opened.as_nanos() / u128::from(keys + calls)
     );
     let durable = time(50, |nth| _ = store.insert(of(&known, nth), &value).unwrap());
@@ -237,14 +215,22 @@ fn figures(keys: u64, value_bytes: usize, exclusive: bool) {
         }
         store.write(&batch).unwrap();
     });
-    line("remove, batches of 1,000", removed / 1_000, None);
-    let start = Instant::now();
+    line(
+        "remove, batches of 1,000",
+        removed / 1_000,
+        Some(floor.read_key),
+    );
+    let (start, before) = (Instant::now(), path.with_extension("before"));
+    std::fs::hard_link(&path, &before).unwrap();
     let compacted = store.compact().unwrap();
     let took = start.elapsed();
+    let copied = copy_of(&before, compacted.after_bytes);
     println!(
-        "  {:<28}{:>10.1} ms   {:>9.1} -> {:.1} MiB",
+        "  {:<28}{:>10.1} ms   floor{:>9.1} ms   {:>6.2}x   {:.1} -> {:.1} MiB",
         "compact",
         took.as_secs_f64() * 1e3,
+        copied.as_secs_f64() * 1e3,
+        took.as_secs_f64() / copied.as_secs_f64(),
         compacted.before_bytes as f64 / f64::from(1 << 20),
         compacted.after_bytes as f64 / f64::from(1 << 20)
     );
@@ -529,82 +515,6 @@ fn scale(keys: u64, value_bytes: usize) {
         line("the longest get meanwhile", load.join().unwrap(), None);
         line("the longest insert meanwhile", save.join().unwrap(), None);
     });
-}
-
-const WRITING_TIME: Duration = Duration::from_secs(5);
-
-/// Updates entries for a while, as fast as it can. Returns how long each update took, in ns.
-fn writer(store: &Store, seed: u64) -> Vec<u64> {
-    let (mut random, mut took, start) = (Random(seed), Vec::new(), Instant::now());
-    while start.elapsed() < WRITING_TIME {
-        let call = Instant::now();
-        let put = |_: Option<&[u8]>| Ok((Change::Put(vec![1; 320]), ()));
-        store.update(key(random.next() % 10_000), put).unwrap();
-        took.push(call.elapsed().as_nanos() as u64);
-    }
-    took
-}
-
-/// The writer of a process of its own: it leaves what it measured in a file beside the store.
-fn writer_process(path: &Path, seed: u64, durability: Durability) {
-    let took = writer(&open(path, false, durability), seed);
-    let bytes: Vec<u8> = took.iter().flat_map(|took| took.to_le_bytes()).collect();
-    std::fs::write(path.with_extension(seed.to_string()), bytes).unwrap();
-}
-
-/// Writers on one file that all have something to write at any time, in threads of one handle or in processes.
-fn writers(processes: u64, threads: u64, durability: Durability) {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("s.shelf");
-    let store = open(&path, false, durability);
-    let mut batch = Batch::new();
-    (0..10_000).for_each(|nth| _ = batch.insert(key(nth), [0; 320]));
-    store.write(&batch).unwrap();
-    let took: Vec<Vec<u64>> = if processes > 1 {
-        let start = |seed: u64| {
-            std::process::Command::new(std::env::current_exe().unwrap())
-                .args(["writer", &seed.to_string(), &format!("{durability:?}")])
-                .arg(&path)
-                .spawn()
-                .unwrap()
-        };
-        let children: Vec<_> = (1..=processes).map(start).collect();
-        for mut child in children {
-            assert!(child.wait().unwrap().success());
-        }
-        let read = |seed: u64| std::fs::read(path.with_extension(seed.to_string())).unwrap();
-        let numbers = |bytes: Vec<u8>| {
-            let (numbers, _) = bytes.as_chunks();
-            numbers
-                .iter()
-                .map(|&number| u64::from_le_bytes(number))
-                .collect()
-        };
-        (1..=processes).map(|seed| numbers(read(seed))).collect()
-    } else {
-        std::thread::scope(|scope| {
-            let started: Vec<_> = (1..=threads)
-                .map(|seed| (seed, &store))
-                .map(|(seed, store)| scope.spawn(move || writer(store, seed)))
-                .collect();
-            started.into_iter().map(|it| it.join().unwrap()).collect()
-        })
-    };
-    let counts: Vec<usize> = took.iter().map(Vec::len).collect();
-    let mut all = took.concat();
-    all.sort_unstable();
-    let ms = |nth: usize| all[nth.min(all.len() - 1)] as f64 / 1e6;
-    println!(
-        "  {processes:>2} processes, {threads:>2} threads {:>9} {:>6.1} thousand a second   of one {:>5.1} to {:>5.1}   \
-         p50 {:.3} ms   p99.9 {:>7.2} ms   worst {:>6.1} ms",
-        format!("{durability:?}"),
-        all.len() as f64 / WRITING_TIME.as_secs_f64() / 1e3,
-        counts.iter().min().copied().unwrap_or_default() as f64 / 5e3,
-        counts.iter().max().copied().unwrap_or_default() as f64 / 5e3,
-        ms(all.len() / 2),
-        ms(all.len() * 999 / 1000),
-        ms(all.len() - 1),
-    );
 }
 
 fn main() {
