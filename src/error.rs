@@ -138,6 +138,7 @@ impl Error {
     pub(crate) fn server(verb: &str, server: &dyn fmt::Display, cause: io::Error) -> Error {
         let (kind, advice) = match cause.kind() {
             io::ErrorKind::InvalidData => (ErrorKind::Decode, ""),
+            io::ErrorKind::ResourceBusy => (ErrorKind::Busy, ""),
             io::ErrorKind::ConnectionRefused => {
                 (ErrorKind::Io, "check the address, and that the server runs")
             }

@@ -89,7 +89,8 @@ impl RedisOptions {
         self
     }
 
-    /// The user of the server's access list, in place of the one in the URL.
+    /// The user of the server's access list, in place of the one in the URL. One without a password logs in with an empty
+    /// one.
     pub fn user(&mut self, user: &str) -> &mut RedisOptions {
         self.user = Some(user.into());
         self
@@ -102,8 +103,7 @@ impl RedisOptions {
     }
 
     /// How long a call may take in all, with connecting and every further try. A call that goes step by step, such as a
-    /// list, has this time for each step. Looking up the host's name is the operating system's matter and not bounded
-    /// by it.
+    /// list, has this time for each step.
     ///
     /// Default: 5 seconds. At least 100 milliseconds.
     pub fn timeout(&mut self, timeout: Duration) -> &mut RedisOptions {
@@ -374,7 +374,9 @@ impl SessionStore for RedisSessionStore {
 /// Whether the server throws sessions away when its memory is full. One that does not tell is not asked again.
 fn warning(client: &Client) -> Option<String> {
     let bounds = Bounds::new(64 * 1024, 0, 0);
-    let Ok((server, Reply::Bulk(info))) = client.ask_any(&[b"INFO", b"memory"], bounds) else {
+    let Ok((server, Reply::Bulk(info))) =
+        client.ask_any(&[b"INFO", b"memory"], bounds, client.deadline())
+    else {
         return None;
     };
     let info = String::from_utf8_lossy(&info);

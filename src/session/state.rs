@@ -55,6 +55,8 @@ pub struct Session {
     pub(super) base: Arc<Contents>,
     /// Those that ended when it was stored last.
     pub(super) displaced: Vec<SessionHandle>,
+    /// Of a store on a server: which write of this version it is. A failover can lose one, and another takes its number.
+    pub(super) write: Option<[u8; 8]>,
 }
 
 impl Session {
@@ -621,6 +623,7 @@ impl Session {
     pub(super) fn mark_new(&mut self) {
         self.identity = None;
         self.stamp = Stamp::default();
+        self.write = None;
         self.end = None;
         self.base = Arc::default();
     }

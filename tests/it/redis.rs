@@ -5,6 +5,7 @@
 
 use shelflife::{Saved, Session, SessionStore};
 
+mod adverse;
 mod cluster;
 mod conformance;
 mod copying;

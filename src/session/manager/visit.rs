@@ -252,9 +252,16 @@ impl Visit {
             self.settle()?;
         }
         let Some(id) = self.live_id() else {
-            let value = change(&mut self.session)?;
-            self.settle()?;
-            return Ok(value);
+            let mut changed = self.session.clone();
+            let value = change(&mut changed)?;
+            let before = std::mem::replace(&mut self.session, changed);
+            return match self.settle() {
+                Err(error) if error.kind() == ErrorKind::TooLarge => {
+                    self.session = before;
+                    Err(error)
+                }
+                settled => settled.map(|_| value),
+            };
         };
         match self.edit(&id, &mut change, false)? {
             Edited::Done(value) => Ok(value),
@@ -479,7 +486,8 @@ impl Visit {
                     error: &error,
                 }),
                 Err(error) if found.is_none() => return Err(error),
-                Err(_) => {}
+                // The others are looked up for the operator's sake alone.
+                Err(_) => break,
             }
             if is_duplicate {
                 break;

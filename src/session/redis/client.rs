@@ -9,7 +9,7 @@ use super::cluster::{Map, Refusal, slot_of};
 use super::connection::{Connection, Failed, Question, now, refused};
 use super::keys::RedisKey;
 use super::pool::Pool;
-use super::reply::{Bounds, Reply, write_command, write_count, write_word};
+use super::reply::{Bounds, Reply, code, write_command, write_count, write_word};
 use super::scripts::Script;
 use super::url::{Address, Servers};
 use crate::error::{Error, Result};
@@ -30,8 +30,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(160);
 /// A wait that is shorter than this is not worth a connection.
 const ATTEMPT_MIN: Duration = Duration::from_millis(50);
 
-/// 16,384 ranges of one slot, with the names of some replicas each.
-const SLOTS_BOUNDS: Bounds = Bounds::new(1024, 16_384, 5);
+/// 16,384 ranges of one slot, with what servers tell of some replicas each.
+const SLOTS_BOUNDS: Bounds = Bounds::new(64 << 20, 2_000_000, 5);
 
 /// A command to a server, about one key or two of one slot.
 pub(super) struct Command {
@@ -91,6 +91,14 @@ impl Command {
         self.words += 1;
         write_word(&mut self.tail, argument);
         self
+    }
+
+    /// The mark of a script; none of a command of the server's own.
+    pub(super) fn mark(&self) -> Option<[u8; 8]> {
+        match self.verb {
+            Verb::Plain(_) => None,
+            Verb::Script(_, mark) => Some(mark),
+        }
     }
 
     pub(super) fn ends_session(self) -> Command {
@@ -201,6 +209,9 @@ impl Client {
                         return Ok(client);
                     }
                     Err(error) => last = Some(error),
+                }
+                if is_over(until) {
+                    break;
                 }
             }
             match last {
@@ -358,14 +369,20 @@ impl Client {
         words: &[&[u8]],
         bounds: Bounds,
     ) -> Result<Reply> {
-        let (_, reply) = self.ask_first(std::slice::from_ref(server), words, bounds)?;
+        let until = self.deadline();
+        let (_, reply) = self.ask_first(std::slice::from_ref(server), words, bounds, until)?;
         Ok(reply)
     }
 
     /// One command that is not about a key, to the first primary that answers: another one may be down.
-    pub(super) fn ask_any(&self, words: &[&[u8]], bounds: Bounds) -> Result<(Address, Reply)> {
+    pub(super) fn ask_any(
+        &self,
+        words: &[&[u8]],
+        bounds: Bounds,
+        until: Duration,
+    ) -> Result<(Address, Reply)> {
         let servers = self.map().primaries();
-        self.ask_first(&servers, words, bounds)
+        self.ask_first(&servers, words, bounds, until)
     }
 
     fn ask_first(
@@ -373,8 +390,8 @@ impl Client {
         servers: &[Address],
         words: &[&[u8]],
         bounds: Bounds,
+        until: Duration,
     ) -> Result<(Address, Reply)> {
-        let until = self.deadline();
         let mut pause = Pause::new(until);
         let question = Question {
             bounds,
@@ -407,6 +424,9 @@ impl Client {
                         error
                     }
                 });
+                if is_over(until) {
+                    break;
+                }
             }
             if !pause.wait() {
                 return Err(last.unwrap_or_else(|| Error::not_now("the cluster has no server")));
@@ -538,13 +558,20 @@ impl Client {
     }
 
     fn read_any_map(&self, until: Duration) {
-        if !self.map().is_cluster() && self.servers.others.is_empty() {
+        let map = self.map();
+        let is_hidden = map.is_hidden_cluster();
+        if !map.is_cluster() && !is_hidden && self.servers.others.is_empty() {
             return; // there is no other server to be told of
         }
         for server in self.known() {
-            if let Ok(map) = self.read_map(&server, until) {
-                self.replace_map(map);
-                return;
+            match self.read_map(&server, until) {
+                // One that does not tell makes nobody forget what others told.
+                Ok(map) if map.is_cluster() || !is_hidden => {
+                    self.replace_map(map);
+                    return;
+                }
+                _ if is_over(until) => return,
+                _ => {}
             }
         }
     }
@@ -573,7 +600,9 @@ impl Client {
         match reply {
             Some(Reply::Error(text)) => match Refusal::read(&text, server) {
                 // It has no cluster, or does not tell: should it be one after all, it will say where each slot is.
-                Refusal::Final if !text.starts_with("NOAUTH") => Ok(Map::single(server.clone())),
+                Refusal::Final if !matches!(code(&text), "NOAUTH" | "NOPERM") => {
+                    Ok(Map::single(server.clone()))
+                }
                 Refusal::Final => Err(refused(server, &text)),
                 _ => Err(not_now(server, &text)),
             },
@@ -614,10 +643,10 @@ impl Pause {
 
     /// Waits; `false` when there is no time left.
     pub(super) fn wait(&mut self) -> bool {
-        let left = self.until.saturating_sub(now());
-        if left < ATTEMPT_MIN {
+        if is_over(self.until) {
             return false;
         }
+        let left = self.until.saturating_sub(now());
         OsDisk.sleep(self.next.min(left));
         self.next = (self.next * 2).min(PAUSE_MAX);
         true
@@ -634,8 +663,13 @@ fn unanswered(server: &Address, cause: io::Error, repeated: bool) -> Error {
 
 /// Of what the server said only the code is shown, which names no key.
 fn not_now(server: &Address, text: &str) -> Error {
-    let code = text.split(' ').next().unwrap_or_default();
+    let code = code(text);
     Error::not_now(format!("the server at `{server}` is not ready: {code}"))
+}
+
+/// Whether no time is left that is worth an attempt.
+fn is_over(until: Duration) -> bool {
+    until.saturating_sub(now()) < ATTEMPT_MIN
 }
 
 fn unconfirmed(server: &Address, replicas: Replicas) -> Error {

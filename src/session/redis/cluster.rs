@@ -4,7 +4,7 @@
 //! replicas are never asked, since one that lags behind would show a session that was logged out. A single server
 //! is a cluster whose every slot is there.
 
-use super::reply::Reply;
+use super::reply::{Reply, code};
 use super::url::Address;
 use crate::store::order::sort_by_number;
 use std::collections::HashMap;
@@ -71,6 +71,11 @@ impl Map {
 
     pub(super) fn is_cluster(&self) -> bool {
         !self.ranges.is_empty()
+    }
+
+    /// Whether a server named another one, as only those of a cluster do, and none tells where all the slots are.
+    pub(super) fn is_hidden_cluster(&self) -> bool {
+        !self.is_cluster() && !self.moved.is_empty()
     }
 
     pub(super) fn server(&self, slot: u16) -> &Address {
@@ -151,14 +156,13 @@ pub(super) enum Refusal {
 
 impl Refusal {
     pub(super) fn read(text: &str, asked: &Address) -> Refusal {
-        let mut words = text.split(' ');
-        let code = words.next().unwrap_or_default();
+        let mut words = text.split(' ').skip(1);
         // The slot comes first, and is that of the key that was asked for.
         let mut server = || {
             let (host, port) = words.nth(1)?.rsplit_once(':')?;
             Some(asked.beside(host, port.parse().ok()?))
         };
-        match code {
+        match code(text) {
             "MOVED" => server().map_or(Refusal::Final, Refusal::Moved),
             "ASK" => server().map_or(Refusal::Final, Refusal::Ask),
             "NOSCRIPT" => Refusal::NoScript,
@@ -243,7 +247,11 @@ mod tests {
         map.learn(5, at("new", 4));
         assert_eq!(*map.server(5), at("new", 4));
         assert_eq!(map.primaries().len(), 4);
-        assert!(map.is_cluster() && !Map::single(asked).is_cluster());
+        assert!(map.is_cluster() && !map.is_hidden_cluster());
+        let mut single = Map::single(asked);
+        assert!(!single.is_cluster() && !single.is_hidden_cluster());
+        single.learn(5, at("new", 4));
+        assert!(!single.is_cluster() && single.is_hidden_cluster());
     }
 
     #[test]
@@ -290,6 +298,10 @@ mod tests {
             ("CLUSTERDOWN The cluster is down", Refusal::WaitForOther),
             (
                 "READONLY You can't write against a read only replica.",
+                Refusal::WaitForOther,
+            ),
+            (
+                "ERR Error running script (call to f_0a): @user_script: 7: -READONLY You can't write",
                 Refusal::WaitForOther,
             ),
             ("NOAUTH Authentication required.", Refusal::Final),

@@ -8,14 +8,18 @@
 //! So each answer says to which question it belongs: the answer of a script ends with the mark of its command, and other
 //! commands follow a number that the server has to repeat (`ECHO`). That takes no system call, where a look takes three.
 
-use super::reply::{Bounds, Reply, read_reply, write_command};
+use super::cluster::Refusal;
+use super::reply::{Bounds, Reply, code, read_reply, write_command};
 use super::url::{Address, Login};
 use crate::error::{Error, ErrorKind};
 use crate::store::disk::{Disk, os::OsDisk};
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufReader, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 const BUFFER_BYTES: usize = 2048;
@@ -25,6 +29,9 @@ const NUMBER_BOUNDS: Bounds = Bounds::new(20, 0, 0);
 
 /// The size of the buffer that a connection keeps for the next command; the buffer of a longer one is freed.
 const KEPT_BYTES: usize = 2048;
+
+/// The beginning of what a server says to a connection that is one too many for it, before it hangs up unheard.
+const TOO_MANY: &str = "ERR max number of clients";
 
 /// A wait may be this much longer than asked for, so that the usual command needs no system call to shorten it.
 const SLACK: Duration = Duration::from_millis(5);
@@ -62,7 +69,7 @@ pub(super) struct Connection {
     output: Vec<u8>,
     sound: bool,
     process: u32,
-    /// How many questions without marks were asked over it.
+    /// The number of the last question without marks.
     questions: u64,
 }
 
@@ -80,18 +87,20 @@ impl Connection {
             output: Vec::new(),
             sound: true,
             process: OsDisk.process(),
-            questions: 0,
+            // Numbers of its own: what stands in between may hand an answer to another connection.
+            questions: RandomState::new().hash_one(()),
         };
         let replies = connection.exchange(until, Bounds::new(0, 0, 0), &|commands| {
-            let mut count = 0;
-            if let Some(password) = &login.password {
-                match &login.user {
-                    Some(user) => {
-                        write_command(commands, &[b"AUTH", user.as_bytes(), password.as_bytes()])
-                    }
-                    None => write_command(commands, &[b"AUTH", password.as_bytes()]),
-                }
-                count += 1;
+            let password = login.password.as_deref().unwrap_or_default().as_bytes();
+            // A user without a password, too: to go on as the server's default user would be silent.
+            let user = login.user.as_deref().map(str::as_bytes);
+            let who: Vec<&[u8]> = match login.password {
+                None if user.is_none() => Vec::new(),
+                _ => user.into_iter().chain([password]).collect(),
+            };
+            let mut count = usize::from(!who.is_empty());
+            if count > 0 {
+                write_command(commands, &[&[b"AUTH".as_slice()], who.as_slice()].concat());
             }
             if login.database != 0 {
                 let database = login.database.to_string();
@@ -107,7 +116,10 @@ impl Connection {
         })?;
         for reply in replies {
             if let Reply::Error(text) = reply {
-                return Err(Failed::Refused(refused(to, &text)));
+                return Err(match Refusal::read(&text, to) {
+                    Refusal::Wait | Refusal::WaitForOther => passing(code(&text)),
+                    _ => Failed::Refused(refused(to, &text)),
+                });
             }
         }
         Ok(connection)
@@ -149,7 +161,7 @@ impl Connection {
             Some(Reply::Bulk(echo)) if echo == number.as_bytes() => Ok(replies),
             // A server that is loading refuses all.
             Some(Reply::Error(_)) if replies.iter().all(is_refused) => Ok(replies),
-            Some(Reply::Error(text)) if text.starts_with("NOPERM") => {
+            Some(Reply::Error(text)) if is_denied(&text) => {
                 replies.fill(Reply::Error(text));
                 Ok(replies)
             }
@@ -186,8 +198,12 @@ impl Connection {
         }
         let mut replies = Vec::with_capacity(count);
         for _ in 0..count {
-            let reply = read_reply(&mut self.input, bounds);
-            replies.push(reply.map_err(|cause| Failed::Unanswered { cause, sent: true })?);
+            let reply = read_reply(&mut self.input, bounds)
+                .map_err(|cause| Failed::Unanswered { cause, sent: true })?;
+            match reply {
+                Reply::Error(text) if text.starts_with(TOO_MANY) => return Err(passing(TOO_MANY)),
+                reply => replies.push(reply),
+            }
         }
         self.sound = self.input.buffer().is_empty();
         Ok(replies)
@@ -238,7 +254,10 @@ impl Wire {
         let stream = match to {
             Address::Tcp { host, port } => Stream::Tcp(connect_tcp(host, *port, until)?),
             #[cfg(unix)]
-            Address::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
+            Address::Unix(path) => {
+                let path = path.clone();
+                Stream::Unix(within(until, move || UnixStream::connect(path))?)
+            }
             #[cfg(not(unix))]
             Address::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
         };
@@ -306,15 +325,82 @@ impl Read for Wire {
     }
 }
 
+/// The server lets nobody in for the moment.
+fn passing(why: &str) -> Failed {
+    let what = format!("it is not ready: {why}");
+    Failed::Unanswered {
+        cause: io::Error::new(io::ErrorKind::ResourceBusy, what),
+        sent: false,
+    }
+}
+
+/// Whether a command is forbidden, or unknown to the server by its name.
+fn is_denied(text: &str) -> bool {
+    text.starts_with("NOPERM") || text.starts_with("ERR unknown command")
+}
+
 /// A signal, or the end of a wait: [`Wire::arm`] decides whether there is time for another.
 fn is_passing(cause: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(cause.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
+/// How many threads of [`within`] there are. Written by each when it begins and ends; Relaxed, since it is but a bound.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// More would wait for the same server in vain.
+const WAITING_MAX: usize = 32;
+
+/// Lets a thread of its own make a call that the system may not come back from: a look for a name, and connecting to a
+/// socket whose queue is full. Gives up at the deadline; the thread ends when the system lets it.
+fn within<T: Send + 'static>(
+    until: Duration,
+    call: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let others = WAITING.fetch_add(1, Ordering::Relaxed);
+    let waiting = Waiting;
+    if others >= WAITING_MAX {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    // A channel would park the caller's thread, and take an `unpark` that is meant for somebody else.
+    let result = Arc::new((Mutex::new(None), Condvar::new()));
+    let to = Arc::clone(&result);
+    std::thread::Builder::new().spawn(move || {
+        let _waiting = waiting;
+        let done = call();
+        *to.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        to.1.notify_one();
+    })?;
+    let left = until.saturating_sub(now());
+    let (result, is_done) = &*result;
+    let result = result.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut result, _) = is_done
+        .wait_timeout_while(result, left, |result| result.is_none())
+        .unwrap_or_else(PoisonError::into_inner);
+    let done = result.take();
+    done.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Counts a thread, until it ends.
+struct Waiting;
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The first of the host's addresses that answers; the time is divided among them.
 fn connect_tcp(host: &str, port: u16, until: Duration) -> io::Result<TcpStream> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+        Ok(address) => vec![(address, port).into()],
+        Err(_) => {
+            let host = host.to_string();
+            within(until, move || {
+                Ok((host.as_str(), port).to_socket_addrs()?.collect())
+            })?
+        }
+    };
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     let mut waiting = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for address in addresses {
@@ -337,13 +423,13 @@ fn connect_tcp(host: &str, port: u16, until: Duration) -> io::Result<TcpStream> 
 /// The error for what a server refused. Of its text only the code is repeated, and of a lack of rights the whole:
 /// other texts quote arguments, among them ids.
 pub(super) fn refused(by: &Address, text: &str) -> Error {
-    let (code, _) = text.split_once(' ').unwrap_or((text, ""));
+    const RIGHTS: &str = "give the user the rights that `RedisSessionStore` lists";
+    let code = code(text);
     let (kind, shown, advice) = match code {
-        "NOPERM" => (
-            ErrorKind::Io,
-            text,
-            "give the user the rights that `RedisSessionStore` lists",
-        ),
+        // One that names the key has an id in it.
+        "NOPERM" if text.contains('{') => (ErrorKind::Io, code, RIGHTS),
+        "NOPERM" => (ErrorKind::Io, text, RIGHTS),
+        "ERR" if is_denied(text) => (ErrorKind::Io, "ERR unknown command", RIGHTS),
         "NOAUTH" | "WRONGPASS" => (ErrorKind::Io, code, "check the user and the password"),
         "OOM" => (
             ErrorKind::Io,
@@ -379,6 +465,43 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
+    fn no_two_connections_number_their_questions_alike() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = Address::Tcp {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let until = now() + Duration::from_secs(60);
+        let open = |_| Connection::open(&to, &Login::default(), until).unwrap();
+        let mut numbers: Vec<u64> = (0..8).map(open).map(|it| it.questions).collect();
+        numbers.sort_unstable();
+        let far = |two: &[u64]| two[1] - two[0] > 1000;
+        assert!(numbers.windows(2).all(far), "{numbers:?}");
+    }
+
+    #[test]
+    fn a_call_that_the_system_does_not_come_back_from_is_given_up_and_so_are_too_many() {
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let soon = || now() + Duration::from_millis(1);
+        for _ in 0..WAITING_MAX + 3 {
+            let held = Arc::clone(&held);
+            let given_up = within(soon(), move || {
+                let _ = held.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                Ok(())
+            });
+            assert_eq!(given_up.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert!(WAITING.load(Ordering::Relaxed) <= WAITING_MAX);
+        }
+        drop(let_go);
+        let until = now() + Duration::from_secs(60);
+        while within(until, || Ok(())).is_err() {
+            assert!(now() < until, "the threads that waited have not ended");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
     fn an_idle_connection_keeps_two_small_buffers_whatever_went_over_it() {
         const LEN: usize = 1 << 20;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -398,6 +521,7 @@ mod tests {
         };
         let until = now() + Duration::from_secs(60);
         let mut connection = Connection::open(&to, &Login::default(), until).unwrap();
+        connection.questions = 0;
         let question = Question {
             bounds: Bounds::new(LEN, 0, 0),
             // With the number that stands before it, a little more than the server waits for.

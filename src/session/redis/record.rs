@@ -14,7 +14,7 @@ use super::super::contents::{self, Contents};
 use super::super::id::Identity;
 use super::super::lifetime::{Lifetimes, Stamp};
 use super::super::state::Session;
-use super::scripts::{HEAD_BYTES, NEVER};
+use super::scripts::{HEAD_BYTES, MARK_BYTES, NEVER};
 use crate::error::{Error, Result};
 use crate::value::{Decode, Decoder, Encode, Encoder, from_cbor, to_cbor};
 use std::collections::BTreeMap;
@@ -83,7 +83,11 @@ pub(super) fn read(value: &[u8], identity: Identity) -> Result<Read> {
         _ => from_cbor(body)?,
     };
     let contents = Arc::new(contents);
+    let (write, _) = (value.get(HEAD_BYTES - MARK_BYTES..))
+        .and_then(|behind| behind.split_first_chunk::<MARK_BYTES>())
+        .ok_or_else(no_session)?;
     Ok(Read::Session(Box::new(Session {
+        write: Some(*write),
         identity: Some(identity),
         stamp,
         end: lifetimes.end(stamp),

@@ -27,12 +27,26 @@ pub(super) enum Reply {
     Array(Vec<Reply>),
 }
 
+/// The first word of an error, by which it is known. Redis 6.2 tells the error of a command within a script behind
+/// words of its own: `ERR Error running script (call to f_...): @user_script: 7: -READONLY You can't write ...`.
+pub(super) fn code(text: &str) -> &str {
+    let mut words = text.split(' ');
+    let first = words.next().unwrap_or_default();
+    if !text.starts_with("ERR Error running script") {
+        return first;
+    }
+    let is_code =
+        |word: &&str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase());
+    let mut inner = words.map(|word| word.strip_prefix('-').unwrap_or(word));
+    inner.find(is_code).unwrap_or(first)
+}
+
 /// How large a reply may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// Of each string.
+    /// Of all its strings together.
     pub(super) bytes: usize,
-    /// Of each array.
+    /// Of all its arrays together.
     pub(super) elements: usize,
     /// 0 is a reply that is no array, 1 an array of such.
     pub(super) depth: usize,
@@ -91,17 +105,32 @@ enum Line {
 }
 
 /// Reads one reply and no byte more.
-pub(super) fn read_reply(from: &mut impl BufRead, bounds: Bounds) -> io::Result<Reply> {
-    match read_line(from, |line| Line::read(line, bounds))? {
+pub(super) fn read_reply(from: &mut impl BufRead, mut bounds: Bounds) -> io::Result<Reply> {
+    read_within(from, &mut bounds)
+}
+
+/// Reads a part of a reply, and takes its size off what the rest may have.
+fn read_within(from: &mut impl BufRead, left: &mut Bounds) -> io::Result<Reply> {
+    match read_line(from, |line| Line::read(line, *left))? {
         Line::Whole(reply) => Ok(reply),
-        Line::Bulk(len) => read_bulk(from, len).map(Reply::Bulk),
+        Line::Bulk(len) => {
+            left.bytes = left.bytes.saturating_sub(len);
+            read_bulk(from, len).map(Reply::Bulk)
+        }
         Line::Array(len) => {
-            let Some(depth) = bounds.depth.checked_sub(1) else {
+            left.elements = left.elements.saturating_sub(len);
+            let Some(depth) = left.depth.checked_sub(1) else {
                 return Err(broken("an array that is too deep"));
             };
             let mut elements = Vec::new();
             for _ in 0..len {
-                elements.push(read_reply(from, Bounds { depth, ..bounds })?);
+                let mut within = Bounds { depth, ..*left };
+                let element = read_within(from, &mut within)?;
+                if let Reply::Error(text) = &element {
+                    within.bytes = within.bytes.checked_sub(text.len()).ok_or_else(too_large)?;
+                }
+                elements.push(element);
+                (left.bytes, left.elements) = (within.bytes, within.elements);
             }
             Ok(Reply::Array(elements))
         }
@@ -188,8 +217,12 @@ fn length(text: &[u8], max: usize) -> io::Result<Option<usize>> {
     }
     match usize::try_from(len) {
         Ok(len) if len <= max => Ok(Some(len)),
-        _ => Err(broken("a reply larger than any answer to what was asked")),
+        _ => Err(too_large()),
     }
+}
+
+fn too_large() -> io::Error {
+    broken("a reply larger than any answer to what was asked")
 }
 
 fn number(text: &[u8]) -> io::Result<i64> {
@@ -273,6 +306,11 @@ mod tests {
             b"*1000000000\r\n",
             b"*-2\r\n",
             b"*1\r\n*1\r\n*1\r\n:1\r\n",
+            // Each part is within the bounds, and all together are not.
+            b"*2\r\n*7\r\n",
+            b"*2\r\n$60\r\n------------------------------------------------------------\r\n$5\r\n",
+            b"*3\r\n*3\r\n:1\r\n:2\r\n:3\r\n*3\r\n",
+            b"*1\r\n-ERR -------------------------------------------------------------\r\n",
             b"$1\r\nab\r\n",
             b"$2\r\na\r\n+OK\r\n",
             b"\r\n",
@@ -300,6 +338,35 @@ mod tests {
             read(&endless).unwrap_err().kind(),
             io::ErrorKind::InvalidData
         );
+    }
+
+    #[test]
+    fn an_error_is_known_by_its_code_wherever_the_server_puts_it() {
+        for (text, known) in [
+            (
+                "READONLY You can't write against a read only replica.",
+                "READONLY",
+            ),
+            (
+                "ERR Error running script (call to f_0a1b): @user_script: 7: -READONLY You can't write",
+                "READONLY",
+            ),
+            (
+                "ERR Error running script (call to f_0a1b): @user_script:4: WRONGTYPE Operation against a key",
+                "WRONGTYPE",
+            ),
+            (
+                "ERR Error running script (call to f_0a1b): @user_script:4: attempt to call",
+                "ERR",
+            ),
+            (
+                "ERR unknown command 'GET', with args beginning with: 'OOM'",
+                "ERR",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(code(text), known, "{text}");
+        }
     }
 
     #[test]

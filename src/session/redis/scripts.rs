@@ -22,6 +22,10 @@
 //! what it ends. That tombstone also keeps a creation that was held up on its way from bringing a session back that
 //! was created by the second try and deleted since.
 //!
+//! **The mark tells two writes of one version apart.** A primary that is lost with its last write leaves a replica at the
+//! version before, and the next write has the lost one's number. A copy of the lost one must not pass for a copy of that: so
+//! a script that compares versions compares marks as well, where the client knows it.
+//!
 //! **Each answer ends with the mark of the question**, behind what the verbs below say. So an answer to another question is
 //! told from it.
 //!
@@ -32,6 +36,9 @@ use std::sync::OnceLock;
 
 /// Bytes before the contents.
 pub(super) const HEAD_BYTES: usize = 38;
+
+/// The last ones of these, and behind every answer.
+pub(super) const MARK_BYTES: usize = 8;
 
 /// A lifetime without end: a number of six bytes has no larger value.
 pub(super) const NEVER: u64 = (1 << 48) - 1;
@@ -85,6 +92,7 @@ if alive and last(created, accessed, idle, absolute) <= now then
   redis.call('UNLINK', key)
   there, alive, mark = false, false, ''
 end
+local function seen(n, by) return version == tonumber(n) and (by == '' or by == mark) end
 local function used()
   if accessed > now + 60000 then return math.min(created, now), now end
   return created, math.max(accessed, now)
@@ -133,25 +141,25 @@ return {1, now, now}
 "
 );
 
-/// version, idle, absolute, contents: `{1, version, created, accessed}`, `{0}` if the session is gone, `{2, value}`
-/// if it is of another version.
+/// version and mark that were seen, idle, absolute, contents: `{1, version, created, accessed}`, `{0}` if the session is
+/// gone, `{2, value}` if it is of another write.
 pub(super) static SAVE: Script = script!(
     "
 if not alive then return {0} end
 if mark == ours then return {1, version, created, accessed} end
-if version ~= tonumber(ARGV[1]) then return {2, redis.call('GET', key)} end
+if not seen(ARGV[1], ARGV[2]) then return {2, redis.call('GET', key)} end
 created, accessed = used()
-put(key, version + 1, created, accessed, tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4])
+put(key, version + 1, created, accessed, tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5])
 return {1, version + 1, created, accessed}
 "
 );
 
-/// version: as [`SAVE`], of a session that has nothing left worth keeping.
+/// version and mark: as [`SAVE`], of a session that has nothing left worth keeping.
 pub(super) static EMPTY: Script = script!(
     "
 if mark == ours then return confirm() end
 if not alive then return {0} end
-if version ~= tonumber(ARGV[1]) then return {2, redis.call('GET', key)} end
+if not seen(ARGV[1], ARGV[2]) then return {2, redis.call('GET', key)} end
 bury(key, 0)
 return {1}
 "
@@ -211,7 +219,7 @@ return {1}
 "
 );
 
-/// Of the old key and the new one; version, or -1 for a copy that was not changed and so takes over what is stored;
+/// Of the old key and the new one; version and mark, or -1 for a copy that was not changed and so takes over what is stored;
 /// idle, absolute, whether the session begins anew, contents: `{1, value}`, `{0}`, `{2, value}`, or `{3}` if the
 /// new id is taken.
 ///
@@ -226,16 +234,16 @@ if not alive then
   end
   return {0}
 end
-local seen, contents = tonumber(ARGV[1]), ARGV[5]
-if seen < 0 then
+local contents = ARGV[6]
+if tonumber(ARGV[1]) < 0 then
   contents = redis.call('GETRANGE', key, 38, -1)
 else
-  if version ~= seen then return {2, redis.call('GET', key)} end
-  idle, absolute = tonumber(ARGV[2]), tonumber(ARGV[3])
+  if not seen(ARGV[1], ARGV[2]) then return {2, redis.call('GET', key)} end
+  idle, absolute = tonumber(ARGV[3]), tonumber(ARGV[4])
 end
 if redis.call('EXISTS', KEYS[2]) == 1 then return {3} end
 created, accessed = used()
-if ARGV[4] == '1' then created = now end
+if ARGV[5] == '1' then created = now end
 local value = put(KEYS[2], version + 1, created, accessed, idle, absolute, contents)
 bury(key, 1, KEYS[2])
 return {1, value}

@@ -19,7 +19,7 @@ use super::marks::Marks;
 use super::randomness::Randomness;
 use super::record::{self, Head, millis};
 use super::reply::{Bounds, Reply};
-use super::scripts::{self, HEAD_BYTES, Script};
+use super::scripts::{self, HEAD_BYTES, MARK_BYTES, Script};
 use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use std::cell::RefCell;
@@ -36,7 +36,7 @@ const TRIES_AT_ONCE: usize = 3;
 const BYTES_MAX: usize = 16 << 20;
 
 /// A value, or an answer that holds one.
-const VALUE: Bounds = Bounds::new(BYTES_MAX + HEAD_BYTES, 10, 1);
+const VALUE: Bounds = Bounds::new(BYTES_MAX + HEAD_BYTES + MARK_BYTES, 10, 1);
 
 /// An answer of a few numbers.
 pub(super) const NUMBERS: Bounds = Bounds::new(64, 10, 1);
@@ -60,9 +60,15 @@ enum Put {
     Gone,
     /// The value that is stored instead.
     Conflict(Vec<u8>),
-    Stored(Stamp),
+    Stored(Written),
     /// It had nothing worth keeping.
     Ended,
+}
+
+/// A write that the server has made.
+struct Written {
+    stamp: Stamp,
+    mark: Option<[u8; 8]>,
 }
 
 /// The outcome for a session that was to be deleted if it is as it was seen.
@@ -75,7 +81,7 @@ pub(super) enum Deleted {
 
 impl Store {
     pub(super) fn load(&self, id: &SessionId) -> Result<Option<Session>> {
-        match self.value(&self.keys.of_id(id))? {
+        match self.value(&self.keys.of_id(id), self.client.deadline())? {
             Some(value) => record::session(&value, Identity::Id(id.clone())),
             None => Ok(None),
         }
@@ -98,13 +104,14 @@ impl Store {
 
     pub(super) fn save(&self, session: &mut Session) -> Result<Saved> {
         self.check_not_editing()?;
+        let until = self.client.deadline();
         let key = match &session.identity {
             Some(identity) => self.keys.of_identity(identity),
-            None if session.has_info() => return self.create(session),
+            None if session.has_info() => return self.create(session, until),
             None => return Ok(Saved::Empty),
         };
         if !session.modified {
-            return Ok(match self.touch_key(&key)? {
+            return Ok(match self.touch_key(&key, until)? {
                 // The version stays that of the copy: others may have changed the session since.
                 Some(stamp) => {
                     session.stamp.accessed = stamp.accessed;
@@ -114,12 +121,12 @@ impl Store {
                 None => Saved::Gone,
             });
         }
-        let next = self.settled(session)?;
-        Ok(match self.put(&key, &next)? {
+        let next = self.settled(session, until)?;
+        Ok(match self.put(&key, &next, until)? {
             Put::Gone => Saved::Gone,
             Put::Conflict(value) => self.conflict(&value, session)?,
-            Put::Stored(stamp) => {
-                *session = self.stored(next, stamp);
+            Put::Stored(written) => {
+                *session = self.stored(next, written);
                 Saved::Stored
             }
             Put::Ended => {
@@ -129,8 +136,8 @@ impl Store {
         })
     }
 
-    fn create(&self, session: &mut Session) -> Result<Saved> {
-        let mut next = self.settled(session)?;
+    fn create(&self, session: &mut Session, until: Duration) -> Result<Saved> {
+        let mut next = self.settled(session, until)?;
         let body = self.body(&next)?;
         let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
         for _ in 0..DRAWS {
@@ -140,7 +147,7 @@ impl Store {
                 .with(&millis(lifetimes.idle))
                 .with(&millis(lifetimes.absolute))
                 .with(&body);
-            match *numbers(self.client.call(&command)?.reply)? {
+            match *numbers(self.client.call_until(&command, until)?.reply)? {
                 [0] => {}
                 [1, created, accessed] => {
                     next.identity = Some(identity);
@@ -149,7 +156,8 @@ impl Store {
                         created,
                         accessed,
                     };
-                    *session = self.stored(next, stamp);
+                    let mark = command.mark();
+                    *session = self.stored(next, Written { stamp, mark });
                     return Ok(Saved::Stored);
                 }
                 _ => return Err(nonsense()),
@@ -159,21 +167,24 @@ impl Store {
     }
 
     /// Stores a copy if nobody has changed the session since, or ends the session if the copy is not worth keeping.
-    fn put(&self, key: &RedisKey, next: &Session) -> Result<Put> {
+    fn put(&self, key: &RedisKey, next: &Session, until: Duration) -> Result<Put> {
         let seen = next.stamp.version;
+        let mark = next.write.as_ref().map_or(&[][..], <[u8; 8]>::as_slice);
         let command = if next.has_info() {
             let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
             self.command(&scripts::SAVE, key, VALUE)
                 .with(seen.to_string().as_bytes())
+                .with(mark)
                 .with(&millis(lifetimes.idle))
                 .with(&millis(lifetimes.absolute))
                 .with(&self.body(next)?)
         } else {
             self.command(&scripts::EMPTY, key, VALUE)
                 .with(seen.to_string().as_bytes())
+                .with(mark)
                 .ends_session()
         };
-        let Answer { reply, repeated } = self.client.call(&command)?;
+        let Answer { reply, repeated } = self.client.call_until(&command, until)?;
         let mut elements = array(reply)?;
         match elements.as_mut_slice() {
             [Reply::Int(0)] => Ok(Put::Gone),
@@ -183,11 +194,15 @@ impl Store {
                 Reply::Int(version),
                 Reply::Int(created),
                 Reply::Int(accessed),
-            ] => Ok(Put::Stored(Stamp {
-                version: number(*version)?,
-                created: number(*created)?,
-                accessed: number(*accessed)?,
-            })),
+            ] => {
+                let stamp = Stamp {
+                    version: number(*version)?,
+                    created: number(*created)?,
+                    accessed: number(*accessed)?,
+                };
+                let mark = command.mark();
+                Ok(Put::Stored(Written { stamp, mark }))
+            }
             [Reply::Int(2), Reply::Bulk(value)] => {
                 let value = std::mem::take(value);
                 match record::head(&value)? {
@@ -210,13 +225,14 @@ impl Store {
             Some(identity) if session.has_info() => identity.clone(),
             _ => return self.save(session),
         };
-        let next = self.settled(session)?;
+        let until = self.client.deadline();
+        let next = self.settled(session, until)?;
         let body = self.body(&next)?;
         let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
         // A copy that was not changed must not undo what others have changed: what is stored moves.
-        let version = match session.modified {
-            true => session.stamp.version.to_string(),
-            false => "-1".into(),
+        let (version, mark) = match session.modified {
+            true => (session.stamp.version.to_string(), session.write),
+            false => ("-1".into(), None),
         };
         let old_key = self.keys.of_identity(&old);
         for _ in 0..DRAWS {
@@ -227,12 +243,13 @@ impl Store {
                 .command(&scripts::MOVE, &old_key, VALUE)
                 .and_key(&self.keys.of_identity(&identity))
                 .with(version.as_bytes())
+                .with(mark.as_ref().map_or(&[][..], <[u8; 8]>::as_slice))
                 .with(&millis(lifetimes.idle))
                 .with(&millis(lifetimes.absolute))
                 .with(if is_login(session) { b"1" } else { b"0" })
                 .with(&body)
                 .ends_session();
-            match array(self.client.call(&command)?.reply)?.as_slice() {
+            match array(self.client.call_until(&command, until)?.reply)?.as_slice() {
                 [Reply::Int(0)] => return Ok(Saved::Gone),
                 [Reply::Int(1), Reply::Bulk(value)] => {
                     // The first try may have been carried out, and what it stored be deleted before the second came.
@@ -259,7 +276,7 @@ impl Store {
         let until = self.client.deadline();
         let identity = Identity::Id(id.clone());
         let key = self.keys.of_id(id);
-        let mut current = self.value(&key)?;
+        let mut current = self.value(&key, until)?;
         let mut tries = 0;
         loop {
             let Some(value) = current else {
@@ -268,28 +285,29 @@ impl Store {
             let Some(mut session) = record::session(&value, identity.clone())? else {
                 return Ok(None);
             };
-            let (stamp, before) = (session.stamp, Arc::clone(&session.contents));
+            let (stamp, mark) = (session.stamp, session.write);
+            let before = Arc::clone(&session.contents);
             {
                 let _editing = Editing::begin(self.marks.seed());
                 change(&mut session)?;
             }
             // The closure may have put another session in the copy's place: it is stored under this id all the same.
             session.identity = Some(identity.clone());
-            session.stamp = stamp;
+            (session.stamp, session.write) = (stamp, mark);
             if session.has_info() && !session.confirming && session.contents == before {
-                let Some(stamp) = self.touch_key(&key)? else {
+                let Some(stamp) = self.touch_key(&key, until)? else {
                     return Ok(None);
                 };
                 let stamp = Stamp {
                     version: session.stamp.version,
                     ..stamp
                 };
-                return Ok(Some(self.stored(session, stamp)));
+                return Ok(Some(self.stored(session, Written { stamp, mark })));
             }
-            let mut next = self.settled(&session)?;
-            match self.put(&key, &next)? {
+            let mut next = self.settled(&session, until)?;
+            match self.put(&key, &next, until)? {
                 Put::Gone => return Ok(None),
-                Put::Stored(stamp) => return Ok(Some(self.stored(next, stamp))),
+                Put::Stored(written) => return Ok(Some(self.stored(next, written))),
                 Put::Ended => {
                     next.mark_new();
                     return Ok(Some(next));
@@ -309,18 +327,18 @@ impl Store {
 
     pub(super) fn touch(&self, id: &SessionId) -> Result<bool> {
         self.check_not_editing()?;
-        let touched = self.touch_key(&self.keys.of_id(id))?;
+        let touched = self.touch_key(&self.keys.of_id(id), self.client.deadline())?;
         Ok(touched.is_some())
     }
 
     /// The times that the session has then; the version is not told.
-    fn touch_key(&self, key: &RedisKey) -> Result<Option<Stamp>> {
+    fn touch_key(&self, key: &RedisKey, until: Duration) -> Result<Option<Stamp>> {
         let command = self
             .command(&scripts::TOUCH, key, NUMBERS)
             .with(&millis(Some(self.rules.resolution)))
             .with(&millis(self.rules.lifetimes.idle))
             .with(&millis(self.rules.lifetimes.absolute));
-        match *numbers(self.client.call(&command)?.reply)? {
+        match *numbers(self.client.call_until(&command, until)?.reply)? {
             [0] => Ok(None),
             [1, created, accessed] => Ok(Some(Stamp {
                 version: 0,
@@ -371,7 +389,11 @@ impl Store {
 
     /// The time by the server's clock.
     pub(super) fn now(&self) -> Result<SystemTime> {
-        let (_, time) = self.client.ask_any(&[b"TIME"], NUMBERS)?;
+        self.now_until(self.client.deadline())
+    }
+
+    fn now_until(&self, until: Duration) -> Result<SystemTime> {
+        let (_, time) = self.client.ask_any(&[b"TIME"], NUMBERS, until)?;
         let time = array(time)?;
         let part = |at: usize| match time.get(at) {
             Some(Reply::Bulk(digits)) => str::from_utf8(digits).ok()?.parse::<u64>().ok(),
@@ -393,8 +415,8 @@ impl Store {
         Command::script(script, key, self.marks.next(), bounds)
     }
 
-    fn value(&self, key: &RedisKey) -> Result<Option<Vec<u8>>> {
-        match self.client.call(&self.value_of(key))?.reply {
+    fn value(&self, key: &RedisKey, until: Duration) -> Result<Option<Vec<u8>>> {
+        match self.client.call_until(&self.value_of(key), until)?.reply {
             Reply::Nil => Ok(None),
             reply => bulk(reply).map(Some),
         }
@@ -416,17 +438,18 @@ impl Store {
     }
 
     /// The session as it is to be stored. Only a login or a proof of who the user is needs the server's clock.
-    fn settled(&self, session: &Session) -> Result<Session> {
+    fn settled(&self, session: &Session, until: Duration) -> Result<Session> {
         match session.confirming {
-            true => Ok(session.settled(millis_at(self.now()?))),
+            true => Ok(session.settled(millis_at(self.now_until(until)?))),
             false => Ok(session.clone()),
         }
     }
 
     /// The copy in memory of what is in the store now.
-    fn stored(&self, mut session: Session, stamp: Stamp) -> Session {
+    fn stored(&self, mut session: Session, Written { stamp, mark }: Written) -> Session {
         let end = self.end_of(&session, stamp);
         session.mark_stored(stamp, end);
+        session.write = mark;
         session
     }
 

@@ -91,6 +91,25 @@ fn an_error_in_an_update_changes_nothing_and_comes_back() {
     assert_eq!(error.unwrap_err().to_string(), "no coffee left");
     assert_eq!(answer.outcome, Outcome::Touched);
     assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+
+    // A stranger's neither: what the handler goes on with is as it was.
+    let jar = Jar::default();
+    let ((), answer) = site.ask(&jar, |visit| {
+        let failed = visit.update(|session| -> Result<()> {
+            session.insert("cart", "coffee")?;
+            Err(Error::other("no coffee left"))
+        });
+        assert!(failed.is_err());
+        let large = "x".repeat(1 << 20);
+        let failed = visit.update(|session| session.insert("cart", &large));
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::TooLarge);
+        assert!(!visit.session().unwrap().contains_key("cart"));
+    });
+    assert_eq!(
+        (answer.outcome, answer.set_cookie()),
+        (Outcome::Nothing, None)
+    );
+    assert_eq!(site.sessions(), 1);
 }
 
 #[test]

@@ -98,6 +98,23 @@ fn a_failing_store_is_an_error_for_pages_that_use_the_session_and_nothing_for_ot
 }
 
 #[test]
+fn a_store_that_fails_is_asked_once_for_a_page_that_does_not_need_it() {
+    let site = Site::new();
+    let id = |n: u8| format!("__Host-id={}AECAwQFBgcICQoLDA0ODw", char::from(b'B' + n));
+    let fields: Vec<String> = (0..4).map(id).collect();
+    for (failing, asked, failed) in [(true, 1, 1), (false, 4, 0)] {
+        site.store.fail(if failing { &["touch"] } else { &[] });
+        site.calls();
+        let done = site.manager.begin(&fields).finish().unwrap();
+        assert_eq!(done.outcome(), Outcome::Nothing);
+        assert_eq!(site.calls(), vec!["touch"; asked]);
+        let events = site.events();
+        let told = events.iter().filter(|event| *event == "touch failed");
+        assert_eq!(told.count(), failed);
+    }
+}
+
+#[test]
 fn a_look_that_failed_is_tried_again_by_the_next_one() {
     let site = Site::new();
     let jar = site.login("ann");

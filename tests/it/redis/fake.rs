@@ -10,17 +10,17 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-const ID: &str = "AAECAwQFBgcICQoLDA0ODw";
+pub(super) const ID: &str = "AAECAwQFBgcICQoLDA0ODw";
 /// The slot of its first three letters.
-const SLOT: u16 = 3073;
-const TIMEOUT: Duration = Duration::from_millis(400);
+pub(super) const SLOT: u16 = 3073;
+pub(super) const TIMEOUT: Duration = Duration::from_millis(400);
 
-fn id() -> SessionId {
+pub(super) fn id() -> SessionId {
     ID.parse().unwrap()
 }
 
 /// The act of a server on one command.
-enum Act {
+pub(super) enum Act {
     Say(Vec<u8>),
     /// Says so many elements, which are these, and the mark of the script that it was asked for.
     Answer(usize, Vec<u8>),
@@ -38,9 +38,12 @@ enum Act {
     Then(Vec<u8>, Unasked),
 }
 
+/// Stands for the number of the question before.
+const NUMBER: &[u8] = b"NUMBER";
+
 /// The reply of a server, held until the test lets it go.
 #[derive(Clone)]
-struct Unasked {
+pub(super) struct Unasked {
     bytes: Vec<u8>,
     /// Passed by the server and by the test, before it is said and after.
     moments: Arc<Barrier>,
@@ -56,9 +59,13 @@ impl Unasked {
         (Unasked { bytes, moments }, coming)
     }
 
-    fn say(&self, out: &mut TcpStream) -> std::io::Result<()> {
+    fn say(&self, out: &mut TcpStream, number: &[u8]) -> std::io::Result<()> {
+        let bytes = match self.bytes.strip_prefix(NUMBER) {
+            Some(behind) => [&bulk(number), behind].concat(),
+            None => self.bytes.clone(),
+        };
         self.moments.wait();
-        let said = out.write_all(&self.bytes);
+        let said = out.write_all(&bytes);
         self.moments.wait();
         said
     }
@@ -72,12 +79,12 @@ impl Coming {
     }
 }
 
-fn say(text: &str) -> Act {
+pub(super) fn say(text: &str) -> Act {
     Act::Say(text.as_bytes().to_vec())
 }
 
 /// A session of a user, as a server keeps it.
-fn value(user: &str) -> Vec<u8> {
+pub(super) fn value(user: &str) -> Vec<u8> {
     let mut value = Vec::new();
     let never = (1u64 << 48) - 1;
     for number in [1, 1_700_000_000_000, 1_700_000_000_000, never, never] {
@@ -89,15 +96,15 @@ fn value(user: &str) -> Vec<u8> {
     value
 }
 
-fn bulk(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn bulk(bytes: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
 type Serve = dyn Fn(&[String]) -> Act + Send + Sync;
 
-struct Fake {
-    port: u16,
-    asked: Arc<Mutex<Vec<Vec<String>>>>,
+pub(super) struct Fake {
+    pub(super) port: u16,
+    pub(super) asked: Arc<Mutex<Vec<Vec<String>>>>,
     connections: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
@@ -105,7 +112,7 @@ struct Fake {
 
 impl Fake {
     /// A single server. It answers the commands with which a client connects; `serve` has the rest.
-    fn start(serve: impl Fn(&[String]) -> Act + Send + Sync + 'static) -> Fake {
+    pub(super) fn start(serve: impl Fn(&[String]) -> Act + Send + Sync + 'static) -> Fake {
         Fake::start_any(move |words| match words[0].as_str() {
             "CLUSTER" => say("-ERR This instance has cluster support disabled\r\n"),
             "INFO" => say("$0\r\n\r\n"),
@@ -113,7 +120,7 @@ impl Fake {
         })
     }
 
-    fn start_any(serve: impl Fn(&[String]) -> Act + Send + Sync + 'static) -> Fake {
+    pub(super) fn start_any(serve: impl Fn(&[String]) -> Act + Send + Sync + 'static) -> Fake {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let serve: Arc<Serve> = Arc::new(serve);
@@ -143,13 +150,13 @@ impl Fake {
         fake
     }
 
-    fn store(&self) -> RedisSessionStore {
+    pub(super) fn store(&self) -> RedisSessionStore {
         let url = format!("redis://127.0.0.1:{}", self.port);
         RedisOptions::new().timeout(TIMEOUT).connect(&url).unwrap()
     }
 
     /// How often a command was asked for.
-    fn count(&self, name: &str) -> usize {
+    pub(super) fn count(&self, name: &str) -> usize {
         let asked = self.asked.lock().unwrap();
         asked.iter().filter(|words| words[0] == name).count()
     }
@@ -168,6 +175,7 @@ fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
     stream.set_nodelay(true).unwrap();
     let mut out = stream.try_clone().unwrap();
     let mut input = BufReader::new(stream);
+    let mut number = Vec::new();
     while let Some((words, mark)) = read_command(&mut input) {
         let answer = |count: usize, elements: &[u8]| {
             let count = format!("*{}\r\n", count + 1);
@@ -175,7 +183,8 @@ fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
         };
         // The number of the question that follows.
         if words[0] == "ECHO" {
-            if out.write_all(&bulk(words[1].as_bytes())).is_err() {
+            number = words[1].clone().into_bytes();
+            if out.write_all(&bulk(&number)).is_err() {
                 return;
             }
             continue;
@@ -186,7 +195,7 @@ fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
             Act::Answer(count, elements) => out.write_all(&answer(count, &elements)),
             Act::AnswerThen(count, elements, unasked) => {
                 let sent = out.write_all(&answer(count, &elements));
-                sent.and(unasked.say(&mut out))
+                sent.and(unasked.say(&mut out, &number))
             }
             Act::Last(bytes) => {
                 let _ = out.write_all(&bytes);
@@ -207,7 +216,7 @@ fn converse(stream: TcpStream, serve: &Serve, asked: &Mutex<Vec<Vec<String>>>) {
                 std::thread::sleep(pause);
                 out.write_all(&bytes)
             }
-            Act::Then(said, unasked) => out.write_all(&said).and(unasked.say(&mut out)),
+            Act::Then(said, unasked) => out.write_all(&said).and(unasked.say(&mut out, &number)),
         };
         if sent.is_err() {
             return;
@@ -235,7 +244,7 @@ fn read_command(input: &mut impl BufRead) -> Option<(Vec<String>, Vec<u8>)> {
 }
 
 /// Loads the session; tells its user, or the error, and that it took no longer than a call may.
-fn load(store: &RedisSessionStore) -> Result<Option<String>, shelflife::Error> {
+pub(super) fn load(store: &RedisSessionStore) -> Result<Option<String>, shelflife::Error> {
     let begun = Instant::now();
     let loaded = store.load_session(&id());
     let took = begun.elapsed();
@@ -251,7 +260,7 @@ fn load(store: &RedisSessionStore) -> Result<Option<String>, shelflife::Error> {
 }
 
 /// Holds a claim for each case, all at the same time: most of a case is waiting.
-fn each_at_once<T: Send>(cases: impl IntoIterator<Item = T>, claim: impl Fn(T) + Sync) {
+pub(super) fn each_at_once<T: Send>(cases: impl IntoIterator<Item = T>, claim: impl Fn(T) + Sync) {
     let claim = &claim;
     std::thread::scope(|scope| {
         for case in cases {
@@ -268,7 +277,7 @@ fn a_reply_larger_than_any_answer_is_refused_before_it_arrives() {
         "*1000000000\r\n".to_string(),
         "*1\r\n".repeat(10_000),
         "+".repeat(1 << 20),
-        format!("${}\r\n", (16 << 20) + 39),
+        format!("${}\r\n", (16 << 20) + 47),
         ">2\r\n$7\r\nmessage\r\n$1\r\nx\r\n".to_string(),
         "_\r\n".to_string(),
         "HTTP/1.1 400 Bad Request\r\n\r\n".to_string(),
@@ -362,7 +371,7 @@ fn a_reply_that_comes_unasked_is_nobodys_answer_however_late_it_is() {
         bulk(&value("bob")),
         b"$-1\r\n".to_vec(),
         b"-ERR late\r\n".to_vec(),
-        [b"$1\r\n1\r\n".to_vec(), bulk(&value("bob"))].concat(),
+        [NUMBER.to_vec(), bulk(&value("bob"))].concat(),
     ] {
         let shown = unasked.escape_ascii().to_string();
         let (unasked, coming) = Unasked::new(unasked);

@@ -149,7 +149,7 @@ fn forward(
 }
 
 /// At least so many whole items of the protocol, and how many they are.
-fn read_all(from: &mut impl Read, least: usize) -> std::io::Result<(Vec<u8>, usize)> {
+pub(crate) fn read_all(from: &mut impl Read, least: usize) -> std::io::Result<(Vec<u8>, usize)> {
     let (mut bytes, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
     loop {
         let len = from.read(&mut buffer)?;

@@ -3,7 +3,7 @@
 use super::super::cookie::max_age;
 use super::super::event::Event;
 use super::super::finished::{Finished, Lost, Outcome};
-use super::{CONFLICTS_MAX, Client, Edited, Notice, State, Visit, check_size};
+use super::{CONFLICTS_MAX, Client, Edited, Notice, State, Visit, check_size, is_unreadable};
 use crate::error::Result;
 use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
 use std::time::Duration;
@@ -37,10 +37,16 @@ impl Visit {
             match self.manager.store().touch_session(id) {
                 Ok(true) => return Outcome::Touched,
                 Ok(false) => {}
-                Err(error) => self.manager.tell(&Event::TouchFailed {
-                    session: id.handle(),
-                    error: &error,
-                }),
+                Err(error) => {
+                    self.manager.tell(&Event::TouchFailed {
+                        session: id.handle(),
+                        error: &error,
+                    });
+                    // A store that fails may take long to say so, and the page waits.
+                    if !is_unreadable(&error) {
+                        return Outcome::Nothing;
+                    }
+                }
             }
         }
         Outcome::Nothing

@@ -34,7 +34,7 @@ const VALUES: usize = 64;
 const WALKS_MAX: usize = 8;
 
 /// The cursor, and what `COUNT 1000` brings, which a server exceeds where a table's chains are long.
-const SCAN_BOUNDS: Bounds = Bounds::new(64 * 1024, 100_000, 2);
+const SCAN_BOUNDS: Bounds = Bounds::new(64 << 20, 100_000, 2);
 
 /// Moves of one session that are followed: the next walk meets a session that moves more often.
 const MOVES_MAX: usize = 1000;
@@ -48,6 +48,13 @@ impl Store {
         let mut seen = HashSet::new();
         let mut found = Vec::new();
         let mut map = self.client.map();
+        if map.is_hidden_cluster() {
+            // A list of a part would pass for the whole, and a logout for one that leaves nothing.
+            return Err(Error::failed(
+                "the server belongs to a cluster, and does not tell which others do",
+                "give the user the right to `cluster|slots`",
+            ));
+        }
         for walk in 1..=WALKS_MAX {
             for server in map.primaries() {
                 self.walk_server(&server, |text| {
@@ -69,6 +76,7 @@ impl Store {
     fn walk_server(&self, server: &Address, mut each: impl FnMut(Vec<u8>)) -> Result<()> {
         let pattern = self.keys.pattern();
         let mut cursor = b"0".to_vec();
+        let mut cursors = HashSet::new();
         loop {
             let words: [&[u8]; 6] = [b"SCAN", &cursor, b"MATCH", &pattern, b"COUNT", b"1000"];
             let mut reply = array(self.client.ask_one(server, &words, SCAN_BOUNDS)?)?.into_iter();
@@ -78,6 +86,14 @@ impl Store {
             }
             if cursor == b"0" {
                 return Ok(());
+            }
+            // No cursor comes twice on the way through a table, whether that grows or shrinks meanwhile.
+            if !cursors.insert(cursor.clone()) {
+                let what = format!("the server at `{server}` scans its keys in circles");
+                return Err(Error::failed(
+                    what,
+                    "check what stands between it and this client",
+                ));
             }
         }
     }
