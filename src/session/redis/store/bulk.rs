@@ -57,7 +57,7 @@ impl Store {
         }
         for walk in 1..=WALKS_MAX {
             for server in map.primaries() {
-                self.walk_server(&server, |text| {
+                self.walk_server(&server, &hasher, |text| {
                     if seen.insert(hasher.hash_one(&text)) {
                         found.extend(self.keys.read(text));
                     }
@@ -73,7 +73,12 @@ impl Store {
         Err(Error::not_now(what))
     }
 
-    fn walk_server(&self, server: &Address, mut each: impl FnMut(Vec<u8>)) -> Result<()> {
+    fn walk_server(
+        &self,
+        server: &Address,
+        hasher: &RandomState,
+        mut each: impl FnMut(Vec<u8>),
+    ) -> Result<()> {
         let pattern = self.keys.pattern();
         let mut cursor = b"0".to_vec();
         let mut cursors = HashSet::new();
@@ -88,7 +93,7 @@ impl Store {
                 return Ok(());
             }
             // No cursor comes twice on the way through a table, whether that grows or shrinks meanwhile.
-            if !cursors.insert(cursor.clone()) {
+            if !cursors.insert(hasher.hash_one(&cursor)) {
                 let what = format!("the server at `{server}` scans its keys in circles");
                 return Err(Error::failed(
                     what,
