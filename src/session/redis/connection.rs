@@ -5,8 +5,9 @@
 //! else's session.
 //!
 //! A reply that nobody asked for may come at any moment, also between a look at the connection and the next question.
-//! So each answer says to which question it belongs: the answer of a script ends with the mark of its command, and other
-//! commands follow a number that the server has to repeat (`ECHO`). That takes no system call, where a look takes three.
+//! So each answer says to which question it belongs: the answer of a script ends with the mark of its command, and behind
+//! other commands stands a number that the server has to repeat (`ECHO`): wherever before it a reply came that is none of
+//! theirs, another one stands in the number's place. That takes no system call, where a look takes three.
 
 use super::cluster::Refusal;
 use super::reply::{Bounds, Reply, code, read_reply, write_command};
@@ -149,15 +150,14 @@ impl Connection {
         self.questions = self.questions.wrapping_add(1);
         let number = self.questions.to_string();
         let bounds = question.bounds.or(NUMBER_BOUNDS);
-        let replies = self.exchange(until, bounds, &|commands| {
+        let mut replies = self.exchange(until, bounds, &|commands| {
+            let count = (question.write)(commands);
             write_command(commands, &[b"ECHO", number.as_bytes()]);
-            1 + (question.write)(commands)
+            count + 1
         })?;
-        let mut replies = replies.into_iter();
-        let first = replies.next();
-        let mut replies: Vec<Reply> = replies.collect();
+        let last = replies.pop();
         let is_refused = |reply: &Reply| matches!(reply, Reply::Error(_));
-        match first {
+        match last {
             Some(Reply::Bulk(echo)) if echo == number.as_bytes() => Ok(replies),
             // A server that is loading refuses all.
             Some(Reply::Error(_)) if replies.iter().all(is_refused) => Ok(replies),
@@ -510,8 +510,8 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let mut question = vec![0; LEN];
             stream.read_exact(&mut question).unwrap();
-            let head = format!("$1\r\n1\r\n${LEN}\r\n");
-            let answer = [head.as_bytes(), &question, b"\r\n"].concat();
+            let head = format!("${LEN}\r\n");
+            let answer = [head.as_bytes(), &question, b"\r\n$1\r\n1\r\n"].concat();
             stream.write_all(&answer).unwrap();
             stream
         });
@@ -524,7 +524,7 @@ mod tests {
         connection.questions = 0;
         let question = Question {
             bounds: Bounds::new(LEN, 0, 0),
-            // With the number that stands before it, a little more than the server waits for.
+            // With the number that stands behind it, a little more than the server waits for.
             write: &|to| {
                 write_command(to, &[b"GET", &vec![b'x'; LEN]]);
                 1

@@ -451,6 +451,29 @@ fn a_user_without_a_password_never_goes_on_as_somebody_else() {
     assert!(RedisOptions::new().connect(&other).is_err());
 }
 
+#[test]
+fn a_client_that_is_not_let_in_is_told_at_once_and_no_password_is_shown() {
+    for refusal in [
+        "-WRONGPASS invalid username-password pair or user is disabled.\r\n",
+        "-ERR AUTH <password> called\r\n",
+    ] {
+        let fake = Fake::start_any(move |_| say(refusal));
+        let url = format!("redis://ann:secret@127.0.0.1:{}", fake.port);
+        let mut options = RedisOptions::new();
+        options.password("secret2");
+        let begun = Instant::now();
+        let error = options.connect(&url).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        assert_eq!(error.kind(), ErrorKind::Io);
+        let shown = format!("{error} {error:?} {options:?}");
+        assert!(
+            shown.contains("password") && !shown.contains("secret"),
+            "{shown}"
+        );
+        assert_eq!(fake.asked.lock().unwrap()[0], ["AUTH", "ann", "secret2"]);
+    }
+}
+
 /// Errors of every kind, and replies to other commands: no verb may take one for a success.
 fn wrong_answers() -> Vec<String> {
     let codes = "ERR WRONGTYPE NOAUTH WRONGPASS NOPERM OOM READONLY LOADING BUSY TRYAGAIN CLUSTERDOWN MASTERDOWN MISCONF \
