@@ -345,6 +345,14 @@ impl Store {
         Ok(answer)
     }
 
+    /// Makes batch after batch, until `next` says that there is none. Each is all or nothing, and from the first look to
+    /// the last batch nobody else changes anything.
+    pub(crate) fn edit_batches(&self, next: impl FnMut() -> Result<Option<Batch>>) -> Result<()> {
+        write::edit_batches(&self.inner.admission, next)?;
+        self.wrote();
+        Ok(())
+    }
+
     /// Makes all changes of a batch, or none of them, whatever happens.
     ///
     /// # Errors

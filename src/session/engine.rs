@@ -254,7 +254,8 @@ impl Engine<dyn Records> {
                     return Ok(Changes::Dropped);
                 }
                 if let Some(cap) = cap {
-                    match self.make_room(cap, &next, lists, edits)? {
+                    let old = session.identity.as_ref().map(|old| kind.key(old));
+                    match self.make_room(cap, &next, old.as_deref(), lists, edits)? {
                         Some(displaced) => next.displaced = displaced,
                         None => {
                             outcome = Outcome::Refused(Saved::Full);
@@ -263,7 +264,7 @@ impl Engine<dyn Records> {
                     }
                 }
                 self.relist(lists, &key, None, Some(&next))?;
-                edits.push((key, self.put(&next)?));
+                edits.push((key, self.put(&next, None)?));
                 outcome = Outcome::Stored(Box::new(next));
                 Ok(Changes::Made)
             })?;
@@ -310,11 +311,13 @@ impl Engine<dyn Records> {
         Ok(Ok(self.next(session, stamp, clock)))
     }
 
-    /// Ends those sessions of the user that have to go for one more; `None` if there may not be one more.
+    /// Ends those sessions of the user that have to go for one more, the one with the `old` key aside, which gets a new
+    /// id; `None` if there may not be one more.
     fn make_room(
         &self,
         cap: SessionCap,
         next: &Session,
+        old: Option<&[u8]>,
         lists: &mut Lists<'_>,
         edits: &mut Edits,
     ) -> Result<Option<Vec<SessionHandle>>> {
@@ -324,7 +327,12 @@ impl Engine<dyn Records> {
         };
         let mut others = Vec::new();
         for name in self.names_to_change(lists, user)? {
-            let stored = match self.records.get(&session_key(&name)) {
+            let key = session_key(&name);
+            // Where the list was mended just now, the session is in it that is about to leave.
+            if old == Some(&*key) {
+                continue;
+            }
+            let stored = match self.records.get(&key) {
                 Ok(stored) => stored,
                 // Nobody is logged in with a session that is damaged.
                 Err(error) if error.is_corrupt() => None,
@@ -457,7 +465,7 @@ impl Engine<dyn Records> {
         edits: &mut Edits,
     ) -> Result<bool> {
         let stored = match self.records.peek(key) {
-            Ok(Some(stored)) => stored,
+            Ok(Some(stored)) => stored.into_pair().1,
             Ok(None) => return Ok(false),
             // It is removed all the same.
             Err(error) if error.is_corrupt() => Vec::new(),
@@ -488,7 +496,7 @@ impl Engine<dyn Records> {
             let fate = decide(stored, self.clock())?;
             moves = moves_lists(&fate, end);
             match &fate {
-                Fate::Put { next, .. } if !moves => self.put(next),
+                Fate::Put { next, before } if !moves => self.put(next, Some(before)),
                 Fate::Remove { .. } if !moves => Ok(Edit::Remove),
                 _ => Ok(Edit::Keep),
             }
@@ -503,7 +511,7 @@ impl Engine<dyn Records> {
                 Fate::Keep => return Ok(Changes::Dropped),
                 Fate::Put { next, before } => {
                     self.relist(lists, key, Some(before), Some(next))?;
-                    self.put(next)?
+                    self.put(next, Some(before))?
                 }
                 Fate::Remove { before } => {
                     self.relist(lists, key, Some(before), None)?;
@@ -604,10 +612,13 @@ impl Engine<dyn Records> {
         next
     }
 
-    fn put(&self, next: &Session) -> Result<Edit> {
+    /// The record of a session, unless that is over the limit: one that holds what it held `before` may stay, or no visitor
+    /// whose session is over a limit that was lowered could use it any more.
+    fn put(&self, next: &Session, before: Option<&Arc<Contents>>) -> Result<Edit> {
         let value = codec::encode(next, next.stamp)?;
         let most = self.rules.session_bytes_max;
-        if value.len() > most {
+        let is_used = before.is_some_and(|before| Arc::ptr_eq(before, &next.contents));
+        if value.len() > most && !is_used {
             let what = format!(
                 "a session of {} bytes is over the limit of {most}",
                 value.len()

@@ -189,9 +189,14 @@ fn hash_of(user: &str) -> User {
     hash.first_chunk().copied().unwrap_or_default()
 }
 
+/// Which record of which file: no other one has or will have it.
+type Place = (u64, u64);
+
 #[derive(Debug)]
 struct Loaded {
     part: Part,
+    /// The record that it was read from.
+    place: Option<Place>,
     is_stored: bool,
     is_changed: bool,
 }
@@ -222,9 +227,13 @@ impl<'a> Lists<'a> {
     /// A part as it is by now. The names in a damaged one are lost, and the list is not whole any more.
     fn part(&mut self, user: User, nth: u32) -> Result<&mut Loaded> {
         if !self.loaded.contains_key(&(user, nth)) {
+            let mut place = None;
             let stored = match self.records.peek(&list_key(&user, nth)) {
                 Ok(None) => Ok(None),
-                Ok(Some(stored)) => Part::decode(&stored).map(Some).ok_or(()),
+                Ok(Some(stored)) => {
+                    place = Some((stored.generation, stored.offset));
+                    Part::decode(stored.value()).map(Some).ok_or(())
+                }
                 Err(error) if error.kind() == ErrorKind::Corrupt => Err(()),
                 Err(error) => return Err(error),
             };
@@ -237,6 +246,7 @@ impl<'a> Lists<'a> {
             self.is_damaged |= !is_whole;
             let part = stored.ok().flatten();
             let loaded = Loaded {
+                place,
                 is_stored: part.is_some() || !is_whole,
                 is_changed: !is_whole,
                 part: part.unwrap_or(Part {
@@ -248,6 +258,7 @@ impl<'a> Lists<'a> {
         }
         Ok(self.loaded.entry((user, nth)).or_insert_with(|| Loaded {
             part: Part::new(),
+            place: None,
             is_stored: false,
             is_changed: false,
         }))
@@ -284,8 +295,12 @@ impl<'a> Lists<'a> {
         }
     }
 
-    pub(super) fn is_one_part(&mut self, user: &str) -> Result<bool> {
-        Ok(self.parts(hash_of(user))? == 1)
+    /// The records that the parts were read from, once [all](Lists::is_whole) were.
+    ///
+    /// Where two looks give the same, all parts stood like that at one moment between them. For a part that is written
+    /// gets another record; and where one comes and goes, the removal of its last name joins parts, which writes part 0.
+    pub(super) fn places(&self) -> Vec<Option<Place>> {
+        self.loaded.values().map(|loaded| loaded.place).collect()
     }
 
     /// Whether a look at all records that was taken before the lock was can make the list whole: not if a part of it was
@@ -344,7 +359,10 @@ impl<'a> Lists<'a> {
         let nth = part_of(&name, parts);
         let names = &mut self.change(user, nth)?.names;
         match names.iter_mut().find(|listed| listed.name == name) {
-            Some(listed) => listed.end = end.max(listed.end),
+            Some(listed) => {
+                listed.end = end.max(listed.end);
+                listed.is_new = true;
+            }
             None => {
                 names.push(Listed {
                     end,
@@ -367,6 +385,7 @@ impl<'a> Lists<'a> {
     pub(super) fn remove(&mut self, of: &str, name: &[u8]) -> Result<()> {
         let user = hash_of(of);
         let nth = part_of(name, self.parts(user)?);
+        self.part(user, nth)?;
         self.note_damage(of, user)?;
         let names = &self.part(user, nth)?.part.names;
         if !names.iter().any(|listed| *listed.name == *name) {
@@ -440,6 +459,7 @@ impl<'a> Lists<'a> {
                 mut part,
                 is_stored,
                 is_changed,
+                ..
             } = loaded;
             if !is_changed {
                 continue;

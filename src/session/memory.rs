@@ -1,7 +1,7 @@
 //! `MemorySessionStore`: sessions in a map, by the same rules as those in a file.
 
 use super::engine::{Engine, Rules};
-use super::records::{Edits, MakeEdit, Records, Walk};
+use super::records::{MakeEdit, NextEdits, Records, Walk};
 use crate::error::{Error, Result};
 use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
@@ -85,7 +85,7 @@ impl Default for MemorySessionStore {
     }
 }
 
-/// Readers wait for `map` alone, which is held for single steps; a writer holds `turn` from reading to writing.
+/// Readers wait for `map` alone, which is held for one look or one step; a writer holds `turn` from reading to writing.
 pub(super) struct Memory {
     /// Changed by a writer that has the turn.
     map: Mutex<Map>,
@@ -101,6 +101,27 @@ pub(super) struct Memory {
 struct Map {
     records: HashMap<Vec<u8>, Record>,
     writes: u64,
+}
+
+impl Map {
+    fn apply(&mut self, key: Vec<u8>, edit: Edit) {
+        match edit {
+            Edit::Keep => {}
+            Edit::Put { value, expires, .. } => {
+                self.writes += 1;
+                let write = self.writes;
+                let record = Record {
+                    value,
+                    expires,
+                    write,
+                };
+                self.records.insert(key, record);
+            }
+            Edit::Remove => {
+                self.records.remove(&key);
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -154,26 +175,6 @@ impl Memory {
         let record = map.records.get(key);
         record.filter(|record| record.is_live(now)).cloned()
     }
-
-    fn apply(&self, key: &[u8], edit: Edit) {
-        let mut map = lock(&self.map);
-        match edit {
-            Edit::Keep => {}
-            Edit::Put { value, expires, .. } => {
-                map.writes += 1;
-                let write = map.writes;
-                let record = Record {
-                    value,
-                    expires,
-                    write,
-                };
-                map.records.insert(key.to_vec(), record);
-            }
-            Edit::Remove => {
-                map.records.remove(key);
-            }
-        }
-    }
 }
 
 impl Records for Memory {
@@ -181,9 +182,9 @@ impl Records for Memory {
         Ok(self.live(key).map(|record| record.value))
     }
 
-    fn peek(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn peek(&self, key: &[u8]) -> Result<Option<Entry>> {
         let map = lock(&self.map);
-        Ok(map.records.get(key).map(|record| record.value.clone()))
+        Ok(map.records.get(key).map(|record| record.entry(key)))
     }
 
     fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()> {
@@ -191,14 +192,18 @@ impl Records for Memory {
         let old = self.live(key);
         let (old, expires) = old.map_or((None, None), |old| (Some(old.value), old.expires));
         let edit = change(old.as_deref(), expires)?;
-        self.apply(key, edit);
+        lock(&self.map).apply(key.to_vec(), edit);
         Ok(())
     }
 
-    fn change(&self, change: &mut dyn FnMut() -> Result<Edits>) -> Result<()> {
+    fn change_in_steps(&self, next: &mut NextEdits<'_>) -> Result<()> {
         let _writing = self.begin()?;
-        for (key, edit) in change()? {
-            self.apply(&key, edit);
+        while let Some(edits) = next()? {
+            // Held for all of them: no reader sees half of a step.
+            let mut map = lock(&self.map);
+            for (key, edit) in edits {
+                map.apply(key, edit);
+            }
         }
         Ok(())
     }

@@ -17,20 +17,30 @@ pub(super) type Edits = Vec<(Vec<u8>, Edit)>;
 /// Makes an edit of the value that is there, and of the time at which it ends.
 pub(super) type MakeEdit<'a> = dyn FnMut(Option<&[u8]>, Option<SystemTime>) -> Result<Edit> + 'a;
 
+/// Makes the edits of the next step, if there is one.
+pub(super) type NextEdits<'a> = dyn FnMut() -> Result<Option<Edits>> + 'a;
+
 /// A snapshot, entry by entry.
 pub(super) type Walk = Box<dyn Iterator<Item = std::result::Result<Entry, Unreadable>> + Send>;
 
 pub(super) trait Records: fmt::Debug + Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
 
-    /// A value, also if it has ended and was not dropped yet.
-    fn peek(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
+    /// An entry, also if it has ended and was not dropped yet.
+    fn peek(&self, key: &[u8]) -> Result<Option<Entry>>;
 
     /// Replaces one value by that which `change` makes of it; nobody comes between.
     fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()>;
 
     /// Makes several changes, all or nothing; nobody changes meanwhile the records that `change` reads.
-    fn change(&self, change: &mut dyn FnMut() -> Result<Edits>) -> Result<()>;
+    fn change(&self, change: &mut dyn FnMut() -> Result<Edits>) -> Result<()> {
+        let mut change = Some(change);
+        self.change_in_steps(&mut || change.take().map(|change| change()).transpose())
+    }
+
+    /// Makes changes step after step until `next` says that there is none: each step all or nothing, and from the first
+    /// one to the last nobody comes between.
+    fn change_in_steps(&self, next: &mut NextEdits<'_>) -> Result<()>;
 
     /// A snapshot, least recently written first, of all that is there, those included that have ended. Goes on behind
     /// what can't be read.
@@ -58,41 +68,16 @@ impl Records for Store {
         Store::get(self, key)
     }
 
-    fn peek(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let entry = self.entry_even_ended(key)?;
-        Ok(entry.map(|entry| entry.into_pair().1))
+    fn peek(&self, key: &[u8]) -> Result<Option<Entry>> {
+        self.entry_even_ended(key)
     }
 
     fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()> {
         self.edit_entry(key, |old, end| Ok((change(old, end)?, ())))
     }
 
-    fn change(&self, change: &mut dyn FnMut() -> Result<Edits>) -> Result<()> {
-        self.edit_batch(|| {
-            let edits = change()?;
-            let mut batch = Batch::new();
-            for (key, edit) in &edits {
-                match edit {
-                    Edit::Keep => {}
-                    Edit::Put {
-                        value,
-                        expires,
-                        cbor,
-                    } => {
-                        let put = NewValue {
-                            value,
-                            expires: *expires,
-                            cbor: *cbor,
-                        };
-                        batch.put(key, put);
-                    }
-                    Edit::Remove => {
-                        batch.remove(key);
-                    }
-                }
-            }
-            Ok((batch, ()))
-        })
+    fn change_in_steps(&self, next: &mut NextEdits<'_>) -> Result<()> {
+        self.edit_batches(|| Ok(next()?.map(|edits| batch_of(&edits))))
     }
 
     fn walk(&self) -> Walk {
@@ -122,4 +107,29 @@ impl Records for Store {
     fn path(&self) -> Option<&Path> {
         Some(Store::path(self))
     }
+}
+
+fn batch_of(edits: &Edits) -> Batch {
+    let mut batch = Batch::new();
+    for (key, edit) in edits {
+        match edit {
+            Edit::Keep => {}
+            Edit::Put {
+                value,
+                expires,
+                cbor,
+            } => {
+                let put = NewValue {
+                    value,
+                    expires: *expires,
+                    cbor: *cbor,
+                };
+                batch.put(key, put);
+            }
+            Edit::Remove => {
+                batch.remove(key);
+            }
+        }
+    }
+    batch
 }

@@ -168,6 +168,22 @@ impl Session {
         }
     }
 
+    /// Forgets whose device it was: what the user before called it, and where that user came from.
+    pub(super) fn forget_device(&mut self) {
+        let contents = &self.contents;
+        let known = [
+            &contents.agent,
+            &contents.label,
+            &contents.first_address,
+            &contents.remote_address,
+        ];
+        if known.iter().any(|known| known.is_some()) {
+            let contents = self.change();
+            (contents.agent, contents.label) = (None, None);
+            (contents.first_address, contents.remote_address) = (None, None);
+        }
+    }
+
     /// The user who is logged in.
     pub fn user(&self) -> Option<&str> {
         self.contents.user.as_deref()

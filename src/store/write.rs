@@ -164,6 +164,24 @@ pub(crate) fn edit_batch<T>(
     Ok(answer)
 }
 
+/// Makes batch after batch in one step with the reads that they rest on. Where one fails, those before it stay.
+pub(crate) fn edit_batches(
+    admission: &Admission,
+    mut next: impl FnMut() -> Result<Option<Batch>>,
+) -> Result<()> {
+    let mut writing = admission.begin(Purpose::Write)?;
+    loop {
+        let batch = {
+            let _closed = writing.turn.closed_to_this_thread();
+            next()?
+        };
+        match batch {
+            Some(batch) => write_batch(&mut writing, &batch)?,
+            None => return admission.finish(writing),
+        }
+    }
+}
+
 /// Makes all changes of a batch, or none of them.
 pub(crate) fn batch(admission: &Admission, batch: &Batch) -> Result<()> {
     finish_batch(admission, admission.begin(Purpose::Write)?, batch)

@@ -8,8 +8,8 @@ use super::super::place::{identity_of, kind_of, name_of};
 use super::super::{SessionHandle, codec};
 use super::kind::{Note, noting};
 use super::{
-    Changes, Clock, Engine, Error, ErrorKind, Head, Lists, Name, Records, Result, Rules, Session,
-    hour_of, millis_at, session_key,
+    Changes, Clock, Engine, Error, ErrorKind, Head, Kind, Lists, Name, Records, Result, Rules,
+    Session, hour_of, millis_at, session_key,
 };
 use crate::store::entry::Entry;
 use crate::store::iter::Unreadable;
@@ -38,6 +38,9 @@ pub(super) struct Walked {
     pub(super) names: Vec<(Name, u32)>,
     passed: Passed,
 }
+
+/// The names of the sessions of each user.
+type ByUser = BTreeMap<String, Vec<(Name, u32)>>;
 
 /// How many of the sessions that a snapshot saw were deleted since.
 #[derive(Debug, Default, Clone, Copy)]
@@ -195,7 +198,7 @@ impl Engine<dyn Records> {
                 let key = entry.key();
                 match self.records.peek(key)? {
                     None => made.elsewhere += 1,
-                    Some(value) if value == entry.value() => {
+                    Some(now) if now.value() == entry.value() => {
                         self.end_at(key, None, lists, edits)?;
                     }
                     Some(_) => {}
@@ -225,11 +228,22 @@ impl Engine<dyn Records> {
 
     pub(in crate::session) fn sessions_of(&self, user: &str) -> Result<Vec<Session>> {
         self.check_kind()?;
-        let mut names = self.names_of(user)?;
-        let mut sessions = Vec::new();
+        let mut sessions = match self.listed_of(user)? {
+            Some(sessions) => sessions,
+            None => self.walked_of(user)?,
+        };
+        sort_by_number(&mut sessions, |session| session.stamp.accessed);
+        Ok(sessions)
+    }
+
+    /// A user's sessions by the list, without the lock; `None` if it is not whole, or others change it faster than it
+    /// is read.
+    fn listed_of(&self, user: &str) -> Result<Option<Vec<Session>>> {
+        let Some(mut names) = self.names_of(user)? else {
+            return Ok(None);
+        };
         for _ in 0..READS {
-            sessions.clear();
-            let mut is_missing = false;
+            let (mut sessions, mut is_missing) = (Vec::new(), false);
             for name in &names {
                 match self.session_of(user, name) {
                     Ok(Some(session)) => sessions.push(session),
@@ -240,15 +254,30 @@ impl Engine<dyn Records> {
             }
             // A session that is not there any more may live on under another id.
             if !is_missing {
-                break;
+                return Ok(Some(sessions));
             }
-            let again = self.names_of(user)?;
+            let Some(again) = self.names_of(user)? else {
+                return Ok(None);
+            };
             if again == names {
-                break;
+                return Ok(Some(sessions));
             }
             names = again;
         }
-        sort_by_number(&mut sessions, |session| session.stamp.accessed);
+        Ok(None)
+    }
+
+    /// A user's sessions by a look at all records, which is of one moment whatever others do.
+    fn walked_of(&self, user: &str) -> Result<Vec<Session>> {
+        let mut sessions = Vec::new();
+        for session in self.iter() {
+            match session {
+                Ok(session) if session.user() == Some(user) => sessions.push(session),
+                Ok(_) => {}
+                Err(error) if is_of_one_record(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(sessions)
     }
 
@@ -265,23 +294,24 @@ impl Engine<dyn Records> {
         Ok(Some(session).filter(|session| session.user() == Some(user)))
     }
 
-    /// The names of all sessions of a user, without the lock.
-    fn names_of(&self, user: &str) -> Result<Vec<Name>> {
+    /// The names of all sessions of a user at one moment, without the lock; `None` as for
+    /// [`listed_of`](Engine::listed_of).
+    fn names_of(&self, user: &str) -> Result<Option<Vec<Name>>> {
         let mut before = None;
         for _ in 0..READS {
             let mut lists = Lists::new(&self.records);
             if !lists.is_whole(user)? {
-                break;
+                return Ok(None);
             }
-            let names = lists.names(user)?;
-            // One part was read at one moment; of several some may have been read before a name went there.
-            if lists.is_one_part(user)? || before.as_ref() == Some(&names) {
-                return Ok(names);
+            let places = lists.places();
+            // One part was read at one moment. Of several some may have been read before a name went there, and others
+            // after it had left them.
+            if places.len() == 1 || before.as_ref() == Some(&places) {
+                return lists.names(user).map(Some);
             }
-            before = Some(names);
+            before = Some(places);
         }
-        let walked = self.names_by_walk(user)?;
-        Ok(walked.names.into_iter().map(|(name, _)| name).collect())
+        Ok(None)
     }
 
     /// The names of all sessions of a user, by reading all records.
@@ -315,44 +345,55 @@ impl Engine<dyn Records> {
         Ok(walked)
     }
 
-    /// Makes the lists of all users anew, in one step, where no note says that they are whole.
+    /// Makes the lists of all users anew, while nobody writes, where no note says that they are whole. The note comes
+    /// last, so that a crash on the way leaves them in doubt.
     pub(in crate::session) fn relist_all(&self) -> Result<()> {
         if self.note()? != Note::Absent {
             return Ok(());
         }
-        self.records.change(&mut || {
-            if self.note()? != Note::Absent {
-                return Ok(Vec::new());
-            }
-            let mut users: BTreeMap<String, Vec<(Name, u32)>> = BTreeMap::new();
-            let mut kind = None;
-            for entry in self.records.walk() {
-                let entry = match entry {
-                    Ok(entry) => entry,
-                    Err(unreadable) if is_of_one_record(&unreadable.error) => continue,
-                    Err(unreadable) => return Err(unreadable.error),
-                };
-                kind = kind.or(kind_of(entry.key()));
-                let name = name_of(entry.key()).and_then(Name::of);
-                if let Some(name) = name
-                    && let Ok(session) = codec::decode(entry.value())
-                    && let Some(user) = session.user()
-                {
-                    let end = hour_of(entry.expires().map(millis_at));
-                    users.entry(user.to_string()).or_default().push((name, end));
-                }
-            }
-            let Some(kind) = kind else {
-                return Ok(Vec::new());
+        let mut to_list = None;
+        self.records.change_in_steps(&mut || {
+            let (users, kind) = match to_list.as_mut() {
+                Some(to_list) => to_list,
+                None if self.note()? == Note::Absent => to_list.insert(self.names_by_user()?),
+                None => return Ok(None),
             };
             let mut lists = Lists::new(&self.records);
-            for (user, names) in &users {
-                lists.mend(user, names)?;
+            let mut named = 0;
+            while named < CHUNK
+                && let Some((user, names)) = users.pop_first()
+            {
+                lists.mend(&user, &names)?;
+                named += names.len();
             }
             let mut edits = lists.into_edits();
-            edits.push(noting(kind));
-            Ok(edits)
+            if users.is_empty() {
+                edits.extend(kind.take().map(noting));
+            }
+            Ok(Some(edits).filter(|edits| !edits.is_empty()))
         })
+    }
+
+    /// The names of all sessions that have a user, and how ids are kept; for a caller that holds the lock.
+    fn names_by_user(&self) -> Result<(ByUser, Option<Kind>)> {
+        let (mut users, mut kind) = (ByUser::new(), None);
+        for entry in self.records.walk() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(unreadable) if is_of_one_record(&unreadable.error) => continue,
+                Err(unreadable) => return Err(unreadable.error),
+            };
+            kind = kind.or(kind_of(entry.key()));
+            let name = name_of(entry.key()).and_then(Name::of);
+            if let Some(name) = name
+                && let Ok(session) = codec::decode(entry.value())
+                && let Some(user) = session.user()
+            {
+                let end = hour_of(entry.expires().map(millis_at));
+                users.entry(user.to_string()).or_default().push((name, end));
+            }
+        }
+        Ok((users, kind))
     }
 
     /// Ends the sessions of a user but one, until there is none.

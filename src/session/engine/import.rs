@@ -5,17 +5,23 @@ use super::{
     Changes, Engine, Error, ErrorKind, Head, Records, Result, Session, Stamp, codec, millis_at,
 };
 use crate::store::entry::Entry;
+use std::collections::HashMap;
 
 impl Engine<dyn Records> {
     /// Stores sessions under the ids or hashes that they have, with their versions and times, all in one batch. A
     /// session that is here in the same or a later state stays. Returns how many were stored.
     pub(in crate::session) fn import(&self, sessions: &[Session]) -> Result<usize> {
-        let mut stored = 0;
+        let mut taken: HashMap<Vec<u8>, Stamp> = HashMap::new();
         self.change(&mut |lists, edits| {
             let kind = self.kind_to_store(edits)?;
             for session in sessions {
                 let identity = session.identity_to_import(kind == Kind::Hashed)?;
                 let key = kind.key(identity);
+                // A server that is being changed may list a session more than once.
+                let earlier = taken.get(&key);
+                if earlier.is_some_and(|earlier| !is_later(session.stamp, *earlier)) {
+                    continue;
+                }
                 let here = match self.records.get(&key) {
                     // A record that can't be read is no later state.
                     Err(error) if error.kind() == ErrorKind::Corrupt => None,
@@ -38,12 +44,12 @@ impl Engine<dyn Records> {
                 next.mark_stored(next.stamp, end);
                 let before = before.as_ref().map(|before| &*before.base);
                 self.relist(lists, &key, before, Some(&next))?;
-                edits.push((key, self.put(&next)?));
-                stored += 1;
+                edits.push((key.clone(), self.put(&next, None)?));
+                taken.insert(key, next.stamp);
             }
             Ok(Changes::Made)
         })?;
-        Ok(stored)
+        Ok(taken.len())
     }
 
     /// The session that an entry holds, over or not; `None` if it holds none.
@@ -98,7 +104,7 @@ impl Engine<dyn Records> {
             next.mark_stored(stamp, session.end);
             let before = before.as_ref().map(|before| &*before.base);
             self.relist(lists, &key, before, Some(&next))?;
-            edits.push((key, self.put(&next)?));
+            edits.push((key, self.put(&next, None)?));
             Ok(Changes::Made)
         })
     }

@@ -5,11 +5,12 @@ use super::bulk::CHUNK;
 use super::*;
 use crate::session::memory::Memory;
 use crate::session::place::list_key;
-use crate::session::records::{MakeEdit, Walk};
+use crate::session::records::{MakeEdit, NextEdits, Walk};
 use crate::session::sha256::sha256;
 use crate::session::{MemorySessionStore, SessionOptions};
 use crate::store::entry::Entry;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Write;
 use std::mem;
@@ -19,13 +20,18 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 type Meddling = Box<dyn FnOnce() + Send>;
+type Looked = Mutex<Option<Box<dyn FnMut(&[u8]) + Send>>>;
 
 /// One process' view of a map that others use too.
 struct Process {
     memory: Arc<Memory>,
     /// Run once each, at the end of a snapshot: before what was seen in it is acted on.
     meddling: Arc<Mutex<Vec<Meddling>>>,
+    /// Run after each look at an entry, with its key: between two looks of a call that takes several.
+    looked: Looked,
     random: fn(&mut [u8]) -> Result<()>,
+    /// More bytes in one step are refused.
+    step_bytes_max: usize,
     /// The clock of this process, ms.
     clock: AtomicU64,
 }
@@ -35,7 +41,9 @@ impl Process {
         Process {
             memory: Arc::clone(memory),
             meddling: Arc::default(),
+            looked: Mutex::default(),
             random: |bytes| memory_random(bytes),
+            step_bytes_max: usize::MAX,
             clock: AtomicU64::new(0),
         }
     }
@@ -67,16 +75,30 @@ impl Records for Process {
         self.memory.get(key)
     }
 
-    fn peek(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.memory.peek(key)
+    fn peek(&self, key: &[u8]) -> Result<Option<Entry>> {
+        let found = self.memory.peek(key);
+        if let Some(looked) = self.looked.lock().unwrap().as_mut() {
+            looked(key);
+        }
+        found
     }
 
     fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()> {
         self.memory.edit(key, change)
     }
 
-    fn change(&self, change: &mut dyn FnMut() -> Result<Edits>) -> Result<()> {
-        self.memory.change(change)
+    fn change_in_steps(&self, next: &mut NextEdits<'_>) -> Result<()> {
+        self.memory.change_in_steps(&mut || {
+            let edits = next()?;
+            let bytes = edits.iter().flatten().map(|(key, edit)| match edit {
+                Edit::Put { value, .. } => key.len() + value.len(),
+                _ => key.len(),
+            });
+            match bytes.sum::<usize>() <= self.step_bytes_max {
+                true => Ok(edits),
+                false => Err(Error::too_large("a step", "")),
+            }
+        })
     }
 
     fn walk(&self) -> Walk {
@@ -313,6 +335,221 @@ fn a_random_source_that_repeats_itself_takes_over_no_session() {
         Saved::Stored
     ));
     assert_eq!(users(&here), ["ann", "bob"]);
+}
+
+thread_local!(static LAST_BITS: Cell<u8> = const { Cell::new(0) });
+
+/// A session of ann whose id ends in these bits, by which its part of the list is chosen.
+fn login_by_bits(engine: &Engine<Process>, bits: u8) -> Session {
+    LAST_BITS.set(bits);
+    login(engine, "ann")
+}
+
+/// Two processes that draw ids which end in the bits that a test says, and a list of ann in three parts: 32 names in
+/// part 0, 7 in part 1, of which 4 go to part 3 at the next split, 5 in part 2.
+fn three_parts() -> ([Arc<Engine<Process>>; 2], Vec<Session>) {
+    let map = map();
+    let engines = [(); 2].map(|()| {
+        let mut process = Process::new(&map);
+        process.random = |bytes| {
+            memory_random(bytes)?;
+            let last = bytes.last_mut().unwrap();
+            *last = *last & !3 | LAST_BITS.get();
+            Ok(())
+        };
+        Arc::new(engine(process))
+    });
+    let mut sessions = Vec::new();
+    for (bits, count) in [(0, 21), (1, 3), (3, 4), (2, 5), (0, 11)] {
+        sessions.extend((0..count).map(|_| login_by_bits(&engines[0], bits)));
+    }
+    let parts: Vec<usize> = (0..4).map(|nth| names_in(&engines[0], nth)).collect();
+    assert_eq!(parts, [32, 7, 5, 0]);
+    (engines, sessions)
+}
+
+/// How many names stand in a part of ann's list.
+fn names_in(engine: &Engine<Process>, part: u32) -> usize {
+    let hash: [u8; 16] = *sha256(b"ann").first_chunk().unwrap();
+    let stored = engine.records.memory.peek(&list_key(&hash, part)).unwrap();
+    stored.map_or(0, |stored| (stored.value().len() - 9) / 21)
+}
+
+fn is_part(key: &[u8], part: u32) -> bool {
+    let hash: [u8; 16] = *sha256(b"ann").first_chunk().unwrap();
+    key == list_key(&hash, part)
+}
+
+fn handles(sessions: &[Session]) -> BTreeSet<SessionHandle> {
+    let handles = sessions.iter().map(|session| session.handle().unwrap());
+    handles.collect()
+}
+
+/// A reader without the lock reads the parts of a list one after the other. This list is split between the looks at part 0
+/// and at part 1, joined when all were looked at, and split once more at the same place in the next round, which so
+/// reads the same names in the same order: those that went to part 3 are in neither.
+#[test]
+fn a_list_that_is_split_joined_and_split_again_between_two_reads_names_all_sessions() {
+    let ([here, there], sessions) = three_parts();
+    let other = Arc::clone(&there);
+    let (mut heads, mut added) = (0, None);
+    *here.records.looked.lock().unwrap() = Some(Box::new(move |key| {
+        if is_part(key, 0) {
+            heads += 1;
+        }
+        match (is_part(key, 0), key == KIND, added.take()) {
+            (true, ..) if heads <= 2 => {
+                added = Some(login_by_bits(&other, 0));
+                assert_eq!(names_in(&other, 3), 4, "it was split");
+            }
+            (_, true, Some(session)) if heads == 1 => {
+                let mut ended: Session = session;
+                // With each turn the names of both parts change places, until they stand as before.
+                for turn in 1..=32 * 3 {
+                    assert!(other.delete(ended.id().unwrap()).unwrap());
+                    let short = login_by_bits(&other, 1);
+                    assert!(other.delete(short.id().unwrap()).unwrap());
+                    assert_eq!(names_in(&other, 1), 7, "it was joined");
+                    if turn < 32 * 3 {
+                        ended = login_by_bits(&other, 0);
+                    }
+                }
+            }
+            (_, _, kept) => added = kept,
+        }
+    }));
+    let found = handles(&here.sessions_of("ann").unwrap());
+    *here.records.looked.lock().unwrap() = None;
+    assert!(
+        found.is_superset(&handles(&sessions)),
+        "{} found",
+        found.len()
+    );
+    let all = handles(&here.sessions_of("ann").unwrap());
+    assert_eq!(
+        all.len(),
+        sessions.len() + 1,
+        "the last that logged in as well"
+    );
+}
+
+/// The session is renewed between the looks at the part that it goes to and the one that it leaves, in two rounds.
+#[test]
+fn a_session_that_goes_from_part_to_part_while_they_are_read_is_found() {
+    let ([here, there], mut sessions) = three_parts();
+    let other = Arc::clone(&there);
+    let mut moving = sessions.remove(sessions.iter().position(|it| bits_of(it) == 2).unwrap());
+    let (mut rounds, mut turns) = (0, 0);
+    let mut renew = move |bits: u8| {
+        LAST_BITS.set(bits);
+        let renewed = other.regenerate(&mut moving, None).unwrap();
+        assert!(matches!(renewed, Saved::Stored));
+    };
+    *here.records.looked.lock().unwrap() = Some(Box::new(move |key| {
+        rounds += usize::from(is_part(key, 0));
+        if is_part(key, 1) && rounds <= 2 {
+            renew(1);
+        }
+        if key == KIND && rounds == 1 {
+            renew(2);
+            // Until the names of both parts stand as before: of 8 in the one and of 5 in the other.
+            while turns < 8 * 5 - 1 {
+                turns += 1;
+                renew(1);
+                renew(2);
+            }
+        }
+    }));
+    let found = here.sessions_of("ann").unwrap();
+    assert_eq!(found.len(), sessions.len() + 1);
+}
+
+fn bits_of(session: &Session) -> u8 {
+    session.id().unwrap().bits()[15] & 3
+}
+
+/// A reader gives up the list after some rounds, and reads all records, which is of one moment.
+#[test]
+fn a_list_that_changes_with_every_read_names_all_sessions() {
+    let ([here, there], sessions) = three_parts();
+    let (other, mut last) = (Arc::clone(&there), None);
+    *here.records.looked.lock().unwrap() = Some(Box::new(move |key| {
+        if is_part(key, 0) {
+            if let Some(last) = last.take() {
+                let last: Session = last;
+                assert!(other.delete(last.id().unwrap()).unwrap());
+            }
+            last = Some(login_by_bits(&other, 0));
+        }
+    }));
+    let found = handles(&here.sessions_of("ann").unwrap());
+    assert!(
+        found.is_superset(&handles(&sessions)),
+        "{} found",
+        found.len()
+    );
+}
+
+/// The records of sessions that ended are dropped, and their names stay in the list for a while. Where such a session
+/// comes back from another store together with a second one, the list names both.
+#[test]
+fn a_session_that_is_copied_over_its_own_old_name_is_listed() {
+    let (from, to) = (engine(Process::new(&map())), engine(Process::new(&map())));
+    let sessions: Vec<Session> = (0..2).map(|_| login(&from, "ann")).collect();
+    assert_eq!(to.import(&sessions[..1]).unwrap(), 1);
+    let key = Kind::Plain.key_of(sessions[0].id().unwrap());
+    let mut dropped = vec![(key, Edit::Remove)];
+    to.records
+        .change(&mut || Ok(mem::take(&mut dropped)))
+        .unwrap();
+    assert_eq!(names_in(&to, 0), 1, "the name is still there");
+    assert_eq!(to.import(&sessions).unwrap(), 2);
+    assert_eq!(handles(&to.sessions_of("ann").unwrap()), handles(&sessions));
+    assert_eq!(to.delete_user("ann", None).unwrap(), 2);
+}
+
+/// A server whose slots move may list a session twice, as it was before and as it is.
+#[test]
+fn of_two_states_of_a_session_in_one_batch_the_later_is_stored_in_any_order() {
+    let from = engine(Process::new(&map()));
+    let early = login(&from, "ann");
+    let mut late = early.clone();
+    late.insert("n", &1u64).unwrap();
+    assert!(matches!(from.save(&mut late).unwrap(), Saved::Stored));
+    for batch in [[&early, &late], [&late, &early], [&late, &late]] {
+        let to = engine(Process::new(&map()));
+        assert_eq!(to.import(&batch.map(Clone::clone)).unwrap(), 1);
+        let stored = to.load(late.id().unwrap()).unwrap().unwrap();
+        assert_eq!(stored.version(), 2);
+    }
+}
+
+/// However many users there are: the lists of all of them need not go into one batch.
+#[test]
+fn lists_are_made_anew_in_steps_of_a_bounded_size() {
+    let map = map();
+    let mut process = Process::new(&map);
+    process.step_bytes_max = 200 * CHUNK;
+    let here = engine(process);
+    let users = 5 * CHUNK;
+    for nth in 0..users {
+        login(&here, &format!("user {nth}"));
+    }
+    // As a salvage leaves it that lost a list.
+    let hash: [u8; 16] = *sha256(b"user 7").first_chunk().unwrap();
+    let mut lost = vec![
+        (list_key(&hash, 0), Edit::Remove),
+        (KIND.to_vec(), Edit::Remove),
+    ];
+    here.records
+        .change(&mut || Ok(mem::take(&mut lost)))
+        .unwrap();
+    here.relist_all().unwrap();
+    assert_eq!(here.note().unwrap(), kind::Note::Says(Kind::Plain));
+    for nth in [0, 7, users - 1] {
+        let found = here.sessions_of(&format!("user {nth}")).unwrap();
+        assert_eq!(found.len(), 1);
+    }
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014).

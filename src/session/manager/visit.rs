@@ -16,9 +16,9 @@ use super::finished::{Finished, Lost, Outcome};
 use super::flash::{self, Flash};
 use super::watch::SessionWatch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{Lifetime, Session, SessionHandle, SessionId};
-use std::fmt;
+use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
 use std::time::Duration;
+use std::{fmt, mem};
 
 pub use devices::Device;
 
@@ -225,7 +225,8 @@ impl Visit {
     /// nor anybody else's. Earlier changes of this request are stored along with it. `change` may run more than once.
     ///
     /// On a session that ended meanwhile `change` runs on the copy, and [`finish`](Visit::finish) tells that it is
-    /// [lost](Finished::is_lost).
+    /// [lost](Finished::is_lost). So it does where `change` logs a user in who has as many sessions as
+    /// [`session_cap`](crate::ManagerOptions::session_cap) allows; nobody is logged in then.
     ///
     /// # Errors
     ///
@@ -252,9 +253,10 @@ impl Visit {
             self.settle()?;
         }
         let Some(id) = self.live_id() else {
+            // Of a change that fails nothing may be stored later either.
             let mut changed = self.session.clone();
             let value = change(&mut changed)?;
-            let before = std::mem::replace(&mut self.session, changed);
+            let before = mem::replace(&mut self.session, changed);
             return match self.settle() {
                 Err(error) if error.kind() == ErrorKind::TooLarge => {
                     self.session = before;
@@ -263,35 +265,14 @@ impl Visit {
                 settled => settled.map(|_| value),
             };
         };
-        match self.edit(&id, &mut change, false)? {
+        match self.edit(&id, &mut change)? {
             Edited::Done(value) => Ok(value),
             Edited::Gone => {
-                let value = change(&mut self.session)?;
                 let why = self.why_gone(&id)?;
-                self.lose(why);
-                Ok(value)
+                self.change_lost(&mut change, why)
             }
-            Edited::Foreign => {
-                let value = change(&mut self.session)?;
-                self.lose(Lost::Superseded);
-                Ok(value)
-            }
-            Edited::Login => {
-                // First an id that nobody knows: an attacker who knew the old one must not be logged in as well.
-                self.renew = true;
-                self.settle()?;
-                let edited = match self.live_id() {
-                    Some(id) => self.edit(&id, &mut change, true)?,
-                    None => Edited::Gone,
-                };
-                match edited {
-                    Edited::Done(value) => Ok(value),
-                    _ => {
-                        self.lose(Lost::Ended);
-                        change(&mut self.session)
-                    }
-                }
-            }
+            Edited::Foreign => self.change_lost(&mut change, Lost::Superseded),
+            Edited::Login => self.update_anew(&id, &mut change),
         }
     }
 
@@ -299,7 +280,6 @@ impl Visit {
         &mut self,
         id: &SessionId,
         change: &mut impl FnMut(&mut Session) -> Result<T>,
-        may_log_in: bool,
     ) -> Result<Edited<T>> {
         let copy = &self.session;
         let bytes_max = self.manager.0.session_bytes_max;
@@ -311,7 +291,7 @@ impl Visit {
                 return Err(abandon());
             };
             let value = change(&mut merged)?;
-            if merged.has_other_user() && !may_log_in {
+            if merged.has_other_user() {
                 edited = Some(Edited::Login);
                 return Err(abandon());
             }
@@ -329,6 +309,59 @@ impl Visit {
             }
             (Ok(_), _) => Ok(Edited::Gone),
         }
+    }
+
+    /// A change that logs somebody in or out is stored under a new id, as a login is: an attacker who knew the old one
+    /// must not be logged in as well, and a user may have no session too many.
+    fn update_anew<T>(
+        &mut self,
+        id: &SessionId,
+        change: &mut impl FnMut(&mut Session) -> Result<T>,
+    ) -> Result<T> {
+        for _ in 0..CONFLICTS_MAX {
+            let Some(current) = self.manager.store().load_session(id)? else {
+                let why = self.why_gone(id)?;
+                return self.change_lost(change, why);
+            };
+            let Some(mut merged) = self.session.rebase(current) else {
+                return self.change_lost(change, Lost::Superseded);
+            };
+            let value = change(&mut merged)?;
+            let copy = mem::replace(&mut self.session, merged);
+            match self.renew_at_once(id) {
+                Ok(Saved::Stored) => return Ok(value),
+                Ok(Saved::Empty) => {
+                    let session = id.handle();
+                    self.manager.tell(&Event::Ended { session });
+                    self.end();
+                    return Ok(value);
+                }
+                Ok(Saved::Full) => {
+                    // Nobody is logged in, neither in the store nor for the rest of this request.
+                    self.session = copy;
+                    self.lose(Lost::Refused);
+                    return Ok(value);
+                }
+                // It is changed anew, on what others stored meanwhile.
+                Ok(_) => self.session = copy,
+                Err(error) => {
+                    self.session = copy;
+                    return Err(error);
+                }
+            }
+        }
+        self.change_lost(change, Lost::Conflict)
+    }
+
+    /// Runs a change on a copy that can't be stored any more.
+    fn change_lost<T>(
+        &mut self,
+        change: &mut impl FnMut(&mut Session) -> Result<T>,
+        why: Lost,
+    ) -> Result<T> {
+        let value = change(&mut self.session)?;
+        self.lose(why);
+        Ok(value)
     }
 
     /// The copy is what [`update`](Visit::update) stored.

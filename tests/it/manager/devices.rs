@@ -58,6 +58,25 @@ fn a_user_sees_his_devices_the_last_used_first_and_which_is_this() {
 }
 
 #[test]
+fn a_device_says_nothing_of_the_user_who_was_logged_in_on_it_before() {
+    let site = Site::new();
+    let mut jar = login_from(&site, "ann", "10.0.0.1", "Phone");
+    site.visit(&mut jar, |visit| {
+        visit.set_device_label(Some("ann's phone")).unwrap();
+    });
+    site.visit(&mut jar, |visit| {
+        visit.set_client("192.0.2.1", "Phone");
+        visit.login("bob").unwrap()
+    });
+    let device = site
+        .visit(&mut jar, |visit| visit.devices().unwrap())
+        .remove(0);
+    assert_eq!(device.label, None);
+    assert_eq!(device.first_address.as_deref(), Some("192.0.2.1"));
+    assert_eq!(device.last_address.as_deref(), Some("192.0.2.1"));
+}
+
+#[test]
 fn one_device_can_be_logged_out_from_another_and_nobody_elses() {
     let site = Site::new();
     let (phone, desk, bob) = (site.login("ann"), site.login("ann"), site.login("bob"));

@@ -359,3 +359,56 @@ fn who_is_ended_by_another_login_under_the_cap_is_told_to_the_operator() {
         .count();
     assert_eq!(told, 1, "{events:?}, of {ended}");
 }
+
+/// However the user of the session changes.
+#[test]
+fn an_update_that_logs_a_user_in_is_within_the_cap_and_a_login_like_others() {
+    let by_update = |visit: &mut Visit| {
+        visit
+            .update(|session| {
+                session.set_user(Some("ann"));
+                Ok(())
+            })
+            .unwrap();
+    };
+    for cap in [SessionCap::Refuse(1), SessionCap::EndOldest(1)] {
+        let site = Site::with(
+            |_| (),
+            |it| {
+                it.session_cap(Some(cap));
+            },
+        );
+        let first = site.login("ann");
+        let mut second = site.shopper();
+        let (user, answer) = site.ask(&second, |visit| {
+            by_update(visit);
+            visit.user().unwrap().map(String::from)
+        });
+        assert_eq!(
+            site.store.store.sessions_of("ann").unwrap().len(),
+            1,
+            "{cap:?}"
+        );
+        second.receive(&answer);
+        match cap {
+            SessionCap::Refuse(_) => {
+                assert_eq!(answer.outcome, Outcome::Lost(Lost::Refused));
+                assert_eq!((user, site.user(&second)), (None, None));
+                assert_eq!(site.user(&first).as_deref(), Some("ann"));
+            }
+            _ => {
+                assert_eq!(user.as_deref(), Some("ann"));
+                assert_eq!(site.user(&second).as_deref(), Some("ann"));
+                assert_eq!(site.user(&first), None);
+                // And it does not end with the hour that a visitor has.
+                site.advance(2 * HOUR);
+                assert_eq!(site.user(&second).as_deref(), Some("ann"));
+            }
+        }
+        assert_eq!(
+            site.value(&second, "cart").as_deref(),
+            Some("tea"),
+            "{cap:?}"
+        );
+    }
+}

@@ -58,7 +58,7 @@ fn damage(sim: &SimDisk, store: &ShelveSessionStore, key: &[u8], how: Damage) {
 type Finding = fn(&ShelveSessionStore, &mut Vec<Session>);
 
 /// All calls that find a user's sessions by the list.
-fn calls() -> [(&'static str, Finding); 7] {
+fn calls() -> [(&'static str, Finding); 8] {
     fn capped(store: &ShelveSessionStore, cap: SessionCap) -> (Saved, Session) {
         let mut session = Session::new();
         session.set_user(Some("ann"));
@@ -94,6 +94,20 @@ fn calls() -> [(&'static str, Finding); 7] {
             let (saved, session) = capped(store, SessionCap::Refuse(anns.len() + 1));
             assert!(matches!(saved, Saved::Stored), "{saved:?}");
             anns.push(session);
+        }),
+        ("a second login in the same browser", |store, anns| {
+            let caps = [SessionCap::Refuse, SessionCap::EndOldest];
+            for (nth, cap) in caps.into_iter().enumerate() {
+                let old = id(&anns[nth]);
+                let mut session = load(store, &old);
+                session.confirm();
+                let saved = store.regenerate_id_capped(&mut session, cap(anns.len()));
+                let saved = saved.unwrap();
+                assert!(matches!(saved, Saved::Stored), "it is no other: {saved:?}");
+                assert_eq!(session.displaced(), []);
+                assert!(store.was_replaced(&old).unwrap());
+                anns[nth] = session;
+            }
         }),
         ("a login that ends the oldest", |store, anns| {
             let (saved, session) = capped(store, SessionCap::EndOldest(10));

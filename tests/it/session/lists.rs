@@ -263,6 +263,26 @@ fn a_damaged_list_is_mended_by_the_next_change_of_it() {
     }
 }
 
+/// The part of which the session leaves is looked at last, and what is found there is mended as well.
+#[test]
+fn a_damaged_part_is_mended_by_a_logout_from_it() {
+    let sim = sim();
+    let store = on(&sim, &SessionOptions::new());
+    let sessions: Vec<Session> = (0..100).map(|_| login(&store, "ann")).collect();
+    let gone = &sessions[0];
+    let name = &key_of(&id(gone))[2..];
+    let holds = |key: &&Vec<u8>| {
+        let part = store.store().get(key).unwrap().unwrap();
+        part.windows(name.len()).any(|window| window == name)
+    };
+    let keys = list_keys(&store);
+    let key = keys.iter().find(holds).unwrap();
+    store.store().insert(key, b"garbage").unwrap();
+    assert!(store.delete_session(&id(gone)).unwrap());
+    assert!(are_lists_whole(&store));
+    assert_exact(&store, &|| "after the logout".to_string());
+}
+
 /// In a list of many parts, too, of which several are damaged, and while others log in.
 #[test]
 fn a_list_of_many_parts_is_mended_whichever_are_damaged() {

@@ -203,3 +203,28 @@ fn of_several_requests_that_log_out_one_did() {
         }
     });
 }
+
+/// A new id is one step, also in a look at all sessions: it finds never both, never neither.
+#[test]
+fn who_looks_while_a_session_gets_new_ids_finds_it_once() {
+    on_each_store(|store| {
+        let mut session = login(store, "ann");
+        let ended = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let looking = scope.spawn(|| {
+                while !ended.load(Ordering::SeqCst) {
+                    assert_eq!(store.iter_sessions().count(), 1);
+                    assert_eq!(store.sessions_of("ann").unwrap().len(), 1);
+                }
+            });
+            for _ in 0..2_000 {
+                let renewed = store.regenerate_id(&mut session).unwrap();
+                assert!(matches!(renewed, Saved::Stored));
+                if looking.is_finished() {
+                    break;
+                }
+            }
+            ended.store(true, Ordering::SeqCst);
+        });
+    });
+}

@@ -149,3 +149,28 @@ fn what_an_update_puts_in_the_place_of_a_session_is_stored_under_its_id() {
         },
     );
 }
+
+/// An operator lowers the limit: the visitor of a larger session goes on with it, and can only make it smaller.
+#[test]
+fn a_session_over_a_limit_that_was_lowered_is_used_on_and_not_made_larger() {
+    let sim = sim();
+    let before = SessionOptions::new().with_store(open(&sim)).unwrap();
+    let mut session = login(&before, "ann");
+    session.insert("text", &"x".repeat(2_000)).unwrap();
+    save(&before, &mut session);
+    let mut lower = SessionOptions::new();
+    lower.idle_lifetime(2 * HOUR).session_bytes_max(1_000);
+    let store = lower.with_store(open(&sim)).unwrap();
+    for _ in 0..3 {
+        sim.advance(HOUR);
+        assert!(store.touch_session(&id(&session)).unwrap());
+        sim.advance(HOUR);
+        save(&store, &mut load(&store, &id(&session)));
+    }
+    let mut changed = load(&store, &id(&session));
+    changed.insert("n", &1u64).unwrap();
+    let error = store.save_session(&mut changed).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    changed.insert("text", "x").unwrap();
+    save(&store, &mut changed);
+}

@@ -76,6 +76,7 @@ impl Visit {
         }
         if self.session.user().is_some_and(|other| other != user) {
             self.session.clear();
+            self.session.forget_device();
         }
         self.session.set_user(Some(user));
         self.session.clear_form_tokens();

@@ -82,6 +82,19 @@ impl Visit {
         }
     }
 
+    /// Stores the copy, which a change logged in or out, under a new id.
+    pub(super) fn renew_at_once(&mut self, id: &SessionId) -> Result<Saved> {
+        self.prepare();
+        check_size(&self.session, self.manager.0.session_bytes_max)?;
+        let saved = self.store_anew()?;
+        if matches!(saved, Saved::Stored) {
+            self.renew = true;
+            self.told_anew(Some(id.handle()));
+            self.outcome = Outcome::Stored;
+        }
+        Ok(saved)
+    }
+
     /// Nobody is logged in. The session that the visitor had before is as it was.
     fn refuse_login(&mut self) -> Outcome {
         self.forget_deeds();
@@ -144,7 +157,7 @@ impl Visit {
 
     /// Puts the changes of the copy on top of what is stored.
     fn merge(&mut self, id: &SessionId) -> Result<Outcome> {
-        Ok(match self.edit(id, &mut |_| Ok(()), false)? {
+        Ok(match self.edit(id, &mut |_| Ok(()))? {
             Edited::Done(()) if self.state == State::Ended => Outcome::Ended,
             Edited::Done(()) => Outcome::Merged,
             Edited::Gone => self.gone(id)?,
