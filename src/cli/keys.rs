@@ -39,6 +39,9 @@ pub(crate) fn is_of_sessions(key: &[u8]) -> bool {
     matches!(key, [0xFF, b's' | b'u' | b'k', ..])
 }
 
+/// Where a store notes how ids are kept, and with that that the lists of users name all their sessions.
+pub(crate) const NOTE: &[u8] = b"\xFFk";
+
 /// Whether a key is of what the store keeps about sessions, which is shown to nobody: lists of ids, for one.
 pub(crate) fn is_inner(key: &[u8]) -> bool {
     is_of_sessions(key) && session_of(key).is_none()

@@ -115,8 +115,11 @@ pub(crate) fn end_of(entry: &Entry) -> (&'static str, Value) {
     ("expires", millis.unwrap_or(Value::Null))
 }
 
-/// Adds the entry of a line to a batch. Line, value and CBOR are never all in memory: one line may be large.
-pub(crate) fn add(line: Vec<u8>, batch: &mut Batch) -> std::result::Result<(), String> {
+/// Adds the entry of a line to the batch that `batch_of` has for its key. Line, value and CBOR are never all in memory: one line may be large.
+pub(crate) fn add<'a>(
+    line: Vec<u8>,
+    batch_of: impl FnOnce(&[u8]) -> &'a mut Batch,
+) -> std::result::Result<(), String> {
     let text = str::from_utf8(&line).map_err(|_| match line.as_slice() {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
             "UTF-16, by its byte order mark; it must be UTF-8".to_string()
@@ -172,7 +175,7 @@ pub(crate) fn add(line: Vec<u8>, batch: &mut Batch) -> std::result::Result<(), S
             "an entry of {record_bytes} bytes, over the limit of {RECORD_BYTES_MAX}"
         ));
     }
-    put(batch, &key, &bytes, is_cbor, expires);
+    put(batch_of(&key), &key, &bytes, is_cbor, expires);
     Ok(())
 }
 

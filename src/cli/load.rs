@@ -9,10 +9,11 @@ use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use shelflife::Batch;
+use shelflife::{Batch, Store};
 
 use crate::cli::args::{Args, Command, WAIT};
 use crate::cli::failure::{Failure, Result};
+use crate::cli::keys::{NOTE, is_of_sessions, session_of};
 use crate::cli::lines::add;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
@@ -52,6 +53,8 @@ fn load(args: &mut Args, output: &mut Output) -> Result<()> {
         name,
         input,
         number: 0,
+        note: Batch::new(),
+        has_sessions: false,
     };
     let mut first = Batch::new();
     let (mut entries, mut bytes) = (0, 0);
@@ -65,7 +68,10 @@ fn load(args: &mut Args, output: &mut Output) -> Result<()> {
     }
     if bytes < BATCH_BYTES {
         drop(progress);
-        open::to_fill(args, file)?.write(&first)?;
+        let store = open::to_fill(args, file)?;
+        let vouched = lines.doubt_lists(&store)?;
+        store.write(&first)?;
+        store.write(&vouched)?;
     } else {
         let mut spool = Spool::beside(&file)?;
         while let Some(line) = lines.next()? {
@@ -76,16 +82,17 @@ fn load(args: &mut Args, output: &mut Output) -> Result<()> {
             progress.step();
         }
         drop(progress);
-        fill(args, &file, first, spool)?;
+        fill(args, &file, first, spool, &mut lines)?;
     }
     output.note(&format!("loaded {}", text::count(entries)));
     Ok(())
 }
 
 /// Stores what was read.
-fn fill(args: &Args, file: &OsStr, first: Batch, spool: Spool) -> Result<()> {
+fn fill(args: &Args, file: &OsStr, first: Batch, spool: Spool, read: &mut Lines) -> Result<()> {
     let is_new = !Path::new(file).exists();
     let store = open::to_fill(args, file.to_owned())?;
+    let vouched = read.doubt_lists(&store)?;
     let progress = Progress::of("loading", "");
     let (mut first, mut lines) = (Some(first), spool.read()?);
     let mut failed = None;
@@ -101,6 +108,7 @@ fn fill(args: &Args, file: &OsStr, first: Batch, spool: Spool) -> Result<()> {
     });
     drop(progress);
     let Err(error) = loaded else {
+        store.write(&vouched)?;
         return Ok(store.close()?);
     };
     if is_new && store.is_empty().unwrap_or(false) {
@@ -120,6 +128,9 @@ struct Lines {
     name: String,
     input: Box<dyn BufRead>,
     number: u64,
+    /// The note that vouches for the lists of users' sessions.
+    note: Batch,
+    has_sessions: bool,
 }
 
 impl Lines {
@@ -141,11 +152,37 @@ impl Lines {
         }
     }
 
-    fn add(&self, line: Vec<u8>, batch: &mut Batch) -> Result<()> {
-        add(line, batch).map_err(|what| {
-            let (name, number) = (&self.name, self.number);
+    fn add(&mut self, line: Vec<u8>, batch: &mut Batch) -> Result<()> {
+        let Lines {
+            name,
+            number,
+            note,
+            has_sessions,
+            ..
+        } = self;
+        let batch_of = |key: &[u8]| {
+            *has_sessions |= is_of_sessions(key);
+            if key == NOTE { note } else { batch }
+        };
+        add(line, batch_of).map_err(|what| {
             Failure::Usage(format!("{name}, line {number}: {what}; nothing was loaded"))
         })
+    }
+
+    /// What is to be stored once all else is: the note that lists are whole. Where the store has sessions already, lists
+    /// that are loaded lack some of them. So nothing vouches for any list from now on, until an application opens the
+    /// store, which makes them anew: meanwhile a user's sessions are found by reading all.
+    fn doubt_lists(&mut self, store: &Store) -> Result<Batch> {
+        let note = std::mem::take(&mut self.note);
+        if self.has_sessions {
+            for entry in store {
+                if session_of(&entry?.0).is_some() {
+                    store.remove(NOTE)?;
+                    return Ok(Batch::new());
+                }
+            }
+        }
+        Ok(note)
     }
 
     /// Some of the lines, `None` behind the last.
@@ -201,6 +238,8 @@ impl Spool {
             input: Box::new(BufReader::new(file)),
             // The mark of an input is not one of what follows.
             number: 1,
+            note: Batch::new(),
+            has_sessions: false,
         })
     }
 

@@ -211,3 +211,30 @@ fn loading_takes_no_more_than_twice_the_longest_line_and_64_mib() {
         assert_eq!(keys, if what == "many" { 60_000 } else { 1 });
     }
 }
+
+/// A dump has the lists of users as they were: those that came since stand in none of them.
+#[test]
+fn sessions_that_a_dump_does_not_know_are_found_after_it_was_loaded() {
+    for more in [Vec::new(), lines(20_000, "")] {
+        let shell = Shell::new();
+        let login = || {
+            let store = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+            let mut session = Session::new();
+            session.set_user(Some("ann"));
+            let _ = store.save_session(&mut session).unwrap();
+        };
+        login();
+        let dump = shell.run("dump s.shelf").ok();
+        login();
+        let input = [dump.as_bytes(), &more].concat();
+        for (file, sessions, is_vouched_for) in [("s.shelf", 2, false), ("new.shelf", 1, true)] {
+            let ran = shell.pipe(&input, &format!("load {file}"));
+            assert_eq!(ran.code, 0, "{}", ran.err);
+            let store = Store::open(shell.path(file)).unwrap();
+            assert_eq!(store.contains_key(b"\xFFk").unwrap(), is_vouched_for);
+            let store = ShelveSessionStore::from(store);
+            assert_eq!(store.sessions_of("ann").unwrap().len(), sessions);
+            assert_eq!(store.delete_user_sessions("ann").unwrap(), sessions);
+        }
+    }
+}
