@@ -27,7 +27,9 @@
 //! | `contents`, `state`, `outcome` | the session, and what calls answer |
 //! | `codec`, `records`, `list` | the bytes of a session, the map that has them, the lists of a user's sessions in it |
 //! | `session` | the contract of stores |
-//! | `engine` | the rules of sessions over any map |
+//! | `engine` | the rules of sessions over any map: what the bytes of one mean by lifetimes and clock |
+//! | `engine/kind`, `engine/passed`, `engine/listing` | how ids are kept; what can't be read; changes with the lists that name sessions |
+//! | `engine/one`, `engine/import`, `engine/bulk` | calls about one session, about sessions of another store, about many |
 //! | `memory`, `shelve/convert`, `shelve`, `options` | the map is in memory, or a file; how one is opened |
 //! | `redis/sha1`, `redis/reply`, `redis/url`, `redis/marks`, `redis/keys`, `redis/scripts`, `redis/record`, `redis/cluster` | what is said to a server, as bytes |
 //! | `redis/connection`, `redis/randomness`, `redis/pool`, `redis/client` | the way to the server that has a key |

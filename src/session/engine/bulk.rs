@@ -1,46 +1,26 @@
 //! Calls that look at many sessions: lists, sweeps, and logouts of a user.
 //!
-//! A record that can't be read stops none of it: it is passed by, and told at the end.
+//! A record that can't be read stops none of it: it is [passed by](super::passed), and told at the end.
 
-use super::super::lifetime::millis_of;
+use super::super::codec::{self, Head};
+use super::super::id::SessionHandle;
+use super::super::lifetime::{Clock, millis_at, millis_of};
+use super::super::list::{Lists, Name};
 use super::super::outcome::{Existing, Sessions};
-use super::super::place::{identity_of, kind_of, name_of};
-use super::super::{SessionHandle, codec};
-use super::kind::{Note, noting};
-use super::{
-    Changes, Clock, Engine, Error, ErrorKind, Head, Kind, Lists, Name, Records, Result, Rules,
-    Session, hour_of, millis_at, session_key,
-};
+use super::super::place::{identity_of, name_of, session_key};
+use super::super::records::Records;
+use super::super::state::Session;
+use super::listing::{CHUNK, Changes};
+use super::passed::{self, Passed, is_of_one_record};
+use super::{Engine, Rules};
+use crate::error::Result;
 use crate::store::entry::Entry;
 use crate::store::iter::Unreadable;
 use crate::store::order::sort_by_number;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How many sessions a bulk deletion ends under one lock, and holds in memory.
-pub(super) const CHUNK: usize = 1_000;
-/// The most sessions passed by that the error names.
-const NAMED: usize = 5;
 /// How often a list is read again that others change meanwhile.
 const READS: usize = 16;
-
-/// The sessions that a walk could not read, and passed by.
-#[derive(Debug, Default)]
-pub(in crate::session) struct Passed {
-    count: usize,
-    named: Vec<String>,
-    first: Option<Error>,
-}
-
-/// The names of a user's sessions, and what may be one and can't be read.
-pub(super) struct Walked {
-    /// Each with the hour by which it has ended.
-    pub(super) names: Vec<(Name, u32)>,
-    passed: Passed,
-}
-
-/// The names of the sessions of each user.
-type ByUser = BTreeMap<String, Vec<(Name, u32)>>;
 
 /// How many of the sessions that a snapshot saw were deleted since.
 #[derive(Debug, Default, Clone, Copy)]
@@ -49,65 +29,6 @@ struct Deleted {
     here: usize,
     /// By others, or with the file that a switch replaced.
     elsewhere: usize,
-}
-
-impl Passed {
-    /// Notes what can't be read, unless it is known not to be a session.
-    fn note(&mut self, key: Option<&[u8]>, error: Error) {
-        let identity = key.map(identity_of);
-        let name = match (identity, error.offset()) {
-            (Some(None), _) => return,
-            (Some(Some(identity)), _) => format!("session {}", identity.handle()),
-            (None, Some(offset)) => format!("the record at offset {offset}"),
-            (None, None) => error.to_string(),
-        };
-        self.note_named(name, error);
-    }
-
-    /// Notes what is a session, by how it is called.
-    pub(in crate::session) fn note_named(&mut self, name: String, error: Error) {
-        self.count += 1;
-        if self.named.len() < NAMED {
-            self.named.push(name);
-        }
-        self.first.get_or_insert(error);
-    }
-
-    pub(super) fn note_unreadable(&mut self, unreadable: Unreadable) {
-        self.note(unreadable.key.as_deref(), unreadable.error);
-    }
-
-    /// The answer of a call that did what it could, or the error that says so.
-    pub(in crate::session) fn answer<T>(
-        self,
-        answer: T,
-        done: impl FnOnce(&T) -> String,
-    ) -> Result<T> {
-        let Some(first) = self.first else {
-            return Ok(answer);
-        };
-        let more = match self.count > self.named.len() {
-            true => ", and others",
-            false => "",
-        };
-        let what = format!(
-            "{}; {} could not be read and {} passed by: {}{more}",
-            done(&answer),
-            self.count,
-            if self.count == 1 { "was" } else { "were" },
-            self.named.join(", ")
-        );
-        Err(first
-            .retold(what)
-            .advise("`shelflife verify` lists what is damaged, `session rm` deletes a session"))
-    }
-}
-
-pub(in crate::session) fn deleted(count: &usize) -> String {
-    match count {
-        1 => "1 session was deleted".to_string(),
-        _ => format!("{count} sessions were deleted"),
-    }
 }
 
 impl Engine<dyn Records> {
@@ -182,7 +103,7 @@ impl Engine<dyn Records> {
         let _ = self.relist_all();
         let remaining = sessions - deleted.here - deleted.elsewhere;
         passed.answer((deleted.here, remaining), |(gone, remaining)| {
-            format!("{}, {remaining} remain", self::deleted(gone))
+            format!("{}, {remaining} remain", passed::deleted(gone))
         })
     }
 
@@ -314,88 +235,6 @@ impl Engine<dyn Records> {
         Ok(None)
     }
 
-    /// The names of all sessions of a user, by reading all records.
-    pub(super) fn names_by_walk(&self, user: &str) -> Result<Walked> {
-        let mut walked = Walked {
-            names: Vec::new(),
-            passed: Passed::default(),
-        };
-        for entry in self.records.walk() {
-            match entry {
-                Ok(entry) => {
-                    let Some(name) = name_of(entry.key()) else {
-                        continue;
-                    };
-                    match codec::decode(entry.value()) {
-                        Ok(session) if session.user() == Some(user) => {
-                            let end = hour_of(entry.expires().map(millis_at));
-                            walked.names.extend(Name::of(name).map(|name| (name, end)));
-                        }
-                        Ok(_) => {}
-                        Err(_) if entry.value() == codec::REPLACED => {}
-                        Err(error) => walked.passed.note(Some(entry.key()), error),
-                    }
-                }
-                Err(unreadable) if is_of_one_record(&unreadable.error) => {
-                    walked.passed.note_unreadable(unreadable);
-                }
-                Err(unreadable) => return Err(unreadable.error),
-            }
-        }
-        Ok(walked)
-    }
-
-    /// Makes the lists of all users anew, while nobody writes, where no note says that they are whole. The note comes
-    /// last, so that a crash on the way leaves them in doubt.
-    pub(in crate::session) fn relist_all(&self) -> Result<()> {
-        if self.note()? != Note::Absent {
-            return Ok(());
-        }
-        let mut to_list = None;
-        self.records.change_in_steps(&mut || {
-            let (users, kind) = match to_list.as_mut() {
-                Some(to_list) => to_list,
-                None if self.note()? == Note::Absent => to_list.insert(self.names_by_user()?),
-                None => return Ok(None),
-            };
-            let mut lists = Lists::new(&self.records);
-            let mut named = 0;
-            while named < CHUNK
-                && let Some((user, names)) = users.pop_first()
-            {
-                lists.mend(&user, &names)?;
-                named += names.len();
-            }
-            let mut edits = lists.into_edits();
-            if users.is_empty() {
-                edits.extend(kind.take().map(noting));
-            }
-            Ok(Some(edits).filter(|edits| !edits.is_empty()))
-        })
-    }
-
-    /// The names of all sessions that have a user, and how ids are kept; for a caller that holds the lock.
-    fn names_by_user(&self) -> Result<(ByUser, Option<Kind>)> {
-        let (mut users, mut kind) = (ByUser::new(), None);
-        for entry in self.records.walk() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(unreadable) if is_of_one_record(&unreadable.error) => continue,
-                Err(unreadable) => return Err(unreadable.error),
-            };
-            kind = kind.or(kind_of(entry.key()));
-            let name = name_of(entry.key()).and_then(Name::of);
-            if let Some(name) = name
-                && let Ok(session) = codec::decode(entry.value())
-                && let Some(user) = session.user()
-            {
-                let end = hour_of(entry.expires().map(millis_at));
-                users.entry(user.to_string()).or_default().push((name, end));
-            }
-        }
-        Ok((users, kind))
-    }
-
     /// Ends the sessions of a user but one, until there is none.
     pub(in crate::session) fn delete_user(
         &self,
@@ -436,7 +275,7 @@ impl Engine<dyn Records> {
             })?;
             deleted += ended;
             if is_all {
-                return passed.answer(deleted, self::deleted);
+                return passed.answer(deleted, passed::deleted);
             }
         }
     }
@@ -486,7 +325,7 @@ impl Engine<dyn Records> {
             }
             deleted += ended;
             if ended == 0 {
-                return passed.answer(deleted, self::deleted);
+                return passed.answer(deleted, passed::deleted);
             }
         }
     }
@@ -501,11 +340,6 @@ impl Engine<dyn Records> {
             },
         }
     }
-}
-
-/// Whether an error says that one record can't be read, and not that the store fails.
-fn is_of_one_record(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode)
 }
 
 /// Whether a record has ended by what its writer noted.

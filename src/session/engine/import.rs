@@ -1,9 +1,13 @@
 //! Sessions of another store, taken over as they are there; and sessions as they were, put back.
 
+use super::super::codec::{self, Head};
+use super::super::lifetime::{Stamp, millis_at};
 use super::super::place::{Kind, identity_of};
-use super::{
-    Changes, Engine, Error, ErrorKind, Head, Records, Result, Session, Stamp, codec, millis_at,
-};
+use super::super::records::Records;
+use super::super::state::Session;
+use super::Engine;
+use super::listing::Changes;
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::entry::Entry;
 use std::collections::HashMap;
 

@@ -7,8 +7,11 @@
 //! ([`VOUCHER`](crate::store::salvage::VOUCHER)): from sessions without a note their kind is told by their keys, and the
 //! sessions of a user are found by reading all, until the lists are [made anew](Engine::relist_all).
 
-use super::super::place::kind_of;
-use super::{Edit, Edits, Engine, Error, ErrorKind, KIND, Kind, Records, Result};
+use super::super::place::{KIND, Kind, kind_of};
+use super::super::records::{Edits, Records};
+use super::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::change::Edit;
 
 /// The note of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

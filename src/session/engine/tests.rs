@@ -1,9 +1,13 @@
 //! Circumstances that can't be arranged from outside: a writer who comes between a snapshot and its use, a random
 //! source that fails, and processes whose clocks differ.
 
-use super::bulk::CHUNK;
+use super::listing::CHUNK;
 use super::*;
+use crate::error::ErrorKind;
+use crate::session::id::SessionHandle;
 use crate::session::memory::Memory;
+use crate::session::outcome::Saved;
+use crate::session::place::KIND;
 use crate::session::place::list_key;
 use crate::session::records::{MakeEdit, NextEdits, Walk};
 use crate::session::sha256::sha256;

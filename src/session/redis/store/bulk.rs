@@ -5,7 +5,7 @@
 //! leave a server before its turn for one whose turn is over. So a cluster is walked twice, and again for as long as
 //! its map changes: of any two servers the one that a key leaves is then walked before the one that it goes to.
 
-use super::super::super::engine::bulk::{Passed, deleted};
+use super::super::super::engine::passed::{Passed, deleted};
 use super::super::super::id::{Identity, SessionHandle};
 use super::super::super::lifetime::{millis_at, millis_of};
 use super::super::super::outcome::Existing;
