@@ -37,7 +37,7 @@
 //! | `copy`, `conformance` | what every store can do, and must |
 //! | `manager/cookie`, `manager/carrier`, `manager/finished`, `manager/event`, `manager/flash`, `manager/origin`, `manager/csrf`, `manager/bell` | what is read of a request and written to its answer |
 //! | `manager`, `manager/watch` | what all requests of an application share |
-//! | `manager/visit`, `manager/visit/account`, `manager/visit/devices`, `manager/visit/tokens` | one request |
+//! | `manager/visit`, `manager/visit/settle`, `manager/visit/changes`, `manager/visit/account`, `manager/visit/devices`, `manager/visit/tokens` | one request: its session, how that is stored, and what a handler does with it |
 //! | `manager/options`, `manager/opening`, `manager/recipes` | how a manager is made |
 
 mod codec;

@@ -160,8 +160,7 @@ impl SessionOptions {
         self.in_memory_with_clock(|| OsDisk.wall_clock())
     }
 
-    /// Keeps sessions in memory, where time is what `clock` returns. Should it go back, the store's time stands still
-    /// meanwhile.
+    /// Keeps sessions in memory, where time is what `clock` returns, or when the store was made if that is later.
     pub fn in_memory_with_clock(
         &self,
         clock: impl Fn() -> SystemTime + Send + Sync + 'static,

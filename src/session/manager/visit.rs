@@ -5,6 +5,7 @@
 //! whether it may say anything to the browser.
 
 mod account;
+mod changes;
 mod devices;
 mod settle;
 mod tokens;
@@ -12,19 +13,14 @@ mod tokens;
 use super::SessionManager;
 use super::cookie::Candidates;
 use super::event::Event;
-use super::finished::{Finished, Lost, Outcome};
+use super::finished::{Lost, Outcome};
 use super::flash::{self, Flash};
-use super::watch::SessionWatch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
+use crate::session::{Lifetime, Session, SessionHandle, SessionId};
+use std::fmt;
 use std::time::Duration;
-use std::{fmt, mem};
 
 pub use devices::Device;
-
-/// How often a session is given a new id on top of what another request stored meanwhile. With each try somebody else
-/// succeeded, so that many in a row are a hundred requests of one visitor at once.
-const CONFLICTS_MAX: usize = 8;
 
 /// The state of the visitor's session, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,210 +217,6 @@ impl Visit {
         });
     }
 
-    /// Changes the session where it is stored, at once: nobody comes between, so nothing is lost, neither this change
-    /// nor anybody else's. Earlier changes of this request are stored along with it. `change` may run more than once.
-    ///
-    /// On a session that ended meanwhile `change` runs on the copy, and [`finish`](Visit::finish) tells that it is
-    /// [lost](Finished::is_lost). So it does where `change` logs a user in who has as many sessions as
-    /// [`session_cap`](crate::ManagerOptions::session_cap) allows; nobody is logged in then.
-    ///
-    /// # Errors
-    ///
-    /// The error of `change`, in which case nothing is stored; those of
-    /// [`edit_session`](crate::SessionStore::edit_session);
-    /// [`ErrorKind::TooLarge`] beyond
-    /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max).
-    ///
-    /// ```
-    /// # use shelflife::{ManagerOptions, MemorySessionStore};
-    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
-    /// # let mut visit = manager.begin([""]);
-    /// let votes = visit.update(|session| {
-    ///     let votes = session.get::<u64>("votes")?.unwrap_or(0) + 1;
-    ///     session.insert("votes", &votes)?;
-    ///     Ok(votes)
-    /// })?;
-    /// assert_eq!(votes, 1);
-    /// # Ok::<(), shelflife::Error>(())
-    /// ```
-    pub fn update<T>(&mut self, mut change: impl FnMut(&mut Session) -> Result<T>) -> Result<T> {
-        self.look()?;
-        if self.is_renewal_due() {
-            self.settle()?;
-        }
-        let Some(id) = self.live_id() else {
-            // Of a change that fails nothing may be stored later either.
-            let mut changed = self.session.clone();
-            let value = change(&mut changed)?;
-            let before = mem::replace(&mut self.session, changed);
-            return match self.settle() {
-                Err(error) if error.kind() == ErrorKind::TooLarge => {
-                    self.session = before;
-                    Err(error)
-                }
-                settled => settled.map(|_| value),
-            };
-        };
-        match self.edit(&id, &mut change)? {
-            Edited::Done(value) => Ok(value),
-            Edited::Gone => {
-                let why = self.why_gone(&id)?;
-                self.change_lost(&mut change, why)
-            }
-            Edited::Foreign => self.change_lost(&mut change, Lost::Superseded),
-            Edited::Login => self.update_anew(&id, &mut change),
-        }
-    }
-
-    fn edit<T>(
-        &mut self,
-        id: &SessionId,
-        change: &mut impl FnMut(&mut Session) -> Result<T>,
-    ) -> Result<Edited<T>> {
-        let copy = &self.session;
-        let bytes_max = self.manager.0.session_bytes_max;
-        let mut edited = None;
-        let outcome = self.manager.store().edit_session(id, &mut |current| {
-            edited = None;
-            let Some(mut merged) = copy.rebase(current.clone()) else {
-                edited = Some(Edited::Foreign);
-                return Err(abandon());
-            };
-            let value = change(&mut merged)?;
-            if merged.has_other_user() {
-                edited = Some(Edited::Login);
-                return Err(abandon());
-            }
-            check_size(&merged, bytes_max)?;
-            *current = merged;
-            edited = Some(Edited::Done(value));
-            Ok(())
-        });
-        match (outcome, edited) {
-            (Err(_), Some(edited @ (Edited::Foreign | Edited::Login))) => Ok(edited),
-            (Err(error), _) => Err(error),
-            (Ok(Some(stored)), Some(edited)) => {
-                self.take_stored(stored);
-                Ok(edited)
-            }
-            (Ok(_), _) => Ok(Edited::Gone),
-        }
-    }
-
-    /// A change that logs somebody in or out is stored under a new id, as a login is: an attacker who knew the old one
-    /// must not be logged in as well, and a user may have no session too many.
-    fn update_anew<T>(
-        &mut self,
-        id: &SessionId,
-        change: &mut impl FnMut(&mut Session) -> Result<T>,
-    ) -> Result<T> {
-        for _ in 0..CONFLICTS_MAX {
-            let Some(current) = self.manager.store().load_session(id)? else {
-                let why = self.why_gone(id)?;
-                return self.change_lost(change, why);
-            };
-            let Some(mut merged) = self.session.rebase(current) else {
-                return self.change_lost(change, Lost::Superseded);
-            };
-            let value = change(&mut merged)?;
-            let copy = mem::replace(&mut self.session, merged);
-            match self.renew_at_once(id) {
-                Ok(Saved::Stored) => return Ok(value),
-                Ok(Saved::Empty) => {
-                    let session = id.handle();
-                    self.manager.tell(&Event::Ended { session });
-                    self.end();
-                    return Ok(value);
-                }
-                Ok(Saved::Full) => {
-                    // Nobody is logged in, neither in the store nor for the rest of this request.
-                    self.session = copy;
-                    self.lose(Lost::Refused);
-                    return Ok(value);
-                }
-                // It is changed anew, on what others stored meanwhile.
-                Ok(_) => self.session = copy,
-                Err(error) => {
-                    self.session = copy;
-                    return Err(error);
-                }
-            }
-        }
-        self.change_lost(change, Lost::Conflict)
-    }
-
-    /// Runs a change on a copy that can't be stored any more.
-    fn change_lost<T>(
-        &mut self,
-        change: &mut impl FnMut(&mut Session) -> Result<T>,
-        why: Lost,
-    ) -> Result<T> {
-        let value = change(&mut self.session)?;
-        self.lose(why);
-        Ok(value)
-    }
-
-    /// The copy is what [`update`](Visit::update) stored.
-    fn take_stored(&mut self, stored: Session) {
-        self.outcome = Outcome::Stored;
-        let is_emptied = stored.id().is_none();
-        self.session = stored;
-        if is_emptied {
-            self.end();
-        }
-    }
-
-    /// Stores at once what was changed, and [`finish`](Visit::finish) then only what is changed after it.
-    ///
-    /// # Errors
-    ///
-    /// As [`finish`](Visit::finish).
-    pub fn save(&mut self) -> Result<Outcome> {
-        self.look()?;
-        self.settle()
-    }
-
-    /// Forgets what this request changed and did not store; the next look reads the session anew.
-    ///
-    /// # Errors
-    ///
-    /// As [`session`](Visit::session).
-    pub fn reload(&mut self) -> Result<()> {
-        self.forget_deeds();
-        match self.live_id() {
-            Some(id) => match self.manager.store().load_session(&id)? {
-                Some(session) => self.become_live(session),
-                None => {
-                    self.session = Session::new();
-                    let why = self.why_gone(&id)?;
-                    self.state = match why {
-                        Lost::Superseded => State::Superseded,
-                        _ => State::New,
-                    };
-                }
-            },
-            None => self.session = Session::new(),
-        }
-        Ok(())
-    }
-
-    /// Something that tells when the visitor's session has ended, for a connection that outlives this request; `None`
-    /// without a session. A login or renewal that waits to be stored is stored by this call.
-    ///
-    /// # Errors
-    ///
-    /// As [`save`](Visit::save).
-    pub fn watch(&mut self) -> Result<Option<SessionWatch>> {
-        self.look()?;
-        if self.state != State::Live || self.is_renewal_due() {
-            self.settle()?;
-        }
-        Ok(self.live_id().map(|id| SessionWatch {
-            manager: self.manager.clone(),
-            id,
-        }))
-    }
-
     /// A message that the next page shows once, by [`take_flashes`](Visit::take_flashes). It survives a redirect and a
     /// login. At most 16 wait, the oldest goes; kind and text are cut at 1 KiB.
     ///
@@ -453,47 +245,6 @@ impl Visit {
     pub fn take_flashes(&mut self) -> Result<Vec<Flash>> {
         flash::take(self.session()?)
     }
-
-    /// Whether [`finish`](Visit::finish) may read or write the store, and so take as long as a write does. An
-    /// asynchronous server then calls it where it may block.
-    pub fn needs_io(&self) -> bool {
-        match self.state {
-            State::Unread => !self.candidates.ids.is_empty() && !self.quiet,
-            State::New | State::Ended => self.session.has_info(),
-            State::Live => self.is_changed() || !(self.quiet || self.is_stored()),
-            State::Superseded | State::Lost(_) => false,
-        }
-    }
-
-    /// Stores what was changed, notes that the session was used, and tells which headers to send.
-    ///
-    /// Call it when the head of the response is built, before its first byte goes out: also for a stream, an upgrade,
-    /// or a response without a body. For a status of 500 or more drop the visit instead. The visit is consumed, so
-    /// that nothing can be changed too late:
-    ///
-    /// ```compile_fail,E0382
-    /// # use shelflife::{ManagerOptions, MemorySessionStore};
-    /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new()).unwrap();
-    /// let mut visit = manager.begin([""]);
-    /// let done = visit.finish();
-    /// visit.session(); // borrow of moved value
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Those of [`save_session`](crate::SessionStore::save_session);
-    /// [`ErrorKind::TooLarge`] if a new or changed session is beyond
-    /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max). A request that did not look at its session gets
-    /// none.
-    pub fn finish(mut self) -> Result<Finished> {
-        let outcome = match self.state {
-            State::Unread => self.touch(),
-            _ => self.settle()?,
-        };
-        Ok(self.finished(outcome))
-    }
-
-    // Methods that the parts of a visit share.
 
     fn look(&mut self) -> Result<()> {
         self.looked = true;
@@ -602,37 +353,9 @@ impl Visit {
     }
 }
 
-/// The outcome of an attempt to change the session where it is stored.
-enum Edited<T> {
-    Done(T),
-    /// There is no such session any more.
-    Gone,
-    /// It is another user's now.
-    Foreign,
-    /// The change logs somebody in or out, which needs a new id first.
-    Login,
-}
-
-/// Leaves the closure of an edit; never seen outside.
-fn abandon() -> Error {
-    Error::other("")
-}
-
 /// Whether this one session is at fault, not the system.
 fn is_unreadable(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Decode | ErrorKind::Corrupt)
-}
-
-fn check_size(session: &Session, bytes_max: usize) -> Result<()> {
-    let bytes = session.size_bytes()?;
-    if bytes <= bytes_max {
-        return Ok(());
-    }
-    let what = format!("a session of {bytes} bytes is over the limit of {bytes_max}");
-    Err(Error::too_large(
-        what,
-        "keep large values elsewhere, or raise `session_bytes_max`",
-    ))
 }
 
 impl fmt::Debug for Visit {

@@ -3,14 +3,79 @@
 use super::super::cookie::max_age;
 use super::super::event::Event;
 use super::super::finished::{Finished, Lost, Outcome};
-use super::{CONFLICTS_MAX, Client, Edited, Notice, State, Visit, check_size, is_unreadable};
-use crate::error::Result;
+use super::{Client, Notice, State, Visit, is_unreadable};
+use crate::error::{Error, Result};
 use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
 use std::time::Duration;
 
+/// How often a session is given a new id on top of what another request stored meanwhile. With each try somebody else
+/// succeeded, so that many in a row are a hundred requests of one visitor at once.
+pub(super) const CONFLICTS_MAX: usize = 8;
+
 const TEXT_BYTES_MAX: usize = 256;
 
+/// The outcome of an attempt to change the session where it is stored.
+pub(super) enum Edited<T> {
+    Done(T),
+    /// There is no such session any more.
+    Gone,
+    /// It is another user's now.
+    Foreign,
+    /// The change logs somebody in or out, which needs a new id first.
+    Login,
+}
+
+/// Leaves the closure of an edit; never seen outside.
+fn abandon() -> Error {
+    Error::other("")
+}
+
 impl Visit {
+    pub(super) fn edit<T>(
+        &mut self,
+        id: &SessionId,
+        change: &mut impl FnMut(&mut Session) -> Result<T>,
+    ) -> Result<Edited<T>> {
+        let copy = &self.session;
+        let bytes_max = self.manager.0.session_bytes_max;
+        let mut edited = None;
+        let outcome = self.manager.store().edit_session(id, &mut |current| {
+            edited = None;
+            let Some(mut merged) = copy.rebase(current.clone()) else {
+                edited = Some(Edited::Foreign);
+                return Err(abandon());
+            };
+            let value = change(&mut merged)?;
+            if merged.has_other_user() {
+                edited = Some(Edited::Login);
+                return Err(abandon());
+            }
+            check_size(&merged, bytes_max)?;
+            *current = merged;
+            edited = Some(Edited::Done(value));
+            Ok(())
+        });
+        match (outcome, edited) {
+            (Err(_), Some(edited @ (Edited::Foreign | Edited::Login))) => Ok(edited),
+            (Err(error), _) => Err(error),
+            (Ok(Some(stored)), Some(edited)) => {
+                self.take_stored(stored);
+                Ok(edited)
+            }
+            (Ok(_), _) => Ok(Edited::Gone),
+        }
+    }
+
+    /// The copy is what [`update`](Visit::update) stored.
+    fn take_stored(&mut self, stored: Session) {
+        self.outcome = Outcome::Stored;
+        let is_emptied = stored.id().is_none();
+        self.session = stored;
+        if is_emptied {
+            self.end();
+        }
+    }
+
     /// Stores what waits to be stored, and answers what became of all that this request changed so far.
     pub(super) fn settle(&mut self) -> Result<Outcome> {
         let outcome = match self.state {
@@ -318,4 +383,16 @@ pub(super) fn cut(text: &str) -> &str {
         end -= 1;
     }
     text.get(..end).unwrap_or_default()
+}
+
+fn check_size(session: &Session, bytes_max: usize) -> Result<()> {
+    let bytes = session.size_bytes()?;
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    let what = format!("a session of {bytes} bytes is over the limit of {bytes_max}");
+    Err(Error::too_large(
+        what,
+        "keep large values elsewhere, or raise `session_bytes_max`",
+    ))
 }
