@@ -169,9 +169,9 @@ impl Lines {
         })
     }
 
-    /// What is to be stored once all else is: the note that lists are whole. Where the store has sessions already, lists
-    /// that are loaded lack some of them. So nothing vouches for any list from now on, until an application opens the
-    /// store, which makes them anew: meanwhile a user's sessions are found by reading all.
+    /// Returns the note that lists are whole, to be stored once all else is. Where the store has sessions already, lists
+    /// that are loaded lack some of them: no note is left there, so that a user's sessions are found by reading all,
+    /// until an application opens the store, which makes the lists anew.
     fn doubt_lists(&mut self, store: &Store) -> Result<Batch> {
         let note = std::mem::take(&mut self.note);
         if self.has_sessions {
