@@ -167,7 +167,8 @@ pub struct Stats {
     pub unsynced_bytes: u64,
     /// Memory of the index.
     pub index_bytes: u64,
-    /// How often the file was replaced by another.
+    /// The number of the file: 1 more with each that takes its place, and 2 more where that holds what no log tells (a
+    /// load, a salvage).
     pub generation: u64,
     /// The version of the format that the file is written in; `None` if nothing was ever written to it.
     pub format: Option<u16>,

@@ -83,16 +83,20 @@ impl Successor<'_> {
         })
     }
 
-    /// Opens the file that is there, if the error says that there is another one. The caller tries again.
+    /// Opens the file that is there, if the error says that there is another one, or may be in part. The caller tries again.
     pub(crate) fn open(&mut self, error: Error) -> Result<()> {
-        if self.since.is_none() && error.kind() != ErrorKind::Replaced {
+        let is_replaced = error.kind() == ErrorKind::Replaced;
+        if self.since.is_none() && !is_replaced && !error.is_corrupt() {
             return Err(error.into());
         }
         let since = *self.since.get_or_insert_with(|| {
             let path = text::shell_word(self.store.path().as_os_str());
-            say(&format!(
-                "shelflife: {path} was replaced or deleted: going on with the file that takes its place"
-            ));
+            say(&match is_replaced {
+                true => format!(
+                    "shelflife: {path} was replaced or deleted: going on with the file that takes its place"
+                ),
+                false => format!("shelflife: {path} is damaged, or being written over: trying again"),
+            });
             Instant::now()
         });
         match self.store.reopen() {

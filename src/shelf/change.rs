@@ -1,6 +1,6 @@
 //! Changing a shelf by what is in it.
 
-use super::{Shelf, cbor};
+use super::{Shelf, cbor, key_of};
 use crate::error::{Error, Result};
 use crate::store::batch::Batch;
 use crate::store::change::Edit;
@@ -50,7 +50,8 @@ impl Shelf {
     /// ```
     pub fn take<T: Decode>(&self, key: &str) -> Result<Option<T>> {
         self.store.edit(key.as_bytes(), |old| match old {
-            None => Ok((Edit::Keep, None)),
+            // Also what a clock that is ahead hides.
+            None => Ok((Edit::Remove, None)),
             Some(old) => Ok((Edit::Remove, Some(self.decode(key, old)?))),
         })
     }
@@ -250,13 +251,15 @@ impl Shelf {
             let (passed, is_all) = self.store.edit_batch(|| {
                 let (mut batch, mut passed) = (Batch::new(), Passed::default());
                 let mut size_bytes = 0;
-                for found in self.walk("") {
+                // Also what a clock that is ahead hides.
+                for found in self.store.walk() {
                     match found {
-                        Ok((key, _)) => {
-                            size_bytes += key.len() + REMOVAL_BYTES;
-                            batch.remove(key);
+                        Ok(entry) if key_of(&entry).is_none() => {}
+                        Ok(entry) => {
+                            size_bytes += entry.key().len() + REMOVAL_BYTES;
+                            batch.remove(entry.key());
                         }
-                        Err(error) => passed.by(error),
+                        Err(unreadable) => passed.by(unreadable.error),
                     }
                     if size_bytes > CLEARED_BYTES {
                         return Ok((batch, (passed, false)));

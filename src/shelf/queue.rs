@@ -3,11 +3,13 @@
 use super::{Shelf, key_of};
 use crate::error::Result;
 use crate::store::batch::Batch;
+use crate::store::changes::Position;
 use crate::store::entry::Entry;
 use crate::store::iter::Entries;
 use crate::value::Decode;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 /// How far [`Shelf::pop_first`] has come: the rest of the entries that it found when it looked last.
 ///
@@ -18,10 +20,19 @@ pub(super) struct Queue(Mutex<Option<Found>>);
 
 struct Found {
     entries: Entries,
-    /// Which file that was, and how long. Where both are the same again nothing was written since.
-    file: (u64, u64),
+    /// Where the log ended then. Where it ends there again nothing was written since.
+    end: Position,
+    /// The latest time by which an entry was passed by because it had ended. By a clock that reads earlier it has not.
+    by: SystemTime,
     /// All entries were looked at.
     is_over: bool,
+}
+
+impl Found {
+    /// Whether looking anew would find the same.
+    fn holds(&self, shelf: &Shelf) -> Result<bool> {
+        Ok(self.end == shelf.store.end()? && self.by <= shelf.store.now())
+    }
 }
 
 impl Queue {
@@ -32,22 +43,28 @@ impl Queue {
             if let Some(found) = found.as_mut() {
                 for entry in &mut found.entries {
                     let entry = entry?;
-                    if key_of(&entry).is_some() {
+                    let now = shelf.store.now();
+                    if entry.expires().is_some_and(|end| end <= now) {
+                        found.by = found.by.max(now);
+                    } else if key_of(&entry).is_some() {
                         return Ok(Some(entry));
                     }
                 }
                 found.is_over = true;
             }
-            let file = file_of(shelf)?;
-            if found.as_ref().is_some_and(|found| found.file == file) {
+            if let Some(found) = found.as_ref()
+                && found.holds(shelf)?
+            {
                 return Ok(None);
             }
             // An entry that is written between these two lines is in the snapshot, and the next look at the file finds
             // it changed: that costs one more walk, and misses nothing.
+            let end = shelf.store.end()?;
             let entries = shelf.store.entries();
             *found = Some(Found {
                 entries,
-                file,
+                end,
+                by: shelf.store.now(),
                 is_over: false,
             });
         }
@@ -55,23 +72,17 @@ impl Queue {
 
     /// Whether nothing was written since all entries were looked at: then there is none, and no lock is asked for.
     fn is_empty(&self, shelf: &Shelf) -> Result<bool> {
-        let over = {
-            let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let over = found.as_ref().filter(|found| found.is_over);
-            over.map(|found| found.file)
-        };
-        Ok(over.is_some() && over == Some(file_of(shelf)?))
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match found.as_ref().filter(|found| found.is_over) {
+            Some(found) => found.holds(shelf),
+            None => Ok(false),
+        }
     }
 
     /// Looks anew at the next call, which begins with the oldest again.
     fn rewind(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
-
-fn file_of(shelf: &Shelf) -> Result<(u64, u64)> {
-    let stats = shelf.store.stats()?;
-    Ok((stats.generation, stats.file_bytes))
 }
 
 /// Tells nothing: entries may be secrets.

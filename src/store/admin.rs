@@ -71,10 +71,16 @@ impl Store {
         Ok(Position::end_of(&*self.place().fresh_at_its_path()?))
     }
 
+    /// As [`position`](Store::position), without a look at the path.
+    pub(crate) fn end(&self) -> Result<Position> {
+        Ok(Position::end_of(&*self.place().fresh()?))
+    }
+
     /// Follows the log from a position on: every put, removal and clear, by any thread of any process, in the order in
     /// which they happened. Compactions are gone along with; if the store was compacted twice between two looks, the
-    /// changes in between are gone and [`Seen::Missed`] says so. A file that is put in the store's place is an error,
-    /// `Replaced`, as for a writer; once the handle was [reopened](Store::reopen) with it, `Missed` comes next.
+    /// changes in between are gone and [`Seen::Missed`] says so, as it does for what was [loaded](Store::load) at once.
+    /// A file that is put in the store's place is an error, `Replaced`, as for a writer; once the handle was
+    /// [reopened](Store::reopen) with it, `Missed` comes next.
     ///
     /// A change that is seen may not be durable yet, and a power cut may take it back; the process that wrote it has no
     /// answer by then. An entry with an expiry ends without a change that tells it: look at
@@ -190,7 +196,8 @@ impl Store {
     /// that of the file; it rewrites the whole file as [`compact`](Store::compact) does, and keeps one batch in memory.
     ///
     /// Others go on reading and writing meanwhile. The entries count as written at the end of the call: they replace
-    /// what they wrote under the same keys until then. An error of `next` is returned, and nothing was loaded.
+    /// what they wrote under the same keys until then. An error of `next` is returned, and nothing was loaded. A program
+    /// that [follows](Store::changes) the store is told that changes were missed.
     ///
     /// # Errors
     ///
@@ -344,7 +351,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `NotFound` if the store holds nothing, or the folder is not there; `Replaced`, `Io`.
+    /// `NotFound` if the store holds nothing, or the folder is not there; `Busy` if somebody writes to the copy; `Replaced`,
+    /// `Io`.
     pub fn mirror(&self, dir: impl AsRef<Path>) -> Result<Mirror> {
         let dir = mirror::folder(self.place(), dir.as_ref())?;
         Ok(Mirror {
@@ -392,7 +400,7 @@ impl fmt::Debug for Changes {
 /// moment, a prefix of that generation's log, and so the copy is a store that opens; what a compaction drops from the
 /// store stays in the copy before. Restoring is copying one of them to the store's place, where a handle that was left
 /// open refuses it, since its lineage is its own. Keeping less is deleting old ones: each was last modified when the
-/// next one was begun. The process may die at any moment, and another one go on.
+/// next one was begun. The process may die at any moment, and another one go on; two at once copy the same twice.
 ///
 /// ```
 /// # fn main() -> shelflife::Result<()> {

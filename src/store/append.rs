@@ -171,12 +171,14 @@ pub(crate) fn cut_at_tail(generation: &Generation, now_ms: u64) -> Result<()> {
     rewrite_unsynced(generation)?;
     let log = &generation.log;
     let tail = generation.tail();
-    log.set_len(tail)?;
     let epoch = generation.position().epoch;
+    // Before anything is cut: without the record that raises the epoch, the bytes could come back with a power cut, and
+    // count.
     let Some(epoch) = epoch.checked_add(1) else {
         let what = "the file was cut 65,535 times";
         return Err(Error::too_large(what, "`shelflife compact` starts anew").at(&log.path));
     };
+    log.set_len(tail)?;
     let record = NewRecord {
         durable: generation.commit.durable().min(tail),
         ..NewRecord::marker(Kind::Cut, epoch, now_ms)

@@ -33,7 +33,7 @@ pub(crate) fn backup(place: &Place, to: &Path) -> Result<Backup> {
     let header = own_lineage(place, &generation.header)?;
     let mut successor = Successor::beside(place, &to, header)?;
     // A file that this process may not give away belongs to it alone, which locks nobody out of the store.
-    let _ = successor.belong_to(&generation.identity);
+    let _ = successor.belong_to(&generation.log.stat()?);
     let never = AtomicBool::new(false);
     let copied = copy_live(&generation, &mut successor, place.now_ms(), &never, true)?;
     debug_assert!(matches!(copied, Copied::To { .. }));
@@ -77,7 +77,7 @@ pub(crate) fn restore(place: &Place, before: u64, to: &Path) -> Result<u64> {
     let log = temp::create(place, &to)?;
     let disk = &*place.mode.disk;
     let made = || -> Result<()> {
-        let like = &generation.identity;
+        let like = generation.log.stat()?;
         let _ = log.file.set_owner(like.uid, like.gid, like.mode);
         copy_bytes(&generation.log, &log, LOG_START, end)?;
         log.write_all(&seal, end)?;

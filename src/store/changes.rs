@@ -140,7 +140,8 @@ pub enum Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Gap {
-    /// The store was compacted meanwhile, and the file that had the changes is gone.
+    /// The store was compacted meanwhile, and the file that had the changes is gone; or entries were
+    /// [loaded](crate::Store::load) or [salvaged](crate::Store::salvage_in_place), which no file tells one by one.
     Compacted,
     /// A new file took the store's place that was not made of all that the old one had: the store was emptied, or the
     /// old file is damaged.
@@ -153,7 +154,7 @@ pub enum Gap {
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Gap::Compacted => "the store was compacted, and the file that had them is gone",
+            Gap::Compacted => "the store was compacted or loaded, and no file has them",
             Gap::Emptied => "the store was emptied, or its file was damaged",
             Gap::Replaced => "another file was put in the place of the store",
         })
@@ -209,6 +210,12 @@ impl Cursor {
         loop {
             if let Some((events, end)) = &mut self.events {
                 match events.next() {
+                    Some(Err(error)) if !error.is_corrupt() => {
+                        // The changes behind this place were not read. The next call reads again, from the last whole
+                        // batch on.
+                        self.events = None;
+                        return Err(error);
+                    }
                     Some(event) => {
                         let event = event?;
                         // Going on in the middle of a batch would show half of it.

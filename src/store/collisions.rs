@@ -5,7 +5,7 @@ use super::mode::{Compaction, Durability};
 use super::options::Options;
 use super::{Batch, Change, Store};
 use crate::error::Result;
-use crate::sim::SimDisk;
+use crate::sim::{Call, Fault, FaultKind, SimDisk};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -134,4 +134,53 @@ fn with_few_bits_of_a_fingerprint_the_store_still_is_a_map() {
             run(100 * nth as u64 + seed, 1_000);
         }
     }
+}
+
+/// A replay compares keys where fingerprints collide, which takes reads that may fail.
+#[test]
+fn a_read_that_fails_while_a_handle_catches_up_takes_no_change_along() {
+    MASK.set(7);
+    let mut failed = 0;
+    for nth in 1.. {
+        let sim = SimDisk::new(1);
+        let process = sim.process();
+        let mut options = Options::new();
+        options
+            .durability(Durability::Os)
+            .compaction(Compaction::Manual);
+        let (writer, behind) = (
+            options.disk(sim.disk()).open("/s.shelf").unwrap(),
+            options.disk(process.disk()).open("/s.shelf").unwrap(),
+        );
+        let mut model = Model::new();
+        let mut insert = |key: u8, with: u8| {
+            let value = vec![with; 1_500];
+            writer.insert([key], &value).unwrap();
+            model.insert(vec![key], value);
+        };
+        // As many as make a handle catch up in one go.
+        (0..30).for_each(|key| insert(key, 1));
+        (0..20).for_each(|key| insert(key, 2));
+        let fault = Fault::new(FaultKind::Eio).on(Call::Read).by(process.id());
+        sim.inject(fault.nth(nth));
+        let first = behind.get([0]);
+        sim.clear_faults();
+        match &first {
+            Ok(value) => assert_eq!(value.as_ref(), model.get(&vec![0])),
+            Err(error) => assert!(error.io_kind().is_some(), "{error}"),
+        }
+        // Whether a reader goes on or a writer, with what it reads.
+        match nth % 2 {
+            0 => assert_eq!(behind.len().unwrap(), 30, "read {nth}"),
+            _ => assert!(!behind.insert([0], &model[&vec![0]]).unwrap(), "read {nth}"),
+        }
+        assert_eq!(entries(&behind), model, "read {nth}");
+        assert_eq!(entries(&writer), model, "read {nth}");
+        match first {
+            Ok(_) => break,
+            Err(_) => failed += 1,
+        }
+    }
+    MASK.set(u32::MAX);
+    assert!(failed > 50, "only {failed} reads");
 }

@@ -18,13 +18,13 @@ use super::batch::Batch;
 use super::copy::{Copied, Rekey, append_loaded, copy_appended, copy_live, copy_rekeyed};
 use super::durable::ensure_directory_synced;
 use super::evidence::{self, EVIDENCE_SUFFIX};
-use super::format::LOG_START;
+use super::format::{FileHeader, LOG_START};
 use super::generation::Generation;
 use super::lock::{Deadline, Gate};
 use super::place::Place;
 use super::poison::lock_of;
 use super::recovery::Overdue;
-use super::switch::{Successor, next_header};
+use super::switch::{Successor, next_header, next_header_of_more};
 use super::temp;
 use super::writing::Writing;
 use crate::error::{Error, Result};
@@ -196,8 +196,13 @@ impl Compactor {
         admission.gate.refuse_reentry(&place.path)?;
         let deadline = admission.deadline();
         let _running = self.running.enter(&deadline, &place.path)?;
-        let kept_before = evidence::files(place)?;
         let generation = place.generation();
+        let mut kept_before = evidence::files(place)?;
+        // An attempt that failed may have kept this very file: it is the evidence of this attempt as well.
+        kept_before.retain(|path| {
+            let kept = place.mode.disk.stat(path);
+            !kept.is_ok_and(|kept| kept.same_file(&generation.identity))
+        });
         let result = compact_alone(admission, &deadline, &AtomicBool::new(false));
         self.note(place, &generation, &result);
         let Some(compacted) = result? else {
@@ -223,7 +228,7 @@ impl Compactor {
         admission.gate.refuse_reentry(&place.path)?;
         let deadline = admission.deadline();
         let _running = self.running.enter(&deadline, &place.path)?;
-        match copy_and_install(admission, &deadline, &AtomicBool::new(false), next)? {
+        match copy_and_install(admission, &deadline, &AtomicBool::new(false), Some(next))? {
             Rewrite::Installed(_) => ensure_directory_synced(place, &place.generation()),
             Rewrite::LeftToOthers => {
                 let what = "is being compacted by another process";
@@ -244,7 +249,8 @@ impl Compactor {
         let deadline = admission.deadline();
         let _running = self.running.enter(&deadline, &place.path)?;
         let with_old_keys = evidence::files(place)?;
-        let Some((writing, mut successor)) = begin_copy(admission, &deadline)? else {
+        let begun = begin_copy(admission, &deadline, next_header_of_more)?;
+        let Some((writing, mut successor)) = begun else {
             let what = "is being compacted by another process";
             return Err(Error::busy(&place.path, what, "try again"));
         };
@@ -291,7 +297,7 @@ fn compact_alone<'a>(
     stop: &AtomicBool,
 ) -> Result<Option<Compacted>> {
     for _ in 0..COPIES_MAX {
-        match copy_and_install(admission, deadline, stop, &mut || Ok(None))? {
+        match copy_and_install(admission, deadline, stop, None)? {
             Rewrite::Installed(compacted) => return Ok(Some(compacted)),
             Rewrite::LeftToOthers => return Ok(None),
             Rewrite::StartAnew => {}
@@ -365,6 +371,7 @@ impl Pace {
 fn begin_copy<'a>(
     admission: &'a Admission,
     deadline: &Deadline<'a>,
+    header_after: fn(&Place, &FileHeader) -> Result<FileHeader>,
 ) -> Result<Option<(Writing<'a>, Successor<'a>)>> {
     let place = &admission.place;
     let writing = admission.begin_by(Purpose::Write, deadline)?;
@@ -373,7 +380,7 @@ fn begin_copy<'a>(
         return Ok(None);
     }
     place.refuse_to_be_mounted_over()?;
-    let header = next_header(place, &old.header)?;
+    let header = header_after(place, &old.header)?;
     let successor = Successor::create(place, header, &old.log.stat()?)?;
     Ok(Some((writing, successor)))
 }
@@ -383,10 +390,14 @@ fn copy_and_install<'a>(
     admission: &'a Admission,
     deadline: &Deadline<'a>,
     stop: &AtomicBool,
-    load: &mut dyn FnMut() -> Result<Option<Batch>>,
+    load: Option<&mut dyn FnMut() -> Result<Option<Batch>>>,
 ) -> Result<Rewrite> {
     let place = &admission.place;
-    let Some((writing, mut successor)) = begin_copy(admission, deadline)? else {
+    let header_after = match load {
+        Some(_) => next_header_of_more,
+        None => next_header,
+    };
+    let Some((writing, mut successor)) = begin_copy(admission, deadline, header_after)? else {
         return Ok(Rewrite::LeftToOthers);
     };
     let old = Arc::clone(&writing.generation);
@@ -397,7 +408,10 @@ fn copy_and_install<'a>(
         Copied::Stopped => return Ok(Rewrite::LeftToOthers),
         Copied::StartAnew => return Ok(Rewrite::StartAnew),
     };
-    let loaded = append_loaded(&mut successor, load, now_ms)?;
+    let loaded = match load {
+        Some(next) => append_loaded(&mut successor, next, now_ms)?,
+        None => 0..0,
+    };
     let mut pace = Pace::new();
     let _writing: Writing<'_> = loop {
         // Records that are appended while this lasts are for the next pass, and not for the time under the lock.

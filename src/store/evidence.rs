@@ -138,6 +138,8 @@ pub(crate) fn keep_cut_bytes(place: &Place, generation: &Generation) -> Result<K
 /// is its own user's alone. A file of that name is what an earlier try at this very repair left.
 fn create(place: &Place, generation: &Generation, path: &Path) -> Result<LogFile> {
     let disk = &*place.mode.disk;
+    // As they are now: nobody is to read what the store's owner has closed meanwhile.
+    let like = generation.log.stat()?;
     if disk.stat(path).is_ok() {
         let _ = disk.remove(path);
     }
@@ -149,7 +151,6 @@ fn create(place: &Place, generation: &Generation, path: &Path) -> Result<LogFile
     let file = disk
         .open(path, how)
         .map_err(|error| Error::io("create", path, error))?;
-    let like = &generation.identity;
     let _ = file.set_owner(like.uid, like.gid, like.mode);
     Ok(LogFile {
         file,

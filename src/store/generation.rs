@@ -9,7 +9,7 @@ use super::commit::Commit;
 use super::disk::Stat;
 use super::format::{ALIGN, FileHeader, HEAD_BYTES, Head, Kind, LOG_START};
 use super::hash::siphash13;
-use super::index::{Index, Location};
+use super::index::{Index, Location, Move};
 use super::log::{LogFile, Scanner, Step};
 use super::poison::lock_of;
 use super::recovery::{Damage, Recovery, TornTail};
@@ -119,6 +119,8 @@ pub(crate) struct Position {
     pub(crate) records: u64,
     /// The place that a replay surveyed last and the length of the file then, for which a reader surveys once.
     surveyed: Option<(u64, u64)>,
+    /// Moves of records before the tail that an error of a read kept from being made.
+    unmade: Vec<Move>,
 }
 
 /// The fields that are kept of the last record that counts.
@@ -191,6 +193,7 @@ impl Position {
             past: Past::new(),
             records: 0,
             surveyed: None,
+            unmade: Vec::new(),
         }
     }
 
@@ -458,13 +461,8 @@ impl Generation {
     pub(crate) fn prove(&self) -> Result<Proof> {
         let mut position = self.position();
         let tail = position.tail;
-        if position.last.is_none() {
-            // Nothing was applied that could be compared but the header.
-            let there = Generation::read_header(&self.log)?.map(|(header, _)| header);
-            let ours = (!self.is_unborn()).then_some(self.header);
-            if there != ours {
-                return Ok(Proof::Different);
-            }
+        if position.last.is_none() && !self.has_its_header()? {
+            return Ok(Proof::Different);
         }
         // One read for both questions when the last record is small, as it usually is.
         let mut bytes = [0; 1024];
@@ -490,7 +488,7 @@ impl Generation {
             }
             size_bytes > tail
         };
-        if behind || position.end != End::Clean {
+        if behind || position.end != End::Clean || !position.unmade.is_empty() {
             self.replay(&mut position, Access::Locked)?;
         }
         // A sync is credited with what others wrote only once that is rewritten.
@@ -503,10 +501,19 @@ impl Generation {
     /// Whether the last record applied is still there. Without a lock, so "no" may also mean that something is being put
     /// over the file this very moment.
     pub(crate) fn is_still_there(&self) -> Result<bool> {
-        let Some(Last { offset, checks, .. }) = self.position().last else {
-            return Ok(true);
-        };
-        Ok(self.checks_at(offset)? == Some(checks))
+        let last = self.position().last;
+        match last {
+            Some(Last { offset, checks, .. }) => Ok(self.checks_at(offset)? == Some(checks)),
+            None => self.has_its_header(),
+        }
+    }
+
+    /// Whether the file begins with the header that this process read: where no record was applied, there is nothing
+    /// else to compare.
+    fn has_its_header(&self) -> Result<bool> {
+        let there = Generation::read_header(&self.log)?.map(|(header, _)| header);
+        let ours = (!self.is_unborn()).then_some(self.header);
+        Ok(there == ours)
     }
 
     /// The checks of the record at a place; `None` if the file ends before.

@@ -105,7 +105,7 @@ fn copy_to_successor<'a>(
 ) -> Result<(Kept, Successor<'a>)> {
     temp::remove_leftovers(&*place.mode.disk, &place.real)?;
     let header = next_header(place, &generation.header)?;
-    let mut successor = Successor::create(place, header, &generation.identity)?;
+    let mut successor = Successor::create(place, header, &generation.log.stat()?)?;
     let never = AtomicBool::new(false);
     let copied = copy_live(generation, &mut successor, place.now_ms(), &never, false)?;
     let new_damage = matches!(

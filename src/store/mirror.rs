@@ -12,6 +12,7 @@ use super::backup::copy_bytes;
 use super::disk::{Create, OpenFile};
 use super::format::{ALIGN, FileHeader, LOG_START, MORE};
 use super::generation::Generation;
+use super::lock::{Deadline, OsLock};
 use super::log::{LogFile, Scanner, Step, uninterrupted};
 use super::place::Place;
 use super::switch::first_header;
@@ -89,11 +90,18 @@ impl Copy {
     }
 
     fn append(&mut self, place: &Place) -> Result<u64> {
-        if !self.is_at_its_path(place)? {
-            // It was deleted or moved away: what is written there from now on would be lost.
+        let lock = lock(place, &self.to)?;
+        // Deleted or moved away, what is written to it from now on would be lost. And another process that went on with
+        // it may have cut off what this one had copied, which that one does not know yet.
+        if !self.is_at_its_path(place)? || self.to.size()? < self.copied {
+            drop(lock);
             *self = Copy::of(place, Arc::clone(&self.at), &self.dir())?;
             return Ok(self.copied.saturating_sub(LOG_START));
         }
+        self.append_locked()
+    }
+
+    fn append_locked(&mut self) -> Result<u64> {
         let end = end_to_copy(&self.at);
         let from = self.copied;
         if end <= from {
@@ -151,7 +159,7 @@ fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
     let disk = &*place.mode.disk;
     let log = temp::create(place, path)?;
     let made = || -> Result<u64> {
-        let like = &at.identity;
+        let like = at.log.stat()?;
         let _ = log.file.set_owner(like.uid, like.gid, like.mode);
         let end = end_to_copy(&at);
         at.log.sync()?;
@@ -202,6 +210,11 @@ fn date_earlier(place: &Place, header: &FileHeader, path: &Path) {
 /// Goes on with a copy that an earlier process left, perhaps in the middle of a write. `None` if it is of another past.
 fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<Copy>> {
     let to = open(place, path)?;
+    let _lock = lock(place, &to)?;
+    if !place.mode.is_exclusive() {
+        // Another process may have copied more meanwhile than this one knew.
+        at.look()?;
+    }
     let Some((header, _)) = Generation::read_header(&to)? else {
         return Ok(None);
     };
@@ -232,8 +245,15 @@ fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<Copy
         to,
         copied,
     };
-    copy.append(place)?;
+    copy.append_locked()?;
     Ok(Some(copy))
+}
+
+/// For as long as a copy is written to. Two processes may copy to one folder: where both cut and appended as they pleased,
+/// one would leave a hole where the other had copied.
+fn lock(place: &Place, to: &LogFile) -> Result<OsLock> {
+    let deadline = Deadline::new(&*place.mode.disk, place.mode.lock_timeout);
+    OsLock::take(&to.file, &deadline, &to.path)
 }
 
 fn end_of_whole_batches(log: &LogFile, header: &FileHeader) -> Result<u64> {

@@ -19,6 +19,7 @@
 use super::batch::unix_ms;
 use super::current::{Current, Pinned};
 use super::disk::{Create, OpenFile};
+use super::format::LOG_START;
 use super::generation::{Generation, Proof, Standing};
 use super::lock::{Deadline, OsLock};
 use super::log::{LogFile, uninterrupted};
@@ -327,12 +328,17 @@ impl Place {
         if !self.is_current(known) {
             return Ok(());
         }
+        // Before the log is read, of which somebody may have copied only a part by now.
+        let there = Generation::read_header(&known.log)?;
+        if let Some((header, _)) = there
+            && !known.is_unborn()
+            && header.lineage != known.header.lineage
+        {
+            return Err(self.replaced("was overwritten with another store"));
+        }
         let Some(next) = Generation::open(known.log.clone(), self.mode.crossing())? else {
             return Err(self.replaced("was emptied"));
         };
-        if next.header.lineage != known.header.lineage {
-            return Err(self.replaced("was overwritten with another store"));
-        }
         let (from, to) = (known.tail(), next.tail());
         self.adopt_same_file(known, next);
         self.note_reverted(Reverted { from, to });
@@ -602,7 +608,8 @@ impl Place {
 
     fn note_reverted(&self, reverted: Reverted) {
         let mut notes = lock_of(&self.notes);
-        if !notes.reverted.contains(&reverted) {
+        // Of an empty file no record was known.
+        if reverted.from > LOG_START && !notes.reverted.contains(&reverted) {
             notes.reverted.push(reverted);
         }
     }

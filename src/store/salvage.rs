@@ -15,7 +15,7 @@ use super::log::{Scanner, Step};
 use super::mode::Access;
 use super::place::Place;
 use super::recovery::Damage;
-use super::switch::{Successor, first_header, next_header};
+use super::switch::{Successor, first_header, next_header_of_more};
 use super::temp;
 use crate::error::{Error, Result, Shown};
 use std::fmt;
@@ -97,7 +97,7 @@ pub(crate) fn salvage(admission: &Admission, to: &Path) -> Result<Salvaged> {
     let anew = read_anew(place, Crossing::Everything)?;
     let mut successor = Successor::beside(place, &to, first_header(place)?)?;
     // Nobody is locked out if that fails: the file is new.
-    let _ = successor.belong_to(&place.generation().identity);
+    let _ = successor.belong_to(&place.generation().log.stat()?);
     let salvaged = match &anew {
         Some(anew) => rescue(&anew.read, &mut successor, &to)?,
         None => Salvaged::new(&to),
@@ -140,7 +140,8 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
     };
     temp::remove_leftovers(&*place.mode.disk, &place.real)?;
     place.refuse_to_be_mounted_over()?;
-    let mut successor = Successor::create(place, next_header(place, &old.header)?, &old.identity)?;
+    let header = next_header_of_more(place, &old.header)?;
+    let mut successor = Successor::create(place, header, &old.log.stat()?)?;
     let mut salvaged = rescue(&old, &mut successor, &place.real)?;
     salvaged.kept = match evidence::keep_whole_file(place, &old, ORIGINAL_SUFFIX)? {
         Kept::At(path) => Some(path),

@@ -76,6 +76,15 @@ pub(crate) fn next_header(place: &Place, old: &FileHeader) -> Result<FileHeader>
     })
 }
 
+/// The header of a file after this one that holds more than the log of this one tells. It counts as two files: a reader
+/// that follows the log finds one missing, and reads everything again.
+pub(crate) fn next_header_of_more(place: &Place, old: &FileHeader) -> Result<FileHeader> {
+    Ok(FileHeader {
+        generation: old.generation.saturating_add(2),
+        ..next_header(place, old)?
+    })
+}
+
 fn word(bytes: &[u8; 40], at: usize) -> [u8; 8] {
     bytes
         .get(at..)

@@ -2,6 +2,7 @@
 //! would find out, is told.
 
 use crate::support::{fast_dir, unsynced};
+use shelflife::sim::{Ran, Schedule, SimDisk};
 use shelflife::{ErrorKind, EventKind, Gap, Options, Seen, Store};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -405,4 +406,95 @@ fn all_of_a_store_that_was_restored_to_a_place_counts_as_acknowledged() {
     let then = unsynced().open(scene.at("then")).unwrap();
     assert!(then.get("lost").unwrap_err().is_corrupt());
     assert_eq!(then.get("later").unwrap(), None);
+}
+
+#[test]
+fn what_is_copied_over_an_empty_store_is_seen_by_those_who_only_read() {
+    for (start, is_taken_up) in [
+        ("no store yet", true),
+        ("emptied", true),
+        ("another", false),
+    ] {
+        let scene = Scene::new();
+        match start {
+            "no store yet" => fs::write(scene.path(), "").unwrap(),
+            "emptied" => drop(unsynced().truncate(true).open(scene.path()).unwrap()),
+            _ => {
+                fs::remove_file(scene.path()).unwrap();
+                drop(unsynced().open(scene.path()).unwrap());
+            }
+        }
+        let reader = reading(&scene.path());
+        let asking = reading(&scene.path());
+        assert_eq!(reader.get("tea").unwrap(), None, "{start}");
+        let mut mirror = asking.mirror(scene.at("copies")).ok();
+        assert_eq!(mirror.is_some(), start != "no store yet");
+        let backup = match is_taken_up {
+            true => "plain",
+            false => "other",
+        };
+        put(Way::CopyOver, &scene.at(backup), &scene.path());
+        reopened(&reader, start, || reader.position().map(drop), is_taken_up);
+        let tea = reader.get("tea").unwrap();
+        assert_eq!(tea.as_deref(), Some(&b"green"[..]), "{start}");
+        assert!(reader.recovery().is_clean(), "{start}: nothing was lost");
+        if let Some(mirror) = &mut mirror {
+            reopened(&asking, start, || mirror.update().map(drop), is_taken_up);
+            let copy = reading(mirror.path()).content_hash().unwrap();
+            assert_eq!(copy, reader.content_hash().unwrap(), "{start}");
+        }
+    }
+}
+
+#[test]
+fn two_processes_that_copy_to_one_folder_leave_no_hole() {
+    let mut schedule = Schedule::search().preemptions(1);
+    while schedule.next() {
+        let sim = SimDisk::new(1);
+        let (one, other) = (sim.process(), sim.process());
+        let opened = |disk, read_only| {
+            let mut options = unsynced();
+            options.read_only(read_only).disk(disk).open("/s.shelf")
+        };
+        let store = opened(one.disk(), false).unwrap();
+        store.insert("first", "1").unwrap();
+        let mut mirror = store.mirror("/").unwrap();
+        let reader = opened(other.disk(), true).unwrap();
+        let copies = one.program(|| {
+            store.insert("second", "2")?;
+            mirror.update().map(drop)
+        });
+        // It begins, and ends before it copies more.
+        let begins = other.program(|| reader.mirror("/").map(drop));
+        if sim.run(&mut schedule, vec![copies, begins]) == Ran::Pruned {
+            continue;
+        }
+        store.insert("third", "3").unwrap();
+        mirror.update().unwrap();
+        let (live, copy) = (
+            sim.read("/s.shelf").unwrap(),
+            sim.read(mirror.path()).unwrap(),
+        );
+        assert!(live[8192..] == copy[8192..]);
+        let names = one.disk().list(Path::new("/")).unwrap();
+        assert_eq!(names.len(), 2, "{names:?}");
+    }
+    assert!(schedule.states() > 10);
+}
+
+#[test]
+fn half_of_another_store_is_no_damage_to_this_one() {
+    for backup in ["backup", "follow", "other"] {
+        let scene = Scene::new();
+        let whole = fs::read(scene.at(backup)).unwrap();
+        for len in [8192, 8200, 8192 + 48, whole.len() - 1] {
+            let case = format!("{backup}, {len} of {} bytes", whole.len());
+            let reader = reading(&scene.path());
+            let before = fs::read(scene.path()).unwrap();
+            fs::write(scene.path(), &whole[..len]).unwrap();
+            let error = reader.position().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Replaced, "{case}: {error}");
+            fs::write(scene.path(), before).unwrap();
+        }
+    }
 }

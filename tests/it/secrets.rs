@@ -8,7 +8,8 @@ use shelflife::{
 };
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
-use std::fs;
+use std::fs::{self, OpenOptions, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Instant, SystemTime};
@@ -361,4 +362,45 @@ fn the_docs_say_that_checks_find_accidents_and_not_forgery() {
             .join(" ");
         assert!(plain.contains("not forgery"), "{page}");
     }
+}
+
+#[test]
+fn rights_that_were_taken_back_are_given_to_no_file_that_is_made_later() {
+    let dir = fast_dir();
+    let at = |name: &str| dir.path().join(name);
+    let mode_of = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let store = relaxed().mode(0o644).open(at("s.shelf")).unwrap();
+    store.insert("a", "1").unwrap();
+    fs::create_dir(at("copies")).unwrap();
+    // Behind the back of the handle.
+    fs::set_permissions(at("s.shelf"), Permissions::from_mode(0o600)).unwrap();
+    store.backup(at("backup")).unwrap();
+    let offset = store.events().unwrap().next().unwrap().unwrap().offset();
+    store.restore(offset, at("then")).unwrap();
+    store.salvage(at("saved")).unwrap();
+    store.mirror(at("copies")).unwrap();
+    let bytes = || OpenOptions::new().write(true).open(at("s.shelf")).unwrap();
+    let end = || fs::metadata(at("s.shelf")).unwrap().len();
+    // A torn end is cut off and kept; one with a record behind it stays, and the store goes on in another file.
+    bytes().write_all_at(&[7; 96], end()).unwrap();
+    store.insert("b", "2").unwrap();
+    let other = relaxed().open(at("s.shelf")).unwrap();
+    let torn = end();
+    other.insert("c", "3").unwrap();
+    other.insert("d", "4").unwrap();
+    bytes().write_all_at(&[7; 8], torn).unwrap();
+    store.insert("e", "5").unwrap();
+    assert_eq!(store.recovery().torn_tails.len(), 2);
+    assert_eq!(store.stats().unwrap().generation, 2);
+    let mut seen = 0;
+    let copies = fs::read_dir(at("copies")).unwrap();
+    for entry in fs::read_dir(dir.path()).unwrap().chain(copies) {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            assert_eq!(mode_of(&path), 0o600, "{}", path.display());
+            seen += 1;
+        }
+    }
+    // The store, what was kept twice, and four copies.
+    assert_eq!(seen, 7);
 }

@@ -3,12 +3,14 @@
 mod queue;
 mod values;
 
+use shelflife::sim::SimDisk;
 use shelflife::{Batch, Error, ErrorKind, Options, Result, Shelf, Store, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 
 fn folder() -> (TempDir, PathBuf) {
@@ -573,4 +575,24 @@ fn a_shelf_is_shared_by_threads() {
     sent::<shelflife::Items<std::rc::Rc<u8>>>();
     sent::<shelflife::Keys>();
     sent::<shelflife::Values<String>>();
+}
+
+#[test]
+fn what_a_clock_ahead_hides_is_cleared_and_taken_as_well() {
+    for takes in [false, true] {
+        let sim = SimDisk::new(1);
+        let shelf = Shelf::from(Options::new().disk(sim.disk()).open("/s.shelf").unwrap());
+        let start = sim.disk().wall_clock();
+        let hours = |hours: u64| start + Duration::from_secs(hours * 3600);
+        shelf.insert("cup", "tea").unwrap();
+        shelf.insert_until("pot", "tea", hours(1)).unwrap();
+        sim.set_wall_clock(hours(2));
+        match takes {
+            true => assert_eq!(shelf.take::<String>("pot").unwrap(), None, "it has ended"),
+            false => shelf.clear().unwrap(),
+        }
+        sim.set_wall_clock(start);
+        assert_eq!(shelf.get::<String>("pot").unwrap(), None, "{takes}");
+        assert_eq!(keys(&shelf).len(), usize::from(takes));
+    }
 }

@@ -43,37 +43,56 @@ impl Moves {
         match self.shards.get_mut(shard_of(step.fingerprint)) {
             Some(some) => {
                 some.push(step);
-                if some.len() < MOVES_TOGETHER {
-                    return Ok(());
+                match some.len() < MOVES_TOGETHER {
+                    true => Ok(()),
+                    false => make_some(generation, some, self.is_own),
                 }
-                let made = make(generation, some, self.is_own);
-                some.clear();
-                made
             }
-            None => make(generation, &[step], self.is_own),
+            None => make(generation, &[step], self.is_own).1,
         }
     }
 
     /// Makes all that were collected.
     pub(super) fn make(&mut self, generation: &Generation) -> Result<()> {
-        self.shards.iter_mut().try_for_each(|some| {
-            let made = make(generation, some, self.is_own);
-            some.clear();
-            made
-        })
+        (self.shards.iter_mut()).try_for_each(|some| make_some(generation, some, self.is_own))
+    }
+
+    /// Those that an error kept from being made; of each key in order.
+    pub(super) fn unmade(self) -> Vec<Move> {
+        self.shards.into_iter().flatten().collect()
     }
 }
 
-fn make(generation: &Generation, mut rest: &[Move], is_own: bool) -> Result<()> {
+/// Makes moves of one shard, and returns how many it made before an error.
+fn make(generation: &Generation, moves: &[Move], is_own: bool) -> (usize, Result<()>) {
+    let mut made = 0;
     loop {
-        let made = generation.index.make(rest, is_own);
-        rest = rest.get(made..).unwrap_or_default();
-        let Some((step, others)) = rest.split_first() else {
-            return Ok(());
+        let rest = moves.get(made..).unwrap_or_default();
+        made += generation.index.make(rest, is_own);
+        let Some(step) = moves.get(made) else {
+            return (made, Ok(()));
         };
-        make_by_key(generation, step)?;
-        rest = others;
+        if let Err(error) = make_by_key(generation, step) {
+            return (made, Err(error));
+        }
+        made += 1;
     }
+}
+
+/// As [`make`], and leaves those that were not made.
+fn make_some(generation: &Generation, some: &mut Vec<Move>, is_own: bool) -> Result<()> {
+    let (made, result) = make(generation, some, is_own);
+    some.drain(..made);
+    result
+}
+
+/// Makes moves of any shards, in their order, and leaves those that were not made.
+pub(super) fn make_late(generation: &Generation, late: &mut Vec<Move>) -> Result<()> {
+    let mut moves = late.iter();
+    let result = moves.try_for_each(|step| make(generation, std::slice::from_ref(step), false).1);
+    let left = moves.len() + usize::from(result.is_err());
+    late.drain(..late.len() - left);
+    result
 }
 
 /// Makes a move that `prev` alone does not decide, by comparing keys: the index has no slot at `prev`, or `prev` says

@@ -34,14 +34,15 @@
 //! 1. Nothing of a batch counts before its last record does.
 //! 2. Records are applied in the order of the log, and once: a record below the tail is passed over. A reader may have
 //!    been faster than the writer that applies its own record.
-//! 3. Whenever the mutex is free, the index has exactly what the position says, also after an error.
+//! 3. Whenever the mutex is free, the index has exactly what the position says, also after an error: but for the moves
+//!    that the error kept from being made. The position has those, and nobody is shown how far it is before they are made.
 //! 4. The copies of the position that are read without its mutex are written last, so that they lag behind the index
 //!    and never lead it.
 //! 5. Only whole records tell what is durable; the head of a damaged one is believed as to its length and its key
 //!    alone. Otherwise a wrong watermark could turn torn bytes into damage, and a replay that begins behind the damaged
 //!    record would judge otherwise than one that passed it.
 
-use super::moves::Moves;
+use super::moves::{Moves, make_late};
 use super::read_ahead::{STRETCH_BYTES, stretches};
 use super::verdict::{Place, Stands, Verdict, verdict};
 use super::*;
@@ -69,6 +70,7 @@ impl Generation {
     }
 
     fn replay_how(&self, position: &mut Position, access: Access, how: How) -> Result<()> {
+        make_late(self, &mut position.unmade)?;
         let mut replay = Replay {
             generation: self,
             position,
@@ -81,6 +83,7 @@ impl Generation {
         // After an error as well (invariant 3).
         let made = replay.moves.make(self);
         self.commit.credit(replay.durable);
+        position.unmade = replay.moves.unmade();
         self.publish(position);
         replayed.and(made)
     }
@@ -145,6 +148,9 @@ impl Generation {
 
     /// Lets others see how far the position is.
     fn publish(&self, position: &Position) {
+        if !position.unmade.is_empty() {
+            return;
+        }
         self.keys.store(self.index.len(), Release);
         debug_assert!(position.tail >= self.tail(), "the tail only grows");
         self.tail.store(position.tail, Release);

@@ -521,6 +521,38 @@ fn a_copy_that_keeps_up_goes_on_with_the_backup_that_was_put_over_the_store_or_s
 }
 
 #[test]
+fn a_copy_that_keeps_up_waits_for_a_backup_that_is_being_put_over_the_store() {
+    for (backup, told) in [
+        ("plain", "is damaged, or being written over: trying again"),
+        (
+            "other",
+            "was replaced or deleted: going on with the file that takes its place",
+        ),
+    ] {
+        let shell = Shell::new();
+        fs::create_dir(shell.path("copies")).unwrap();
+        shell
+            .run(&format!("set s.shelf k {}", "v".repeat(500)))
+            .ok();
+        shell.run("compact s.shelf").ok();
+        shell.run("backup s.shelf other").ok();
+        fs::copy(shell.path("s.shelf"), shell.path("plain")).unwrap();
+        shell.run("set s.shelf k after").ok();
+        let (_running, mut next, mut err) = follow(&shell, " --wait 60");
+        next();
+        // As `cp` leaves it in between.
+        let whole = fs::read(shell.path(backup)).unwrap();
+        fs::write(shell.path("s.shelf"), &whole[..8192 + 100]).unwrap();
+        let mut said = String::new();
+        err.read_line(&mut said).unwrap();
+        assert_eq!(said, format!("shelflife: s.shelf {told}\n"));
+        fs::write(shell.path("s.shelf"), &whole).unwrap();
+        let hash = hash_of(&shell.path(backup));
+        assert_eq!(hash_of(&next()), hash, "{backup}");
+    }
+}
+
+#[test]
 fn copying_goes_on_when_nobody_reads_the_names_any_more() {
     let shell = Shell::new();
     fs::create_dir(shell.path("copies")).unwrap();

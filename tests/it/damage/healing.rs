@@ -134,3 +134,20 @@ fn whoever_has_a_damaged_store_open_goes_on_in_the_one_that_replaces_it() {
         assert_eq!(anew.get("x").unwrap().as_deref(), Some(&b"1"[..]));
     }
 }
+
+#[test]
+fn what_a_compaction_that_failed_kept_is_not_removed_by_the_one_that_succeeds() {
+    let sim = rotten();
+    let store = open(&sim, |_| {}).unwrap();
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Rename));
+    store.compact().unwrap_err();
+    let kept = names(&sim);
+    assert!(
+        matches!(&kept[..], [one] if one.contains(".damaged-")),
+        "{kept:?}"
+    );
+    store.compact().unwrap();
+    assert_eq!(names(&sim), kept, "nothing else tells what was damaged");
+    store.compact().unwrap();
+    assert!(names(&sim).is_empty(), "as it was told that time");
+}

@@ -1,8 +1,10 @@
 //! A shelf as a queue.
 
 use super::{folder, shelf};
+use shelflife::sim::SimDisk;
 use shelflife::{Compaction, Durability, ErrorKind, Options, Shelf};
 use std::thread;
+use std::time::Duration;
 
 #[test]
 fn the_oldest_is_popped_first_and_what_is_written_again_goes_to_the_end() {
@@ -135,4 +137,33 @@ fn the_cost_of_a_pop_does_not_depend_on_the_length_of_the_queue() {
         long < short * 20,
         "{long:?} a pop of 20,000, {short:?} a pop of 100"
     );
+}
+
+#[test]
+fn what_has_ended_is_popped_by_nobody_and_again_once_the_clock_is_set_right() {
+    let sim = SimDisk::new(1);
+    let shelf = Shelf::from(Options::new().disk(sim.disk()).open("/queue").unwrap());
+    let start = sim.disk().wall_clock();
+    let at = |hours: u64| start + Duration::from_secs(hours * 3600);
+    let pop = || shelf.pop_first::<u64>().unwrap().map(|(_, value)| value);
+    shelf.extend([("a", 1u64), ("b", 2)]).unwrap();
+    shelf.insert_until("c", &3u64, at(1)).unwrap();
+    shelf.insert("d", &4u64).unwrap();
+    // All are found with the first call.
+    assert_eq!(pop(), Some(1));
+    sim.set_wall_clock(at(2));
+    assert_eq!((pop(), pop(), pop()), (Some(2), Some(4), None));
+    // It was passed by, and so is one that had ended when the entries were looked for.
+    for again in [true, false] {
+        sim.set_wall_clock(start);
+        assert_eq!(shelf.get::<u64>("c").unwrap(), Some(3));
+        if again {
+            assert_eq!((pop(), pop()), (Some(3), None));
+        }
+        shelf.insert_until("c", &3u64, at(1)).unwrap();
+        sim.set_wall_clock(at(2));
+        assert_eq!((pop(), pop()), (None, None));
+    }
+    sim.set_wall_clock(start);
+    assert_eq!((pop(), pop()), (Some(3), None));
 }
