@@ -456,8 +456,8 @@ fn a_session_that_goes_from_part_to_part_while_they_are_read_is_found() {
         }
         if key == KIND && rounds == 1 {
             renew(2);
-            // Until the names of both parts stand as before: of 8 in the one and of 5 in the other.
-            while turns < 8 * 5 - 1 {
+            // Until the names of both parts stand as before: the 7 others in the one and the 4 in the other.
+            while turns < 7 * 4 - 1 {
                 turns += 1;
                 renew(1);
                 renew(2);
