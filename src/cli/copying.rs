@@ -54,11 +54,15 @@ fn copy(args: &mut Args, output: &mut Output) -> Result<()> {
             Ok(())
         })?;
         let to = places::to_read(args, to)?;
-        return sessions::list(&to, output, |session| {
+        let would_end = sessions::list_any(&to, output, |session| {
             session
                 .handle()
                 .is_none_or(|handle| !known.contains(&handle))
-        });
+        })?;
+        if !would_end {
+            say("TO has no session that FROM has not");
+        }
+        return Ok(());
     }
     if is_mirror {
         confirm(args, "this ends sessions", || {

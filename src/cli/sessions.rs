@@ -416,12 +416,20 @@ pub(crate) fn each(store: &Sessions, mut visit: impl FnMut(&Session) -> Result<(
     open::each("reading", "sessions", sessions, |session| visit(&session))
 }
 
-/// Lists the handles of the sessions that would be deleted.
-pub(crate) fn list(
+/// Lists the handles of the sessions that would be deleted; there has to be one.
+fn list(store: &Sessions, output: &mut Output, is_meant: impl Fn(&Session) -> bool) -> Result<()> {
+    match list_any(store, output, is_meant)? {
+        true => Ok(()),
+        false => Err(Failure::No("no such session".to_string())),
+    }
+}
+
+/// As [`list`]; false if there is none.
+pub(crate) fn list_any(
     store: &Sessions,
     output: &mut Output,
     is_meant: impl Fn(&Session) -> bool,
-) -> Result<()> {
+) -> Result<bool> {
     let mut found = false;
     each(store, |session| {
         if !is_meant(session) {
@@ -430,11 +438,7 @@ pub(crate) fn list(
         found = true;
         output.row(vec![handle(session), field(session.user())])
     })?;
-    if found {
-        Ok(())
-    } else {
-        Err(Failure::No("no such session".to_string()))
-    }
+    Ok(found)
 }
 
 fn no_such(handle: SessionHandle) -> Failure {

@@ -351,3 +351,24 @@ fn the_beginning_of_a_handle_will_do_where_it_is_the_only_one() {
         .ok();
     assert_eq!(app.iter_sessions().count(), 0);
 }
+
+#[test]
+fn a_mirror_that_would_end_nothing_is_no_failure() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let _ = app.save_session(&mut session).unwrap();
+    shell.run("session copy s.shelf copy.shelf").ok();
+    let dry = "session copy --mirror --dry-run s.shelf copy.shelf";
+    let run = shell.run(dry);
+    assert_eq!((run.code, &*run.out), (0, ""), "{}", run.err);
+    assert!(
+        run.err.contains("TO has no session that FROM has not"),
+        "{}",
+        run.err
+    );
+    assert!(app.delete_session(session.id().unwrap()).unwrap());
+    let would_end = shell.run(dry).ok();
+    assert!(would_end.contains("ann"), "{would_end}");
+}
