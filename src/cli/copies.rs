@@ -174,16 +174,18 @@ fn remove_old(mirror: &Mirror, keep: Duration) {
 /// Whether a file is an earlier copy of the same store, by its name: `NAME.LINEAGE-GENERATION`, or with a number behind.
 /// Another store may have the same name, and what was there before a backup was put back may be wanted for longer.
 fn is_earlier(path: &Path, current: &Path) -> bool {
-    let of_name = |path: &Path, begins: &[u8]| -> Option<Vec<u8>> {
-        let name = path.file_name()?.as_encoded_bytes();
-        Some(name.strip_prefix(begins)?.to_vec())
-    };
     let name = current.file_name().unwrap_or_default().as_encoded_bytes();
     let dot = name.iter().rposition(|byte| *byte == b'.').unwrap_or(0);
     let begins = name.get(..dot + LINEAGE_BYTES).unwrap_or(name);
-    let is_number = |number: &[u8]| number.iter().all(|byte| b"0123456789-".contains(byte));
-    match (of_name(path, begins), of_name(current, begins)) {
-        (Some(earlier), Some(current)) => is_number(&earlier) && earlier < current,
+    // As numbers: as text, the tenth past of a generation would stand before its second.
+    let of_name = |path: &Path| -> Option<(u64, u64)> {
+        let name = path.file_name()?.as_encoded_bytes();
+        let rest = std::str::from_utf8(name.strip_prefix(begins)?).ok()?;
+        let (generation, nth) = rest.split_once('-').unwrap_or((rest, "1"));
+        Some((generation.parse().ok()?, nth.parse().ok()?))
+    };
+    match (of_name(path), of_name(current)) {
+        (Some(earlier), Some(current)) => earlier < current,
         _ => false,
     }
 }
@@ -336,4 +338,32 @@ fn hash(args: &mut Args, output: &mut Output) -> Result<()> {
     let hash = store.content_hash()?;
     drop(progress);
     output.line(&format!("{hash:032x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_earlier_by_the_number_of_their_file_and_of_its_past() {
+        let at = |number: &str| PathBuf::from(format!("/b/s.shelf.0123456789abcdef-{number}"));
+        let in_order = [
+            "1",
+            "0000000002",
+            "0000000002-2",
+            "0000000002-10",
+            "0000000010",
+        ];
+        for (nth, current) in in_order.iter().enumerate() {
+            for (other, path) in in_order.iter().enumerate() {
+                let is_earlier = is_earlier(&at(path), &at(current));
+                assert_eq!(is_earlier, other < nth, "{path} before {current}");
+            }
+            for foreign in ["", "1-", "-1", "1-2-3", "1.tmp", "x"] {
+                assert!(!is_earlier(&at(foreign), &at(current)), "{foreign}");
+            }
+        }
+        let other_store = Path::new("/b/s.shelf.fedcba9876543210-1");
+        assert!(!is_earlier(other_store, &at("2")));
+    }
 }
