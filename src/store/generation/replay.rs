@@ -26,6 +26,10 @@
 //! place, *then* reads the place once more, and only then judges it. In the other order it would call a record damaged
 //! that was half written when the replay read it, and that was finished and synced when the survey came by.
 //!
+//! A place within a batch goes back to where the batch begins. Where a writer died in its batch, the next writer cuts the
+//! whole batch off, and puts its own records there: a reader that has read half of the old batch by then stands in the
+//! middle of a record, and nothing is damaged.
+//!
 //! A survey reads the file to its end. So while the same place stops a reader, it surveys once for each length of the
 //! file. It reads the place itself at each look, and so finds records that are put there without a change of the length.
 //!
@@ -222,8 +226,11 @@ impl Replay<'_> {
                 }
                 surveying = Some(seen);
                 survey = Some(Survey::new(&mut scanner, stop.offset, self)?);
-                // The place is read once more before it is judged: see the doubt of a reader.
-                scanner.seek(stop.offset, true);
+                // The place is read once more before it is judged: see the doubt of a reader. So is what was read of a batch:
+                // where its writer died, another one cuts it off and writes in its place.
+                self.batch.clear();
+                self.damaged.clear();
+                scanner.seek(self.position.tail, true);
                 continue;
             }
             let nothing = Survey::of_nothing(self);

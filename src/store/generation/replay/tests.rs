@@ -3,12 +3,14 @@
 use super::*;
 use crate::sim::{Call, Fault, FaultKind, SimDisk};
 use crate::store::compaction::Space;
-use crate::store::disk::{Create, Disk, OpenFile};
+use crate::store::disk::{Create, Disk, DiskFile, OpenFile, Stat, sealed};
 use crate::store::format::NewRecord;
 use crate::store::index::Location;
 use crate::{Batch, Durability, Options};
+use std::io;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 const PATH: &str = "/s.shelf";
 /// With this the record is twice as long as a marker or an empty one.
@@ -216,6 +218,120 @@ fn a_read_that_fails_in_either_thread_is_an_error_and_the_next_replay_goes_on() 
     sim.clear_faults();
     let whole = generation.replay_how(&mut position, Access::Locked, How::Ahead);
     assert_eq!((whole.is_ok(), position.tail), (true, bytes.len() as u64));
+}
+
+/// A file that another process repairs and writes to while it is read: before the nth read.
+#[derive(Debug)]
+struct Overtaken {
+    file: Arc<dyn DiskFile>,
+    /// What then stands there from the first record on.
+    after: Vec<u8>,
+    reads_left: AtomicU32,
+}
+
+impl sealed::Sealed for Overtaken {}
+
+impl DiskFile for Overtaken {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        if self.reads_left.fetch_sub(1, AcqRel) == 1 {
+            let after = self.after.get(LOG_START as usize..).unwrap();
+            assert_eq!(self.file.write_at(after, LOG_START)?, after.len());
+        }
+        self.file.read_at(buf, offset)
+    }
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.file.write_at(buf, offset)
+    }
+    fn set_len(&self, len_bytes: u64) -> io::Result<()> {
+        self.file.set_len(len_bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+    fn reads_beside(&self) -> bool {
+        self.file.reads_beside()
+    }
+    fn is_named(&self, path: &Path) -> bool {
+        self.file.is_named(path)
+    }
+    fn stat(&self) -> io::Result<Stat> {
+        self.file.stat()
+    }
+    fn touch(&self) -> io::Result<()> {
+        self.file.touch()
+    }
+    fn set_owner(&self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
+        self.file.set_owner(uid, gid, mode)
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.file.try_lock()
+    }
+    fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
+}
+
+/// A log whose last batch lacks its end, as a killed process leaves it, and what another process makes of that.
+fn torn_and_repaired(value_bytes: usize) -> (Vec<u8>, Vec<u8>) {
+    let sim = SimDisk::new(3);
+    let mut options = Options::new();
+    options.durability(Durability::Os).disk(sim.disk());
+    let store = options.open(PATH).unwrap();
+    store.insert("before", vec![1; value_bytes]).unwrap();
+    let mut batch = Batch::new();
+    for nth in 0..4 {
+        batch.insert(key(nth), vec![2; value_bytes]);
+    }
+    store.write(&batch).unwrap();
+    let mut torn = sim.read(PATH).unwrap();
+    drop(store);
+    torn.truncate(torn.len() - 8);
+    sim.write(PATH, &torn).unwrap();
+    let store = options.open(PATH).unwrap();
+    for nth in 4..9 {
+        store.insert(key(nth), vec![3; value_bytes + 100]).unwrap();
+        store.sync().unwrap();
+    }
+    (torn, sim.read(PATH).unwrap())
+}
+
+#[test]
+fn a_batch_that_is_cut_off_and_written_over_while_a_reader_is_in_it_is_no_damage() {
+    let mut overtaken = 0;
+    for value_bytes in [40, 3_000, 100_000] {
+        let (torn, after) = torn_and_repaired(value_bytes);
+        for how in [How::Short, How::Long, How::Ahead] {
+            for nth in 1.. {
+                let mut generation = generation_of(&SimDisk::new(1), &torn, Crossing::Nothing);
+                let file = Arc::new(Overtaken {
+                    file: Arc::clone(&generation.log.file),
+                    after: after.clone(),
+                    reads_left: AtomicU32::new(nth),
+                });
+                generation.log.file = file.clone();
+                let mut position = generation.position();
+                let case = format!("values of {value_bytes} bytes, {how:?}, read {nth}");
+                let result = generation.replay_how(&mut position, Access::Unlocked, how);
+                assert!(result.is_ok(), "{case}: {result:?}");
+                assert!(position.damage.is_empty(), "{case}: {position:?}");
+                // A read that did not come: all were tried.
+                let left = file.reads_left.load(Acquire);
+                if (1..=nth).contains(&left) {
+                    break;
+                }
+                overtaken += 1;
+                generation
+                    .replay_how(&mut position, Access::Unlocked, How::Long)
+                    .unwrap();
+                assert_eq!(position.tail, after.len() as u64, "{case}");
+                assert!(position.damage.is_empty(), "{case}: {position:?}");
+            }
+        }
+    }
+    assert!(overtaken > 30, "only {overtaken} reads");
 }
 
 #[test]
