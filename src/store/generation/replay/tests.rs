@@ -224,7 +224,7 @@ fn a_read_that_fails_in_either_thread_is_an_error_and_the_next_replay_goes_on() 
 #[derive(Debug)]
 struct Overtaken {
     file: Arc<dyn DiskFile>,
-    /// What then stands there from the first record on.
+    /// The bytes that stand there then; the header stays.
     after: Vec<u8>,
     reads_left: AtomicU32,
 }
