@@ -483,6 +483,22 @@ fn two_processes_that_copy_to_one_folder_leave_no_hole() {
 }
 
 #[test]
+fn a_copy_that_another_process_cut_is_made_whole_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copies) = (dir.path().join("s.shelf"), dir.path().join("copies"));
+    fs::create_dir(&copies).unwrap();
+    let store = unsynced().open(&path).unwrap();
+    store.insert("first", "1").unwrap();
+    let mut mirror = store.mirror(&copies).unwrap();
+    let copy = fs::File::options().write(true).open(mirror.path()).unwrap();
+    copy.set_len(copy.metadata().unwrap().len() - 8).unwrap();
+    store.insert("second", "2").unwrap();
+    mirror.update().unwrap();
+    let (live, copy) = (fs::read(&path).unwrap(), fs::read(mirror.path()).unwrap());
+    assert!(live[8192..] == copy[8192..], "a hole where it was cut");
+}
+
+#[test]
 fn half_of_another_store_is_no_damage_to_this_one() {
     for backup in ["backup", "follow", "other"] {
         let scene = Scene::new();
