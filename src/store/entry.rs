@@ -87,7 +87,8 @@ impl Entry {
         (self.key, self.value)
     }
 
-    /// When it was written, by the writer's clock, to the millisecond.
+    /// When it was written, by the writer's clock, to the millisecond; by a clock that reads earlier than the creation of
+    /// the store, when that was.
     pub fn modified(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.modified_ms)
     }

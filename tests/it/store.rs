@@ -456,6 +456,23 @@ fn an_entry_is_there_exactly_while_the_wall_clock_reads_earlier_than_its_end() {
 }
 
 #[test]
+fn by_a_clock_that_reads_earlier_than_the_stores_creation_it_is_the_time_of_the_creation() {
+    let sim = SimDisk::new(1);
+    let created = sim.process().wall_clock();
+    let store = Options::new().disk(sim.disk()).open("s.shelf").unwrap();
+    let hour = Duration::from_secs(3_600);
+    sim.set_wall_clock(created - 2 * hour);
+    store.insert("new", "1").unwrap();
+    let entry = store.entry("new").unwrap().unwrap();
+    let since = created.duration_since(entry.modified()).unwrap_or_default();
+    assert!(since < Duration::from_secs(1), "stamped back by {since:?}");
+    // By the clock it ends in an hour, and before there was a store.
+    store.insert_until("past", "1", created - hour).unwrap();
+    assert!(!store.contains_key("past").unwrap());
+    assert_eq!(store.get("past").unwrap(), None);
+}
+
+#[test]
 fn what_ended_over_a_day_ago_makes_a_compaction_due_though_nothing_replaced_it() {
     let sim = SimDisk::new(1);
     let mut options = Options::new();
