@@ -1,7 +1,7 @@
 //! The one error of this crate.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Display, Write};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -95,9 +95,15 @@ impl Error {
     }
 
     pub(crate) fn new(kind: ErrorKind, what: impl Into<String>) -> Error {
+        Error::made(kind, what.into())
+    }
+
+    // Cold, so that callers have a call here in place of a copy.
+    #[cold]
+    fn made(kind: ErrorKind, what: String) -> Error {
         Error(Box::new(Repr {
             kind,
-            what: what.into(),
+            what,
             path: None,
             offset: None,
             key: None,
@@ -108,6 +114,7 @@ impl Error {
     }
 
     /// `failed to <verb> <path>: <cause>`, with the kind that the cause maps to.
+    #[cold]
     pub(crate) fn io(verb: &str, path: &Path, cause: io::Error) -> Error {
         let (kind, advice) = match cause.kind() {
             io::ErrorKind::NotFound => (
@@ -154,6 +161,7 @@ impl Error {
         made
     }
 
+    #[cold]
     pub(crate) fn corrupt(path: &Path, offset: u64, what: &str) -> Error {
         Error::new(
             ErrorKind::Corrupt,
@@ -165,6 +173,7 @@ impl Error {
     }
 
     /// A sentence about a file that begins with its path.
+    #[cold]
     pub(crate) fn of_file(kind: ErrorKind, path: &Path, what: impl fmt::Display) -> Error {
         Error::new(kind, format!("{} {what}", Shown(path))).at(path)
     }
@@ -270,16 +279,19 @@ impl Error {
         made
     }
 
+    #[cold]
     pub(crate) fn at(mut self, path: &Path) -> Error {
         self.0.path = Some(path.to_path_buf());
         self
     }
 
+    #[cold]
     pub(crate) fn offset_at(mut self, offset: u64) -> Error {
         self.0.offset = Some(offset);
         self
     }
 
+    #[cold]
     pub(crate) fn advise(mut self, advice: &'static str) -> Error {
         self.0.advice = advice;
         self
@@ -376,7 +388,8 @@ impl fmt::Display for Error {
             // A key may be long, and have characters that act on a terminal.
             let end = key.char_indices().nth(KEY_SHOWN).map(|(end, _)| end);
             let shown = end.and_then(|end| key.get(..end));
-            write!(f, "`{}", shown.unwrap_or(key).escape_debug())?;
+            f.write_str("`")?;
+            write_plainly(f, shown.unwrap_or(key))?;
             f.write_str(if shown.is_some() { "...`" } else { "`" })?;
             if let Some(path) = &self.0.path {
                 write!(f, " in {}", Shown(path))?;
@@ -406,21 +419,20 @@ pub(crate) struct Shown<'a>(pub(crate) &'a Path);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("`")?;
-        for c in self.0.to_string_lossy().chars() {
-            match c {
-                // Line and paragraph separators, and the marks that turn the direction of writing.
-                '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' => {
-                    write!(f, "{}", c.escape_unicode())?
-                }
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    write!(f, "{}", c.escape_unicode())?;
-                }
-                c if c.is_control() => write!(f, "{}", c.escape_default())?,
-                c => write!(f, "{c}")?,
-            }
-        }
+        write_plainly(f, &self.0.to_string_lossy())?;
         f.write_str("`")
     }
+}
+
+/// Writes a text without the characters that act on a terminal.
+fn write_plainly(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.chars().try_for_each(|c| match c {
+        // Line and paragraph separators, and the marks that turn the direction of writing.
+        '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' => c.escape_unicode().fmt(f),
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => c.escape_unicode().fmt(f),
+        c if c.is_control() => c.escape_default().fmt(f),
+        c => f.write_char(c),
+    })
 }
 
 /// As `Display`, so that `fn main() -> shelflife::Result<()>` prints a sentence.

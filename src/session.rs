@@ -22,7 +22,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | `sha256`, `key`, `lifetime` | a hash, the names of values with their types, times |
+//! | `sha256`, `key`, `named`, `lifetime` | a hash, the names of values with their types, values under names, times |
 //! | `id`, `place`, `id/of_key` | the names of a session, and the keys under which it is kept |
 //! | `contents`, `state`, `outcome` | the session, and what calls answer |
 //! | `codec`, `records`, `list` | the bytes of a session, the map that has them, the lists of a user's sessions in it |
@@ -52,6 +52,7 @@ mod lifetime;
 mod list;
 pub mod manager;
 mod memory;
+mod named;
 mod options;
 mod outcome;
 mod place;

@@ -8,7 +8,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | `poison`, `ahead`, `order` | mutexes after a panic; work that a second thread does ahead; one sort for what is sorted rarely |
+//! | `poison`, `ahead`, `order` | mutexes after a panic; work that a second thread does ahead; the sorts of what is sorted rarely |
 //! | `disk`, `disk/mounts`, `disk/names`, `disk/os` | the only code that touches an operating system |
 //! | `checksum`, `hash`, `format` | bytes to records and back: pure |
 //! | `log` | one file as a run of records |

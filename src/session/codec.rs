@@ -25,10 +25,10 @@
 
 use super::contents::{Contents, insert_all};
 use super::lifetime::{Lifetimes, Stamp};
+use super::named::Named;
 use super::state::Session;
 use crate::error::{Error, Result};
 use crate::value::{Decode, Decoder, Encode, Encoder, from_cbor, to_cbor};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The part of a record that stands before its contents.
@@ -165,7 +165,7 @@ impl Decode for Reading {
         let mut stamp = Stamp::default();
         let mut read = Contents::default();
         let (mut idle, mut absolute) = (None, None);
-        let mut unknown = BTreeMap::new();
+        let mut unknown = Named::default();
         let mut seen: usize = 0;
         from.map(Decoder::text, |from, key| {
             match key {
@@ -176,7 +176,7 @@ impl Decode for Reading {
                 "idle" => idle = Some(Option::<u64>::decode(from)?),
                 "absolute" => absolute = Some(Option::<u64>::decode(from)?),
                 _ => {
-                    unknown.insert(key.to_string(), from.raw()?.to_vec());
+                    unknown.insert(key, from.raw()?.to_vec());
                 }
             }
             if matches!(key, "created" | "version" | "accessed" | "contents") {

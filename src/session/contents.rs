@@ -19,9 +19,9 @@
 )]
 
 use super::lifetime::Lifetimes;
+use super::named::Named;
 use crate::error::Result;
 use crate::value::{Decode, Decoder, Encode, Encoder, MapEncoder};
-use std::collections::{BTreeMap, VecDeque};
 
 /// How many form tokens are remembered; the oldest goes when one more is made.
 pub(super) const FORM_TOKENS: usize = 32;
@@ -41,13 +41,13 @@ pub(super) struct Contents {
     /// In place of the store's.
     pub(super) lifetimes: Option<Lifetimes>,
     /// The newest last.
-    pub(super) form_tokens: VecDeque<String>,
+    pub(super) form_tokens: Vec<String>,
     /// Each value as its CBOR.
-    pub(super) data: BTreeMap<String, Vec<u8>>,
+    pub(super) data: Named,
     /// Fields of a newer version beside these, as their CBOR.
-    pub(super) unknown: BTreeMap<String, Vec<u8>>,
+    pub(super) unknown: Named,
     /// The same, beside the contents.
-    pub(super) unknown_outside: BTreeMap<String, Vec<u8>>,
+    pub(super) unknown_outside: Named,
 }
 
 impl Contents {
@@ -58,14 +58,14 @@ impl Contents {
             if mine == base { current } else { mine.clone() }
         }
         let mut data = current.data;
-        for key in base.data.keys() {
-            if !self.data.contains_key(key) {
+        for (key, _) in base.data.iter() {
+            if !self.data.contains(key) {
                 data.remove(key);
             }
         }
-        for (key, value) in &self.data {
+        for (key, value) in self.data.iter() {
             if base.data.get(key) != Some(value) {
-                data.insert(key.clone(), value.clone());
+                data.insert(key, value.clone());
             }
         }
         let mut form_tokens = current.form_tokens;
@@ -73,7 +73,7 @@ impl Contents {
             .retain(|token| self.form_tokens.contains(token) || !base.form_tokens.contains(token));
         for token in &self.form_tokens {
             if !base.form_tokens.contains(token) {
-                form_tokens.push_back(token.clone());
+                form_tokens.push(token.clone());
             }
         }
         let beyond = form_tokens.len().saturating_sub(FORM_TOKENS);
@@ -103,10 +103,7 @@ impl Contents {
     }
 }
 
-pub(super) fn insert_all(
-    map: &mut MapEncoder<'_>,
-    items: &BTreeMap<String, Vec<u8>>,
-) -> Result<()> {
+pub(super) fn insert_all(map: &mut MapEncoder<'_>, items: &Named) -> Result<()> {
     items
         .iter()
         .try_for_each(|(key, value)| map.insert(key, &Encoded(value)))
@@ -153,7 +150,7 @@ impl Encode for Contents {
     }
 }
 
-struct Data<'a>(&'a BTreeMap<String, Vec<u8>>);
+struct Data<'a>(&'a Named);
 
 impl Encode for Data<'_> {
     fn encode(&self, to: &mut Encoder) -> Result<()> {
@@ -171,7 +168,7 @@ impl Encode for Encoded<'_> {
     }
 }
 
-struct Tokens<'a>(&'a VecDeque<String>);
+struct Tokens<'a>(&'a [String]);
 
 impl Encode for Tokens<'_> {
     fn encode(&self, to: &mut Encoder) -> Result<()> {
@@ -206,7 +203,7 @@ impl Decode for Contents {
                 }
                 _ => {
                     let item = from.raw()?.to_vec();
-                    contents.unknown.insert(key.to_string(), item);
+                    contents.unknown.insert(key, item);
                     return Ok(());
                 }
             };
@@ -220,19 +217,19 @@ impl Decode for Contents {
     }
 }
 
-fn data(from: &mut Decoder<'_>) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut data = BTreeMap::new();
-    from.map(String::decode, |from, key| {
+fn data(from: &mut Decoder<'_>) -> Result<Named> {
+    let mut data = Named::default();
+    from.map(Decoder::text, |from, key| {
         data.insert(key, from.raw()?.to_vec());
         Ok(())
     })?;
     Ok(data)
 }
 
-fn tokens(from: &mut Decoder<'_>) -> Result<VecDeque<String>> {
-    let mut tokens = VecDeque::new();
+fn tokens(from: &mut Decoder<'_>) -> Result<Vec<String>> {
+    let mut tokens = Vec::new();
     from.array(|from| {
-        tokens.push_back(String::decode(from)?);
+        tokens.push(String::decode(from)?);
         match tokens.len() {
             ..=FORM_TOKENS => Ok(()),
             _ => Err(from.expected("at most 32 form tokens")),

@@ -38,7 +38,8 @@ use super::records::{Edits, Records};
 use super::sha256::sha256;
 use crate::error::{ErrorKind, Result};
 use crate::store::change::Edit;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::store::order::sort_by_number;
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
@@ -199,28 +200,27 @@ struct Loaded {
     place: Option<Place>,
     is_stored: bool,
     is_changed: bool,
+    /// The first part of a list that was mended here.
+    is_mended: bool,
 }
 
 /// Parts of lists as they are to become. They are changed under the store's lock.
 pub(super) struct Lists<'a> {
     records: &'a dyn Records,
-    loaded: BTreeMap<(User, u32), Loaded>,
+    loaded: HashMap<(User, u32), Loaded>,
     /// A part could not be read just now. Names that were added to it since the last look at all records may be lost.
     is_damaged: bool,
     /// Users whose lists were changed and are not whole.
-    to_mend: BTreeSet<String>,
-    /// Those whose lists were mended here.
-    mended: BTreeSet<User>,
+    to_mend: Vec<String>,
 }
 
 impl<'a> Lists<'a> {
     pub(super) fn new(records: &'a dyn Records) -> Lists<'a> {
         Lists {
             records,
-            loaded: BTreeMap::new(),
+            loaded: HashMap::new(),
             is_damaged: false,
-            to_mend: BTreeSet::new(),
-            mended: BTreeSet::new(),
+            to_mend: Vec::new(),
         }
     }
 
@@ -249,6 +249,7 @@ impl<'a> Lists<'a> {
                 place,
                 is_stored: part.is_some() || !is_whole,
                 is_changed: !is_whole,
+                is_mended: false,
                 part: part.unwrap_or(Part {
                     is_whole: is_whole || nth > 0,
                     ..Part::new()
@@ -261,6 +262,7 @@ impl<'a> Lists<'a> {
             place: None,
             is_stored: false,
             is_changed: false,
+            is_mended: false,
         }))
     }
 
@@ -282,8 +284,9 @@ impl<'a> Lists<'a> {
         for nth in 0..self.parts(user)? {
             self.part(user, nth)?;
         }
-        Ok(self.part(user, 0)?.part.is_whole
-            && (self.mended.contains(&user) || self.is_vouched_for()?))
+        let first = self.part(user, 0)?;
+        let (is_whole, is_mended) = (first.part.is_whole, first.is_mended);
+        Ok(is_whole && (is_mended || self.is_vouched_for()?))
     }
 
     /// Whether parts that are not there never were: a salvage that lost some took away the note of how ids are kept.
@@ -315,26 +318,31 @@ impl<'a> Lists<'a> {
         for (name, end) in found {
             self.add(of, name, *end)?;
         }
-        let user = hash_of(of);
+        self.call_whole(hash_of(of))?;
+        self.to_mend.retain(|user| user != of);
+        Ok(())
+    }
+
+    fn call_whole(&mut self, user: User) -> Result<()> {
         let mut last_end = 0;
         for nth in 0..self.parts(user)? {
             last_end = self.part(user, nth)?.part.end().max(last_end);
         }
         let first = self.change(user, 0)?;
         (first.is_whole, first.last_end) = (true, last_end);
-        self.to_mend.remove(of);
-        self.mended.insert(user);
+        self.part(user, 0)?.is_mended = true;
         Ok(())
     }
 
     /// Users whose lists were changed and have to be mended.
-    pub(super) fn take_to_mend(&mut self) -> BTreeSet<String> {
+    pub(super) fn take_to_mend(&mut self) -> Vec<String> {
         std::mem::take(&mut self.to_mend)
     }
 
     fn note_damage(&mut self, user: &str, hash: User) -> Result<()> {
-        if !self.part(hash, 0)?.part.is_whole {
-            self.to_mend.insert(user.to_string());
+        let is_whole = self.part(hash, 0)?.part.is_whole;
+        if !is_whole && !self.to_mend.iter().any(|known| known == user) {
+            self.to_mend.push(user.to_string());
         }
         Ok(())
     }
@@ -454,7 +462,15 @@ impl<'a> Lists<'a> {
     /// The edits that turn the stored lists into these.
     pub(super) fn into_edits(self) -> Edits {
         let mut edits = Vec::new();
-        for ((user, nth), loaded) in self.loaded {
+        let mut lists: Vec<_> = self.loaded.into_iter().collect();
+        // The map has them in another order each time, and what is written must not depend on that.
+        sort_by_number(&mut lists, |((user, nth), _)| {
+            let word = user
+                .first_chunk()
+                .map_or(0, |word| u64::from_be_bytes(*word));
+            word.wrapping_add(u64::from(*nth))
+        });
+        for ((user, nth), loaded) in lists {
             let Loaded {
                 mut part,
                 is_stored,

@@ -345,7 +345,7 @@ impl Session {
 
     /// Whether there is a value under a key, of whatever type.
     pub fn contains_key(&self, key: impl AsRef<str>) -> bool {
-        self.contents.data.contains_key(key.as_ref())
+        self.contents.data.contains(key.as_ref())
     }
 
     /// Puts a value under a key; `true` if the key is new. A value that is there already is no modification.
@@ -368,7 +368,7 @@ impl Session {
         let old = self.contents.data.get(key.as_ref());
         let is_new = old.is_none();
         if old != Some(&value) {
-            self.change().data.insert(key.as_ref().to_string(), value);
+            self.change().data.insert(key.as_ref(), value);
         }
         Ok(is_new)
     }
@@ -437,7 +437,7 @@ impl Session {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.contents.data.keys().map(String::as_str)
+        self.contents.data.names().into_iter()
     }
 
     /// How many bytes the session takes when it is stored, without its id and its times.
@@ -520,9 +520,9 @@ impl Session {
         let token = Base64::Url.encode(&bytes);
         let tokens = &mut self.change().form_tokens;
         if tokens.len() >= FORM_TOKENS {
-            tokens.pop_front();
+            tokens.remove(0);
         }
-        tokens.push_back(token.clone());
+        tokens.push(token.clone());
         Ok(token)
     }
 

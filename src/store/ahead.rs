@@ -9,7 +9,6 @@
 //! and to make the rest.
 
 use super::poison::lock_of;
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -38,8 +37,8 @@ struct Shared<J, T> {
 
 struct State<J, T> {
     jobs: Box<dyn Iterator<Item = J> + Send>,
-    /// Jobs that were begun and not taken yet, in order. `None`: a thread is making it.
-    begun: VecDeque<Option<(J, T)>>,
+    /// Jobs that were begun and not taken yet, in order: a handful. `None`: a thread is making it.
+    begun: Vec<Option<(J, T)>>,
     /// How many were taken before these.
     taken: usize,
     spent: Vec<T>,
@@ -58,7 +57,7 @@ impl<J: Send + 'static, T: Default + Send + 'static> Ahead<J, T> {
     ) -> Ahead<J, T> {
         let state = State {
             jobs: Box::new(jobs),
-            begun: VecDeque::new(),
+            begun: Vec::new(),
             taken: 0,
             spent: Vec::new(),
             is_awaited: false,
@@ -88,9 +87,9 @@ impl<J: Send + 'static, T: Default + Send + 'static> Ahead<J, T> {
         let mut state = lock_of(&shared.state);
         state.spent.extend(spent);
         loop {
-            let is_begun = match state.begun.front_mut().map(Option::take) {
+            let is_begun = match state.begun.first_mut().map(Option::take) {
                 Some(Some(made)) => {
-                    state.begun.pop_front();
+                    state.begun.remove(0);
                     state.taken += 1;
                     shared.tell(state);
                     return Some(made);
@@ -117,10 +116,14 @@ impl<J: Send + 'static, T: Default + Send + 'static> Ahead<J, T> {
     /// Where the system gives no thread, none is asked for again.
     fn start(&mut self) {
         let shared = Arc::clone(&self.shared);
-        let thread = Builder::new().name("shelflife".into());
-        self.thread = thread.spawn(move || shared.make_all()).ok();
+        self.thread = spawn(Box::new(move || shared.make_all()));
         self.alone = usize::MAX;
     }
+}
+
+/// Starts a thread of the store's own. `None` where the system gives no thread.
+pub(crate) fn spawn(run: Box<dyn FnOnce() + Send>) -> Option<JoinHandle<()>> {
+    Builder::new().name("shelflife".into()).spawn(run).ok()
 }
 
 impl<J, T: Default> Shared<J, T> {
@@ -172,7 +175,7 @@ impl<J, T> State<J, T> {
     /// The next job, and its number.
     fn begin(&mut self) -> Option<(usize, J)> {
         let job = self.jobs.next()?;
-        self.begun.push_back(None);
+        self.begun.push(None);
         Some((self.taken + self.begun.len() - 1, job))
     }
 }

@@ -5,7 +5,6 @@ use super::format::{Head, Kind, MORE};
 use super::generation::{Generation, Mark};
 use super::log::{Scanner, Step};
 use crate::error::Result;
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -125,7 +124,7 @@ pub struct Events {
     generation: Arc<Generation>,
     /// The part that is still to be read.
     rest: Range<u64>,
-    ahead: VecDeque<Result<Event>>,
+    ahead: std::vec::IntoIter<Result<Event>>,
 }
 
 impl fmt::Debug for Events {
@@ -140,7 +139,7 @@ impl Events {
         Events {
             generation: Arc::clone(generation),
             rest: part,
-            ahead: VecDeque::new(),
+            ahead: Vec::new().into_iter(),
         }
     }
 
@@ -150,7 +149,17 @@ impl Events {
         self.generation.dropped_before()
     }
 
-    fn read_ahead(&mut self) -> Result<()> {
+    /// Reads some of the rest. If the file can't be read, that is the last item: nor will the next try.
+    fn read_ahead(&mut self) -> Vec<Result<Event>> {
+        let mut read = Vec::new();
+        if let Err(error) = self.read_into(&mut read) {
+            self.rest.start = self.rest.end;
+            read.push(Err(error));
+        }
+        read
+    }
+
+    fn read_into(&mut self, read: &mut Vec<Result<Event>>) -> Result<()> {
         let generation = &self.generation;
         let mut scanner = Scanner::new(&generation.log, generation.header.seed, self.rest.start);
         let stop = self
@@ -161,8 +170,9 @@ impl Events {
         while scanner.offset() < stop {
             let damaged = match scanner.step()? {
                 Step::Record { offset, head, body } => {
-                    let event = Event::new(generation, offset, &head, body);
-                    self.ahead.extend(event.map(Ok));
+                    if let Some(event) = Event::new(generation, offset, &head, body) {
+                        read.push(Ok(event));
+                    }
                     self.rest.start = scanner.offset();
                     continue;
                 }
@@ -181,7 +191,7 @@ impl Events {
                 }
             };
             let error = generation.log.corrupt(damaged, "a record does not verify");
-            self.ahead.push_back(Err(error));
+            read.push(Err(error));
             self.rest.start = scanner.offset();
         }
         Ok(())
@@ -192,14 +202,13 @@ impl Iterator for Events {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Result<Event>> {
-        while self.ahead.is_empty() && self.rest.start < self.rest.end {
-            if let Err(error) = self.read_ahead() {
-                // The file can't be read: nor will the next try.
-                self.rest.start = self.rest.end;
-                return Some(Err(error));
+        loop {
+            let next = self.ahead.next();
+            if next.is_some() || self.rest.start >= self.rest.end {
+                return next;
             }
+            self.ahead = self.read_ahead().into_iter();
         }
-        self.ahead.pop_front()
     }
 }
 

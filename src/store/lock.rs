@@ -5,7 +5,6 @@ use super::log::uninterrupted;
 use super::poison::lock_of;
 use crate::error::{Error, Result};
 use std::cell::OnceCell;
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -50,7 +49,8 @@ impl<'a> Deadline<'a> {
         match self.timeout.checked_sub(waited) {
             Some(left) if !left.is_zero() => Ok(left),
             _ => {
-                let what = format_args!("{taken}, waited {} ms", waited.as_millis());
+                let waited_ms = waited.as_millis() as u64;
+                let what = format_args!("{taken}, waited {waited_ms} ms");
                 Err(Error::busy(
                     path,
                     what,
@@ -82,7 +82,7 @@ pub(crate) struct Gate {
     /// The thread that may not wait here, because it is the one inside; 0: not told. Written by that thread.
     owner: AtomicUsize,
     /// Those who sleep, the longest first.
-    queue: Mutex<VecDeque<Arc<Sleeper>>>,
+    queue: Mutex<Vec<Arc<Sleeper>>>,
     /// The words of the error on a gate that is taken.
     taken: &'static str,
 }
@@ -160,7 +160,7 @@ impl Gate {
             is_handed: AtomicBool::new(false),
             wake: Condvar::new(),
         });
-        queue.push_back(Arc::clone(&me));
+        queue.push(Arc::clone(&me));
         let result = loop {
             let left = match deadline.left(path, self.taken) {
                 Ok(left) => left,
@@ -187,12 +187,12 @@ impl Gate {
     #[cold]
     fn wake_next(&self, disk: &dyn Disk) {
         let mut queue = lock_of(&self.queue);
-        let Some(first) = queue.front().cloned() else {
+        let Some(first) = queue.first().cloned() else {
             self.state.store(FREE, Release);
             return;
         };
         if disk.monotonic().saturating_sub(first.since) >= PATIENCE {
-            queue.pop_front();
+            queue.remove(0);
             first.is_handed.store(true, Relaxed);
         } else {
             self.state.store(FREE, Release);
@@ -301,6 +301,7 @@ impl OsLock {
 }
 
 impl Drop for OsLock {
+    #[inline(never)]
     fn drop(&mut self) {
         if let Some(file) = &self.file {
             // A lock that can't be given back is given back when the file is closed.

@@ -18,13 +18,17 @@ const INTERRUPTS_MAX: u32 = 1_000;
 
 /// Repeats a call that a signal interrupted.
 pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    for _ in 0..INTERRUPTS_MAX {
+    let mut interrupts = 0;
+    loop {
         match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error)
+                if error.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX =>
+            {
+                interrupts += 1;
+            }
             result => return result,
         }
     }
-    call()
 }
 
 /// An open file with its path for messages, whole reads and whole writes.
@@ -36,7 +40,7 @@ pub(crate) struct LogFile {
 
 impl LogFile {
     /// Reads until the buffer is full or the file ends.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn read_up_to(&self, buf: &mut [u8], offset: u64) -> Result<usize> {
         let mut filled = 0;
         while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {

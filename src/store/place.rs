@@ -181,6 +181,7 @@ impl Place {
     }
 
     /// The file as this process knows it.
+    #[inline(never)]
     pub(crate) fn generation(&self) -> Arc<Generation> {
         Arc::clone(&self.current.get())
     }
@@ -570,6 +571,7 @@ impl Place {
     }
 
     /// When the store was created, by the clock of its creator.
+    #[inline(never)]
     fn created(&self) -> SystemTime {
         let created_ms = self.current.get().header.created_ms;
         UNIX_EPOCH

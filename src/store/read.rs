@@ -171,7 +171,7 @@ fn read_from(generation: &Generation, key: &[u8], record: &mut Vec<u8>) -> Resul
     let mut damaged = None;
     for at in generation.index.candidates(fingerprint).iter() {
         record.resize(at.len() as usize, 0);
-        let read = generation.log.read_up_to(record, at.offset())?;
+        let read = (generation.log).read_at_least(record.len(), record, at.offset())?;
         let Some((fixed, body)) = record
             .get(..read)
             .and_then(|record| record.split_first_chunk::<HEAD_BYTES>())

@@ -1,5 +1,6 @@
 //! Short-lived threads for what no request should pay for: compaction, and the syncs of `Durability::Os`.
 
+use super::ahead::spawn;
 use super::poison::lock_of;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -36,10 +37,7 @@ impl Worker {
             return;
         }
         let stop = Arc::clone(&self.stop);
-        let thread = std::thread::Builder::new()
-            .name("shelflife".into())
-            .spawn(move || run(&stop));
-        *slot = thread.ok();
+        *slot = spawn(Box::new(move || run(&stop)));
     }
 
     /// Waits for the threads. A compaction that may stop does so first.

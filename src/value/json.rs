@@ -19,6 +19,7 @@ use super::base64::Base64;
 use super::cbor::LEVELS;
 use super::{Value, to_cbor};
 use crate::error::{Error, Result};
+use crate::store::order::sort_by;
 
 const BYTES: &str = "$b64";
 const FLOAT: &str = "$float";
@@ -445,7 +446,7 @@ impl Reader<'_> {
             return Err(self.error_at(start, TOO_DEEP));
         }
         entries.shrink_to_fit();
-        entries.sort_unstable_by(|(a, _), (b, _)| order(a, b));
+        sort_by(&mut entries, |(a, _), (b, _)| order(a, b));
         if !entries.is_sorted_by(|(a, _), (b, _)| order(a, b).is_lt()) {
             return Err(self.error_at(start, "a map in which a key repeats"));
         }

@@ -12,7 +12,7 @@ use super::Engine;
 use super::kind::{Note, noting};
 use super::passed::{Passed, is_of_one_record};
 use crate::error::Result;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How many sessions a step changes at most, and holds in memory.
 pub(super) const CHUNK: usize = 1_000;
@@ -39,7 +39,7 @@ impl Engine<dyn Records> {
         &self,
         change: &mut dyn FnMut(&mut Lists<'_>, &mut Edits) -> Result<Changes>,
     ) -> Result<()> {
-        let mut to_mend = BTreeSet::new();
+        let mut to_mend = Vec::new();
         self.records.change(&mut || {
             let (mut lists, mut edits) = (Lists::new(&self.records), Vec::new());
             match change(&mut lists, &mut edits)? {

@@ -13,11 +13,11 @@
 use super::super::contents::{self, Contents};
 use super::super::id::Identity;
 use super::super::lifetime::{Lifetimes, Stamp};
+use super::super::named::Named;
 use super::super::state::Session;
 use super::scripts::{HEAD_BYTES, MARK_BYTES, NEVER};
 use crate::error::{Error, Result};
 use crate::value::{Decode, Decoder, Encode, Encoder, from_cbor, to_cbor};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The part of a value that stands before the contents.
@@ -148,7 +148,7 @@ impl Decode for Reading {
     fn decode(from: &mut Decoder<'_>) -> Result<Reading> {
         let mut contents = None;
         let (mut idle, mut absolute) = (None, None);
-        let mut unknown = BTreeMap::new();
+        let mut unknown = Named::default();
         from.array(|from| {
             if contents.is_none() {
                 contents = Some(Contents::decode(from)?);
@@ -159,7 +159,7 @@ impl Decode for Reading {
                     "idle" => idle = Some(Option::<u64>::decode(from)?),
                     "absolute" => absolute = Some(Option::<u64>::decode(from)?),
                     _ => {
-                        unknown.insert(key.to_string(), from.raw()?.to_vec());
+                        unknown.insert(key, from.raw()?.to_vec());
                     }
                 }
                 Ok(())
@@ -219,8 +219,8 @@ mod tests {
         }));
         let mut contents = (*session.contents).clone();
         let later = to_cbor(&Value::Bool(true)).unwrap();
-        contents.unknown.insert("later".into(), later.clone());
-        contents.unknown_outside.insert("outside".into(), later);
+        contents.unknown.insert("later", later.clone());
+        contents.unknown_outside.insert("outside", later);
         for contents in [
             (*Session::new().contents).clone(),
             (*session.contents).clone(),

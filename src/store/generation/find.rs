@@ -4,6 +4,7 @@ use super::Generation;
 use crate::error::Result;
 use crate::store::format::{ALIGN, HEAD_BYTES, Head, Kind};
 use crate::store::index::{Candidates, Location};
+use crate::store::order::sort_by_number;
 use crate::store::spans::Spans;
 
 /// A record that was found.
@@ -82,7 +83,7 @@ impl Generation {
                 places.push((Location::new(at.offset(), wanted.min(at.len())), nth));
             }
         }
-        places.sort_unstable();
+        sort_by_number(&mut places, |(at, _)| at.offset());
         let mut spans = Spans::default();
         let mut rest = places.as_slice();
         while let Some((&(at, nth), upcoming)) = rest.split_first() {

@@ -8,6 +8,7 @@ use super::{
     ARRAY, BYTES, FALSE, LEVELS, MAP, NEGATIVE, NULL, SIMPLE, TAG, TEXT, TRUE, UNSIGNED, length,
 };
 use crate::error::{Error, Result};
+use crate::store::order::sort_by;
 use crate::value::Encode;
 use crate::value::float::Shortest;
 
@@ -351,14 +352,15 @@ impl Encoder {
     /// Puts the entries whose spans come after the first `outer` in the order of their keys.
     fn sort(&mut self, outer: usize) -> Result<()> {
         let key = |span: &Span| self.bytes.get(span.key.clone()).unwrap_or_default();
-        let spans = self.spans.get_mut(outer..).unwrap_or_default();
+        let spans = self.spans.get(outer..).unwrap_or_default();
         if spans.is_sorted_by(|a, b| key(a) < key(b)) {
             return Ok(());
         }
         let start = spans
             .first()
             .map_or(self.bytes.len(), |span| span.key.start);
-        spans.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+        let mut spans: Vec<&Span> = spans.iter().collect();
+        sort_by(&mut spans, |a, b| key(a).cmp(key(b)));
         if !spans.is_sorted_by(|a, b| key(a) < key(b)) {
             let what = "two keys of a map, or items of a set, encode alike";
             return Err(Error::invalid_input(what, ""));

@@ -122,6 +122,7 @@ impl<'a> Decoder<'a> {
     /// Keeps a field that a [`record!`](crate::record) does not know. The map that it goes into takes memory as a
     /// [`Value`] does.
     #[doc(hidden)]
+    #[inline]
     pub fn keep(&mut self, key: &str, rest: &mut BTreeMap<String, Value>) -> Result<()> {
         // Its nodes are half full where the keys come in order.
         self.claim(2, size_of::<(String, Value)>())?;
