@@ -246,6 +246,30 @@ impl Visit {
         flash::take(self.session()?)
     }
 
+    /// Forgets what this request changed and did not store, and reads a stored session anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`session`](Visit::session).
+    pub fn reload(&mut self) -> Result<()> {
+        self.forget_deeds();
+        match self.live_id() {
+            Some(id) => match self.manager.store().load_session(&id)? {
+                Some(session) => self.become_live(session),
+                None => {
+                    self.session = Session::new();
+                    let why = self.why_gone(&id)?;
+                    self.state = match why {
+                        Lost::Superseded => State::Superseded,
+                        _ => State::New,
+                    };
+                }
+            },
+            None => self.session = Session::new(),
+        }
+        Ok(())
+    }
+
     fn look(&mut self) -> Result<()> {
         self.looked = true;
         if self.state != State::Unread {

@@ -412,3 +412,80 @@ fn an_update_that_logs_a_user_in_is_within_the_cap_and_a_login_like_others() {
         );
     }
 }
+
+#[test]
+fn a_session_that_got_its_id_before_a_refused_login_stays_the_browsers() {
+    let by_login = |visit: &mut Visit| assert!(!visit.login("ann").unwrap());
+    let by_hand = |visit: &mut Visit| visit.session().unwrap().set_user(Some("ann"));
+    let by_save = |visit: &mut Visit| {
+        by_hand(visit);
+        assert_eq!(visit.save().unwrap(), Outcome::Lost(Lost::Refused));
+    };
+    let by_update = |visit: &mut Visit| {
+        let log_in = |session: &mut Session| {
+            session.set_user(Some("ann"));
+            Ok(())
+        };
+        visit.update(log_in).unwrap();
+    };
+    let before_update = |visit: &mut Visit| {
+        by_hand(visit);
+        let change = |session: &mut Session| session.insert("late", &"x");
+        visit.update(change).unwrap();
+    };
+    type Handler<'a> = &'a dyn Fn(&mut Visit);
+    let all: [(&str, Handler<'_>); 5] = [
+        ("login", &by_login),
+        ("by hand", &by_hand),
+        ("save", &by_save),
+        ("update", &by_update),
+        ("before an update", &before_update),
+    ];
+    let renew = |visit: &mut Visit| {
+        visit.renew().unwrap();
+        visit.save().unwrap();
+    };
+    let make = |visit: &mut Visit| {
+        put(visit, "cart", "tea");
+        visit.save().unwrap();
+    };
+    let nothing = |_: &mut Visit| ();
+    let looks = |(how, log_in)| [(how, log_in, false), (how, log_in, true)];
+    for (how, log_in, looks) in all.into_iter().flat_map(looks) {
+        // A user who was set by hand is refused by `finish` alone.
+        if looks && how == "by hand" {
+            continue;
+        }
+        for (first, begins, cart) in [
+            (&nothing as Handler<'_>, "stranger", None),
+            (&nothing, "shopper", Some("tea")),
+            (&renew, "shopper", Some("tea")),
+            (&make, "stranger", Some("tea")),
+        ] {
+            let site = Site::with(
+                |_| (),
+                |it| {
+                    it.session_cap(Some(SessionCap::Refuse(1)));
+                },
+            );
+            site.login("ann");
+            let mut jar = match begins {
+                "shopper" => site.shopper(),
+                _ => Jar::default(),
+            };
+            let (user, answer) = site.ask(&jar, |visit| {
+                first(visit);
+                log_in(visit);
+                let user = |visit: &mut Visit| visit.user().unwrap().map(String::from);
+                looks.then(|| user(visit)).flatten()
+            });
+            jar.receive(&answer);
+            let case = format!("{how}, {begins}, {cart:?}, looks: {looks}");
+            assert_eq!(site.value(&jar, "cart").as_deref(), cart, "{case}");
+            assert_eq!((user, site.user(&jar)), (None, None), "{case}");
+            assert_eq!(site.value(&jar, "late"), None, "{case}");
+            let is_told = answer.outcome == Outcome::Lost(Lost::Refused);
+            assert_eq!(is_told, how != "login", "{case}: {:?}", answer.outcome);
+        }
+    }
+}

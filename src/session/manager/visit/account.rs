@@ -86,7 +86,12 @@ impl Visit {
         (self.renew, self.logged_in, self.is_proved) = (true, true, true);
         // Whether there is room shows only when it is stored, and the page depends on it.
         if let Some(SessionCap::Refuse(_)) = self.manager.0.session_cap {
-            return Ok(self.settle()? != Outcome::Lost(Lost::Refused));
+            let before = self.outcome;
+            if self.settle()? == Outcome::Lost(Lost::Refused) {
+                // The answer tells it, so `finish` tells the rest.
+                self.outcome = before;
+                return Ok(false);
+            }
         }
         Ok(true)
     }

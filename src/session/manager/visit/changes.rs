@@ -38,8 +38,8 @@ impl Visit {
     /// ```
     pub fn update<T>(&mut self, mut change: impl FnMut(&mut Session) -> Result<T>) -> Result<T> {
         self.look()?;
-        if self.is_renewal_due() {
-            self.settle()?;
+        if self.is_renewal_due() && self.settle()? == Outcome::Lost(Lost::Refused) {
+            return self.change_lost(&mut change, Lost::Refused);
         }
         let Some(id) = self.live_id() else {
             // Of a change that fails nothing may be stored later either.
@@ -128,30 +128,6 @@ impl Visit {
         self.settle()
     }
 
-    /// Forgets what this request changed and did not store; the next look reads the session anew.
-    ///
-    /// # Errors
-    ///
-    /// As [`session`](Visit::session).
-    pub fn reload(&mut self) -> Result<()> {
-        self.forget_deeds();
-        match self.live_id() {
-            Some(id) => match self.manager.store().load_session(&id)? {
-                Some(session) => self.become_live(session),
-                None => {
-                    self.session = Session::new();
-                    let why = self.why_gone(&id)?;
-                    self.state = match why {
-                        Lost::Superseded => State::Superseded,
-                        _ => State::New,
-                    };
-                }
-            },
-            None => self.session = Session::new(),
-        }
-        Ok(())
-    }
-
     /// Something that tells when the visitor's session has ended, for a connection that outlives this request; `None`
     /// without a session. A login or renewal that waits to be stored is stored by this call.
     ///
@@ -201,8 +177,8 @@ impl Visit {
     /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max). A request that did not look at its session gets
     /// none.
     pub fn finish(mut self) -> Result<Finished> {
-        let outcome = match self.state {
-            State::Unread => self.touch(),
+        let outcome = match (self.state, self.outcome) {
+            (State::Unread, Outcome::Nothing) => self.touch(),
             _ => self.settle()?,
         };
         Ok(self.finished(outcome))

@@ -86,8 +86,9 @@ impl Visit {
             State::Superseded => Outcome::Nothing,
             State::Lost(why) => Outcome::Lost(why),
         };
-        if !matches!(outcome, Outcome::Nothing) {
-            self.outcome = outcome;
+        match (outcome, self.outcome) {
+            (Outcome::Nothing, _) | (Outcome::Touched, Outcome::Lost(_)) => {}
+            _ => self.outcome = outcome,
         }
         Ok(self.outcome)
     }
@@ -130,7 +131,7 @@ impl Visit {
                 self.told_anew(from);
                 Ok(Outcome::Stored)
             }
-            Saved::Full => Ok(self.refuse_login()),
+            Saved::Full => self.refuse_login(),
             _ => Ok(Outcome::Nothing),
         }
     }
@@ -160,12 +161,18 @@ impl Visit {
         Ok(saved)
     }
 
-    /// Nobody is logged in. The session that the visitor had before is as it was.
-    fn refuse_login(&mut self) -> Outcome {
-        self.forget_deeds();
-        self.session = Session::new();
-        self.state = State::Unread;
-        Outcome::Lost(Lost::Refused)
+    /// Nobody is logged in. The session that the visitor had before is as it was: where this request gave it its id, the
+    /// browser does not know that id yet, so the copy has to keep it.
+    fn refuse_login(&mut self) -> Result<Outcome> {
+        match self.state {
+            State::Live => self.reload()?,
+            _ => {
+                self.forget_deeds();
+                self.session = Session::new();
+                self.state = State::Unread;
+            }
+        }
+        Ok(Outcome::Lost(Lost::Refused))
     }
 
     /// Stores the copy of a live session, on top of what others stored meanwhile.
@@ -197,7 +204,7 @@ impl Visit {
                     self.is_proved = false;
                     return Ok(stored);
                 }
-                Saved::Full => return Ok(self.refuse_login()),
+                Saved::Full => return self.refuse_login(),
                 Saved::Empty => {
                     let session = id.handle();
                     self.manager.tell(&Event::Ended { session });
@@ -267,7 +274,7 @@ impl Visit {
             self.manager.tell(&Event::Lost { session, why });
         }
         self.state = State::Lost(why);
-        if why != Lost::Conflict {
+        if let Lost::Ended | Lost::Superseded = why {
             // An id that was given earlier in this request leads nowhere any more.
             self.notice = Notice::Nothing;
         }
