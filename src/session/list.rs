@@ -298,12 +298,16 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// The records that the parts were read from, once [all](Lists::is_whole) were.
+    /// The records that the parts of the list stand in, part by part.
     ///
     /// Where two looks give the same, all parts stood like that at one moment between them. For a part that is written
     /// gets another record; and where one comes and goes, the removal of its last name joins parts, which writes part 0.
-    pub(super) fn places(&self) -> Vec<Option<Place>> {
-        self.loaded.values().map(|loaded| loaded.place).collect()
+    pub(super) fn places(&mut self, user: &str) -> Result<Vec<Option<Place>>> {
+        let user = hash_of(user);
+        let parts = self.parts(user)?;
+        (0..parts)
+            .map(|nth| Ok(self.part(user, nth)?.place))
+            .collect()
     }
 
     /// Whether a look at all records that was taken before the lock was can make the list whole: not if a part of it was

@@ -224,7 +224,7 @@ impl Engine<dyn Records> {
             if !lists.is_whole(user)? {
                 return Ok(None);
             }
-            let places = lists.places();
+            let places = lists.places(user)?;
             // One part was read at one moment. Of several some may have been read before a name went there, and others
             // after it had left them.
             if places.len() == 1 || before.as_ref() == Some(&places) {

@@ -437,6 +437,16 @@ fn a_list_that_is_split_joined_and_split_again_between_two_reads_names_all_sessi
     );
 }
 
+#[test]
+fn the_sessions_of_a_list_of_many_parts_are_found_without_reading_all_others() {
+    let here = engine(Process::new(&map()));
+    let sessions: Vec<Session> = (0..500).map(|_| login(&here, "ann")).collect();
+    let read_all: Meddling = Box::new(|| panic!("all records were read"));
+    here.records.meddling.lock().unwrap().push(read_all);
+    let found = handles(&here.sessions_of("ann").unwrap());
+    assert_eq!(found, handles(&sessions));
+}
+
 /// The session is renewed between the looks at the part that it goes to and the one that it leaves, in two rounds.
 #[test]
 fn a_session_that_goes_from_part_to_part_while_they_are_read_is_found() {
