@@ -428,8 +428,8 @@ impl fmt::Display for Shown<'_> {
 fn write_plainly(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     text.chars().try_for_each(|c| match c {
         // Line and paragraph separators, and the marks that turn the direction of writing.
-        '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' => c.escape_unicode().fmt(f),
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => c.escape_unicode().fmt(f),
+        '\u{61c}' | '\u{200e}' | '\u{200f}' => c.escape_unicode().fmt(f),
+        '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => c.escape_unicode().fmt(f),
         c if c.is_control() => c.escape_default().fmt(f),
         c => f.write_char(c),
     })
@@ -501,10 +501,10 @@ mod tests {
 
     #[test]
     fn a_path_in_a_message_cannot_drive_the_terminal_of_its_reader() {
-        let path = Path::new("a\u{1b}[31m\n\u{202e}\u{2028}b.shelf");
+        let path = Path::new("a\u{1b}[31m\n\u{61c}\u{202e}\u{2028}b.shelf");
         let shown = Error::read_only(path).to_string();
         assert!(
-            shown.starts_with(r"`a\u{1b}[31m\n\u{202e}\u{2028}b.shelf` was opened"),
+            shown.starts_with(r"`a\u{1b}[31m\n\u{61c}\u{202e}\u{2028}b.shelf` was opened"),
             "{shown}"
         );
     }
