@@ -15,7 +15,7 @@
 //! | `index`, `spans` | where each key's record is, and how to read many of them |
 //! | `recovery`, `batch`, `change` | what users are told, and what they ask for |
 //! | `commit` | one sync for many threads |
-//! | `generation` | one file as this process knows it; `apply` is the one road into its index |
+//! | `generation` | one file as this process knows it; `apply_one` is the one road into its index |
 //! | `mode`, `lock`, `current` | what a handle may do; the queues of writers; the file that its threads are at |
 //! | `place` | the path: what stands there, and the moves from one file to the next |
 //! | `temp` | files that are being made, and leftovers of killed processes |

@@ -1,7 +1,8 @@
 //! The rules of sessions, over any [`Records`].
 //!
-//! One record holds one session, under a key made of its id ([`place`](super::place)). Here is what the bytes of a record
-//! mean by the lifetimes and the clock; the files below have the calls.
+//! One record holds one session, under a key made of its id ([`place`](super::place)). This file says what the bytes of a
+//! record mean by the lifetimes and the clock: whether the session is **over**, when its **end** is, and whether a use of it
+//! is to be noted. The files below have the calls.
 
 pub(super) mod bulk;
 mod import;
@@ -51,7 +52,7 @@ impl Rules {
         own.unwrap_or(self.lifetimes)
     }
 
-    /// Whether a session has ended. A clock that is wrong ends none.
+    /// Whether a session is over. A clock that is wrong ends none.
     fn is_over(&self, stamp: Stamp, own: Option<Lifetimes>, clock: Clock) -> bool {
         !clock.is_wrong && self.lifetimes_of(own).is_over(stamp, clock.now)
     }
@@ -106,8 +107,12 @@ impl Engine<dyn Records> {
         next
     }
 
-    /// The record of a session, unless that is over the limit: one that holds what it held `before` may stay, or no visitor
-    /// whose session is over a limit that was lowered could use it any more.
+    /// The record of a session.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` beyond the limit, unless the session holds the same as `before`: after the limit was lowered, a use of a
+    /// larger session must still be noted.
     fn put(&self, next: &Session, before: Option<&Arc<Contents>>) -> Result<Edit> {
         let value = codec::encode(next, next.stamp)?;
         let most = self.rules.session_bytes_max;

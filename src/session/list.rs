@@ -1,31 +1,31 @@
 //! The list of a user's sessions, so that they are found without reading all others.
 //!
-//! It is kept as records of the same store, and changed in the same batch as the sessions: so it is exact after every
-//! crash. A list is cut into parts, of which a login rewrites one: a session stands in the part that its name falls to,
-//! and parts are split and joined one by one (linear hashing; Litwin, 1980), so that each stays short and none is
-//! looked for in vain. Most lists have one part.
+//! The list holds the **name** of each session: its key without the first two bytes. It is kept as records of the same
+//! store, and changed in the same batch as the sessions, so that no crash parts them. A list is cut into **parts**, so that
+//! a login rewrites a short one. The last bits of a name tell its part, and parts are split and joined one by one (linear
+//! hashing; Litwin, 1980). Most lists have one part.
 //!
-//! A part is 9 bytes, of which those about the whole list count in part 0 only, and the sessions:
+//! A part is 9 bytes and its sessions. Of part 0 the 9 bytes are about the whole list; nobody reads those of another.
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 1 | 0; 1 in part 0 if a part was found damaged: the list is not whole, and all records are read in its place |
+//! | 1 | 0; 1 if a part was found damaged: the list is not **whole**, and all records are read in its place |
 //! | 4 | how many parts there are |
-//! | 4 | when the last of these sessions ends, in hours since 1970; all ones: never |
+//! | 4 | when the last session ends, in hours since 1970; all ones: never, or the list is not whole |
 //! | 4 each | when the session ends, in hours and rounded up |
-//! | 1 + 16 or 35 each | how long its name is; its name, which is its key without the first two bytes |
+//! | 1 + 16 or 35 each | how long its name is; its name |
 //!
-//! Numbers are big-endian. A part expires when the last of its sessions does, so that sessions which end by themselves
-//! take their list along. The end that is noted is never earlier than the session's: a touch that prolongs the session
-//! beyond it notes it anew, about once an hour.
+//! Numbers are big-endian. A part expires when the last of its sessions does, part 0 with the last of the list, so that
+//! sessions which end by themselves take their list along. The end that is noted is never earlier than the session's: a
+//! touch that prolongs the session beyond it notes it anew, about once an hour.
 //!
 //! **A name in a list proves nothing.** A caller that finds one reads the session, whose own word on its user counts.
-//! So a record that is lost or removed below leaves a name that does no harm; each name that is added looks after
-//! another one.
+//! So a record that is lost, or dropped by the store, leaves a name that does no harm. Each change that adds a name looks
+//! for the record of an old one, and drops a name without a record.
 //!
-//! **A damaged list is mended by the next change of it that meets the damage**, from a look at all records. That look is
-//! taken without the lock: a session that is stored meanwhile is named in the list, whole or not, so the names that the
-//! look has found and the names in the list are all sessions together.
+//! **A damaged list is mended by the next change of it that meets the damage**, from a walk over all records. The walk
+//! runs without the lock. A session that is stored meanwhile is named in the list, whole or not, so that the names which
+//! the walk has found and the names in the list are all sessions together.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -49,7 +49,7 @@ const NAMES_MAX: usize = 32;
 const NAMES_MIN: usize = 4;
 /// The most parts that one removal joins.
 const JOINS: usize = 4;
-/// The number of old names that the addition of a name checks, and removes if their sessions have ended.
+/// The number of old names that the addition of a name checks, and drops if the store has no record of theirs.
 const LOOKED_AFTER: usize = 1;
 /// As an hour: a session that does not end by itself.
 const NEVER: u32 = u32::MAX;
@@ -208,7 +208,7 @@ struct Loaded {
 pub(super) struct Lists<'a> {
     records: &'a dyn Records,
     loaded: HashMap<(User, u32), Loaded>,
-    /// A part could not be read just now. Names that were added to it since the last look at all records may be lost.
+    /// A part could not be read just now. Names that were added to it since the last walk may be lost.
     is_damaged: bool,
     /// Users whose lists were changed and are not whole.
     to_mend: Vec<String>,
@@ -289,7 +289,7 @@ impl<'a> Lists<'a> {
         Ok(is_whole && (is_mended || self.is_vouched_for()?))
     }
 
-    /// Whether parts that are not there never were: a salvage that lost some took away the note of how ids are kept.
+    /// Whether a part without a record never had one. A salvage that lost any took the note of how ids are kept away.
     fn is_vouched_for(&self) -> Result<bool> {
         match self.records.peek(KIND) {
             Ok(note) => Ok(note.is_some()),
@@ -310,14 +310,14 @@ impl<'a> Lists<'a> {
             .collect()
     }
 
-    /// Whether a look at all records that was taken before the lock was can make the list whole: not if a part of it was
-    /// found damaged since, which may have named a session that was stored after that look.
+    /// Whether a walk that ended before the lock was taken can make the list whole: not if a part was found damaged just
+    /// now, which may have named a session that was stored during the walk.
     pub(super) fn can_be_mended(&mut self, user: &str) -> Result<bool> {
         Ok(!self.is_whole(user)? && !self.is_damaged)
     }
 
-    /// Names all that a look at all records has found as well, each with the hour by which it has ended: from now on the
-    /// list is whole.
+    /// Adds all names that a walk has found, each with the hour by which its session has ended: from now on the list is
+    /// whole.
     pub(super) fn mend(&mut self, of: &str, found: &[(Name, u32)]) -> Result<()> {
         for (name, end) in found {
             self.add(of, name, *end)?;
@@ -415,7 +415,8 @@ impl<'a> Lists<'a> {
         Ok(())
     }
 
-    /// Drops the oldest name of a part if nothing stands there any more; else it is another's turn next.
+    /// Drops the oldest name of a part if the store has no record of its session; otherwise it goes to the end of the
+    /// queue.
     fn look_after(&mut self, user: User, nth: u32) -> Result<()> {
         for _ in 0..LOOKED_AFTER {
             let names = &self.part(user, nth)?.part.names;
@@ -437,7 +438,7 @@ impl<'a> Lists<'a> {
         Ok(())
     }
 
-    /// Makes one part more, of names of the one whose turn it is.
+    /// Makes one part more, of names of the part whose turn it is.
     fn split(&mut self, user: User) -> Result<()> {
         let last = self.parts(user)?;
         let parts = last.saturating_add(1);

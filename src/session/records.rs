@@ -53,7 +53,7 @@ pub(super) trait Records: fmt::Debug + Send + Sync {
 
     fn now(&self) -> SystemTime;
 
-    /// Whether what the clock reads can't be.
+    /// Whether the clock reads a time that can't be: one before the store was made.
     fn is_clock_wrong(&self) -> bool;
 
     /// From the operating system.

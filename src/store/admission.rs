@@ -11,7 +11,8 @@
 //! When the applicant is admitted, this holds:
 //! 1. Its process has the lock of the file, and no other thread of its handle has the turn.
 //! 2. Every record that any process appended is applied.
-//! 3. The last record that was applied is still in the file: nobody put a backup over it.
+//! 3. The last record that was applied is still in the file: nobody put a backup over it. (Where the length is proof
+//!    enough, that is all which is known of it.)
 //! 4. The file was not condemned, its tail is clean, and it is not a file whose creation was cut short.
 //! 5. If the path was due to be looked at, it leads to the file.
 //!
@@ -22,8 +23,8 @@
 //! Which interleaving decided the order within a round: an applicant waits for the lock of a file that another process
 //! is compacting. It gets the lock when a retired record stands behind its tail and the path leads to the new file. So it
 //! must apply the retired record, see by it that the file is doubtful, and look at the path, all before it appends. And
-//! the [`Standing`] is one value, read once a round. Between the reads of two flags another thread could condemn the
-//! file, and the applicant would heal a file whose path it had not looked at.
+//! the [`Standing`] is one value, of which a step is decided by one read. Between the reads of two flags another thread
+//! could condemn the file, and the applicant would heal a file whose path it had not looked at.
 
 use super::append::rewrite_unsynced;
 use super::durable::{NotDurable, make_durable};
@@ -163,7 +164,7 @@ const ROWS: &[Row] = &[
         ..SAME
     },
     // Records verify behind the torn place: pages reached the disk out of order, or a page in the middle was damaged.
-    // Or the torn part is longer than evidence may be, or the file was cut 65,535 times.
+    // Or the torn part is longer than evidence may be, or the file was cut so often that its epoch can't rise.
     Row {
         standing: USABLE,
         tail: Some(Tail::Buried),

@@ -58,8 +58,8 @@ fn own_lineage(place: &Place, old: &FileHeader) -> Result<FileHeader> {
 }
 
 /// Copies to a new file the store as it was before some record was written: its log up to there, byte for byte, under a
-/// header with a lineage of its own, and with a seal behind it. By the seal all of the log counts as synced, while the
-/// header goes on to say how far back the log tells.
+/// header with a lineage of its own, and with a seal behind it. The seal says that all of the log was synced. The `base` of
+/// the header could say so too, but has to stay as it is: it says how far back the log tells.
 pub(crate) fn restore(place: &Place, before: u64, to: &Path) -> Result<u64> {
     let to = new_path(place, to)?;
     let generation = place.fresh_at_its_path()?;

@@ -56,7 +56,7 @@ impl Position {
         self.offset
     }
 
-    /// The position in a file, if that has it, with the same records before it.
+    /// The place in a file that this position means; `None` if the file has other records before it, or does not reach it.
     fn find_in(&self, generation: &Generation) -> Result<Option<Mark>> {
         let header = &generation.header;
         if (self.lineage, self.generation) != (header.lineage, header.generation)
@@ -132,7 +132,8 @@ pub enum Seen {
     Event(Event),
     /// The file was rewritten without its dead bytes; nothing changed.
     Compacted,
-    /// Changes were missed, and why. Read everything again; what follows starts before that.
+    /// Changes were missed, and why. Read everything again now: the next answers tell each change from before that reading
+    /// on, so none falls between.
     Missed(Gap),
 }
 
@@ -161,7 +162,7 @@ impl fmt::Display for Gap {
     }
 }
 
-/// Where somebody who follows is.
+/// How far one [`Changes`](crate::Changes) has come.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     at: Arc<Generation>,
@@ -277,7 +278,7 @@ impl Cursor {
     }
 }
 
-/// Where what a file began with ends.
+/// The place behind the records that a file began with, copied from the file before it.
 fn beginning(base: u64) -> Mark {
     Mark {
         end: base,

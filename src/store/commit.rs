@@ -34,8 +34,8 @@
 //! 4. A leader leaves on every way out, an error and a panic included, because it does so by dropping its [`Leading`].
 //! 5. Once a sync has failed no other one starts: the kernel has dropped pages that it could not write, and would call
 //!    a second sync a success.
-//! 6. A thread leads only if its own record was not durable when it held the mutex last, so that no sync is issued, and
-//!    no error returned, for a record that is on disk already.
+//! 6. A thread takes the lead only if its own record is not durable at that moment, under the mutex, so that no sync is
+//!    issued, and no error returned, for a record that is on disk already.
 //! 7. No wait leaves a trace on the thread that waits. A condition variable keeps its sleepers in itself, whereas
 //!    `thread::park` would eat an `unpark` that somebody else meant for that thread, and `unpark` would leave one behind.
 //!
@@ -56,13 +56,14 @@
 //!
 //! # Gathering
 //!
-//! Followers come back with their next write soon after a sync has let them go, but not all at once. If the first of them
-//! synced for itself, the others would wait for that and share the sync after it: two syncs where one would do. So the
-//! leader expects as many threads as took part in the last sync or joined during it. It waits for them at most half as
-//! long as that sync took, which PostgreSQL's manual advises for its `commit_delay`, and as long again if some of them
-//! came meanwhile: 32 threads on two cores need more than that half to write one after another, and with the second wait
-//! a sync serves 25 to 30 of them, without it 13. After a leader has waited in vain, the next syncs start at once: the
-//! writers are either too many to leave the disk idle, or too few to meet. A thread that is left alone waits in vain once.
+//! Followers come back with their next write soon after a sync has let them go, but not all at once. If the first of
+//! them synced for itself, the others would wait for that and share the sync after it: two syncs where one would do. So
+//! the leader expects as many threads as took part in the last sync or joined during it. It waits for them at most half
+//! as long as that sync took, which PostgreSQL's manual advises for its `commit_delay`, and as long again for as often
+//! as some of them came meanwhile, four times at most: 32 threads on two cores need more than that half to write one
+//! after another, and with a second wait a sync serves 25 to 30 of them, without it 13. After a leader has waited in
+//! vain, the next syncs start at once: the writers are either too many to leave the disk idle, or too few to meet. A
+//! thread that is left alone waits in vain once.
 
 use super::poison::lock_of;
 use crate::error::Result;

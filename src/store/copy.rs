@@ -159,8 +159,8 @@ pub(crate) fn append_loaded(
     Ok(start..successor.generation().tail())
 }
 
-/// Copies what was appended since: each record may replace or remove what was copied before. Not what was `loaded`: that
-/// counts as written when the successor takes its place, after everything that the old file has.
+/// Copies what was appended since: each record may replace or remove what was copied before, but nothing that was `loaded`.
+/// A load counts as written when the successor takes the old file's place, so after all that the old file has.
 pub(crate) fn copy_appended(
     old: &Generation,
     successor: &mut Successor<'_>,
@@ -196,7 +196,7 @@ pub(crate) fn copy_appended(
         if loaded.contains(&prev) {
             continue;
         }
-        // Where the new file has nothing of this key, nothing is to be replaced by what has ended, or is removed.
+        // Where the new file has nothing of this key, an entry that has ended and a removal change nothing.
         let says_nothing = prev == 0
             && match head.kind {
                 Kind::Put => is_past(head.expires_ms, now_ms),

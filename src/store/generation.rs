@@ -2,8 +2,8 @@
 //!
 //! A switch replaces the whole object, so that nothing learnt about one file can be applied to another.
 //!
-//! Records reach the index in one way only, [`Generation::apply`], whether they are replayed or were just written. It
-//! runs under the mutex of [`Position`], which is never held while waiting for the operating system's lock.
+//! Records reach the index in one way only, `apply_one` in `replay.rs`, whether they are replayed or were just written. It
+//! runs under the mutex of [`Position`], which no thread holds while it waits for the operating system's lock.
 
 use super::commit::Commit;
 use super::disk::Stat;

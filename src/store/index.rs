@@ -3,8 +3,8 @@
 //! A slot holds a 32-bit fingerprint of the key, never the key, so the table costs the same whatever the keys are, and
 //! **a fingerprint is never identity**: a lookup gives candidates, and its caller compares the keys in their records.
 //!
-//! The table is split into shards by the top bits of the fingerprint. A shard has its own lock and grows by itself, a
-//! fifth at a time, so that no thread waits for long, not even while 10 million keys outgrow the table. Every method
+//! The table is split into shards by the top bits of the fingerprint. A shard has its own lock and grows by itself, by
+//! 3/16 at a time, so that no thread waits for long, not even while 10 million keys outgrow the table. Every method
 //! gives its locks back before it returns, and none does I/O.
 
 use super::format::ALIGN;

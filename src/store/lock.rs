@@ -1,4 +1,5 @@
-//! The two queues of writers: first one thread of this process is let in, then one process of this machine.
+//! The two waits of a writer: for its turn among the threads of its handle ([`Gate`]), then for the lock of the file, which
+//! one handle on this machine has at a time ([`OsLock`]).
 
 use super::disk::{Disk, DiskFile};
 use super::log::uninterrupted;
@@ -13,8 +14,8 @@ use std::time::Duration;
 /// The words of an error on a gate, or a file, that another writer has.
 pub(crate) const LOCKED: &str = "is locked by another writer";
 
-/// A moment until which a call waits, for thread and process queues together. Counted from the first time that it has
-/// to wait, so that a call which does not wait reads no clock.
+/// The moment until which a call waits, for the gate and the lock together. It is counted from the first time that the call
+/// has to wait, so that a call which does not wait reads no clock.
 #[derive(Debug)]
 pub(crate) struct Deadline<'a> {
     disk: &'a dyn Disk,
@@ -79,7 +80,8 @@ impl<'a> Deadline<'a> {
 pub(crate) struct Gate {
     /// `FREE`, `TAKEN` or `AWAITED`: written by each thread that enters, sleeps or leaves (2).
     state: AtomicU32,
-    /// The thread that may not wait here, because it is the one inside; 0: not told. Written by that thread.
+    /// The thread that is inside and runs a closure of the caller's, in which it may not enter again; 0: none. Written by
+    /// that thread.
     owner: AtomicUsize,
     /// Those who sleep, the longest first.
     queue: Mutex<Vec<Arc<Sleeper>>>,

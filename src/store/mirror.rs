@@ -1,8 +1,8 @@
-//! A copy that keeps up: in a folder of its own, one file for each generation of the store, whose log is a prefix of
-//! that file's, byte for byte.
+//! Copies that keep up: in a folder of their own, one file for each generation of the store. The log of a copy is the
+//! beginning of that generation's log, byte for byte.
 //!
-//! So a copy is a store that opens, whenever the copying stopped. Each record was synced in the store's own
-//! file before it is appended to the copy: a copy never has what a power cut took from the store.
+//! So a copy is a store that opens, whenever the copying stopped. Each record is synced in the store's own file before it
+//! is appended to the copy, so that a copy never has what a power cut took from the store.
 //!
 //! The header of a copy differs from the store's in the lineage, which is drawn for each copy. With the store's own a
 //! copy that was put back would be a successor to every process that slept since an earlier generation: such a process

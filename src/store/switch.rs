@@ -64,8 +64,8 @@ pub(crate) fn first_header(place: &Place) -> Result<FileHeader> {
     })
 }
 
-/// The header of the file after this one. It keeps the time of the store's creation: a clock that reads earlier counts
-/// as wrong, and the clock of the process that makes this file may be ahead.
+/// The header of the file after this one. It keeps the time at which the store was created. A clock that reads earlier
+/// than that counts as wrong: with the time of this process, whose clock may be ahead, all others would.
 pub(crate) fn next_header(place: &Place, old: &FileHeader) -> Result<FileHeader> {
     Ok(FileHeader {
         epoch: 1,

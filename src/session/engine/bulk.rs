@@ -19,7 +19,7 @@ use crate::store::iter::Unreadable;
 use crate::store::order::sort_by_number;
 use std::time::Duration;
 
-/// How often a list is read again that others change meanwhile.
+/// How often a list is read that others change meanwhile, before all records are read in its place.
 const READS: usize = 16;
 
 /// How many of the sessions that a snapshot saw were deleted since.
@@ -188,7 +188,7 @@ impl Engine<dyn Records> {
         Ok(None)
     }
 
-    /// A user's sessions by a look at all records, which is of one moment whatever others do.
+    /// A user's sessions by a walk, which is of one moment whatever others do.
     fn walked_of(&self, user: &str) -> Result<Vec<Session>> {
         let mut sessions = Vec::new();
         for session in self.iter() {
@@ -225,8 +225,8 @@ impl Engine<dyn Records> {
                 return Ok(None);
             }
             let places = lists.places(user)?;
-            // One part was read at one moment. Of several some may have been read before a name went there, and others
-            // after it had left them.
+            // One part was read at one moment. A name that goes from one part to another is missed where the first is read
+            // after it left, and the second before it came.
             if places.len() == 1 || before.as_ref() == Some(&places) {
                 return lists.names(user).map(Some);
             }
@@ -235,7 +235,7 @@ impl Engine<dyn Records> {
         Ok(None)
     }
 
-    /// Ends the sessions of a user but one, until there is none.
+    /// Ends the sessions of a user except the one to `keep`, until no other is left.
     pub(in crate::session) fn delete_user(
         &self,
         user: &str,
@@ -263,7 +263,7 @@ impl Engine<dyn Records> {
                 }
                 let mut names = lists.names(user)?;
                 names.retain(is_meant);
-                // A whole list names all of them; else another look at all records has to find none.
+                // A whole list names all of them. Otherwise another walk has to find none.
                 is_all = names.len() <= CHUNK && lists.is_whole(user)?;
                 for name in names.iter().take(CHUNK) {
                     let key = session_key(name);
@@ -300,7 +300,7 @@ impl Engine<dyn Records> {
         Ok(is_deleted)
     }
 
-    /// Ends all sessions with this handle, until a look at all records finds none.
+    /// Ends all sessions with this handle, until a walk finds none.
     pub(in crate::session) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
         self.check_kind()?;
         let is_meant =

@@ -76,8 +76,12 @@ impl Engine<dyn Records> {
         Ok(kind.key(session.identity_to_import(kind == Kind::Hashed)?))
     }
 
-    /// Stores a session as it was, under its id, whatever is there but a note that it has another one. Its version is
-    /// higher than the one that is there and than `known`, so that a request which loaded that is told of a conflict.
+    /// Stores a session as it was, under its id, over what stands there. Its version is higher than the one that stands
+    /// there and than `known`, so that a request which loaded either is told of a conflict.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the session was given another id less than a minute ago.
     pub(in crate::session) fn put_back(&self, session: &Session, known: u64) -> Result<()> {
         self.change(&mut |lists, edits| {
             let kind = self.kind_to_store(edits)?;

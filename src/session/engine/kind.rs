@@ -1,11 +1,11 @@
 //! How a store keeps ids: as they are, or hashed.
 //!
-//! It is noted in the store with its first session. A handle that wants it the other way is refused when it is opened, and
-//! by its next call that finds nothing when a store of the other kind took the place of the one that it was opened on.
+//! The first session that is stored brings a note of it along. A handle that wants the other way is refused when it is
+//! opened. If a store of the other kind took the place of its own later, the next call that finds nothing is refused.
 //!
-//! The note says at the same time that the lists of users are whole. A salvage that lost anything leaves it out
-//! ([`VOUCHER`](crate::store::salvage::VOUCHER)): from sessions without a note their kind is told by their keys, and the
-//! sessions of a user are found by reading all, until the lists are [made anew](Engine::relist_all).
+//! The note vouches for the lists of users as well: while it is there, they are whole. A salvage that lost anything leaves
+//! it out ([`VOUCHER`](crate::store::salvage::VOUCHER)). From then on the keys of the sessions tell how ids are kept, and a
+//! user's sessions are found by reading all records, until the lists are [made anew](Engine::relist_all).
 
 use super::super::place::{KIND, Kind, kind_of};
 use super::super::records::{Edits, Records};

@@ -1,5 +1,5 @@
-//! Changes of sessions together with the [lists](super::super::list) of users that name them, and what mends or makes
-//! lists: a look at all records.
+//! Changes of sessions together with the [lists](super::super::list) of users that name them. A list that is damaged or
+//! missing is made again here, from a **walk** over all records.
 
 use super::super::codec;
 use super::super::contents::Contents;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 /// How many sessions a step changes at most, and holds in memory.
 pub(super) const CHUNK: usize = 1_000;
 
-/// The names of a user's sessions, and what may be one and can't be read.
+/// The names of a user's sessions, and the records that can't be read and may be more of them.
 pub(super) struct Walked {
     /// Each with the hour by which it has ended.
     pub(super) names: Vec<(Name, u32)>,
@@ -58,7 +58,7 @@ impl Engine<dyn Records> {
     }
 
     fn mend_list(&self, user: &str) -> Result<()> {
-        // The first round may come upon more damage, which the second mends.
+        // The change of the first round may meet more damage, which the second mends.
         for _ in 0..2 {
             let walked = self.names_by_walk(user)?;
             let mut is_whole = false;
@@ -108,7 +108,7 @@ impl Engine<dyn Records> {
         lists.names(user)
     }
 
-    /// The names of all sessions of a user, by reading all records.
+    /// The names of all sessions of a user, by a walk.
     pub(super) fn names_by_walk(&self, user: &str) -> Result<Walked> {
         let mut walked = Walked {
             names: Vec::new(),

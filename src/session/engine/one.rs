@@ -3,12 +3,13 @@
 //! Every change is one conditional write that reads the record again under the store's lock, so that no check is outdated
 //! when it is acted on:
 //!
-//! - a session is *stored* only if its id is free, *saved* only if it is still there and of the version that was
-//!   loaded, *touched* as it is at that moment, and given a *new id* only if the old one still lives;
+//! - a new session is *stored* only if its id is free, a copy *saved* only over the version that was loaded, a session
+//!   *edited* or *touched* as it is at that moment, and given a *new id* only if the old one still lives;
 //! - a write that is refused writes nothing;
 //! - the [`list`](super::super::list) of the user's sessions changes in the same batch.
 //!
-//! So a deleted session can't come back: only a session without an id can create a record, and it draws a new id.
+//! So a deleted session can't come back: a call of this file stores a session only under an id that has a live one, or
+//! under an id that it has just drawn. (`import` and `put_back` bring sessions back on purpose.)
 
 use super::super::codec::{self, Head};
 use super::super::contents::Contents;
@@ -27,7 +28,7 @@ use crate::store::order::sort_by_number;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// How often an id is drawn before the random source is given up. The second draw never happens with a sound one.
+/// How often an id is drawn before the random source counts as broken. A sound one never needs a second draw.
 const DRAWS: usize = 8;
 
 /// The time for which an id is remembered to have been replaced by another.
@@ -50,7 +51,7 @@ type Decide<'a> = dyn FnMut(Option<&[u8]>, Clock) -> Result<Fate> + 'a;
 
 /// The outcome for a session that was to get an id.
 enum Outcome {
-    /// The new id is somebody else's: draw another.
+    /// Another session has the id that was drawn: draw again.
     Taken,
     Refused(Saved),
     Stored(Box<Session>),
@@ -233,8 +234,8 @@ impl Engine<dyn Records> {
         Ok(Ok(self.next(session, stamp, clock)))
     }
 
-    /// Ends those sessions of the user that have to go for one more, the one with the `old` key aside, which gets a new
-    /// id; `None` if there may not be one more.
+    /// Ends as many sessions of the user as the cap asks for before `next` is stored, and returns their handles; `None` if
+    /// the cap refuses `next`. The session under the `old` key does not count: `next` takes its place.
     fn make_room(
         &self,
         cap: SessionCap,
@@ -250,7 +251,7 @@ impl Engine<dyn Records> {
         let mut others = Vec::new();
         for name in self.names_to_change(lists, user)? {
             let key = session_key(&name);
-            // Where the list was mended just now, the session is in it that is about to leave.
+            // Its name left the list already, and is back only if the list was mended just now.
             if old == Some(&*key) {
                 continue;
             }

@@ -28,7 +28,7 @@ impl Passed {
         self.note_named(name, error);
     }
 
-    /// Notes what is a session, by how it is called.
+    /// Notes a session that can't be read, under this name.
     pub(in crate::session) fn note_named(&mut self, name: String, error: Error) {
         self.count += 1;
         if self.named.len() < NAMED {

@@ -1,8 +1,8 @@
 //! `Visit`: one request and its session, from its first byte to the head of the response.
 //!
 //! The browser's cookie is changed only for what this request itself did. An id that is merely dead is left alone: a
-//! late request must neither delete nor replace the cookie of a login that overtook it. So each state below knows
-//! whether it may say anything to the browser.
+//! late request must neither delete nor replace the cookie of a login that overtook it. So what the browser has to be told
+//! is kept apart from the state of the session, as a [`Notice`].
 
 mod account;
 mod changes;
@@ -57,8 +57,10 @@ enum Notice {
 /// # Stored at once
 ///
 /// [`update`](Visit::update), [`save`](Visit::save), [`use_form_token`](Visit::use_form_token) and all that logs out.
-/// They block for as long as a write to the store does, as `finish` may; [`needs_io`](Visit::needs_io) tells. All
-/// else reads once, which takes microseconds.
+/// So is a [`login`](Visit::login) under [`SessionCap::Refuse`](crate::SessionCap::Refuse). And where a session waits for
+/// an id, [`csrf_token`](Visit::csrf_token), [`devices`](Visit::devices) and [`watch`](Visit::watch) store it.
+/// All these block for as long as a write to the store does, as `finish` may; [`needs_io`](Visit::needs_io) tells of that.
+/// All else only reads, which takes microseconds.
 ///
 /// # Errors
 ///
@@ -87,17 +89,18 @@ pub struct Visit {
     session: Session,
     /// A new id is due, since the rights changed.
     renew: bool,
-    /// This request proves who the visitor is, by a login that is not stored yet,
+    /// A login waits to be stored.
     logged_in: bool,
-    /// or by that or a confirmation, of which the store is still to note the time.
+    /// A proof of who the visitor is waits to be stored with its time: a login, or a confirmation.
     is_proved: bool,
     /// Somebody asked for the session, so the response depends on it.
     looked: bool,
+    /// This request does not count as use.
     quiet: bool,
     /// The method changes nothing, so no token counts.
     safe_method: bool,
     client: Option<Client>,
-    /// A lifetime that a login gave the session, in place of the one that it has.
+    /// The lifetime that a login which waits to be stored gives the session; `Some(None)`: that of the store.
     lifetime: Option<Option<Lifetime>>,
     notice: Notice,
     /// The fate of the changes that were stored before the end.
@@ -143,14 +146,14 @@ impl Visit {
     ///
     /// # Errors
     ///
-    /// Those of [`load_session`](crate::SessionStore::load_session), but not that a session cannot be read: that
-    /// visitor has none, and the operator an [event](crate::manager::Event::Unreadable).
+    /// Those of [`load_session`](crate::SessionStore::load_session), except for a session that cannot be read: its visitor
+    /// counts as one without a session, and the operator is told by an [event](crate::manager::Event::Unreadable).
     pub fn session(&mut self) -> Result<&mut Session> {
         self.look()?;
         Ok(&mut self.session)
     }
 
-    /// The stored session, or `None` for a visitor who has none.
+    /// The visitor's session, with what this request changed in it so far; `None` as long as the store has none.
     ///
     /// # Errors
     ///
@@ -279,7 +282,7 @@ impl Visit {
         Ok(())
     }
 
-    /// Reads the candidates until one lives.
+    /// Reads the candidates until one lives, and the others until a second one does, which the operator is told.
     fn find(&mut self) -> Result<State> {
         let manager = self.manager.clone();
         let mut found = None;

@@ -3,7 +3,7 @@
 //! # Terms
 //!
 //! - A record **counts** once both its checks hold, its epoch follows on that of the record before, and the batch that
-//!   it belongs to is complete.
+//!   it belongs to is complete. A record of which the head alone verifies counts too, as lost, if `verdict` says so.
 //! - The **position** is how far this process has replayed the log: its **tail** is the end of the last record that
 //!   counts. The index has every record before the position.
 //! - A **replay** moves the position forward to the first **place** where it can't go on, and judges that place.

@@ -1,4 +1,4 @@
-//! Login, logout, and how sure it is who the visitor is.
+//! Login, logout, and proofs of who the visitor is.
 
 use super::super::event::Event;
 use super::super::finished::{Lost, Outcome};
@@ -9,7 +9,7 @@ use crate::session::{Lifetime, Session, SessionCap, SessionHandle};
 use crate::value::base64::Base64;
 use std::time::Duration;
 
-const STAMP_BYTES: usize = 16;
+const CODE_BYTES: usize = 16;
 
 impl Visit {
     /// Logs a user in: the session is the user's from here on, under a new id that only this browser gets. The old id
@@ -21,12 +21,13 @@ impl Visit {
     ///
     /// `false` only if the user has as many sessions as
     /// [`session_cap`](crate::ManagerOptions::session_cap) allows and
-    /// [`SessionCap::Refuse`] was chosen; nobody is logged in then.
+    /// [`SessionCap::Refuse`] was chosen. Nobody is logged in by it, and the session is as it was stored last: changes
+    /// that this request made before, and did not store, are gone.
     ///
     /// # Errors
     ///
-    /// As [`session`](Visit::session); and, with a limit of sessions, those of [`finish`](Visit::finish), since the
-    /// login is then stored at once.
+    /// As [`session`](Visit::session); and under [`SessionCap::Refuse`] those of [`finish`](Visit::finish), since the login
+    /// is then stored at once.
     ///
     /// ```
     /// # use shelflife::{ManagerOptions, MemorySessionStore};
@@ -274,8 +275,8 @@ impl Visit {
         let Some(user) = self.session.user() else {
             return Ok(false);
         };
-        let stamp = stamp(user, credentials);
-        self.session.set_credentials(Some(&stamp));
+        let code = code_of(user, credentials);
+        self.session.set_credentials(Some(&code));
         Ok(true)
     }
 
@@ -302,7 +303,7 @@ impl Visit {
         let Some(user) = self.session.user() else {
             return Ok(true);
         };
-        let right = stamp(user, current);
+        let right = code_of(user, current);
         if self
             .session
             .credentials()
@@ -315,11 +316,11 @@ impl Visit {
     }
 }
 
-/// Nothing can be read back from it, and it is another one for each user.
-fn stamp(user: &str, credentials: &[u8]) -> String {
+/// A code of a user's credentials. Nothing can be read back from it, and equal credentials of two users have two codes.
+fn code_of(user: &str, credentials: &[u8]) -> String {
     let text = [b"shelflife credentials 1".as_slice(), credentials].concat();
     let code = hmac_sha256(user.as_bytes(), &text);
-    Base64::Url.encode(code.get(..STAMP_BYTES).unwrap_or_default())
+    Base64::Url.encode(code.get(..CODE_BYTES).unwrap_or_default())
 }
 
 /// Compares without telling by its time how much is right.

@@ -57,7 +57,7 @@ impl Visit {
         Ok(devices.collect())
     }
 
-    /// Sets the name that the user gives this device, or removes it.
+    /// Sets the name that the user gives this device, or removes it. Nothing happens if nobody is logged in.
     ///
     /// # Errors
     ///

@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
 use std::time::Duration;
 
-/// How often a session is given a new id on top of what another request stored meanwhile. With each try somebody else
-/// succeeded, so that many in a row are a hundred requests of one visitor at once.
+/// How often a session is given a new id on top of what another request stored meanwhile. A try fails only where another
+/// request of the visitor succeeded, so only a storm of requests makes as many fail in a row.
 pub(super) const CONFLICTS_MAX: usize = 8;
 
 const TEXT_BYTES_MAX: usize = 256;
@@ -66,7 +66,7 @@ impl Visit {
         }
     }
 
-    /// The copy is what [`update`](Visit::update) stored.
+    /// From here on the copy is what [`edit`](Visit::edit) stored.
     fn take_stored(&mut self, stored: Session) {
         self.outcome = Outcome::Stored;
         let is_emptied = stored.id().is_none();
@@ -136,7 +136,7 @@ impl Visit {
         }
     }
 
-    /// Stores the copy under a new id, a login within the limit of sessions that a user may have.
+    /// Stores the copy under a new id. A login is held to the limit of sessions that a user may have.
     fn store_anew(&mut self) -> Result<Saved> {
         let store = self.manager.store();
         match (
@@ -212,7 +212,7 @@ impl Visit {
                     return Ok(Outcome::Ended);
                 }
                 Saved::Gone => return self.gone(&id),
-                // The stored session is read again where nobody comes between, so this happens once.
+                // A merge changes the session where it is stored and nobody comes between, so it meets no conflict.
                 Saved::Conflict(_) if !is_renewal => return self.merge(&id),
                 Saved::Conflict(current) => {
                     stored = Outcome::Merged;
@@ -237,7 +237,7 @@ impl Visit {
         })
     }
 
-    /// An unmodified session is only touched, so that a request that just reads can lose nobody's changes.
+    /// Saves the unmodified copy, which only notes the use: a request that just reads writes over nobody's changes.
     fn note_use(&mut self, id: &SessionId) -> Result<Outcome> {
         match self.manager.store().save_session(&mut self.session)? {
             Saved::Gone => {

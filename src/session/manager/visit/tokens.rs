@@ -7,7 +7,7 @@ use crate::session::SessionId;
 use crate::store::disk::{Disk, os::OsDisk};
 use std::path::Path;
 
-/// Keeps a session that exists for the sake of its token alone.
+/// The key of the value that keeps a session which exists for the sake of its token alone.
 const KEY: &str = "_csrf";
 
 impl Visit {
