@@ -6,7 +6,7 @@ use shelflife::{
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -561,11 +561,8 @@ fn what_passes_is_waited_for_and_what_does_not_is_busy() {
             0..3 => say(refusal),
             _ => Act::Say(bulk(&value("ann"))),
         });
-        assert_eq!(
-            load(&fake.store()).unwrap().as_deref(),
-            Some("ann"),
-            "{refusal}"
-        );
+        let loaded = load(&fake.store()).unwrap();
+        assert_eq!(loaded.as_deref(), Some("ann"), "{refusal}");
         let fake = Fake::start(move |_| say(refusal));
         let begun = Instant::now();
         let error = load(&fake.store()).unwrap_err();
@@ -577,6 +574,20 @@ fn what_passes_is_waited_for_and_what_does_not_is_busy() {
         );
         assert!(fake.count("GET") < 20, "asked {} times", fake.count("GET"));
     });
+}
+
+#[test]
+fn a_connection_to_a_server_that_became_a_replica_gives_way_to_one_to_its_successor() {
+    // The address leads to another server by now, and the first connection still to the one from before.
+    let before = OnceLock::new();
+    let fake = Fake::start(move |_| {
+        let this = std::thread::current().id();
+        match *before.get_or_init(|| this) == this {
+            true => say("-READONLY You can't write.\r\n"),
+            false => Act::Say(bulk(&value("ann"))),
+        }
+    });
+    assert_eq!(load(&fake.store()).unwrap().as_deref(), Some("ann"));
 }
 
 #[test]
