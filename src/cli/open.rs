@@ -14,6 +14,16 @@ use crate::cli::output::say;
 use crate::cli::progress::Progress;
 use crate::cli::text;
 
+const SCHEMES: [&str; 7] = [
+    "redis",
+    "valkey",
+    "unix",
+    "redis+unix",
+    "valkey+unix",
+    "rediss",
+    "valkeys",
+];
+
 pub(crate) fn to_read(args: &Args, file: OsString) -> Result<Store> {
     open(args, file, |options| options.read_only(true))
 }
@@ -46,6 +56,10 @@ fn open(
     file: OsString,
     how: impl FnOnce(&mut Options) -> &mut Options,
 ) -> Result<Store> {
+    if server(&file).is_some() {
+        let what = "a file belongs here: servers are for session ls, show, rm, expire, copy, and demo --store";
+        return Err(args.wrong(what));
+    }
     let mut options = Options::new();
     options.lock_timeout(patience(args)?);
     // Which reads the whole file, and waits for others if it is to be written.
@@ -59,6 +73,13 @@ fn open(
         ));
     }
     Ok(store)
+}
+
+/// A server's URL, and what stands behind its scheme; `None` of a path.
+pub(crate) fn server(place: &OsStr) -> Option<(&str, &str)> {
+    let url = place.to_str()?;
+    let (scheme, rest) = url.split_once("://")?;
+    SCHEMES.contains(&scheme).then_some((url, rest))
 }
 
 fn patience(args: &Args) -> Result<Duration> {

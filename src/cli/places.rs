@@ -3,7 +3,7 @@
 //! A password comes from a file or from the environment. One in a URL would be an argument, and arguments can be seen by
 //! every user of a machine.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::sync::Arc;
 
@@ -25,16 +25,6 @@ pub(crate) const PASSWORD_FILE: Opt = Opt {
     about: "the password of a server, or $SHELFLIFE_REDIS_PASSWORD",
 };
 const PASSWORD: &str = "SHELFLIFE_REDIS_PASSWORD";
-
-const SCHEMES: [&str; 7] = [
-    "redis",
-    "valkey",
-    "unix",
-    "redis+unix",
-    "valkey+unix",
-    "rediss",
-    "valkeys",
-];
 
 pub(crate) type Sessions = Arc<dyn SessionStore>;
 
@@ -113,11 +103,8 @@ fn connect(args: &Args, url: &str, sessions: &SessionOptions) -> Result<Sessions
 }
 
 /// The place as a URL, unless it is a path.
-fn url(place: &OsString) -> Result<Option<&str>> {
-    let parts = place
-        .to_str()
-        .and_then(|url| Some((url, url.split_once("://")?)));
-    let Some((url, (_, rest))) = parts.filter(|(_, (scheme, _))| SCHEMES.contains(scheme)) else {
+fn url(place: &OsStr) -> Result<Option<&str>> {
+    let Some((url, rest)) = open::server(place) else {
         return Ok(None);
     };
     let credentials = rest

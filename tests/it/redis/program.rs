@@ -153,6 +153,21 @@ fn a_password_comes_from_a_file_or_the_environment_and_never_from_an_argument() 
 }
 
 #[test]
+fn a_command_for_files_says_so_where_it_gets_a_server_and_repeats_no_password() {
+    for name in ["info", "ls", "verify", "hash", "compact", "browse", "set"] {
+        let mut words = vec![name, "redis://ann:hunter2@127.0.0.1"];
+        if name == "set" {
+            words.extend(["k", "v"]);
+        }
+        let output = run(&mut command(&words));
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+        assert!(said.contains("session ls"), "{words:?}: {said}");
+        assert!(!said.contains("hunter2"), "{words:?}: {said}");
+    }
+}
+
+#[test]
 fn the_demo_keeps_its_sessions_on_a_server() {
     if !is_there("the_demo_keeps_its_sessions_on_a_server") {
         return;
