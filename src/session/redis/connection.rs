@@ -339,6 +339,17 @@ fn is_denied(text: &str) -> bool {
     text.starts_with("NOPERM") || text.starts_with("ERR unknown command")
 }
 
+/// Likewise of a command within a script: in the words of Redis 7.0 and before, of later ones and Valkey, and of all.
+fn is_denied_within(text: &str) -> bool {
+    let mut words = [
+        "user executing the script",
+        "ACL failure in script",
+        "called from",
+    ]
+    .iter();
+    words.any(|words| text.contains(words))
+}
+
 /// A signal, or the end of a wait: [`Wire::arm`] decides whether there is time for another.
 fn is_passing(cause: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
@@ -430,6 +441,11 @@ pub(super) fn refused(by: &Address, text: &str) -> Error {
         "NOPERM" if text.contains('{') => (ErrorKind::Io, code, RIGHTS),
         "NOPERM" => (ErrorKind::Io, text, RIGHTS),
         "ERR" if is_denied(text) => (ErrorKind::Io, "ERR unknown command", RIGHTS),
+        "ERR" if is_denied_within(text) => (
+            ErrorKind::Io,
+            "ERR unknown command, or a forbidden one, in a script",
+            RIGHTS,
+        ),
         "NOAUTH" | "WRONGPASS" => (ErrorKind::Io, code, "check the user and the password"),
         "OOM" => (
             ErrorKind::Io,
@@ -439,7 +455,8 @@ pub(super) fn refused(by: &Address, text: &str) -> Error {
         "WRONGTYPE" => (
             ErrorKind::Decode,
             code,
-            "another application uses this prefix",
+            "a value of another type than a string is in the place of a session: delete it, or give each application a \
+             prefix of its own",
         ),
         "ERR" if text.contains("SELECT") || text.contains("DB index") => (
             ErrorKind::InvalidInput,

@@ -98,6 +98,85 @@ fn a_session_lives_its_whole_life_with_no_more_rights_than_are_listed() {
 }
 
 #[test]
+fn a_right_that_is_missing_is_told_as_one_and_no_verb_does_a_half_without_it() {
+    if !is_there("a_right_that_is_missing_is_told_as_one_and_no_verb_does_a_half_without_it") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let mut options = RedisOptions::new();
+    // So that each touch writes.
+    let lifetimes = SessionOptions::new()
+        .access_resolution(Duration::ZERO)
+        .clone();
+    options.sessions(&lifetimes);
+    let all = options.connect(&server.url()).unwrap();
+    let mut refused = 0;
+    for right in super::rights()
+        .split_whitespace()
+        .filter(|right| right.starts_with('+'))
+    {
+        let without = right.replace('+', "-");
+        let user = format!(
+            "ACL SETUSER ann reset on >secret ~shelflife:{{* {} {without}",
+            super::rights()
+        );
+        assert_eq!(server.say(&user).trim(), "+OK");
+        let store = options
+            .user("ann")
+            .password("secret")
+            .connect(&server.url());
+        let tell = |verb: &str, error: &shelflife::Error| {
+            assert!(
+                error.to_string().contains("rights"),
+                "{verb}, {without}: {error}"
+            );
+        };
+        let Ok(store) = store.inspect_err(|error| tell("connect", error)) else {
+            refused += 1;
+            continue;
+        };
+        let kept = stored(&all, "bob");
+        for verb in 0..8 {
+            let mut session = stored(&all, "ann");
+            let id = session.id().unwrap().clone();
+            // Where the rest of the session's life is told, it shows that nothing was done, or all of it.
+            let answer = match verb {
+                0 => store.load_session(&id).map(drop),
+                1 => store.touch_session(&id).map(drop),
+                2 => {
+                    session.insert("n", &1u64).unwrap();
+                    let saved = store.save_session(&mut session).map(drop);
+                    let now = all.load_session(&id).unwrap().unwrap();
+                    assert_eq!(now.contains_key("n"), saved.is_ok(), "{without}");
+                    saved
+                }
+                3 => {
+                    let moved = store.regenerate_id(&mut session).map(drop);
+                    assert_eq!(all.has_session(&id).unwrap(), moved.is_err(), "{without}");
+                    assert!(all.has_session(session.id().unwrap()).unwrap(), "{without}");
+                    moved
+                }
+                4 => {
+                    let deleted = store.delete_session(&id).map(drop);
+                    assert_eq!(all.has_session(&id).unwrap(), deleted.is_err(), "{without}");
+                    deleted
+                }
+                5 => store.sessions_of("ann").map(drop),
+                6 => store.delete_old_sessions(MINUTE).map(drop),
+                _ => store.delete_user_sessions("ann").map(drop),
+            };
+            if let Err(error) = answer {
+                tell(&verb.to_string(), &error);
+                refused += 1;
+            }
+            all.delete_user_sessions("ann").unwrap();
+        }
+        assert!(all.has_session(kept.id().unwrap()).unwrap(), "{without}");
+    }
+    assert!(refused > 30, "{refused} were refused");
+}
+
+#[test]
 fn a_socket_a_database_and_hashed_ids_do_as_well() {
     if !is_there("a_socket_a_database_and_hashed_ids_do_as_well") {
         return;
@@ -314,6 +393,21 @@ fn what_is_no_session_is_an_error_for_its_own_id_alone_and_can_be_deleted() {
         store.delete_session(&id).unwrap();
         assert!(store.load_session(&id).unwrap().is_none());
     }
+    // A value of another application is not deleted.
+    let id = stored(&store, "bob").id().unwrap().clone();
+    let key = format!("shelflife:{{{}}}{}", &id.as_str()[..3], id.as_str());
+    server.say(&format!("DEL {key}"));
+    assert_eq!(server.say(&format!("RPUSH {key} x")).trim(), ":1");
+    for error in [
+        store.load_session(&id).map(drop).unwrap_err(),
+        store.delete_session(&id).map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
+        let error = error.to_string();
+        assert!(error.contains("another type"), "{error}");
+        assert!(!error.contains(id.as_str()), "{error}");
+    }
+    assert_eq!(server.say(&format!("LLEN {key}")).trim(), ":1");
 }
 
 #[test]
