@@ -235,8 +235,8 @@ impl std::fmt::Debug for RedisOptions {
 /// - **An update may run its closure more than once**, when others change the session at the same time. If that goes on
 ///   until the deadline it is [`ErrorKind::Busy`](crate::ErrorKind::Busy).
 /// - **Logins under a [cap](SessionStore::regenerate_id_capped) wait for each other**, those of one user, since
-///   counting and storing are several steps here. No two pass the cap together, also in a cluster, unless a failover
-///   loses what a server had answered. With [`EndOldest`](SessionCap::EndOldest) the new session is there before the
+///   counting and storing are several steps here. No two pass the cap together, also in a cluster, unless a failover or
+///   an eviction loses what a server had answered. With [`EndOldest`](SessionCap::EndOldest) the new session is there before the
 ///   oldest ends: a list may show one more for a moment, and should the client die in it, until the user's next login.
 /// - **A session can be 16 MiB large**, or what
 ///   [`session_bytes_max`](SessionOptions::session_bytes_max) allows if that is less.

@@ -169,6 +169,9 @@ return {1}
 ///
 /// The lifetimes are those of the store that uses the session. They take the place of those that another store wrote,
 /// with other options or from a copy, unless the session has its own: an array stands in place of its contents.
+///
+/// A server that is out of memory refuses to note the use. The session can be read, and so the page that only reads it
+/// goes on; it ends as if it had not been used.
 pub(super) static TOUCH: Script = script!(
     "
 if not alive then return {0} end
@@ -183,7 +186,13 @@ if now - accessed >= due or accessed > now + 60000 then
     redis.call('UNLINK', key)
     return {0}
   end
-  redis.call('SETRANGE', key, 6, struct.pack('>I6I6I6I6', created, accessed, idle, absolute))
+  local times = struct.pack('>I6I6I6I6', created, accessed, idle, absolute)
+  local set = redis.pcall('SETRANGE', key, 6, times)
+  if type(set) == 'table' then
+    if not string.find(set.err, 'OOM') then return set end
+    created, accessed = struct.unpack('>I6I6', string.sub(head, 7, 18))
+    return {1, created, accessed}
+  end
   if till < 281474976710655 then
     redis.call('PEXPIREAT', key, string.format('%.0f', till - 1))
   else

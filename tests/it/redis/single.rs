@@ -519,6 +519,38 @@ fn a_server_that_evicts_sessions_is_warned_of_and_one_that_is_full_still_logs_ou
 }
 
 #[test]
+fn a_server_without_memory_left_still_shows_sessions_and_says_that_no_use_was_noted() {
+    let name = "a_server_without_memory_left_still_shows_sessions_and_says_that_no_use_was_noted";
+    if !is_there(name) {
+        return;
+    }
+    let server = Server::start(&[]);
+    let each_use = SessionOptions::new()
+        .access_resolution(Duration::ZERO)
+        .clone();
+    let store = RedisOptions::new()
+        .sessions(&each_use)
+        .connect(&server.url())
+        .unwrap();
+    let mut session = stored(&store, "ann");
+    let id = session.id().unwrap().clone();
+    let stored_at = session.accessed();
+    // So that a use that is noted would show.
+    while store.now() <= stored_at.unwrap() {}
+    assert_eq!(server.say("CONFIG SET maxmemory 1").trim(), "+OK");
+    assert!(store.touch_session(&id).unwrap());
+    assert!(matches!(
+        store.save_session(&mut session),
+        Ok(Saved::Stored)
+    ));
+    let loaded = store.load_session(&id).unwrap().unwrap();
+    assert_eq!([session.accessed(), loaded.accessed()], [stored_at; 2]);
+    assert_eq!(server.say("CONFIG SET maxmemory 0").trim(), "+OK");
+    assert!(store.touch_session(&id).unwrap());
+    assert!(store.load_session(&id).unwrap().unwrap().accessed() > stored_at);
+}
+
+#[test]
 fn the_end_of_a_session_waits_for_the_replicas_that_were_asked_for() {
     if !is_there("the_end_of_a_session_waits_for_the_replicas_that_were_asked_for") {
         return;
