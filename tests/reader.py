@@ -201,12 +201,12 @@ def sessions(file):
     date = lambda ms: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms // 1000)) if ms else None
     def names(user):
         """Those of each part of a list, and whether the list is whole."""
-        parts, is_whole, named = 1, True, []
+        parts, is_whole, named = 1, b"\xffk" in live, []
         while len(named) < parts:
             key = b"\xffu" + hashlib.sha256(user.encode()).digest()[:16] + len(named).to_bytes(4, "big")
             part, rest = set(), live[key].value if key in live else b""
             if not named and rest:
-                is_whole, parts = rest[0] == 0, big(rest[1:5])
+                is_whole, parts = is_whole and rest[0] == 0, big(rest[1:5])
             rest = rest[9:]
             while rest:
                 part.add(rest[5 : 5 + rest[4]])
@@ -235,7 +235,7 @@ def sessions(file):
             version=session["version"],
             form_tokens=len(there.get("form_tokens", [])),
             data=there.get("data", {}),
-            kind=cbor(live[b"\xffk"].value)[0],
+            kind=cbor(live[b"\xffk"].value)[0] if b"\xffk" in live else None,
             listed=is_listed(there["user"], name) if "user" in there else None,
         )
 

@@ -8,7 +8,7 @@
 //! | FF `s`, then 16 bytes | a session: the bits of its id |
 //! | FF `s`, then 35 bytes | a session whose id is hashed: the id's first 3 letters, the SHA-256 of all 22 |
 //! | FF `u`, then 16 bytes of a hash and 4 of a number | a part of the list of a user's sessions, see [`list`](super::list) |
-//! | FF `k` | how ids are kept: the CBOR text `plain` or `hashed`; while it is there the lists are whole |
+//! | FF `k` | how ids are kept: the CBOR text `plain` or `hashed`; while it is there, no part of a list was lost |
 //!
 //! The 3 letters let a store that is spread by them find a session by its id's hash; 110 bits of the id stay secret.
 #![deny(

@@ -48,8 +48,8 @@ impl Copy {
             let advice = "begin once something was stored";
             return Err(Error::not_found(&place.path, "holds nothing yet", advice));
         }
-        // One past of a generation has one copy. Where another file of that generation was put over the store, or an
-        // earlier state of it, the copy of what was there stays as it is.
+        // Where another file of this generation was put over the store, or an earlier state of it, the copy of what was
+        // there before stays as it is, and what is there now gets a copy of its own.
         let mut nth = 0;
         loop {
             nth += 1;
@@ -128,7 +128,7 @@ impl Copy {
     }
 }
 
-/// `NAME.LINEAGE-GENERATION`, of which the names of one store sort by age. Another past of the same generation has its
+/// `NAME.LINEAGE-GENERATION`, of which the names of one store sort by age. Another state of the same generation has its
 /// number behind that.
 fn name(place: &Place, header: &FileHeader, nth: u64) -> OsString {
     let mut name = name_of_lineage(place, header);
@@ -207,7 +207,8 @@ fn date_earlier(place: &Place, header: &FileHeader, path: &Path) {
         .map(|copy| copy.file.touch());
 }
 
-/// Goes on with a copy that an earlier process left, perhaps in the middle of a write. `None` if it is of another past.
+/// Goes on with a copy that an earlier process left, perhaps in the middle of a write. `None` if it is a copy of another
+/// state.
 fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<Copy>> {
     let to = open(place, path)?;
     let _lock = lock(place, &to)?;

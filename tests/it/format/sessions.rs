@@ -86,10 +86,11 @@ fn a_reader_in_python_finds_the_sessions_that_the_command_line_lists_and_shows()
         if Command::new("python3").arg("-V").output().is_err() {
             return skip("a reader in Python finds sessions", "there is no python3");
         }
-        let found: Vec<Value> = lines_of(&mut command)
-            .iter()
-            .map(|line| line.parse().unwrap())
-            .collect();
+        let mut read = || -> Vec<Value> {
+            let lines = lines_of(&mut command);
+            lines.iter().map(|line| line.parse().unwrap()).collect()
+        };
+        let found = read();
         let listed = lines_of(
             Command::new(BIN)
                 .args(["session", "ls", "--json"])
@@ -158,5 +159,11 @@ fn a_reader_in_python_finds_the_sessions_that_the_command_line_lists_and_shows()
                 );
             }
         }
+        // Nothing vouches for the lists any more.
+        assert!(Store::open(&path).unwrap().remove(b"\xFFk").unwrap());
+        let unvouched = read();
+        assert_eq!(unvouched.len(), found.len());
+        let listed = |session: &Value| session.get("listed") == Some(&true.into());
+        assert!(found.iter().any(listed) && !unvouched.iter().any(listed));
     }
 }
