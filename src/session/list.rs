@@ -190,14 +190,15 @@ fn hash_of(user: &str) -> User {
     hash.first_chunk().copied().unwrap_or_default()
 }
 
-/// Which record of which file: no other one has or will have it.
-type Place = (u64, u64);
+/// The generation of a file, and an offset in it. A record that counts is never written over, so two looks that find the
+/// same find the same record.
+type RecordAt = (u64, u64);
 
 #[derive(Debug)]
 struct Loaded {
     part: Part,
     /// The record that it was read from.
-    place: Option<Place>,
+    place: Option<RecordAt>,
     is_stored: bool,
     is_changed: bool,
     /// The first part of a list that was mended here.
@@ -302,7 +303,7 @@ impl<'a> Lists<'a> {
     ///
     /// Where two looks give the same, all parts stood like that at one moment between them. For a part that is written
     /// gets another record; and where one comes and goes, the removal of its last name joins parts, which writes part 0.
-    pub(super) fn places(&mut self, user: &str) -> Result<Vec<Option<Place>>> {
+    pub(super) fn places(&mut self, user: &str) -> Result<Vec<Option<RecordAt>>> {
         let user = hash_of(user);
         let parts = self.parts(user)?;
         (0..parts)

@@ -86,7 +86,7 @@ pub(super) fn name_of(key: &[u8]) -> Option<&[u8]> {
     matches!(name.len(), 16 | 35).then_some(name)
 }
 
-/// The name of the session that a record holds; `None` if it holds none.
+/// The id of the session that a key belongs to, or the hash of it; `None` if the key is no session's.
 pub(super) fn identity_of(key: &[u8]) -> Option<Identity> {
     let name = name_of(key)?;
     match name.split_first_chunk::<3>() {

@@ -44,7 +44,7 @@ pub(crate) struct Generation {
     pub(crate) crossing: Crossing,
     /// The furthest tail that this process saw in the file before it was read anew: the cache may have fallen back.
     pub(crate) reached: u64,
-    /// Written by `apply`, with the mutex of `position`; readers look at it without, and compare keys.
+    /// Written by `apply_one`, with the mutex of `position`; readers look at it without, and compare keys.
     pub(crate) index: Index,
     pub(crate) commit: Commit,
     /// Whether this process has synced the directory since it adopted the file. Another process' rename may still be

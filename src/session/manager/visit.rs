@@ -36,7 +36,8 @@ enum State {
     Superseded,
     /// This request ended it. A value that is put into the copy makes a new one.
     Ended,
-    /// It ended, or changed hands, behind this request's back: the copy can't be stored any more.
+    /// The copy can't be stored any more: what this request changed and did not store is lost, as is what it changes from
+    /// here on.
     Lost(Lost),
 }
 
