@@ -626,6 +626,18 @@ impl Session {
         settled
     }
 
+    /// Makes this a change of the session with that id, if the application put another one in its place.
+    pub(super) fn stay(&mut self, stored: &Session) {
+        if self.id() != stored.id() || self.identity.is_some() != stored.identity.is_some() {
+            *self = Session {
+                contents: Arc::clone(&self.contents),
+                confirming: self.confirming,
+                modified: true,
+                ..stored.clone()
+            };
+        }
+    }
+
     /// Notes that this copy is what the store has now.
     pub(super) fn mark_stored(&mut self, stamp: Stamp, end: Option<u64>) {
         self.stamp = stamp;

@@ -24,6 +24,7 @@ mod login;
 mod parsing;
 mod processes;
 mod recipes;
+mod walks;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

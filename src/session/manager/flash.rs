@@ -1,11 +1,17 @@
 //! Messages that the next page shows once: "saved", "your cart is empty".
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::record;
 use crate::session::Session;
+use crate::store::disk::{Disk, os::OsDisk};
+use crate::value::base64::Base64;
+use std::path::Path;
 
-/// Where the messages stand in the session.
-pub(super) const KEY: &str = "_flash";
+/// The keys of messages begin with it. Each has one of its own, so that overlapping requests keep all of theirs; they
+/// are in the order in which they came.
+const KEYS: &str = "_flash.";
+/// All messages stood here, before each had a key.
+const LIST: &str = "_flash";
 /// The oldest goes when one more comes.
 const FLASHES_MAX: usize = 16;
 const TEXT_BYTES_MAX: usize = 1024;
@@ -22,27 +28,48 @@ record! {
 }
 
 pub(super) fn add(session: &mut Session, kind: &str, text: &str) -> Result<()> {
-    let mut flashes = waiting(session)?;
-    if flashes.len() >= FLASHES_MAX {
-        flashes.drain(..=flashes.len() - FLASHES_MAX);
+    let waiting = keys(session);
+    let beyond = (waiting.len() + 1).saturating_sub(FLASHES_MAX);
+    for oldest in waiting.iter().take(beyond) {
+        session.remove(oldest);
     }
-    flashes.push(Flash {
+    let last = waiting
+        .last()
+        .and_then(|key| key.get(KEYS.len()..)?.get(..8));
+    let nth = last.map_or(0, |last| {
+        u32::from_str_radix(last, 16).unwrap_or(0).wrapping_add(1)
+    });
+    // Another request may be about to store the same number.
+    let mut bytes = [0; 6];
+    OsDisk
+        .random(&mut bytes)
+        .map_err(|cause| Error::io("read", Path::new("/dev/urandom"), cause))?;
+    let flash = Flash {
         kind: cut(kind),
         text: cut(text),
-    });
-    session.insert(KEY, &flashes)?;
+    };
+    let key = format!("{KEYS}{nth:08x}{}", Base64::Url.encode(&bytes));
+    session.insert(key.as_str(), &flash)?;
     Ok(())
 }
 
 /// Takes the messages that wait to be shown, the oldest first. Without any the session is not changed.
 pub(super) fn take(session: &mut Session) -> Result<Vec<Flash>> {
-    let flashes = waiting(session)?;
-    session.remove(KEY);
+    let keys = keys(session);
+    let mut flashes = session.get::<Vec<Flash>>(LIST)?.unwrap_or_default();
+    for key in &keys {
+        flashes.extend(session.get::<Flash>(key.as_str())?);
+    }
+    session.remove(LIST);
+    for key in keys {
+        session.remove(key);
+    }
     Ok(flashes)
 }
 
-fn waiting(session: &Session) -> Result<Vec<Flash>> {
-    Ok(session.get::<Vec<Flash>>(KEY)?.unwrap_or_default())
+fn keys(session: &Session) -> Vec<String> {
+    let keys = session.keys().filter(|key| key.starts_with(KEYS));
+    keys.map(String::from).collect()
 }
 
 fn cut(text: &str) -> String {
@@ -80,6 +107,20 @@ mod tests {
         let flash = take(&mut session).unwrap().remove(0);
         assert_eq!(flash.text.len(), 1023);
         assert!(flash.text.ends_with('é'));
+    }
+
+    #[test]
+    fn messages_of_the_time_when_they_were_one_value_are_taken_first() {
+        let mut session = Session::new();
+        let flash = |text: &str| Flash {
+            kind: "ok".to_string(),
+            text: text.to_string(),
+        };
+        session.insert(LIST, &vec![flash("a"), flash("b")]).unwrap();
+        add(&mut session, "ok", "c").unwrap();
+        let taken = take(&mut session).unwrap();
+        assert_eq!(taken, [flash("a"), flash("b"), flash("c")]);
+        assert!(session.is_empty());
     }
 
     #[test]

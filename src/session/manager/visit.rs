@@ -88,6 +88,8 @@ pub struct Visit {
     candidates: Candidates,
     state: State,
     session: Session,
+    /// The live session as it was loaded or stored last: its id stays, whatever is put in the place of the copy.
+    stored: Session,
     /// A new id is due, since the rights changed.
     renew: bool,
     /// A login waits to be stored.
@@ -121,6 +123,7 @@ impl Visit {
             candidates,
             state: State::Unread,
             session: Session::new(),
+            stored: Session::new(),
             renew: false,
             logged_in: false,
             is_proved: false,
@@ -143,7 +146,8 @@ impl Visit {
     ///
     /// [`finish`](Visit::finish) stores the changes. An overlapping request that changed other keys loses
     /// nothing by that, and neither does this one; of the same key the later one counts. To count exactly,
-    /// use [`update`](Visit::update).
+    /// use [`update`](Visit::update). A session that is put in the place of this one, as by
+    /// `*visit.session()? = Session::new()`, is a change like others.
     ///
     /// # Errors
     ///
@@ -222,7 +226,8 @@ impl Visit {
     }
 
     /// A message that the next page shows once, by [`take_flashes`](Visit::take_flashes). It survives a redirect and a
-    /// login. At most 16 wait, the oldest goes; kind and text are cut at 1 KiB.
+    /// login, and overlapping requests keep all of theirs. At most 16 wait, the oldest goes; kind and text are cut at 1
+    /// KiB.
     ///
     /// # Errors
     ///
@@ -256,13 +261,12 @@ impl Visit {
     ///
     /// As [`session`](Visit::session).
     pub fn reload(&mut self) -> Result<()> {
-        self.forget_deeds();
         match self.live_id() {
             Some(id) => match self.manager.store().load_session(&id)? {
                 Some(session) => self.become_live(session),
                 None => {
-                    self.session = Session::new();
                     let why = self.why_gone(&id)?;
+                    (self.session, self.notice) = (Session::new(), Notice::Nothing);
                     self.state = match why {
                         Lost::Superseded => State::Superseded,
                         _ => State::New,
@@ -271,15 +275,16 @@ impl Visit {
             },
             None => self.session = Session::new(),
         }
+        self.forget_deeds();
         Ok(())
     }
 
     fn look(&mut self) -> Result<()> {
         self.looked = true;
-        if self.state != State::Unread {
-            return Ok(());
+        if self.state == State::Unread {
+            self.state = self.find()?;
         }
-        self.state = self.find()?;
+        self.stay();
         Ok(())
     }
 
@@ -323,13 +328,23 @@ impl Visit {
     }
 
     fn become_live(&mut self, session: Session) {
+        self.stored = session.clone();
         self.session = session;
         self.state = State::Live;
     }
 
+    /// A session that the handler put in the place of this one is a change of it.
+    fn stay(&mut self) {
+        match self.state {
+            State::Live => self.session.stay(&self.stored),
+            State::New | State::Ended => self.session.stay(&Session::new()),
+            _ => {}
+        }
+    }
+
     fn live_id(&self) -> Option<SessionId> {
         match self.state {
-            State::Live => self.session.id().cloned(),
+            State::Live => self.stored.id().cloned(),
             _ => None,
         }
     }
@@ -347,7 +362,7 @@ impl Visit {
     }
 
     fn is_changed(&self) -> bool {
-        self.session.is_modified() || self.is_renewal_due()
+        self.session.is_modified() || self.session.id() != self.stored.id() || self.is_renewal_due()
     }
 
     /// Whether this request has stored something, which counts as use.
@@ -358,6 +373,7 @@ impl Visit {
     /// The session ended by a deed of this request: the browser gives its cookie back, if it brought one.
     fn end(&mut self) {
         self.state = State::Ended;
+        self.session = Session::new();
         self.forget_deeds();
         self.notice = match self.candidates.ids.is_empty() {
             true => Notice::Nothing,

@@ -444,3 +444,146 @@ fn a_change_that_is_overtaken_again_and_again_is_merged_and_a_new_id_is_given_up
     assert_eq!(site.value(&jar, "cart").as_deref(), Some("coffee"));
     assert_eq!(others(), Some(9));
 }
+
+#[test]
+fn messages_of_overlapping_requests_are_all_shown_and_each_once() {
+    let site = Site::new();
+    let texts = |jar: &Jar| -> Vec<String> {
+        let (taken, _) = site.ask(jar, |visit| visit.take_flashes().unwrap());
+        taken.into_iter().map(|flash| flash.text).collect()
+    };
+    let flash = |visit: &mut Visit, text: &str| visit.flash("ok", text).unwrap();
+    let jar = site.shopper();
+    let mut slow = site.begin(&jar);
+    flash(&mut slow, "slow");
+    let _ = site.ask(&jar, |visit| flash(visit, "quick"));
+    assert_eq!(slow.finish().unwrap().outcome(), Outcome::Merged);
+    let mut both = texts(&jar);
+    both.sort();
+    assert_eq!(both, ["quick", "slow"]);
+
+    // A page shows what waits while another request has something more to say.
+    for page_is_last in [true, false] {
+        let _ = site.ask(&jar, |visit| flash(visit, "first"));
+        let (mut page, mut other) = (site.begin(&jar), site.begin(&jar));
+        assert_eq!(page.take_flashes().unwrap()[0].text, "first");
+        flash(&mut other, "second");
+        let visits = match page_is_last {
+            true => [other, page],
+            false => [page, other],
+        };
+        for visit in visits {
+            assert!(!visit.finish().unwrap().is_lost());
+        }
+        assert_eq!(texts(&jar), ["second"], "the page is last: {page_is_last}");
+    }
+    assert!(texts(&jar).is_empty());
+}
+
+#[test]
+fn a_session_that_is_put_in_the_place_of_another_is_stored_under_its_id() {
+    let replace = |visit: &mut Visit, key: Option<&str>| {
+        let session = visit.session().unwrap();
+        *session = Session::new();
+        if let Some(key) = key {
+            session.insert(key, "x").unwrap();
+        }
+        assert!(visit.needs_io());
+    };
+    let site = Site::new();
+    let mut jar = site.shopper();
+    let (_, answer) = site.ask(&jar, |visit| replace(visit, Some("size")));
+    assert_eq!(
+        (answer.outcome, answer.set_cookie()),
+        (Outcome::Stored, None)
+    );
+    assert_eq!(site.value(&jar, "cart"), None);
+    assert_eq!(site.value(&jar, "size").as_deref(), Some("x"));
+    // Another request's value stays that came meanwhile.
+    let mut slow = site.begin(&jar);
+    replace(&mut slow, Some("colour"));
+    let _ = site.ask(&jar, |visit| put(visit, "milk", "x"));
+    assert_eq!(slow.finish().unwrap().outcome(), Outcome::Merged);
+    let is_there = ["size", "colour", "milk"].map(|key| site.value(&jar, key).is_some());
+    assert_eq!(is_there, [false, true, true]);
+    let (_, answer) = site.ask(&jar, |visit| replace(visit, None));
+    assert!(answer.is_revoking() && answer.outcome == Outcome::Ended);
+    assert_eq!(site.sessions(), 0);
+
+    // The user is logged out by it, so the id is another one.
+    jar = site.login("ann");
+    let old = jar.clone();
+    site.visit(&mut jar, |visit| replace(visit, Some("size")));
+    assert!(jar != old && site.value(&jar, "size").is_some());
+    assert_eq!((site.user(&old), site.user(&jar)), (None, None));
+
+    // In an update, and with another visitor's session, which stays what it is.
+    let ann = site.login("ann");
+    let others = site.begin(&ann).session().unwrap().clone();
+    let sessions = site.sessions();
+    for in_update in [true, false] {
+        let old = jar.clone();
+        site.visit(&mut jar, |visit| match in_update {
+            true => visit
+                .update(|session| {
+                    *session = Session::new();
+                    session.set_user(Some("bob"));
+                    Ok(())
+                })
+                .unwrap(),
+            false => *visit.session().unwrap() = others.clone(),
+        });
+        assert!(jar != old && site.begin(&old).peek().unwrap().is_none());
+        let user = if in_update { "bob" } else { "ann" };
+        assert_eq!(site.user(&jar).as_deref(), Some(user));
+        assert_eq!(site.user(&ann).as_deref(), Some("ann"));
+        assert_eq!(site.sessions(), sessions);
+    }
+}
+
+#[test]
+fn what_a_request_puts_in_before_its_login_stays_whatever_became_of_the_session() {
+    let site = Site::new();
+    // Overtaken by the first of two clicks.
+    let old = site.shopper();
+    site.visit(&mut old.clone(), |visit| visit.login("ann").unwrap());
+    let mut jar = old;
+    let ((), answer) = site.ask(&jar, |visit| {
+        put(visit, "size", "tall");
+        visit.login("ann").unwrap();
+    });
+    jar.receive(&answer);
+    assert_eq!(answer.outcome, Outcome::Stored);
+    assert_eq!(site.value(&jar, "size").as_deref(), Some("tall"));
+    assert_eq!(site.value(&jar, "cart"), None);
+
+    // Logged out elsewhere, before or after the login of this request, or of an update of it.
+    for when in 0..3 {
+        let jar = site.login("ann");
+        let _ = site.ask(&jar, |visit| put(visit, "cart", "tea"));
+        let end = || drop(site.ask(&jar, |visit| visit.logout().unwrap()));
+        let mut visit = site.begin(&jar);
+        assert_eq!(visit.user().unwrap(), Some("ann"));
+        put(&mut visit, "size", "tall");
+        if when == 0 {
+            end();
+            count(&mut visit);
+        }
+        visit.login("ann").unwrap();
+        visit.flash("ok", "Welcome back.").unwrap();
+        if when == 1 {
+            end();
+        }
+        let mut now = jar.clone();
+        let done = super::answer(visit.finish().unwrap());
+        assert_eq!(done.outcome, Outcome::Stored);
+        now.receive(&done);
+        let mut visit = site.begin(&now);
+        assert_eq!(visit.user().unwrap(), Some("ann"));
+        assert_eq!(visit.take_flashes().unwrap().len(), 1, "{when}");
+        let session = visit.session().unwrap();
+        assert!(session.contains_key("size"), "{when}");
+        assert_eq!(session.contains_key("n"), when == 0);
+        assert_eq!(session.contains_key("cart"), when == 2);
+    }
+}

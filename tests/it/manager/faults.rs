@@ -418,3 +418,43 @@ mod on_a_file {
         );
     }
 }
+
+#[test]
+fn what_failed_is_not_done_by_the_end_and_can_be_tried_again() {
+    let site = Site::with(
+        |_| (),
+        |it| {
+            it.session_cap(Some(SessionCap::Refuse(3)));
+        },
+    );
+    let vote = |visit: &mut Visit| {
+        visit.update(|session| {
+            let n = session.get::<u64>("n")?.unwrap_or(0) + 1;
+            session.insert("n", &n)?;
+            Ok(n)
+        })
+    };
+    for jar in [Jar::default(), site.shopper(), site.login("bob")] {
+        for again in [false, true] {
+            let (_, answer) = site.ask(&jar, |visit| {
+                visit.renew().unwrap();
+                site.store.fail(&[ALL]);
+                vote(visit).unwrap_err();
+                visit.login("ann").unwrap_err();
+                visit.reload().err();
+                site.store.fail(&[]);
+                assert_ne!(visit.user().unwrap(), Some("ann"));
+                assert!(!visit.session().unwrap().contains_key("n"));
+                if again {
+                    assert_eq!(vote(visit).unwrap(), 1, "it counts once");
+                }
+            });
+            let is_done = again || jar != Jar::default();
+            assert_eq!(answer.sets_an_id(), is_done, "it had to be renewed");
+            if is_done {
+                break;
+            }
+        }
+    }
+    assert!(site.store.store.sessions_of("ann").unwrap().is_empty());
+}

@@ -205,3 +205,44 @@ fn time_left_is_that_of_the_session_and_of_nobody_without_one() {
     assert_eq!(site.begin(&jar).time_left().unwrap(), Some(59 * MINUTE));
     assert_eq!(site.begin(&Jar::default()).time_left().unwrap(), None);
 }
+
+#[test]
+fn a_lifetime_that_comes_with_a_change_of_user_stays() {
+    let site = Site::new();
+    let days = |days: u32| Lifetime {
+        idle: None,
+        absolute: Some(days * DAY),
+    };
+    let mut jar = site.shopper();
+    for (user, lifetime) in [(Some("ann"), days(7)), (None, days(8))] {
+        site.visit(&mut jar, |visit| {
+            let session = visit.session().unwrap();
+            session.insert("cart", "tea").unwrap();
+            session.set_user(user);
+            session.set_lifetime(Some(lifetime));
+        });
+        let left = site.begin(&jar).time_left().unwrap();
+        assert_eq!(left, lifetime.absolute, "{user:?}");
+    }
+}
+
+#[test]
+fn what_is_put_in_after_an_update_that_ended_a_long_session_lives_as_a_strangers() {
+    let site = Site::new();
+    let mut jar = Jar::default();
+    let month = Lifetime {
+        idle: None,
+        absolute: Some(30 * DAY),
+    };
+    site.visit(&mut jar, |visit| visit.login_for("ann", month).unwrap());
+    site.visit(&mut jar, |visit| {
+        let logout = |session: &mut Session| {
+            session.set_user(None);
+            Ok(())
+        };
+        visit.update(logout).unwrap();
+        visit.flash("ok", "Goodbye.").unwrap();
+    });
+    let left = site.begin(&jar).time_left().unwrap();
+    assert_eq!(left, Some(HOUR));
+}

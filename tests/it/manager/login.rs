@@ -489,3 +489,83 @@ fn a_session_that_got_its_id_before_a_refused_login_stays_the_browsers() {
         }
     }
 }
+
+#[test]
+fn a_refused_login_leaves_all_else_of_the_request_as_it_was() {
+    let site = Site::with(
+        |_| (),
+        |it| {
+            it.session_cap(Some(SessionCap::Refuse(1)));
+        },
+    );
+    site.login("ann");
+    let mut jar = site.shopper();
+    let old = jar.clone();
+    let ((), answer) = site.ask(&jar, |visit| {
+        put(visit, "size", "tall");
+        assert!(!visit.login("ann").unwrap());
+        assert_eq!(visit.user().unwrap(), None);
+        visit.flash("error", "Too many devices.").unwrap();
+    });
+    assert_eq!(
+        (answer.outcome, answer.set_cookie()),
+        (Outcome::Stored, None)
+    );
+    assert_eq!(site.value(&jar, "size").as_deref(), Some("tall"));
+    assert_eq!(site.begin(&jar).take_flashes().unwrap().len(), 1);
+
+    // A login without that call is told by the end, of a visitor with a session and without.
+    type Login = fn(&mut Visit);
+    let logins: [Login; 3] = [
+        |visit| visit.session().unwrap().set_user(Some("ann")),
+        |visit| {
+            visit.session().unwrap().set_user(Some("ann"));
+            assert!(visit.devices().unwrap().is_empty());
+        },
+        |visit| {
+            let login = |session: &mut Session| {
+                session.set_user(Some("ann"));
+                Ok(())
+            };
+            visit.update(login).unwrap();
+        },
+    ];
+    for login in logins {
+        for jar in [&jar, &Jar::default()] {
+            let (user, answer) = site.ask(jar, |visit| {
+                login(visit);
+                let is_stored = !visit.needs_io();
+                visit.user().unwrap().filter(|_| is_stored).is_some()
+            });
+            assert!(!user);
+            assert_eq!(answer.outcome, Outcome::Lost(Lost::Refused));
+            assert_eq!(answer.set_cookie(), None);
+        }
+        // The session that the same request stored before is the visitor's.
+        let mut fresh = Jar::default();
+        site.visit(&mut fresh, |visit| {
+            put(visit, "cart", "milk");
+            let _ = visit.save().unwrap();
+            login(visit);
+        });
+        assert_eq!(site.value(&fresh, "cart").as_deref(), Some("milk"));
+        assert_eq!(site.user(&fresh), None);
+    }
+    // The cookie is given back for a session that ended before the refusal.
+    site.visit(&mut jar, |visit| {
+        visit.logout().unwrap();
+        visit.session().unwrap().set_user(Some("ann"));
+    });
+    assert_eq!((jar, site.user(&old)), (Jar::default(), None));
+}
+
+#[test]
+fn nobody_is_fresh_or_confirmed_who_was_logged_out_again_by_the_same_request() {
+    let site = Site::new();
+    site.visit(&mut Jar::default(), |visit| {
+        visit.login("ann").unwrap();
+        visit.session().unwrap().set_user(None);
+        assert!(!visit.is_fresh(MINUTE).unwrap());
+        assert!(!visit.confirm().unwrap());
+    });
+}

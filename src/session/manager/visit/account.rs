@@ -2,6 +2,7 @@
 
 use super::super::event::Event;
 use super::super::finished::{Lost, Outcome};
+use super::settle::made_anew;
 use super::{State, Visit};
 use crate::error::Result;
 use crate::session::sha256::hmac_sha256;
@@ -21,8 +22,7 @@ impl Visit {
     ///
     /// `false` only if the user has as many sessions as
     /// [`session_cap`](crate::ManagerOptions::session_cap) allows and
-    /// [`SessionCap::Refuse`] was chosen. Nobody is logged in by it, and the session is as it was stored last: changes
-    /// that this request made before, and did not store, are gone.
+    /// [`SessionCap::Refuse`] was chosen. Nobody is logged in by it then, and all else of the request is as it was.
     ///
     /// # Errors
     ///
@@ -70,14 +70,16 @@ impl Visit {
 
     fn log_in(&mut self, user: &str, lifetime: Option<Lifetime>) -> Result<bool> {
         self.look()?;
-        if let State::Superseded | State::Lost(_) = self.state {
-            self.session = Session::new();
-            self.state = State::New;
-            self.outcome = Outcome::Nothing;
-        }
+        let before = self.session.clone();
+        let deeds = (self.state, self.outcome, self.renew, self.is_proved);
         if self.session.user().is_some_and(|other| other != user) {
             self.session.clear();
             self.session.forget_device();
+        }
+        if let State::Superseded | State::Lost(_) = self.state {
+            self.session = made_anew(&self.session);
+            self.state = State::New;
+            self.outcome = Outcome::Nothing;
         }
         self.session.set_user(Some(user));
         self.session.clear_form_tokens();
@@ -87,12 +89,13 @@ impl Visit {
         (self.renew, self.logged_in, self.is_proved) = (true, true, true);
         // Whether there is room shows only when it is stored, and the page depends on it.
         if let Some(SessionCap::Refuse(_)) = self.manager.0.session_cap {
-            let before = self.outcome;
-            if self.settle()? == Outcome::Lost(Lost::Refused) {
-                // The answer tells it, so `finish` tells the rest.
-                self.outcome = before;
-                return Ok(false);
+            let settled = self.settle();
+            if let Err(_) | Ok(Outcome::Lost(Lost::Refused)) = settled {
+                self.forget_deeds();
+                self.session = before;
+                (self.state, self.outcome, self.renew, self.is_proved) = deeds;
             }
+            return Ok(settled? != Outcome::Lost(Lost::Refused));
         }
         Ok(true)
     }
@@ -240,7 +243,7 @@ impl Visit {
     /// ```
     pub fn is_fresh(&mut self, within: Duration) -> Result<bool> {
         self.look()?;
-        if self.is_proved {
+        if self.is_proved && self.session.user().is_some() {
             return Ok(!within.is_zero());
         }
         let now = self.manager.store().now();
@@ -258,7 +261,7 @@ impl Visit {
     pub fn confirm(&mut self) -> Result<bool> {
         self.look()?;
         self.session.confirm();
-        self.is_proved |= self.session.user().is_some();
+        self.is_proved = self.session.user().is_some();
         Ok(self.is_proved)
     }
 

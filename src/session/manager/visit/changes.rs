@@ -5,7 +5,7 @@ use super::super::finished::{Finished, Lost, Outcome};
 use super::super::watch::SessionWatch;
 use super::settle::{CONFLICTS_MAX, Edited};
 use super::{State, Visit};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::session::{Saved, Session, SessionId};
 use std::mem;
 
@@ -21,7 +21,7 @@ impl Visit {
     ///
     /// The error of `change`, in which case nothing is stored; those of
     /// [`edit_session`](crate::SessionStore::edit_session);
-    /// [`ErrorKind::TooLarge`] beyond
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) beyond
     /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max).
     ///
     /// ```
@@ -38,21 +38,19 @@ impl Visit {
     /// ```
     pub fn update<T>(&mut self, mut change: impl FnMut(&mut Session) -> Result<T>) -> Result<T> {
         self.look()?;
-        if self.is_renewal_due() && self.settle()? == Outcome::Lost(Lost::Refused) {
-            return self.change_lost(&mut change, Lost::Refused);
+        if self.is_renewal_due() {
+            self.settle()?;
         }
         let Some(id) = self.live_id() else {
             // Of a change that fails nothing may be stored later either.
             let mut changed = self.session.clone();
             let value = change(&mut changed)?;
             let before = mem::replace(&mut self.session, changed);
-            return match self.settle() {
-                Err(error) if error.kind() == ErrorKind::TooLarge => {
-                    self.session = before;
-                    Err(error)
-                }
-                settled => settled.map(|_| value),
-            };
+            let settled = self.settle();
+            if settled.is_err() {
+                self.session = before;
+            }
+            return settled.map(|_| value);
         };
         match self.edit(&id, &mut change)? {
             Edited::Done(value) => Ok(value),
@@ -80,7 +78,9 @@ impl Visit {
             let Some(mut merged) = self.session.rebase(current) else {
                 return self.change_lost(change, Lost::Superseded);
             };
+            let before = merged.clone();
             let value = change(&mut merged)?;
+            merged.stay(&before);
             let copy = mem::replace(&mut self.session, merged);
             match self.renew_at_once(id) {
                 Ok(Saved::Stored) => return Ok(value),
@@ -173,12 +173,12 @@ impl Visit {
     /// # Errors
     ///
     /// Those of [`save_session`](crate::SessionStore::save_session);
-    /// [`ErrorKind::TooLarge`] if a new or changed session is beyond
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) if a new or changed session is beyond
     /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max). A request that did not look at its session gets
     /// none.
     pub fn finish(mut self) -> Result<Finished> {
-        let outcome = match (self.state, self.outcome) {
-            (State::Unread, Outcome::Nothing) => self.touch(),
+        let outcome = match self.state {
+            State::Unread => self.touch(),
             _ => self.settle()?,
         };
         Ok(self.finished(outcome))

@@ -5,7 +5,9 @@ use super::super::event::Event;
 use super::super::finished::{Finished, Lost, Outcome};
 use super::{Client, Notice, State, Visit, is_unreadable};
 use crate::error::{Error, Result};
+use crate::session::contents::Contents;
 use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a session is given a new id on top of what another request stored meanwhile. A try fails only where another
@@ -46,6 +48,7 @@ impl Visit {
                 return Err(abandon());
             };
             let value = change(&mut merged)?;
+            merged.stay(current);
             if merged.has_other_user() {
                 edited = Some(Edited::Login);
                 return Err(abandon());
@@ -69,15 +72,15 @@ impl Visit {
     /// From here on the copy is what [`edit`](Visit::edit) stored.
     fn take_stored(&mut self, stored: Session) {
         self.outcome = Outcome::Stored;
-        let is_emptied = stored.id().is_none();
-        self.session = stored;
-        if is_emptied {
-            self.end();
+        match stored.id() {
+            Some(_) => self.become_live(stored),
+            None => self.end(),
         }
     }
 
     /// Stores what waits to be stored, and answers what became of all that this request changed so far.
     pub(super) fn settle(&mut self) -> Result<Outcome> {
+        self.stay();
         let outcome = match self.state {
             State::Unread => Outcome::Nothing,
             State::New | State::Ended => self.create()?,
@@ -86,9 +89,8 @@ impl Visit {
             State::Superseded => Outcome::Nothing,
             State::Lost(why) => Outcome::Lost(why),
         };
-        match (outcome, self.outcome) {
-            (Outcome::Nothing, _) | (Outcome::Touched, Outcome::Lost(_)) => {}
-            _ => self.outcome = outcome,
+        if !matches!(outcome, Outcome::Nothing) {
+            self.outcome = outcome;
         }
         Ok(self.outcome)
     }
@@ -131,7 +133,7 @@ impl Visit {
                 self.told_anew(from);
                 Ok(Outcome::Stored)
             }
-            Saved::Full => self.refuse_login(),
+            Saved::Full => Ok(self.refuse_login()),
             _ => Ok(Outcome::Nothing),
         }
     }
@@ -161,18 +163,11 @@ impl Visit {
         Ok(saved)
     }
 
-    /// Nobody is logged in. The session that the visitor had before is as it was: where this request gave it its id, the
-    /// browser does not know that id yet, so the copy has to keep it.
-    fn refuse_login(&mut self) -> Result<Outcome> {
-        match self.state {
-            State::Live => self.reload()?,
-            _ => {
-                self.forget_deeds();
-                self.session = Session::new();
-                self.state = State::Unread;
-            }
-        }
-        Ok(Outcome::Lost(Lost::Refused))
+    /// Nobody is logged in. The session that the visitor had before is as it was.
+    fn refuse_login(&mut self) -> Outcome {
+        self.forget_deeds();
+        self.session = Session::new();
+        self.lose(Lost::Refused)
     }
 
     /// Stores the copy of a live session, on top of what others stored meanwhile.
@@ -201,10 +196,11 @@ impl Visit {
                     return Ok(stored);
                 }
                 Saved::Stored => {
+                    self.stored = self.session.clone();
                     self.is_proved = false;
                     return Ok(stored);
                 }
-                Saved::Full => return self.refuse_login(),
+                Saved::Full => return Ok(self.refuse_login()),
                 Saved::Empty => {
                     let session = id.handle();
                     self.manager.tell(&Event::Ended { session });
@@ -260,10 +256,7 @@ impl Visit {
     /// A user who proved to be who he is gets a session, with what this request put in and nothing of the one that
     /// went.
     fn start_anew(&mut self) -> Result<Outcome> {
-        self.session = match self.session.rebase(Session::new()) {
-            Some(fresh) => fresh,
-            None => bare_login(&self.session),
-        };
+        self.session = made_anew(&self.session);
         self.state = State::New;
         self.create()
     }
@@ -284,6 +277,7 @@ impl Visit {
 
     /// The copy is stored under an id that the browser does not know yet.
     fn told_anew(&mut self, from: Option<SessionHandle>) {
+        self.stored = self.session.clone();
         self.state = State::Live;
         self.notice = Notice::Set;
         let (renewed, logged_in) = (self.renew, self.logged_in);
@@ -317,11 +311,9 @@ impl Visit {
             (None, None) if is_new && self.session.lifetime().is_none() => {
                 self.session.set_lifetime(self.manager.anonymous_lifetime());
             }
-            (None, None) if self.session.has_other_user() => {
-                self.session.set_lifetime(self.manager.anonymous_lifetime());
-            }
-            (None, Some(_)) if self.session.has_other_user() && !is_new => {
-                self.session.set_lifetime(None);
+            (None, user) if !is_new && has_lifetime_of_other_user(&self.session) => {
+                let lifetime = self.manager.anonymous_lifetime().filter(|_| user.is_none());
+                self.session.set_lifetime(lifetime);
             }
             _ => {}
         }
@@ -332,8 +324,8 @@ impl Visit {
 
     pub(super) fn finished(self, outcome: Outcome) -> Finished {
         let carrier = &self.manager.0.carrier;
-        let id = match (self.notice, self.session.id()) {
-            (Notice::Set, Some(id)) => Some(carrier.set(id, persistence(&self.session))),
+        let id = match (self.notice, self.stored.id()) {
+            (Notice::Set, Some(id)) => Some(carrier.set(id, persistence(&self.stored))),
             (Notice::Revoke, _) => Some(carrier.revoke()),
             _ => None,
         };
@@ -367,13 +359,22 @@ fn persistence(session: &Session) -> Option<u64> {
     Some(max_age(absolute.map(|all| all.saturating_sub(age))))
 }
 
-/// A session of the same login and nothing else.
-fn bare_login(copy: &Session) -> Session {
-    let mut fresh = Session::new();
-    fresh.set_user(copy.user());
-    fresh.set_credentials(copy.credentials());
-    fresh.confirm();
-    fresh
+/// The user of this copy in a session of its own, with what was changed in the copy and nothing else.
+pub(super) fn made_anew(copy: &Session) -> Session {
+    let mut contents = copy.contents.rebase(&copy.base, Contents::default());
+    contents.user.clone_from(&copy.contents.user);
+    contents.credentials.clone_from(&copy.contents.credentials);
+    Session {
+        contents: Arc::new(contents),
+        modified: true,
+        confirming: copy.confirming,
+        ..Session::new()
+    }
+}
+
+/// Whether somebody logged in or out, and the lifetime is still that of before.
+fn has_lifetime_of_other_user(copy: &Session) -> bool {
+    copy.has_other_user() && copy.contents.lifetimes == copy.base.lifetimes
 }
 
 /// Notes where a user's request comes from. Without a user it is nobody's device.
