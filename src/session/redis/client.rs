@@ -460,6 +460,11 @@ impl Client {
         }
     }
 
+                // Its successor may not know of the end.
+                Some(Reply::Error(text)) if code(&text) == "UNBLOCKED" => {
+                    let cause = io::Error::other("it became a replica");
+                    Err(Failed::Unanswered { cause, sent: true })
+                }
     /// Sends commands about keys once, and returns their replies, behind which stands that of the servers' replicas where
     /// these were asked for. Scripts are known by the marks of their answers, if all commands are scripts.
     fn send(

@@ -1,5 +1,6 @@
 //! Three primaries, on which slots move and which die.
 
+use super::fake::{Act, Fake, TIMEOUT, id, say};
 use super::server::{Cluster, is_there, shared_cluster};
 use super::single::live;
 use super::{counter, stored};
@@ -201,6 +202,41 @@ fn while_slots_move_nothing_is_lost_and_lists_are_whole() {
         None,
         begun.elapsed().as_secs_f64(),
     );
+}
+
+#[test]
+fn an_end_that_waits_for_replicas_when_its_primary_becomes_one_is_made_sure_of_again() {
+    for becomes_one_again in [false, true] {
+        let waits = AtomicUsize::new(0);
+        let fake = Fake::start(move |words| match words[0].as_str() {
+            "WAIT" if becomes_one_again || waits.fetch_add(1, Ordering::Relaxed) == 0 => {
+                say("-UNBLOCKED force unblock from blocking operation\r\n")
+            }
+            "WAIT" => say(":1\r\n"),
+            _ => Act::Answer(1, b":1\r\n".to_vec()),
+        });
+        let store = RedisOptions::new()
+            .timeout(TIMEOUT)
+            .replicas(1, TIMEOUT / 4)
+            .connect(&format!("redis://127.0.0.1:{}", fake.port))
+            .unwrap();
+        let deleted = store.delete_session(&id());
+        match becomes_one_again {
+            false => assert!(deleted.unwrap()),
+            true => {
+                let error = deleted.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Io);
+                assert!(error.to_string().contains("outcome is unknown"), "{error}");
+            }
+        }
+        let asked = fake.asked.lock().unwrap();
+        let tries: Vec<_> = asked.iter().filter(|words| words[0] == "EVALSHA").collect();
+        assert!(tries.len() > 1);
+        assert!(
+            tries.windows(2).all(|two| two[0] == two[1]),
+            "the same mark"
+        );
+    }
 }
 
 #[test]
