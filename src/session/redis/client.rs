@@ -5,10 +5,12 @@
 //! may be sent again: reads change nothing, and a script that has run already knows its mark
 //! ([`scripts`](super::scripts)).
 
+use super::super::lifetime::Lifetimes;
 use super::cluster::{Map, Refusal, slot_of};
 use super::connection::{Connection, Failed, Question, now, refused};
 use super::keys::RedisKey;
 use super::pool::Pool;
+use super::record::millis;
 use super::reply::{Bounds, Reply, code, write_command, write_count, write_word};
 use super::scripts::Script;
 use super::url::{Address, Servers};
@@ -91,6 +93,11 @@ impl Command {
         self.words += 1;
         write_word(&mut self.tail, argument);
         self
+    }
+
+    pub(super) fn with_lifetimes(self, lifetimes: Lifetimes) -> Command {
+        let with_idle = self.with(&millis(lifetimes.idle));
+        with_idle.with(&millis(lifetimes.absolute))
     }
 
     /// The mark of a script; none of a command of the server's own.
@@ -371,8 +378,8 @@ impl Client {
         words: &[&[u8]],
         bounds: Bounds,
     ) -> Result<Reply> {
-        let until = self.deadline();
-        let (_, reply) = self.ask_first(std::slice::from_ref(server), words, bounds, until)?;
+        let servers = std::slice::from_ref(server);
+        let (_, reply) = self.ask_first(servers, words, bounds, self.deadline())?;
         Ok(reply)
     }
 
@@ -453,6 +460,11 @@ impl Client {
         match confirmed {
             Some((replicas, confirmed)) if !matches!(reply, Reply::Error(_)) => match confirmed {
                 Some(Reply::Int(count)) if count >= i64::from(replicas.count) => Ok(reply),
+                // Its successor may not know of the end.
+                Some(Reply::Error(text)) if code(&text) == "UNBLOCKED" => {
+                    let cause = io::Error::other("it became a replica");
+                    Err(Failed::Unanswered { cause, sent: true })
+                }
                 Some(Reply::Error(text)) => Err(Failed::Refused(refused(server, &text))),
                 _ => Err(Failed::Refused(unconfirmed(server, replicas))),
             },
@@ -460,11 +472,6 @@ impl Client {
         }
     }
 
-                // Its successor may not know of the end.
-                Some(Reply::Error(text)) if code(&text) == "UNBLOCKED" => {
-                    let cause = io::Error::other("it became a replica");
-                    Err(Failed::Unanswered { cause, sent: true })
-                }
     /// Sends commands about keys once, and returns their replies, behind which stands that of the servers' replicas where
     /// these were asked for. Scripts are known by the marks of their answers, if all commands are scripts.
     fn send(
@@ -503,7 +510,9 @@ impl Client {
             },
         };
         let mut replies = self.ask(server, until, &question)?;
-        replies.drain(..before.min(replies.len()));
+        if framing.asking && !replies.is_empty() {
+            replies.remove(0);
+        }
         Ok(replies)
     }
 

@@ -52,7 +52,9 @@ impl Pool {
 
     /// Closes the idle connections to a server of which one broke: it may have been started anew.
     pub(super) fn forget(&self, server: &Address) {
-        self.lock().0.retain(|(known, _)| known != server);
+        if let Some(connections) = self.lock().of(server) {
+            connections.clear();
+        }
     }
 
     /// Takes a connection back whose last use began then.

@@ -144,8 +144,7 @@ impl Store {
             let identity = Identity::Id(SessionId::draw(|bytes| self.randomness.fill(bytes))?);
             let command = self
                 .command(&scripts::CREATE, &self.keys.of_identity(&identity), NUMBERS)
-                .with(&millis(lifetimes.idle))
-                .with(&millis(lifetimes.absolute))
+                .with_lifetimes(lifetimes)
                 .with(&body);
             match *numbers(self.client.call_until(&command, until)?.reply)? {
                 [0] => {}
@@ -175,8 +174,7 @@ impl Store {
             self.command(&scripts::SAVE, key, VALUE)
                 .with(seen.to_string().as_bytes())
                 .with(mark)
-                .with(&millis(lifetimes.idle))
-                .with(&millis(lifetimes.absolute))
+                .with_lifetimes(lifetimes)
                 .with(&self.body(next)?)
         } else {
             self.command(&scripts::EMPTY, key, VALUE)
@@ -244,8 +242,7 @@ impl Store {
                 .and_key(&self.keys.of_identity(&identity))
                 .with(version.as_bytes())
                 .with(mark.as_ref().map_or(&[][..], <[u8; 8]>::as_slice))
-                .with(&millis(lifetimes.idle))
-                .with(&millis(lifetimes.absolute))
+                .with_lifetimes(lifetimes)
                 .with(if is_login(session) { b"1" } else { b"0" })
                 .with(&body)
                 .ends_session();
@@ -336,8 +333,7 @@ impl Store {
         let command = self
             .command(&scripts::TOUCH, key, NUMBERS)
             .with(&millis(Some(self.rules.resolution)))
-            .with(&millis(self.rules.lifetimes.idle))
-            .with(&millis(self.rules.lifetimes.absolute));
+            .with_lifetimes(self.rules.lifetimes);
         match *numbers(self.client.call_until(&command, until)?.reply)? {
             [0] => Ok(None),
             [1, created, accessed] => Ok(Some(Stamp {
@@ -360,9 +356,9 @@ impl Store {
     }
 
     /// Deletes each session that is still of the version that was seen, and was not used since if that matters.
-    pub(super) fn delete_if<'a>(
+    pub(super) fn delete_if(
         &self,
-        seen: impl Iterator<Item = (&'a RedisKey, Stamp)>,
+        seen: &mut dyn Iterator<Item = (&RedisKey, Stamp)>,
         unused: bool,
     ) -> Vec<Result<Deleted>> {
         let commands = seen.map(|(key, stamp)| {
@@ -520,12 +516,15 @@ pub(super) fn is_done(reply: Reply) -> Result<bool> {
     }
 }
 
-fn numbers(reply: Reply) -> Result<Box<[u64]>> {
-    let numbers = array(reply)?.into_iter().map(|element| match element {
-        Reply::Int(value) => number(value),
-        _ => Err(nonsense()),
-    });
-    numbers.collect()
+fn numbers(reply: Reply) -> Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for element in array(reply)? {
+        let Reply::Int(value) = element else {
+            return Err(nonsense());
+        };
+        numbers.push(number(value)?);
+    }
+    Ok(numbers)
 }
 
 /// Whether a copy that is to get a new id begins an absolute lifetime: another user than was loaded, or proven anew.

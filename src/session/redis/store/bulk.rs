@@ -208,7 +208,7 @@ impl Store {
                     Err(error) => pass(&mut passed, identity, error)?,
                 }
             }
-            for outcome in self.delete_if(old.into_iter(), true) {
+            for outcome in self.delete_if(&mut old.into_iter(), true) {
                 match outcome? {
                     Deleted::Done => deleted += 1,
                     Deleted::Changed => left += 1,
@@ -271,8 +271,8 @@ impl Store {
                 }
             }
             *met |= !theirs.is_empty();
-            let seen = theirs.iter().map(|((key, _), stamp)| (key, *stamp));
-            let outcomes = self.delete_if(seen, false);
+            let mut seen = theirs.iter().map(|((key, _), stamp)| (key, *stamp));
+            let outcomes = self.delete_if(&mut seen, false);
             pending = Vec::new();
             for ((found, _), outcome) in theirs.into_iter().zip(outcomes) {
                 match outcome? {
