@@ -232,7 +232,7 @@ impl<'a> Lists<'a> {
             let stored = match self.records.peek(&list_key(&user, nth)) {
                 Ok(None) => Ok(None),
                 Ok(Some(stored)) => {
-                    place = Some((stored.generation, stored.offset));
+                    place = Some((stored.reading, stored.offset));
                     Part::decode(stored.value()).map(Some).ok_or(())
                 }
                 Err(error) if error.kind() == ErrorKind::Corrupt => Err(()),

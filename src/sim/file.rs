@@ -201,11 +201,7 @@ impl DiskFile for SimFile {
 impl Drop for SimFile {
     fn drop(&mut self) {
         let mut machine = self.process.sim().lock();
-        let opener = machine.file(self.file).map(|open| open.process);
-        // A forked child inherited the file: its parent has it open still.
-        if opener.is_ok_and(|opener| opener == self.process.id()) {
-            machine.close(self.file);
-        }
+        machine.close(self.file, self.process.id());
     }
 }
 

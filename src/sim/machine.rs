@@ -72,7 +72,8 @@ pub(super) struct Process {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) inode: u64,
-    pub(super) process: u32,
+    /// The process that opened it, and its forked children.
+    pub(super) holders: Vec<u32>,
     pub(super) write: bool,
     /// As it was last looked up.
     pub(super) stat: Stat,
@@ -231,8 +232,15 @@ impl Machine {
         }
     }
 
-    /// Closing frees the lock.
-    pub(super) fn close(&mut self, file: u64) {
+    /// Closes it for one process. The last one frees the lock.
+    pub(super) fn close(&mut self, file: u64, pid: u32) {
+        let Some(open) = self.files.get_mut(&file) else {
+            return;
+        };
+        open.holders.retain(|holder| *holder != pid);
+        if !open.holders.is_empty() {
+            return;
+        }
         let Some(open) = self.files.remove(&file) else {
             return;
         };
@@ -256,13 +264,10 @@ impl Machine {
         if let Some(process) = self.process_mut(pid) {
             process.alive = false;
         }
-        let first = |machine: &Machine| {
-            let files = machine.files.iter();
-            let files = files.filter(|(_, open)| open.process == pid);
-            files.map(|(file, _)| *file).min()
-        };
-        while let Some(file) = first(self) {
-            self.close(file);
+        let mut files: Vec<u64> = self.files.keys().copied().collect();
+        files.sort_unstable();
+        for file in files {
+            self.close(file, pid);
         }
     }
 

@@ -88,7 +88,13 @@ impl SimProcess {
             .process(self.id())
             .map(|parent| (parent.uid, parent.gid));
         let (uid, gid) = parent.unwrap_or((0, 0));
-        self.pid.store(machine.spawn(uid, gid), Ordering::Relaxed);
+        let child = machine.spawn(uid, gid);
+        for open in machine.files.values_mut() {
+            if open.holders.contains(&self.id()) {
+                open.holders.push(child);
+            }
+        }
+        self.pid.store(child, Ordering::Relaxed);
     }
 
     /// Sets the time of day of this process alone.
@@ -203,6 +209,7 @@ pub(super) fn stat_of(number: u64, inode: &Inode) -> Stat {
         device: 1,
         inode: number,
         size_bytes: inode.cached.content.len() as u64,
+        links: 1,
         is_file: inode.kind == Kind::File,
         mode,
         uid,

@@ -45,7 +45,7 @@ impl Store {
     /// # Ok(()) }
     /// ```
     pub fn history(&self, key: impl AsRef<[u8]>) -> Result<History> {
-        let generation = Arc::clone(&*self.place().fresh()?);
+        let generation = Arc::clone(&*self.place().fresh_and_proven()?);
         history::history(&generation, key.as_ref())
     }
 
@@ -56,7 +56,7 @@ impl Store {
     ///
     /// `Replaced`, `Io`.
     pub fn events(&self) -> Result<Events> {
-        let generation = Arc::clone(&*self.place().fresh()?);
+        let generation = Arc::clone(&*self.place().fresh_and_proven()?);
         let tail = generation.tail();
         Ok(Events::of(&generation, LOG_START..tail))
     }
@@ -147,8 +147,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `AlreadyExists` if something has that path, `Replaced`, `Io`. Where only the folder could not be synced, the copy
-    /// is there all the same, and whole.
+    /// `AlreadyExists` if something has that path, `Corrupt` if entries may be outdated (see
+    /// [`Options::damaged`](crate::Options::damaged); [`salvage`](Store::salvage) copies those), `Replaced`, `Io`. Where
+    /// only the folder could not be synced, the copy is there all the same, and whole.
     ///
     /// ```
     /// # fn main() -> shelflife::Result<()> {
@@ -314,7 +315,7 @@ impl Store {
     /// it those, belongs to its user alone. It appears whole or not at all.
     ///
     /// Records behind a torn place, which a store does not count, are saved as well; keys whose records stand before it
-    /// are then uncertain.
+    /// are then uncertain. Removals behind any damage count as well, and what they took is no key of the new file's.
     ///
     /// # Errors
     ///
@@ -397,9 +398,10 @@ impl fmt::Debug for Changes {
 /// A copy of a store that keeps up, in a folder of its own. Made by [`Store::mirror`].
 ///
 /// The folder gets one file for each generation of the store, `NAME.LINEAGE-GENERATION`. The log of each is, at any
-/// moment, a prefix of that generation's log, and so the copy is a store that opens; what a compaction drops from the
-/// store stays in the copy before. Restoring is copying one of them to the store's place, where a handle that was left
-/// open refuses it, since its lineage is its own. Keeping less is deleting old ones: each was last modified when the
+/// moment, a prefix of that generation's log, and so the copy is a store that opens. A power cut while it is written to
+/// may damage its end, which is put right when the copying goes on. The copy before keeps what a compaction drops from the
+/// store. Restoring is copying one of them to the store's place, where a handle that was left open refuses it, since its
+/// lineage is its own. Keeping less is deleting old ones: each was last modified when the
 /// next one was begun. The process may die at any moment, and another one go on; two at once copy the same twice.
 ///
 /// ```

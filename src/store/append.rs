@@ -125,13 +125,7 @@ pub(crate) fn append_marker(
     kind: Kind,
     now_ms: u64,
 ) -> std::result::Result<u64, Failed> {
-    let op = Op {
-        kind,
-        flags: 0,
-        expires_ms: 0,
-        key: &[],
-        value: &[],
-    };
+    let op = Op::bare(kind, &[]);
     Pen::default().append(generation, &[op], &[(0, 0)], now_ms)
 }
 

@@ -30,6 +30,10 @@ pub struct Backup {
 pub(crate) fn backup(place: &Place, to: &Path) -> Result<Backup> {
     let to = new_path(place, to)?;
     let generation = place.fresh_at_its_path()?;
+    // In the copy nothing would tell that they may be outdated.
+    if generation.outdated_below() > 0 {
+        return Err(generation.outdated(generation.outdated_below()));
+    }
     let header = own_lineage(place, &generation.header)?;
     let mut successor = Successor::beside(place, &to, header)?;
     // A file that this process may not give away belongs to it alone, which locks nobody out of the store.

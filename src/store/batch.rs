@@ -65,8 +65,13 @@ impl<'a> Op<'a> {
     }
 
     pub(crate) fn remove(key: &'a [u8]) -> Op<'a> {
+        Op::bare(Kind::Delete, key)
+    }
+
+    /// Without a value.
+    pub(crate) fn bare(kind: Kind, key: &'a [u8]) -> Op<'a> {
         Op {
-            kind: Kind::Delete,
+            kind,
             flags: 0,
             expires_ms: 0,
             key,

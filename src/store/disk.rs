@@ -121,6 +121,8 @@ pub struct Stat {
     pub inode: u64,
     /// Length.
     pub size_bytes: u64,
+    /// Names that lead to it.
+    pub links: u64,
     /// Neither a directory, a FIFO, a socket nor a device.
     pub is_file: bool,
     /// Permission bits.

@@ -15,8 +15,8 @@ pub struct Entry {
     /// 0: never.
     expires_ms: u64,
     is_cbor: bool,
-    /// Which record of which file this was read from.
-    pub(crate) generation: u64,
+    /// Which record this was read from, and in which reading of a file.
+    pub(crate) reading: u64,
     pub(crate) offset: u64,
     pub(crate) fingerprint: u32,
 }
@@ -36,7 +36,7 @@ impl Entry {
             modified_ms: head.modified_ms,
             expires_ms: head.expires_ms,
             is_cbor: head.flags & CBOR != 0,
-            generation: generation.header.generation,
+            reading: generation.reading,
             offset,
             fingerprint: head.fingerprint,
         }
@@ -66,7 +66,7 @@ impl Entry {
             modified_ms: 0,
             expires_ms: expires.map_or(0, expiry_ms),
             is_cbor: false,
-            generation: 0,
+            reading: 0,
             offset: nth,
             fingerprint: 0,
         }

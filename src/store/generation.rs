@@ -42,6 +42,8 @@ pub(crate) struct Generation {
     /// The offset of a copy of the file header that does not count, if there is one.
     pub(crate) bad_header_copy: Option<u64>,
     pub(crate) crossing: Crossing,
+    /// A number that no other reading of this file or of another has in this process.
+    pub(crate) reading: u64,
     /// The furthest tail that this process saw in the file before it was read anew: the cache may have fallen back.
     pub(crate) reached: u64,
     /// Written by `apply_one`, with the mutex of `position`; readers look at it without, and compare keys.
@@ -235,7 +237,9 @@ impl Generation {
         index: Index,
         position: Position,
     ) -> Generation {
+        static READINGS: AtomicU64 = AtomicU64::new(1);
         Generation {
+            reading: READINGS.fetch_add(1, Relaxed),
             commit: Commit::new(header.base),
             tail: AtomicU64::new(position.tail),
             keys: AtomicU64::new(index.len()),
@@ -392,6 +396,12 @@ impl Generation {
         let _ = self.standing.fetch_update(AcqRel, Acquire, |known| {
             (known <= Standing::Doubtful as u8).then_some(standing as u8)
         });
+    }
+
+    /// Whether no name is left of this file. Where it is mounted by itself, its path leads there all the same; what is
+    /// written to it by that is lost with the mount. Some file systems count no names at all.
+    pub(crate) fn is_nameless(&self, now: &Stat) -> bool {
+        now.links == 0 && (self.identity.links > 0 || self.position().is_retired())
     }
 
     pub(crate) fn outdated_below(&self) -> u64 {

@@ -46,14 +46,19 @@ pub(crate) fn history(generation: &Arc<Generation>, key: &[u8]) -> Result<Histor
                 (offset, head, body.get(..usize::from(head.key_len)))
             }
             Step::BadBody { offset, head, .. } => (offset, head, None),
+            // Nobody can tell whose records stood there.
             Step::Unverified { offset } => {
+                places.push(offset);
                 scanner.seek(offset.saturating_add(super::format::ALIGN), false);
                 match scanner.find_record(generation.header.epoch)? {
                     Some(_) => continue,
                     None => break,
                 }
             }
-            Step::End => break,
+            Step::End => {
+                places.push(scanner.offset());
+                break;
+            }
         };
         let is_of_it = match head.kind {
             // A key that does not verify may have been this one.

@@ -148,7 +148,7 @@ impl fmt::Debug for Entries {
 impl Entries {
     pub(crate) fn new(place: &Place) -> Entries {
         let made = || -> Result<Snapshot> {
-            let generation = Arc::clone(&*place.fresh()?);
+            let generation = Arc::clone(&*place.fresh_and_proven()?);
             Ok(Snapshot::new(generation, place.now_ms()))
         };
         Entries {

@@ -1,8 +1,9 @@
 //! Copies that keep up: in a folder of their own, one file for each generation of the store. The log of a copy is the
 //! beginning of that generation's log, byte for byte.
 //!
-//! So a copy is a store that opens, whenever the copying stopped. Each record is synced in the store's own file before it
-//! is appended to the copy, so that a copy never has what a power cut took from the store.
+//! So a copy is a store that opens, whenever the process stopped that copies. A power cut while it copies may leave a hole
+//! before records by which that part was durable, until the copying goes on. Each record is synced in the store's own file
+//! before it is appended to the copy, so that a copy never has what a power cut took from the store.
 //!
 //! The header of a copy differs from the store's in the lineage, which is drawn for each copy. With the store's own a
 //! copy that was put back would be a successor to every process that slept since an earlier generation: such a process
@@ -10,6 +11,7 @@
 
 use super::backup::copy_bytes;
 use super::disk::{Create, OpenFile};
+use super::durable::sync_log;
 use super::format::{ALIGN, FileHeader, LOG_START, MORE};
 use super::generation::Generation;
 use super::lock::{Deadline, OsLock};
@@ -98,18 +100,19 @@ impl Copy {
             *self = Copy::of(place, Arc::clone(&self.at), &self.dir())?;
             return Ok(self.copied.saturating_sub(LOG_START));
         }
-        self.append_locked()
+        self.append_locked(place)
     }
 
-    fn append_locked(&mut self) -> Result<u64> {
+    fn append_locked(&mut self, place: &Place) -> Result<u64> {
         let end = end_to_copy(&self.at);
         let from = self.copied;
         if end <= from {
             return Ok(0);
         }
-        self.at.log.sync()?;
+        sync(place, &self.at)?;
         copy_bytes(&self.at.log, &self.to, from, end)?;
-        self.to.sync()?;
+        // The bytes that the disk may lack are cut off again: the cache shows them, and the next process would believe it.
+        self.to.sync().inspect_err(|_| _ = self.to.set_len(from))?;
         self.copied = end;
         Ok(end - from)
     }
@@ -150,9 +153,22 @@ fn name_of_lineage(place: &Place, header: &FileHeader) -> OsString {
     name
 }
 
-/// Where a copy of this file ends: before the note that another file takes its place, since none takes the copy's.
+/// Where a copy of this file ends: before the note that another file takes its place, since none takes the copy's. A sync
+/// that failed may have left the rest of the log in the cache alone, as a process that opens the file later is not told:
+/// by the note of that nothing is copied that no earlier sync covered, until the next writer has put another file in the
+/// place of this one.
 fn end_to_copy(at: &Generation) -> u64 {
-    at.position().end_of_changes()
+    let position = at.position();
+    match position.condemned {
+        true => at.commit.durable().clamp(LOG_START, position.tail),
+        false => position.end_of_changes(),
+    }
+}
+
+/// Syncs the file of the store, in turn with the writers of this handle: the system tells one sync alone that bytes could
+/// not be written, and none that comes after it may count.
+fn sync(place: &Place, at: &Generation) -> Result<()> {
+    sync_log(place, at, u64::MAX).map_err(|failure| failure.error)
 }
 
 fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
@@ -162,7 +178,7 @@ fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
         let like = at.log.stat()?;
         let _ = log.file.set_owner(like.uid, like.gid, like.mode);
         let end = end_to_copy(&at);
-        at.log.sync()?;
+        sync(place, &at)?;
         // Not as it stands in the file, of which one copy may be damaged.
         let header = FileHeader {
             lineage: first_header(place)?.lineage,
@@ -228,16 +244,12 @@ fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<Copy
     {
         return Ok(None);
     }
-    let copied = end_of_whole_batches(&to, &at.header)?;
-    if copied > end_to_copy(at).max(at.header.base) {
+    let copied = end_of_whole_batches(&to, at)?;
+    if copied > at.position().end_of_changes().max(at.header.base) {
         return Ok(None);
     }
     let from = copied.saturating_sub(COMPARED_BYTES).max(LOG_START);
-    let len = usize::try_from(copied - from).unwrap_or_default();
-    let (mut here, mut there) = (vec![0; len], vec![0; len]);
-    to.read_up_to(&mut here, from)?;
-    at.log.read_up_to(&mut there, from)?;
-    if here != there {
+    if !is_same(&to, &at.log, from, copied)? {
         return Ok(None);
     }
     to.set_len(copied)?;
@@ -246,7 +258,7 @@ fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<Copy
         to,
         copied,
     };
-    copy.append_locked()?;
+    copy.append_locked(place)?;
     Ok(Some(copy))
 }
 
@@ -257,8 +269,8 @@ fn lock(place: &Place, to: &LogFile) -> Result<OsLock> {
     OsLock::take(&to.file, &deadline, &to.path)
 }
 
-fn end_of_whole_batches(log: &LogFile, header: &FileHeader) -> Result<u64> {
-    let mut scanner = Scanner::new(log, header.seed, LOG_START);
+fn end_of_whole_batches(log: &LogFile, at: &Generation) -> Result<u64> {
+    let mut scanner = Scanner::new(log, at.header.seed, LOG_START);
     let mut end = LOG_START;
     loop {
         match scanner.step()? {
@@ -267,16 +279,34 @@ fn end_of_whole_batches(log: &LogFile, header: &FileHeader) -> Result<u64> {
                     end = scanner.offset();
                 }
             }
-            // This record is damaged in the store as well, so the bytes behind it tell.
+            // Where this record is damaged in the store as well, the bytes behind it tell. Otherwise a power cut kept it
+            // from the copy.
             Step::BadBody { offset, .. } | Step::Unverified { offset } => {
                 scanner.seek(offset.saturating_add(ALIGN), false);
-                if scanner.find_record(header.epoch)?.is_none() {
+                if scanner.find_record(at.header.epoch)?.is_none()
+                    || !is_same(log, &at.log, offset, scanner.offset())?
+                {
                     return Ok(end);
                 }
             }
             Step::End => return Ok(end),
         }
     }
+}
+
+/// Whether the same bytes stand at the same place in two files.
+fn is_same(one: &LogFile, other: &LogFile, mut from: u64, end: u64) -> Result<bool> {
+    while from < end {
+        let len = (end - from).min(COMPARED_BYTES) as usize;
+        let (mut here, mut there) = (vec![0; len], vec![0; len]);
+        one.read_up_to(&mut here, from)?;
+        other.read_up_to(&mut there, from)?;
+        if here != there {
+            return Ok(false);
+        }
+        from += len as u64;
+    }
+    Ok(true)
 }
 
 fn open(place: &Place, path: &Path) -> Result<LogFile> {

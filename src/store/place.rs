@@ -18,7 +18,7 @@
 
 use super::batch::unix_ms;
 use super::current::{Current, Pinned};
-use super::disk::{Create, OpenFile};
+use super::disk::{Create, OpenFile, Stat};
 use super::format::LOG_START;
 use super::generation::{Generation, Proof, Standing};
 use super::lock::{Deadline, OsLock};
@@ -222,22 +222,34 @@ impl Place {
         }
     }
 
-    /// As [`fresh`](Place::fresh), after a look at the path and for the last record that is known: for a caller that
-    /// stays for long or copies all, and never writes, which would make it look. `fresh` itself looks behind the tail, and
-    /// sees nothing of a shorter file that was put over this one.
+    /// As [`fresh`](Place::fresh), after a look for the last record that is known, for a caller that reads much: `fresh`
+    /// itself looks behind the tail, and sees nothing of a file that was put over this one and is no longer.
     ///
     /// # Errors
     ///
-    /// Those of [`follow`](Place::follow), and `Replaced` if another store, or nothing, was put over the file.
-    pub(crate) fn fresh_at_its_path(&self) -> Result<Pinned> {
+    /// `Replaced` if another store, or nothing, was put over the file.
+    pub(crate) fn fresh_and_proven(&self) -> Result<Pinned> {
         let generation = self.fresh()?;
         // The file of an exclusive handle is for its writer to judge, which may be at work on what this thread would see.
-        if !self.mode.is_exclusive() && !generation.is_still_there()? {
-            self.read_anew(&generation)?;
-        } else if !self.is_at_its_path(&generation) {
-            self.follow(&generation)?;
+        if self.mode.is_exclusive() || generation.is_still_there()? {
+            return Ok(generation);
         }
+        self.read_anew(&generation)?;
         self.fresh()
+    }
+
+    /// As [`fresh_and_proven`](Place::fresh_and_proven), after a look at the path: for a caller that stays for long or
+    /// copies all, and never writes, which would make it look.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`follow`](Place::follow) besides.
+    pub(crate) fn fresh_at_its_path(&self) -> Result<Pinned> {
+        let generation = self.fresh_and_proven()?;
+        match self.is_at_its_path(&generation) {
+            true => Ok(generation),
+            false => self.follow(&generation).and_then(|_| self.fresh()),
+        }
     }
 
     /// As [`fresh`](Place::fresh), as far as damage lets this handle follow.
@@ -275,7 +287,16 @@ impl Place {
             Err(error) => return Err(Error::io("look at", &self.path, error)),
         };
         if stat.same_file(&known.identity) {
-            return Ok(false);
+            return match known.is_nameless(&stat) {
+                false => Ok(false),
+                true => Err(self
+                    .replaced("was replaced where it is mounted from")
+                    .advise("mount its folder instead of the file")),
+            };
+        }
+        // Opening a FIFO would wait for its other end.
+        if !stat.is_file {
+            return Err(self.replaced("was replaced by what is no file"));
         }
         let log = self.open_again(self.mode.writes())?;
         let there = Generation::read_header(&log)?.map(|(header, _)| header);
@@ -296,9 +317,9 @@ impl Place {
 
     /// Whether the path leads to this file; false as well if it can't be looked at.
     pub(crate) fn is_at_its_path(&self, known: &Generation) -> bool {
-        let stat = || self.mode.disk.stat(&self.real);
+        let leads_there = |stat: Stat| stat.same_file(&known.identity) && !known.is_nameless(&stat);
         known.log.file.is_named(&self.real)
-            || stat().is_ok_and(|stat| stat.same_file(&known.identity))
+            || self.mode.disk.stat(&self.real).is_ok_and(leads_there)
     }
 
     /// Looks at the path of a file that was written to and synced up to `end`, and moves to its successor if there is
@@ -417,7 +438,8 @@ impl Place {
         self.process.load(Relaxed) == self.mode.disk.process()
     }
 
-    /// Gives a forked child a file of its own: it shares the parent's open file, and with that the parent's lock.
+    /// Gives a forked child a file of its own: it shares the parent's open file, and with that the parent's lock. It lets go
+    /// of that first, or the lock of a parent that has died meanwhile would never be free.
     pub(crate) fn notice_fork(&self) -> Result<()> {
         let process = self.mode.disk.process();
         if self.process.load(Relaxed) == process {
@@ -425,15 +447,16 @@ impl Place {
         }
         let known = self.generation();
         let log = self.open_again(true)?;
-        if self.mode.is_exclusive() {
-            let deadline = Deadline::new(&*self.mode.disk, self.mode.lock_timeout);
-            OsLock::take(&log.file, &deadline, &self.path)?.keep();
-        }
-        match Generation::open(log, self.mode.crossing())? {
+        match Generation::open(log.clone(), self.mode.crossing())? {
             Some(next) if known.is_unborn() || next.header.lineage == known.header.lineage => {
+                drop(known);
                 self.current.set(&Arc::new(next));
             }
             _ => return Err(self.replaced("was replaced by another file")),
+        }
+        if self.mode.is_exclusive() {
+            let deadline = Deadline::new(&*self.mode.disk, self.mode.lock_timeout);
+            OsLock::take(&log.file, &deadline, &self.path)?.keep();
         }
         self.process.store(process, Relaxed);
         Ok(())

@@ -116,19 +116,19 @@ fn has_ended(place: &Place, generation: &Generation, head: &Head) -> bool {
 
 /// Where an entry of a snapshot stands now, if it was not written since.
 pub(crate) fn unchanged(generation: &Generation, entry: &Entry) -> Result<Option<u64>> {
-    if entry.generation == generation.header.generation {
+    if entry.reading == generation.reading {
         return Ok(generation
             .index
             .holds(entry.fingerprint, entry.offset)
             .then_some(entry.offset));
     }
-    // The file was replaced: offsets mean nothing any more.
+    // The file was replaced, or read anew since something was put over it: an offset alone means nothing any more.
     let candidates = generation.index.candidates(entry.fingerprint);
     let Some(found) = generation.find_among(&candidates, entry.fingerprint, &entry.key)? else {
         return Ok(None);
     };
     // A record that was appended since that file was put in place is no copy, however alike.
-    if found.at.offset() >= generation.header.base {
+    if found.at.offset() >= generation.header.base && found.at.offset() != entry.offset {
         return Ok(None);
     }
     let mut record = Vec::new();

@@ -4,7 +4,8 @@
 //! itself: losing it costs certainty, not data. Damage before a seal is never taken for the work of a crash.
 
 use super::admission::{Admission, Purpose};
-use super::append::{append_marker, rewrite_unsynced};
+use super::append::rewrite_unsynced;
+use super::batch::Op;
 use super::format::Kind;
 use crate::error::Result;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ fn seal(admission: &Admission) -> Result<()> {
     if !wrote.load(Acquire) {
         return Ok(());
     }
-    let writing = admission.begin(Purpose::Sync)?;
+    let mut writing = admission.begin(Purpose::Sync)?;
     let generation = &writing.generation;
     let (tail, is_sealed) = {
         let position = generation.position();
@@ -38,7 +39,7 @@ fn seal(admission: &Admission) -> Result<()> {
         return Ok(());
     }
     if !is_sealed {
-        append_marker(generation, Kind::Seal, admission.place.now_ms())?;
+        writing.append_one(Op::bare(Kind::Seal, &[]), 0, 0)?;
     }
     // With the lock held, so that no write of another thread is forgotten.
     wrote.store(false, Release);
@@ -48,7 +49,8 @@ fn seal(admission: &Admission) -> Result<()> {
 /// Closes: once, for the first thread that asks.
 pub(crate) fn finish(admission: &Admission) -> Result<()> {
     let Admission { place, desk, .. } = admission;
-    if !desk.wrote.load(Acquire) {
+    // The parent of a forked child finishes what it wrote.
+    if !desk.wrote.load(Acquire) || !place.is_ours() {
         return Ok(());
     }
     let generation = place.generation();

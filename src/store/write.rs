@@ -47,14 +47,7 @@ pub(crate) fn remove(admission: &Admission, key: &[u8]) -> Result<bool> {
 pub(crate) fn clear(admission: &Admission) -> Result<()> {
     admission.write(|writing| {
         if writing.generation.index.len() > 0 {
-            let op = Op {
-                kind: Kind::Clear,
-                flags: 0,
-                expires_ms: 0,
-                key: &[],
-                value: &[],
-            };
-            writing.append_one(op, 0, 0)?;
+            writing.append_one(Op::bare(Kind::Clear, &[]), 0, 0)?;
         }
         Ok(())
     })

@@ -1,5 +1,6 @@
 //! The memory of the log: history, earlier states, changes as they come; and copies that are whole, or not there.
 
+mod copied;
 mod missed;
 
 use crate::support::{Random, fast_dir, is_soak, metric, setting, unsynced};

@@ -348,3 +348,40 @@ fn a_forked_child_neither_uses_nor_frees_the_lock_of_its_parent() {
         "the parent still has the lock"
     );
 }
+
+/// A program that opens its store and then becomes a daemon: the child goes on, and its parent ends without a word.
+#[test]
+fn a_forked_child_has_the_exclusive_lock_once_its_parent_has_ended() {
+    let sim = shelflife::sim::SimDisk::new(1);
+    let process = sim.process();
+    let open = || impatient().exclusive(true).disk(process.disk()).open("/s");
+    let store = open().unwrap();
+    store.insert("parent", "1").unwrap();
+    let parent = process.id();
+    process.fork();
+    assert!(store.insert("child", "2").unwrap_err().is_busy());
+    sim.kill(parent);
+    store.insert("child", "2").unwrap();
+    drop(store);
+    assert_eq!(open().unwrap().len().unwrap(), 2);
+}
+
+#[test]
+fn a_forked_child_that_wrote_nothing_closes_without_a_word_in_the_file_of_its_parent() {
+    for exclusive in [false, true] {
+        let sim = shelflife::sim::SimDisk::new(1);
+        let process = sim.process();
+        let store = impatient()
+            .exclusive(exclusive)
+            .disk(process.disk())
+            .open("/s");
+        let store = store.unwrap();
+        store.insert("parent", "1").unwrap();
+        let before = sim.read("/s").unwrap();
+        process.fork();
+        sim.forget();
+        store.close().unwrap();
+        assert!(sim.trace().is_empty(), "{:?}", sim.trace());
+        assert_eq!(sim.read("/s").unwrap(), before);
+    }
+}

@@ -514,3 +514,70 @@ fn half_of_another_store_is_no_damage_to_this_one() {
         }
     }
 }
+
+#[test]
+fn an_entry_that_was_seen_before_another_state_was_put_there_is_not_taken_for_what_stands_in_its_place()
+ {
+    for way in WAYS {
+        let dir = fast_dir();
+        let at = |name: &str| dir.path().join(name);
+        let store = unsynced().open(at("s.shelf")).unwrap();
+        store.insert("a", "1").unwrap();
+        fs::copy(at("s.shelf"), at("copied")).unwrap();
+        store.backup(at("backup")).unwrap();
+        store.insert("b", "seen").unwrap();
+        let seen: Vec<_> = store.entries().collect::<Result<_, _>>().unwrap();
+        for backup in ["copied", "backup"] {
+            let case = format!("{way:?}, {backup}");
+            put(way, &at(backup), &at("s.shelf"));
+            store.reopen().unwrap();
+            assert!(store.insert("b", "kept").unwrap(), "{case}");
+            // At the offset of the one that was seen, as long, under the same key.
+            assert_eq!(
+                store
+                    .history("b")
+                    .unwrap()
+                    .next()
+                    .unwrap()
+                    .unwrap()
+                    .offset(),
+                8192 + 56,
+                "{case}"
+            );
+            assert_eq!(store.remove_unchanged(&seen[1..]).unwrap(), 0, "{case}");
+            assert_eq!(
+                store.get("b").unwrap().as_deref(),
+                Some(&b"kept"[..]),
+                "{case}"
+            );
+            // The one that is in both is the same.
+            assert_eq!(store.remove_unchanged(&seen[..1]).unwrap(), 1, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_only_walks_through_the_store_sees_what_was_copied_over_it() {
+    type Walk = fn(&Store) -> shelflife::Result<usize>;
+    let walks: [(&str, Walk); 3] = [
+        ("iter", |store| {
+            let pairs: shelflife::Result<Vec<_>> = store.iter().collect();
+            pairs.map(|pairs| pairs.len())
+        }),
+        ("events", |store| {
+            let events: shelflife::Result<Vec<_>> = store.events()?.collect();
+            events.map(|events| events.len())
+        }),
+        ("history", |store| {
+            let events: shelflife::Result<Vec<_>> = store.history("tea")?.collect();
+            events.map(|events| events.len())
+        }),
+    ];
+    for (name, walk) in walks {
+        let scene = Scene::new();
+        let reader = reading(&scene.path());
+        assert!(walk(&reader).unwrap() > 1, "{name}");
+        put(Way::CopyOver, &scene.at("plain"), &scene.path());
+        assert_eq!(walk(&reader).unwrap(), 1, "{name}");
+    }
+}

@@ -205,10 +205,10 @@ impl Machine {
     fn state(&self, runners: &[Runner]) -> u64 {
         let locks = self.locks.iter();
         let locks =
-            locks.map(|(inode, file)| (*inode, self.files.get(file).map(|open| open.process)));
+            locks.map(|(inode, file)| (*inode, self.files.get(file).map(|open| &open.holders)));
         let locks = locks.map(hash_of).fold(0, u64::wrapping_add);
         let owing = self.files.values().filter(|open| open.owes_error);
-        let owing = owing.map(|open| hash_of((open.inode, open.process)));
+        let owing = owing.map(|open| hash_of((open.inode, &open.holders)));
         let owing = owing.fold(0, u64::wrapping_add);
         let clocks = (self.monotonic, self.wall_zero);
         let faults = &self.calls.faults;

@@ -32,7 +32,7 @@ impl Disk for SimProcess {
             machine.remember(caller.pid, path, stat);
             Ok(Description(machine.open(Open {
                 inode,
-                process: caller.pid,
+                holders: vec![caller.pid],
                 write: how.write,
                 stat,
                 owes_error: false,

@@ -55,6 +55,7 @@ mod unix {
             device: meta.dev(),
             inode: meta.ino(),
             size_bytes: meta.size(),
+            links: meta.nlink(),
             is_file: meta.is_file(),
             mode: meta.mode() & 0o7777,
             uid: meta.uid(),

@@ -309,6 +309,37 @@ fn without_permission_the_message_says_whose_it_is_to_give() {
     }
 }
 
+/// A container that has the file alone stays with the one that had its name when it was mounted.
+#[test]
+fn a_file_that_is_mounted_by_itself_is_not_used_once_another_has_its_name() {
+    let shell = Shell::new();
+    shell.run("set n.shelf k v").ok();
+    fs::write(shell.path("in"), "").unwrap();
+    let mounted = |then: &str| {
+        let script = format!("mount --bind n.shelf in && {then}");
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-c", &script])
+            .env("BIN", BIN);
+        shell.finish(b"", &mut command)
+    };
+    let can = mounted("true");
+    if can.code != 0 {
+        let why = can.err.lines().next().unwrap_or_default();
+        skip(
+            "a_file_that_is_mounted_by_itself_is_not_used_once_another_has_its_name",
+            why,
+        );
+        return;
+    }
+    mounted("$BIN set in k w && $BIN get in k && $BIN set n.shelf k x && $BIN get in k").ok();
+    for words in ["get in k", "set in k lost", "rm in k", "compact in"] {
+        let said = mounted(&format!("$BIN compact n.shelf && $BIN {words}")).failed(5);
+        assert!(said.contains("mount its folder"), "{words}: {said}");
+    }
+    assert_eq!(shell.run("get n.shelf k").ok(), "x\n");
+}
+
 #[test]
 fn a_read_only_file_system_is_read_and_not_written() {
     let shell = Shell::new();

@@ -151,3 +151,19 @@ fn what_a_compaction_that_failed_kept_is_not_removed_by_the_one_that_succeeds() 
     store.compact().unwrap();
     assert!(names(&sim).is_empty(), "as it was told that time");
 }
+
+#[test]
+fn a_seal_that_a_full_disk_cuts_short_is_taken_back() {
+    let sim = SimDisk::new(5);
+    let store = open(&sim, |options| _ = options.durability(Durability::Os)).unwrap();
+    store.insert("a", "1").unwrap();
+    sim.inject(Fault::new(FaultKind::Short(16)).on(Call::Write));
+    sim.inject(Fault::new(FaultKind::Enospc).on(Call::Write).nth(2));
+    store.sync().unwrap_err();
+    assert_eq!(sim.faults(), 2);
+    let other = open(&sim, |_| {}).unwrap();
+    assert_eq!(other.recovery().torn_tails, []);
+    assert_eq!(other.len().unwrap(), 1);
+    store.insert("b", "1").unwrap();
+    store.sync().unwrap();
+}

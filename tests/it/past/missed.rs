@@ -3,7 +3,7 @@
 use shelflife::sim::{Call, Fault, FaultKind, SimDisk, SimProcess};
 use shelflife::{Batch, Changes, Compaction, Durability, Gap, Options, Seen, Store};
 
-const PATH: &str = "/s.shelf";
+pub(super) const PATH: &str = "/s.shelf";
 
 fn open(process: &SimProcess) -> Store {
     let mut options = Options::new();

@@ -6,6 +6,7 @@ use shelflife::{Durability, Error, ErrorKind, Options, Store};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// With `Durability::Os` the path is looked at once in so many locks.
 const LOOKS_EVERY: u64 = 64;
@@ -228,6 +229,28 @@ fn a_handle_whose_file_was_taken_away_goes_on_with_what_is_there_after_a_reopen(
             let other = pairs.contains(&(b"other".to_vec(), b"store".to_vec()));
             let is_other = [PutOtherStoreInPlace, CopyOtherStoreOver, LinkToOtherStore];
             assert_eq!(other, is_other.contains(&deed), "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_handle_does_not_wait_for_the_other_end_of_a_pipe_in_the_place_of_its_file() {
+    for pipe in [false, true] {
+        for read_only in [false, true] {
+            let scene = Scene::new(&relaxed());
+            let mut options = relaxed();
+            let store = options.read_only(read_only).open(scene.path()).unwrap();
+            fs::remove_file(scene.path()).unwrap();
+            if pipe {
+                let made = Command::new("mkfifo").arg(scene.path()).status();
+                assert!(made.unwrap().success());
+            } else {
+                fs::create_dir(scene.path()).unwrap();
+            }
+            let error = store.position().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Replaced, "{error}");
+            let error = store.reopen().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotAStore, "{error}");
         }
     }
 }
