@@ -166,7 +166,7 @@ impl Refusal {
             "MOVED" => server().map_or(Refusal::Final, Refusal::Moved),
             "ASK" => server().map_or(Refusal::Final, Refusal::Ask),
             "NOSCRIPT" => Refusal::NoScript,
-            "TRYAGAIN" | "LOADING" | "BUSY" => Refusal::Wait,
+            "TRYAGAIN" | "LOADING" | "BUSY" | "NOREPLICAS" => Refusal::Wait,
             "CLUSTERDOWN" | "MASTERDOWN" | "READONLY" | "UNBLOCKED" => Refusal::WaitForOther,
             _ => Refusal::Final,
         }

@@ -553,6 +553,7 @@ fn what_passes_is_waited_for_and_what_does_not_is_busy() {
         "-LOADING Redis is loading the dataset in memory\r\n",
         "-CLUSTERDOWN The cluster is down\r\n",
         "-MASTERDOWN Link with MASTER is down\r\n",
+        "-NOREPLICAS Not enough good replicas to write.\r\n",
         "-READONLY You can't write against a read only replica.\r\n",
     ];
     each_at_once(refusals, |refusal| {
