@@ -14,7 +14,7 @@ use super::record::millis;
 use super::reply::{Bounds, Reply, code, write_command, write_count, write_word};
 use super::scripts::Script;
 use super::url::{Address, Servers};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use std::io;
 use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
@@ -327,7 +327,7 @@ impl Client {
         }
         let mut answers: Vec<Option<Reply>> = Vec::new();
         answers.resize_with(commands.len(), || None);
-        let mut sent = vec![false; commands.len()];
+        let mut sent = Vec::new();
         for (server, indices) in of_servers {
             let of_server: Vec<&Command> =
                 indices.iter().filter_map(|at| commands.get(*at)).collect();
@@ -339,18 +339,14 @@ impl Client {
                         }
                     }
                 }
-                Err(Failed::Unanswered { sent: true, .. }) => {
-                    for at in &indices {
-                        if let Some(sent) = sent.get_mut(*at) {
-                            *sent = true;
-                        }
-                    }
-                }
+                Err(Failed::Unanswered { sent: true, .. }) => sent.extend(indices),
                 Err(_) => {}
             }
         }
-        let answers = answers.into_iter().zip(sent).zip(commands);
-        let answers = answers.map(|((reply, sent), command)| {
+        // Once one has waited in vain, each of the others has one more try.
+        let mut in_vain = false;
+        let answers = answers.into_iter().zip(commands).enumerate();
+        let answers = answers.map(|(at, (reply, command))| {
             // Replicas are waited for one by one: the script knows what it has done, and only confirms it.
             let is_waited_for = command.ends && self.replicas.is_some();
             match reply {
@@ -363,8 +359,11 @@ impl Client {
                     });
                 }
             }
-            self.call(command).map(|answer| Answer {
-                repeated: answer.repeated || sent,
+            let until = if in_vain { now() } else { self.deadline() };
+            let answer = self.call_until(command, until);
+            in_vain |= (answer.as_ref()).is_err_and(|error| error.kind() != ErrorKind::Decode);
+            answer.map(|answer| Answer {
+                repeated: answer.repeated || sent.contains(&at),
                 ..answer
             })
         });

@@ -1,6 +1,6 @@
 //! Three primaries, on which slots move and which die.
 
-use super::fake::{Act, Fake, TIMEOUT, id, say};
+use super::fake::{Act, Fake, TIMEOUT, bulk, id, say};
 use super::server::{Cluster, is_there, shared_cluster};
 use super::single::live;
 use super::{counter, stored};
@@ -237,6 +237,29 @@ fn an_end_that_waits_for_replicas_when_its_primary_becomes_one_is_made_sure_of_a
             "the same mark"
         );
     }
+}
+
+#[test]
+fn sessions_that_are_read_together_share_one_deadline() {
+    const COUNT: u32 = 40;
+    let fake = Fake::start(|words| match words[0].as_str() {
+        "SCAN" => {
+            let key = |nth: u32| format!("shelflife:{{AAE}}AAE{:02}wQFBgcICQoLDA0ODw", nth + 10);
+            let keys: Vec<u8> = (0..COUNT)
+                .flat_map(|nth| bulk(key(nth).as_bytes()))
+                .collect();
+            Act::Say([format!("*2\r\n$1\r\n0\r\n*{COUNT}\r\n").as_bytes(), &keys].concat())
+        }
+        _ => say("-CLUSTERDOWN The cluster is down\r\n"),
+    });
+    let store = fake.store();
+    let begun = Instant::now();
+    let listed: Vec<_> = store.iter_sessions().collect();
+    let took = begun.elapsed();
+    assert_eq!(listed.len(), 1, "one error for all");
+    assert_eq!(listed[0].as_ref().unwrap_err().kind(), ErrorKind::Busy);
+    // A deadline for each of them would take twice that, on a machine however fast.
+    assert!(took < TIMEOUT * COUNT / 2, "{took:?}");
 }
 
 #[test]
