@@ -103,8 +103,9 @@ impl Shelf {
     /// To write a key again puts it at the end. The cost of a call does not depend on the length of the queue, on
     /// average: the shelf is looked through once for as many calls as it had entries, and not at all if nothing was
     /// written since it was found empty. So give a queue a file of its own, in which nothing else is looked through, nor
-    /// popped: what counts the jobs for their keys belongs in another. A call never waits for an entry: a receiver that finds none sleeps for a while and asks again. A handle that pops
-    /// from a queue of over 4 MiB keeps a thread that reads ahead until it has looked through it.
+    /// popped: a counter that numbers the jobs belongs in another file. A call never waits for an entry: a receiver that
+    /// finds none sleeps for a while and asks again. A handle that pops from a queue of over 4 MiB keeps a thread that
+    /// reads ahead until it has looked through it.
     ///
     /// # Errors
     ///
