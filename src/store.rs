@@ -472,7 +472,8 @@ impl Store {
         opening::reopen(&self.inner.admission)
     }
 
-    /// Syncs, marks the log as complete, and closes. `Drop` does the same, without telling whether it worked.
+    /// Syncs, marks the log as complete where there is room for that, and closes. `Drop` does the same, without telling
+    /// whether it worked.
     ///
     /// Unless compaction is `Manual`, a file that is longer than its bound allows (see [`compact`](Store::compact)) is
     /// compacted first, so that processes which open, write and close do not let it grow. That takes as long as a

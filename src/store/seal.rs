@@ -19,10 +19,14 @@ pub(crate) fn sync(admission: &Admission) -> Result<()> {
         (Arc::clone(&writing.generation), writing.generation.tail())
     };
     admission.make_durable(&generation, end)?;
-    seal(admission)
+    _ = seal(admission);
+    Ok(())
 }
 
 /// Seals the log, if this handle wrote and nobody sealed it since.
+///
+/// All of it is on disk by then. So a caller whose promise is just that passes over an error: a full disk, or a lock that
+/// somebody holds, costs only the seal, and the next call tries again.
 fn seal(admission: &Admission) -> Result<()> {
     let wrote = &admission.desk.wrote;
     if !wrote.load(Acquire) {
@@ -54,9 +58,9 @@ pub(crate) fn finish(admission: &Admission) -> Result<()> {
         return Ok(());
     }
     let generation = place.generation();
-    let mut finished = admission.make_durable(&generation, generation.written.load(Acquire));
+    let finished = admission.make_durable(&generation, generation.written.load(Acquire));
     if finished.is_ok() && !desk.is_stopped() {
-        finished = seal(admission);
+        _ = seal(admission);
     }
     desk.wrote.store(false, Release);
     finished

@@ -164,6 +164,27 @@ fn a_disk_that_is_full_at_any_byte_of_an_append_loses_nothing() {
 }
 
 #[test]
+fn what_is_on_the_disk_is_synced_and_closed_where_a_full_disk_has_no_room_for_the_seal() {
+    for closes in [false, true] {
+        let sim = SimDisk::new(1);
+        let store = open(EXCLUSIVE_OS, &sim);
+        store.insert("a", "1").unwrap();
+        let kept = all_of(&store);
+        sim.set_capacity(Some(sim.used_bytes()));
+        if closes {
+            store.close().unwrap();
+        } else {
+            store.sync().unwrap();
+        }
+        sim.forget();
+        for cut in sim.power_cuts() {
+            cut.sim().set_capacity(None);
+            assert_eq!(all_of(&open(SHARED, cut.sim())), kept, "image {}", cut.id());
+        }
+    }
+}
+
+#[test]
 fn a_disk_that_is_full_at_any_write_of_a_compaction_keeps_the_old_file() {
     let start = Instant::now();
     let mut offsets = 0;
