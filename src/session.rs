@@ -23,7 +23,7 @@
 //! | room | what it is |
 //! |---|---|
 //! | `sha256`, `key`, `named`, `lifetime` | a hash, the names of values with their types, values under names, times |
-//! | `id`, `place`, `id/of_key` | the names of a session, and the keys under which it is kept |
+//! | `id`, `record_key`, `id/of_key` | the names of a session, and the keys under which it is kept |
 //! | `contents`, `state`, `outcome` | the session, and what calls answer |
 //! | `codec`, `records`, `list` | the bytes of a session, the map that has them, the lists of a user's sessions in it |
 //! | `session` | the contract of stores |
@@ -55,7 +55,7 @@ mod memory;
 mod named;
 mod options;
 mod outcome;
-mod place;
+mod record_key;
 mod records;
 mod redis;
 mod sha256;

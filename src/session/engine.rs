@@ -1,6 +1,6 @@
 //! The rules of sessions, over any [`Records`].
 //!
-//! One record holds one session, under a key made of its id ([`place`](super::place)). This file says what the bytes of a
+//! One record holds one session, under a key made of its id ([`record_key`](super::record_key)). This file says what the bytes of a
 //! record mean by the lifetimes and the clock: whether the session is **over**, when its **end** is, and whether a use of it
 //! is to be noted. The files below have the calls.
 
@@ -15,7 +15,7 @@ use super::codec::{self, Head};
 use super::contents::Contents;
 use super::id::Identity;
 use super::lifetime::{Clock, Lifetimes, Stamp, millis_at, time_at};
-use super::place::Kind;
+use super::record_key::Kind;
 use super::records::Records;
 use super::state::Session;
 use crate::error::{Error, Result};

@@ -33,7 +33,7 @@
     clippy::as_conversions
 )]
 
-use super::place::{KIND, list_key, session_key};
+use super::record_key::{KIND, list_key, session_key};
 use super::records::{Edits, Records};
 use super::sha256::sha256;
 use crate::error::{ErrorKind, Result};

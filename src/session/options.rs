@@ -3,7 +3,7 @@
 use super::engine::Rules;
 use super::lifetime::millis_of;
 use super::memory::MemorySessionStore;
-use super::place::Kind;
+use super::record_key::Kind;
 use super::shelve::ShelveSessionStore;
 use crate::error::Result;
 use crate::store::Store;

@@ -23,7 +23,7 @@ mod url;
 use super::id::{SessionHandle, SessionId};
 use super::options::SessionOptions;
 use super::outcome::{Existing, Saved, SessionCap, Sessions};
-use super::place::Kind;
+use super::record_key::Kind;
 use super::state::Session;
 use super::{SessionStore, regenerate_counted};
 use crate::error::{Error, Result};

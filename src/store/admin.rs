@@ -11,7 +11,7 @@ use super::event::Events;
 use super::format::LOG_START;
 use super::history::{self, History};
 use super::log::uninterrupted;
-use super::mirror::{self, Copy};
+use super::mirror::{self, LogCopy};
 use super::salvage::{self, Salvaged};
 use super::temp;
 use super::verify::{self, Verified};
@@ -357,7 +357,7 @@ impl Store {
     pub fn mirror(&self, dir: impl AsRef<Path>) -> Result<Mirror> {
         let dir = mirror::folder(self.place(), dir.as_ref())?;
         Ok(Mirror {
-            copy: Copy::begin(self.place(), &dir)?,
+            copy: LogCopy::begin(self.place(), &dir)?,
             inner: Arc::clone(&self.inner),
         })
     }
@@ -419,7 +419,7 @@ impl fmt::Debug for Changes {
 /// ```
 pub struct Mirror {
     inner: Arc<Inner>,
-    copy: Copy,
+    copy: LogCopy,
 }
 
 impl Mirror {

@@ -29,23 +29,23 @@ const COMPARED_BYTES: u64 = 64 << 10;
 
 /// The copy of one generation, and how far it is.
 #[derive(Debug)]
-pub(crate) struct Copy {
+pub(crate) struct LogCopy {
     at: Arc<Generation>,
     to: LogFile,
     copied: u64,
 }
 
-impl Copy {
+impl LogCopy {
     /// Goes on with the copy of the present file, or begins it.
-    pub(crate) fn begin(place: &Place, dir: &Path) -> Result<Copy> {
+    pub(crate) fn begin(place: &Place, dir: &Path) -> Result<LogCopy> {
         let at = Arc::clone(&*place.fresh_at_its_path()?);
         let named_after = dir.join(place.real.file_name().unwrap_or_default());
         // In a folder that can't be read none are found, and a copy can be made all the same.
         let _ = temp::remove_all_leftovers(&*place.mode.disk, &named_after);
-        Copy::of(place, at, dir)
+        LogCopy::of(place, at, dir)
     }
 
-    fn of(place: &Place, at: Arc<Generation>, dir: &Path) -> Result<Copy> {
+    fn of(place: &Place, at: Arc<Generation>, dir: &Path) -> Result<LogCopy> {
         if at.is_unborn() {
             let advice = "begin once something was stored";
             return Err(Error::not_found(&place.path, "holds nothing yet", advice));
@@ -85,7 +85,7 @@ impl Copy {
             copied += self.append(place)?;
         }
         if !is_same {
-            *self = Copy::of(place, now, &self.dir())?;
+            *self = LogCopy::of(place, now, &self.dir())?;
             copied += self.copied.saturating_sub(LOG_START);
         }
         Ok(copied)
@@ -97,7 +97,7 @@ impl Copy {
         // it may have cut off what this one had copied, which that one does not know yet.
         if !self.is_at_its_path(place)? || self.to.size()? < self.copied {
             drop(lock);
-            *self = Copy::of(place, Arc::clone(&self.at), &self.dir())?;
+            *self = LogCopy::of(place, Arc::clone(&self.at), &self.dir())?;
             return Ok(self.copied.saturating_sub(LOG_START));
         }
         self.append_locked(place)
@@ -171,7 +171,7 @@ fn sync(place: &Place, at: &Generation) -> Result<()> {
     sync_log(place, at, u64::MAX).map_err(|failure| failure.error)
 }
 
-fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
+fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<LogCopy> {
     let disk = &*place.mode.disk;
     let log = temp::create(place, path)?;
     let made = || -> Result<u64> {
@@ -200,7 +200,7 @@ fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<Copy> {
         path: Arc::from(path),
         ..log
     };
-    Ok(Copy { at, to, copied })
+    Ok(LogCopy { at, to, copied })
 }
 
 /// Dates the last copy before this one: from here on it is finished, and its age counts. A process that dies before
@@ -225,7 +225,7 @@ fn date_earlier(place: &Place, header: &FileHeader, path: &Path) {
 
 /// Goes on with a copy that an earlier process left, perhaps in the middle of a write. `None` if it is a copy of another
 /// state.
-fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<Copy>> {
+fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<LogCopy>> {
     let to = open(place, path)?;
     let _lock = lock(place, &to)?;
     if !place.mode.is_exclusive() {
@@ -253,7 +253,7 @@ fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<Copy
         return Ok(None);
     }
     to.set_len(copied)?;
-    let mut copy = Copy {
+    let mut copy = LogCopy {
         at: Arc::clone(at),
         to,
         copied,

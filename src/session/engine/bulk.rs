@@ -7,7 +7,7 @@ use super::super::id::SessionHandle;
 use super::super::lifetime::{Clock, millis_at, millis_of};
 use super::super::list::{Lists, Name};
 use super::super::outcome::{Existing, Sessions};
-use super::super::place::{identity_of, name_of, session_key};
+use super::super::record_key::{identity_of, name_of, session_key};
 use super::super::records::Records;
 use super::super::state::Session;
 use super::listing::{CHUNK, Changes};

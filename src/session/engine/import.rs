@@ -2,7 +2,7 @@
 
 use super::super::codec::{self, Head};
 use super::super::lifetime::{Stamp, millis_at};
-use super::super::place::{Kind, identity_of};
+use super::super::record_key::{Kind, identity_of};
 use super::super::records::Records;
 use super::super::state::Session;
 use super::Engine;

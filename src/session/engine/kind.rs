@@ -8,7 +8,7 @@
 //! sessions tell how ids are kept, and a user's sessions are found by reading all records, until the lists are
 //! [made anew](Engine::relist_all).
 
-use super::super::place::{KIND, Kind, kind_of};
+use super::super::record_key::{KIND, Kind, kind_of};
 use super::super::records::{Edits, Records};
 use super::Engine;
 use crate::error::{Error, ErrorKind, Result};

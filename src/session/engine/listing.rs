@@ -5,7 +5,7 @@ use super::super::codec;
 use super::super::contents::Contents;
 use super::super::lifetime::millis_at;
 use super::super::list::{Lists, Name, hour_of};
-use super::super::place::{Kind, kind_of, name_of};
+use super::super::record_key::{Kind, kind_of, name_of};
 use super::super::records::{Edits, Records};
 use super::super::state::Session;
 use super::Engine;

@@ -17,7 +17,7 @@ use super::super::id::{Identity, SessionHandle, SessionId};
 use super::super::lifetime::{Clock, Lifetimes, Stamp, millis_at, time_at};
 use super::super::list::{Lists, hour_of};
 use super::super::outcome::{Saved, SessionCap};
-use super::super::place::{identity_of, session_key};
+use super::super::record_key::{identity_of, session_key};
 use super::super::records::{Edits, Records};
 use super::super::state::Session;
 use super::Engine;

@@ -1,6 +1,6 @@
 //! Records that a look at many sessions can't read: it passes them by, and tells at the end.
 
-use super::super::place::identity_of;
+use super::super::record_key::identity_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::iter::Unreadable;
 

@@ -1,6 +1,6 @@
 //! The handle of a session whose key is known: it stands above the layout of keys, which stands above the names.
 
-use super::super::place::identity_of;
+use super::super::record_key::identity_of;
 use super::SessionHandle;
 
 impl SessionHandle {

@@ -3,7 +3,7 @@
 use super::super::codec;
 use super::super::list::{Lists, hour_of};
 use super::super::memory::MemorySessionStore;
-use super::super::place::{KIND, Kind, identity_of, is_list, kind_of, name_of};
+use super::super::record_key::{KIND, Kind, identity_of, is_list, kind_of, name_of};
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::batch::{Batch, NewValue};

@@ -48,7 +48,7 @@
 
 use super::moves::{Moves, make_late};
 use super::read_ahead::{STRETCH_BYTES, stretches};
-use super::verdict::{Place, Stands, Verdict, verdict};
+use super::verdict::{Case, Stands, Verdict, verdict};
 use super::*;
 use crate::store::index::Move;
 
@@ -347,18 +347,18 @@ impl Replay<'_> {
 
     /// Judges a place and does what the verdict says. True if the replay goes on.
     fn judge(&mut self, scanner: &mut Scanner<'_>, stop: &Stop, survey: &Survey) -> Result<bool> {
-        let place = Place {
+        let case = Case {
             stands: stop.stands,
             is_acknowledged: self.position.tail < survey.watermark,
             records_behind: stop.offset < survey.last,
             batch_begun: !self.batch.is_empty(),
             crossing: self.generation.crossing,
         };
-        match (verdict(&place), &stop.head) {
+        match (verdict(&case), &stop.head) {
             (Verdict::Ends, _) => self.position.end = End::Clean,
             (Verdict::Torn, _) => {
                 self.position.end = End::Torn {
-                    records_behind: place.records_behind,
+                    records_behind: case.records_behind,
                 }
             }
             (Verdict::LosesOneRecord, Some(head)) => {

@@ -24,9 +24,9 @@ pub(super) enum Stands {
     Bytes,
 }
 
-/// Everything that the verdict depends on.
+/// Everything that the verdict on a place depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Case {
     pub(super) stands: Stands,
     /// The tail lies below the watermark.
     pub(super) is_acknowledged: bool,
@@ -92,7 +92,7 @@ use Stands::{Bytes, Head, Nothing};
 use Verdict::{Crosses, Ends, LosesOneRecord, Refuses, Torn};
 
 /// The conditions: what stands there, whether it is acknowledged, whether records stand behind it, whether a batch is
-/// begun, what the reader crosses; and the verdict. Exactly one row fits each place.
+/// begun, what the reader crosses; and the verdict. Exactly one row fits each case.
 #[rustfmt::skip]
 const TABLE: [Row; 11] = [
     // The writer has finished its last append, and nothing was lost. A log that somebody cut where a batch ends looks the
@@ -125,17 +125,17 @@ const TABLE: [Row; 11] = [
 ];
 
 impl Row {
-    fn fits(&self, place: &Place) -> bool {
-        self.stands.contains(&place.stands)
-            && self.is_acknowledged.contains(&place.is_acknowledged)
-            && self.records_behind.contains(&place.records_behind)
-            && self.batch_begun.contains(&place.batch_begun)
-            && self.crossing.contains(&place.crossing)
+    fn fits(&self, case: &Case) -> bool {
+        self.stands.contains(&case.stands)
+            && self.is_acknowledged.contains(&case.is_acknowledged)
+            && self.records_behind.contains(&case.records_behind)
+            && self.batch_begun.contains(&case.batch_begun)
+            && self.crossing.contains(&case.crossing)
     }
 }
 
-pub(super) fn verdict(place: &Place) -> Verdict {
-    let row = TABLE.iter().find(|row| row.fits(place));
+pub(super) fn verdict(case: &Case) -> Verdict {
+    let row = TABLE.iter().find(|row| row.fits(case));
     // One fits; if none did, nothing would be cut.
     row.map_or(Verdict::Refuses, |row| row.verdict)
 }
@@ -144,12 +144,12 @@ pub(super) fn verdict(place: &Place) -> Verdict {
 mod tests {
     use super::*;
 
-    fn every_place() -> Vec<Place> {
-        let mut places = Vec::new();
+    fn every_case() -> Vec<Case> {
+        let mut cases = Vec::new();
         for stands in [Nothing, Head, Bytes] {
             for crossing in ANY {
                 for flags in 0..8u8 {
-                    places.push(Place {
+                    cases.push(Case {
                         stands,
                         is_acknowledged: flags & 1 != 0,
                         records_behind: flags & 2 != 0,
@@ -159,29 +159,29 @@ mod tests {
                 }
             }
         }
-        places
+        cases
     }
 
     #[test]
-    fn exactly_one_row_fits_each_place() {
-        let places = every_place();
-        assert_eq!(places.len(), 72);
-        for place in places {
-            let rows = TABLE.iter().filter(|row| row.fits(&place)).count();
-            assert_eq!(rows, 1, "{place:?}");
+    fn exactly_one_row_fits_each_case() {
+        let cases = every_case();
+        assert_eq!(cases.len(), 72);
+        for case in cases {
+            let rows = TABLE.iter().filter(|row| row.fits(&case)).count();
+            assert_eq!(rows, 1, "{case:?}");
         }
     }
 
     #[test]
     fn what_was_acknowledged_is_never_called_torn_and_never_the_end() {
-        for place in every_place() {
-            let verdict = verdict(&place);
+        for case in every_case() {
+            let verdict = verdict(&case);
             let may_be_cut = matches!(verdict, Ends | Torn);
-            assert!(!may_be_cut || !place.is_acknowledged, "{place:?}");
+            assert!(!may_be_cut || !case.is_acknowledged, "{case:?}");
             // A writer's handle crosses nothing, and refuses nothing that a crash may have left.
-            if place.crossing == Crossing::Nothing {
-                assert_ne!(verdict, Crosses, "{place:?}");
-                assert!(verdict != Refuses || place.is_acknowledged, "{place:?}");
+            if case.crossing == Crossing::Nothing {
+                assert_ne!(verdict, Crosses, "{case:?}");
+                assert!(verdict != Refuses || case.is_acknowledged, "{case:?}");
             }
         }
     }
