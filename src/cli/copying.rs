@@ -6,7 +6,7 @@ use shelflife::{Beyond, copy_sessions};
 
 use crate::cli::args::{Args, Command, DRY_RUN, Opt, WAIT, YES};
 use crate::cli::ask::confirm;
-use crate::cli::failure::Result;
+use crate::cli::failure::{Failure, Result};
 use crate::cli::output::{Output, say};
 use crate::cli::places::{self, PASSWORD_FILE, PREFIX};
 use crate::cli::progress::Progress;
@@ -36,7 +36,7 @@ pub(crate) const COPY: Command = Command {
             in. Copy while the app runs, stop it, copy again with --mirror, start it on TO. What is in TO in the\n\
             same or a later state stays; a copy that was interrupted is done again. Hashed ids stay hashed. With\n\
             --mirror it asks at a terminal, and elsewhere wants --yes; --mirror --dry-run prints the handles of\n\
-            sessions that would end, and copies nothing.",
+            sessions that would end, and copies nothing. A FROM without sessions is not mirrored.",
     run: copy,
 };
 
@@ -64,13 +64,18 @@ fn copy(args: &mut Args, output: &mut Output) -> Result<()> {
         }
         return Ok(());
     }
+    let first = from.iter_sessions().find_map(std::result::Result::ok);
     if is_mirror {
+        // Another number of a database, or another prefix, is as empty as a store that everybody left.
+        if first.is_none() {
+            let what = "FROM holds no session, and --mirror would end all that TO has: check the address, and --prefix";
+            return Err(Failure::No(what.to_string()));
+        }
         confirm(args, "this ends sessions", || {
             Ok("end the sessions that only TO has?".to_string())
         })?;
     }
     // Of hashes no ids can be made, so what is hashed stays hashed.
-    let first = from.iter_sessions().find_map(std::result::Result::ok);
     let is_hashed = first.is_some_and(|session| session.id().is_none());
     let to = places::to_fill(args, to, is_hashed || args.has(HASH_IDS.name))?;
     let beyond = match is_mirror {

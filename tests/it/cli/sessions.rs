@@ -372,3 +372,22 @@ fn a_mirror_that_would_end_nothing_is_no_failure() {
     let would_end = shell.run(dry).ok();
     assert!(would_end.contains("ann"), "{would_end}");
 }
+
+#[test]
+fn a_store_without_sessions_is_not_mirrored() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let _ = app.save_session(&mut session).unwrap();
+    drop(ShelveSessionStore::open(shell.path("wrong.shelf")).unwrap());
+    let said = shell
+        .run("session copy --mirror --yes wrong.shelf s.shelf")
+        .failed(1);
+    assert!(said.contains("FROM holds no session"), "{said}");
+    assert_eq!(app.iter_sessions().count(), 1);
+    let would_end = shell
+        .run("session copy --mirror --dry-run wrong.shelf s.shelf")
+        .ok();
+    assert!(would_end.contains("ann"), "{would_end}");
+}
