@@ -1,9 +1,12 @@
 //! Sessions: a login, two requests that overlap, a logout that stays.
 
-use shelflife::{Error, Result, Saved, Session, SessionStore, SessionStoreExt, ShelveSessionStore};
+use shelflife::{Error, Result, Saved, Session, SessionOptions, SessionStore, SessionStoreExt};
 
 fn main() -> Result<()> {
-    let sessions = ShelveSessionStore::open("sessions.shelf")?;
+    // As `SessionManager` opens it.
+    let sessions = SessionOptions::new()
+        .hash_ids(true)
+        .open("sessions.shelf")?;
 
     // A login. The id is drawn by the operating system when there is something to keep.
     let mut session = Session::new();

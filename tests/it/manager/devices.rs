@@ -182,3 +182,30 @@ fn an_end_behind_the_managers_back_is_noticed_by_looking() {
         .unwrap();
     assert!(told.join().unwrap());
 }
+
+#[test]
+fn an_address_that_is_noted_after_an_update_is_announced_as_io() {
+    let site = Site::new();
+    let mut jar = Jar::default();
+    for (address, is_quiet) in [
+        ("10.0.0.7", false),
+        ("192.0.2.1", false),
+        ("10.0.0.8", true),
+    ] {
+        site.visit(&mut jar, |visit| {
+            visit.set_client(address, "Firefox");
+            visit.set_quiet(is_quiet);
+            visit.login("ann").unwrap();
+            let _ = visit.save().unwrap();
+        });
+        let mut visit = site.begin(&jar);
+        visit.set_client("192.0.2.9", "Firefox");
+        visit.set_quiet(is_quiet);
+        visit.update(|session| session.insert("n", &1_u64)).unwrap();
+        site.calls();
+        let needs_io = visit.needs_io();
+        let _ = visit.finish().unwrap();
+        assert_eq!(needs_io, !site.calls().is_empty(), "{address}");
+        assert_eq!(needs_io, !is_quiet, "{address}");
+    }
+}

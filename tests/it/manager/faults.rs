@@ -441,7 +441,9 @@ fn what_failed_is_not_done_by_the_end_and_can_be_tried_again() {
                 site.store.fail(&[ALL]);
                 vote(visit).unwrap_err();
                 visit.login("ann").unwrap_err();
-                visit.reload().err();
+                if jar != Jar::default() {
+                    visit.reload().unwrap_err();
+                }
                 site.store.fail(&[]);
                 assert_ne!(visit.user().unwrap(), Some("ann"));
                 assert!(!visit.session().unwrap().contains_key("n"));

@@ -151,7 +151,11 @@ impl Visit {
         match self.state {
             State::Unread => !self.candidates.ids.is_empty() && !self.quiet,
             State::New | State::Ended => self.session.has_info(),
-            State::Live => self.is_changed() || !(self.quiet || self.is_stored()),
+            // An update does not note where the request came from.
+            State::Live => {
+                let notes = !self.is_stored() || self.client.is_some();
+                self.is_changed() || !self.quiet && notes
+            }
             State::Superseded | State::Lost(_) => false,
         }
     }
