@@ -53,9 +53,9 @@
 //!
 //! # The command line
 //!
-//! `cargo run -- help` lists what an admin does beside the running app: look (`ls`, `get`, `session ls`, `browse`, `watch`),
-//! repair (`verify`, `salvage`), go back (`history`, `restore`), copy (`backup`, `dump`). [`mod@production`] says what to set
-//! up.
+//! `cargo run -- help` lists what an admin does beside the running app: look (`ls`, `get`, `session ls`, `browse`,
+//! `watch`), repair (`verify`, `salvage`), go back (`history`, `restore`), copy (`backup`, `dump`). [`mod@production`]
+//! says what to set up.
 //!
 //! # Where to read on
 //!

@@ -195,8 +195,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// both alive or neither.
     ///
     /// Do this at every login and change of rights. Otherwise an attacker who knew the id before, perhaps having
-    /// planted it in the visitor's browser, is logged in too (session fixation, CWE-384). Requests that still come with the old
-    /// id find no session, and for a minute the store knows [why](SessionStore::was_replaced).
+    /// planted it in the visitor's browser, is logged in too (session fixation, CWE-384). Requests that still come with
+    /// the old id find no session, and for a minute the store knows [why](SessionStore::was_replaced).
     ///
     /// A login, which is a copy with another user than was loaded or one that was [confirmed](Session::confirm), begins
     /// a new absolute lifetime. Else the session does not become younger.

@@ -84,8 +84,8 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// As [`Options::open`](crate::Options::open): a missing folder is [`ErrorKind::NotFound`](crate::ErrorKind), a foreign file
-    /// [`NotAStore`](crate::ErrorKind), and so on; what was there is left untouched.
+    /// As [`Options::open`](crate::Options::open): a missing folder is [`ErrorKind::NotFound`](crate::ErrorKind), a
+    /// foreign file [`NotAStore`](crate::ErrorKind), and so on; what was there is left untouched.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -127,8 +127,8 @@ impl Shelf {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value is not a `T`; the text says where in it, and [`Error::key`](crate::Error::key)
-    /// names the key.
+    /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the value is not a `T`; the text says where in it, and
+    /// [`Error::key`](crate::Error::key) names the key.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

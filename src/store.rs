@@ -103,9 +103,9 @@ use worker::{Work, Worker};
 /// `&self` everywhere and `Send + Sync`: share it by reference or in an `Arc`. Any number of processes may have the
 /// same file open; each sees what the others wrote with its next call.
 ///
-/// A write that returned `Ok` survives the death of the process, and with [`Durability::Immediate`](crate::Durability), the default, a
-/// power cut. A write that returned an error may or may not have happened. A plain read may see what another writer
-/// has not made durable yet.
+/// A write that returned `Ok` survives the death of the process, and with [`Durability::Immediate`](crate::Durability),
+/// the default, a power cut. A write that returned an error may or may not have happened. A plain read may see what
+/// another writer has not made durable yet.
 ///
 /// The path is followed through symbolic links once, when it is opened. Compaction puts a new file there, with the owner,
 /// group and mode of the old one: a hard link to that keeps it, as it was then. After a `fork` the child's next write

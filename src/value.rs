@@ -69,9 +69,9 @@ fn memory_for(size_bytes: usize) -> usize {
 
 /// As [`from_cbor`], with another limit to the memory that a [`Value`] takes.
 ///
-/// A `Value` takes about 32 bytes for each item, itself included, even one that is a single byte of CBOR, and the text and
-/// the bytes in it besides: so the author of the bytes decides how much memory reading them takes. `from_cbor` allows 64 MiB, or four
-/// times the length of the CBOR if that is more.
+/// A `Value` takes about 32 bytes for each item, itself included, even one that is a single byte of CBOR, and the text
+/// and the bytes in it besides: so the author of the bytes decides how much memory reading them takes. `from_cbor`
+/// allows 64 MiB, or four times the length of the CBOR if that is more.
 ///
 /// # Errors
 /// Those of [`from_cbor`]; [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) if all that is read as a `Value` would

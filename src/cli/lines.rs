@@ -115,7 +115,8 @@ pub(crate) fn end_of(entry: &Entry) -> (&'static str, Value) {
     ("expires", millis.unwrap_or(Value::Null))
 }
 
-/// Adds the entry of a line to the batch that `batch_of` has for its key. Line, value and CBOR are never all in memory: one line may be large.
+/// Adds the entry of a line to the batch that `batch_of` has for its key. Line, value and CBOR are never all in memory:
+/// one line may be large.
 pub(crate) fn add<'a>(
     line: Vec<u8>,
     batch_of: impl FnOnce(&[u8]) -> &'a mut Batch,

@@ -104,7 +104,8 @@ impl Successor<'_> {
         })
     }
 
-    /// Opens the file that is there, if the error says that there is another one, or may be in part. The caller tries again.
+    /// Opens the file that is there, if the error says that there is another one, or may be in part. The caller tries
+    /// again.
     pub(crate) fn open(&mut self, error: Error) -> Result<()> {
         let is_replaced = error.kind() == ErrorKind::Replaced;
         if self.since.is_none() && !is_replaced && !error.is_corrupt() {

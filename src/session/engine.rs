@@ -1,8 +1,8 @@
 //! The rules of sessions, over any [`Records`].
 //!
-//! One record holds one session, under a key made of its id ([`record_key`](super::record_key)). This file says what the bytes of a
-//! record mean by the lifetimes and the clock: whether the session is **over**, when its **end** is, and whether a use of it
-//! is to be noted. The files below have the calls.
+//! One record holds one session, under a key made of its id ([`record_key`](super::record_key)). This file says what
+//! the bytes of a record mean by the lifetimes and the clock: whether the session is **over**, when its **end** is, and
+//! whether a use of it is to be noted. The files below have the calls.
 
 pub(super) mod bulk;
 mod import;

@@ -75,8 +75,8 @@ impl SessionOptions {
     /// backup holds no live session, and the time of a lookup tells nothing of what is stored. (The first 3 of the 22
     /// letters stand beside it: the other 110 bits stay secret.)
     ///
-    /// [Listed](crate::SessionStore::iter_sessions) sessions then have a [handle](crate::Session::handle) but no id. Default:
-    /// false. A store keeps all ids the way that its first session was stored; to open it the other way is
+    /// [Listed](crate::SessionStore::iter_sessions) sessions then have a [handle](crate::Session::handle) but no id.
+    /// Default: false. A store keeps all ids the way that its first session was stored; to open it the other way is
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput).
     ///
     /// ```
@@ -102,8 +102,8 @@ impl SessionOptions {
     }
 
     /// How many bytes a session may take when it is stored; a larger one is
-    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge), and the stored one stays. Default: as much as fits into a record,
-    /// about 128 MiB.
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge), and the stored one stays. Default: as much as fits into a
+    /// record, about 128 MiB.
     ///
     /// ```
     /// use shelflife::{ErrorKind, Session, SessionOptions, SessionStore};

@@ -236,8 +236,9 @@ impl std::fmt::Debug for RedisOptions {
 ///   until the deadline it is [`ErrorKind::Busy`](crate::ErrorKind::Busy).
 /// - **Logins under a [cap](SessionStore::regenerate_id_capped) wait for each other**, those of one user, since
 ///   counting and storing are several steps here. No two pass the cap together, also in a cluster, unless a failover or
-///   an eviction loses what a server had answered. With [`EndOldest`](SessionCap::EndOldest) the new session is there before the
-///   oldest ends: a list may show one more for a moment, and should the client die in it, until the user's next login.
+///   an eviction loses what a server had answered. With [`EndOldest`](SessionCap::EndOldest) the new session is there
+///   before the oldest ends: a list may show one more for a moment, and should the client die in it, until the user's
+///   next login.
 /// - **A session can be 16 MiB large**, or what
 ///   [`session_bytes_max`](SessionOptions::session_bytes_max) allows if that is less.
 /// - **The outcome can be unknown**: with an error of kind [`Io`](crate::ErrorKind::Io) the change was made or not.

@@ -62,7 +62,8 @@ impl ShelveSessionStore {
         Ok(ShelveSessionStore { engine })
     }
 
-    /// Opens the sessions in this file with the default [`SessionOptions`](crate::SessionOptions), and creates it if there is none.
+    /// Opens the sessions in this file with the default [`SessionOptions`](crate::SessionOptions), and creates it if
+    /// there is none.
     ///
     /// # Errors
     ///
@@ -198,8 +199,8 @@ impl ShelveSessionStore {
     }
 }
 
-/// With the default [`SessionOptions`](crate::SessionOptions), but that ids are kept as the store keeps them already: so a tool can look after
-/// a store of either kind.
+/// With the default [`SessionOptions`](crate::SessionOptions), but that ids are kept as the store keeps them already:
+/// so a tool can look after a store of either kind.
 impl From<Store> for ShelveSessionStore {
     fn from(store: Store) -> ShelveSessionStore {
         let rules = Rules {

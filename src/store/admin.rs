@@ -352,8 +352,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `NotFound` if the store holds nothing, or the folder is not there; `Busy` if somebody writes to the copy; `Replaced`,
-    /// `Io`.
+    /// `NotFound` if the store holds nothing, or the folder is not there; `Busy` if somebody writes to the copy;
+    /// `Replaced`, `Io`.
     pub fn mirror(&self, dir: impl AsRef<Path>) -> Result<Mirror> {
         let dir = mirror::folder(self.place(), dir.as_ref())?;
         Ok(Mirror {

@@ -1,4 +1,5 @@
-//! Real threads on a disk whose calls begin and end when the test says so, so that it needs no clock to see which thread waits for which.
+//! Real threads on a disk whose calls begin and end when the test says so, so that it needs no clock to see which
+//! thread waits for which.
 
 use super::disk::os::OsDisk;
 use super::disk::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};

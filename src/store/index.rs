@@ -305,9 +305,9 @@ const SPARE_SLOTS: usize = 8;
 /// A table so large is four fifths full. Linear probing then looks at 3 slots for a hit, 13 for a miss (Knuth, TAOCP
 /// 6.4, theorem K), which are neighbours in memory.
 ///
-/// Slots in the order of their fingerprints would end a miss after 3 slots too. Measured at a million keys, such a miss took
-/// 110 ns in place of 82 (the processor then meets the lock's atomic operation while the slot is still on its way from
-/// memory), so the table is not ordered.
+/// Slots in the order of their fingerprints would end a miss after 3 slots too. Measured at a million keys, such a miss
+/// took 110 ns in place of 82 (the processor then meets the lock's atomic operation while the slot is still on its way
+/// from memory), so the table is not ordered.
 fn slots_for(used: usize) -> usize {
     used * 5 / 4 + SPARE_SLOTS
 }

@@ -17,7 +17,8 @@ const PARTS_ALONE: usize = 32;
 const UNVERIFIED: &str = "a record does not verify";
 
 /// All entries of a snapshot with what the store knows of them, least recently saved first. Made by
-/// [`Store::entries`](crate::Store::entries); keeps the file it was made from open, whatever happens to the store meanwhile.
+/// [`Store::entries`](crate::Store::entries); keeps the file it was made from open, whatever happens to the store
+/// meanwhile.
 pub struct Entries {
     /// A snapshot that could not be made is told as the first item.
     snapshot: Option<Result<Snapshot>>,

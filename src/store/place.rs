@@ -438,8 +438,8 @@ impl Place {
         self.process.load(Relaxed) == self.mode.disk.process()
     }
 
-    /// Gives a forked child a file of its own: it shares the parent's open file, and with that the parent's lock. It lets go
-    /// of that first, or the lock of a parent that has died meanwhile would never be free.
+    /// Gives a forked child a file of its own: it shares the parent's open file, and with that the parent's lock. It
+    /// lets go of that first, or the lock of a parent that has died meanwhile would never be free.
     pub(crate) fn notice_fork(&self) -> Result<()> {
         let process = self.mode.disk.process();
         if self.process.load(Relaxed) == process {
@@ -607,7 +607,8 @@ impl Place {
         self.now_ms_of(&self.current.get())
     }
 
-    /// As [`now_ms`](Place::now_ms), for a caller that has the file in hand: to ask for it again costs as much as the clock.
+    /// As [`now_ms`](Place::now_ms), for a caller that has the file in hand: to ask for it again costs as much as the
+    /// clock.
     pub(crate) fn now_ms_of(&self, generation: &Generation) -> u64 {
         unix_ms(self.mode.disk.wall_clock()).max(generation.header.created_ms)
     }

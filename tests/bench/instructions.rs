@@ -1,8 +1,8 @@
 //! How many instructions an operation takes in user space: a figure that does not depend on the machine's mood.
 //!
 //! `cargo bench --bench instructions` runs itself under valgrind, twice for each operation with different counts, takes
-//! the difference, and fails if an operation takes more than its limit. The limits are at most a fifth over what was measured,
-//! so that nothing creeps.
+//! the difference, and fails if an operation takes more than its limit. The limits are at most a fifth over what was
+//! measured, so that nothing creeps.
 
 use shelflife::{Batch, Compaction, Durability, Options, Store};
 use std::path::Path;

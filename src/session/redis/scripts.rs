@@ -16,15 +16,15 @@
 //!
 //! A number of six bytes is exact in Lua, whose numbers are doubles.
 //!
-//! **Each script may be sent twice.** Its last argument is a mark, which no other command has. A client whose connection
-//! broke does not know whether its command was carried out, and sends it again with the same mark. A script that finds its mark at the key answers what the first run has
-//! answered, and changes nothing. Every write leaves its mark: in the head of what it stores, or in the tombstone of
-//! what it ends. That tombstone also keeps a creation that was held up on its way from bringing a session back that
-//! was created by the second try and deleted since.
+//! **Each script may be sent twice.** Its last argument is a mark, which no other command has. A client whose
+//! connection broke does not know whether its command was carried out, and sends it again with the same mark. A script
+//! that finds its mark at the key answers what the first run has answered, and changes nothing. Every write leaves its
+//! mark: in the head of what it stores, or in the tombstone of what it ends. That tombstone also keeps a creation that
+//! was held up on its way from bringing a session back that was created by the second try and deleted since.
 //!
-//! **The mark tells two writes of one version apart.** A primary that is lost with its last write leaves a replica at the
-//! version before, and the next write has the lost one's number. A copy of the lost one must not pass for a copy of that: so
-//! a script that compares versions compares marks as well, where the client knows it.
+//! **The mark tells two writes of one version apart.** A primary that is lost with its last write leaves a replica at
+//! the version before, and the next write has the lost one's number. A copy of the lost one must not pass for a copy of
+//! that: so a script that compares versions compares marks as well, where the client knows it.
 //!
 //! **Each answer ends with the mark of the question**, behind what the verbs below say. So an answer to another question is
 //! told from it.
@@ -228,9 +228,9 @@ return {1}
 "
 );
 
-/// Of the old key and the new one; version and mark, or -1 for a copy that was not changed and so takes over what is stored;
-/// idle, absolute, whether the session begins anew, contents: `{1, value}`, `{0}`, `{2, value}`, or `{3}` if the
-/// new id is taken.
+/// Of the old key and the new one; version and mark, or -1 for a copy that was not changed and so takes over what is
+/// stored; idle, absolute, whether the session begins anew, contents: `{1, value}`, `{0}`, `{2, value}`, or `{3}` if
+/// the new id is taken.
 ///
 /// The new one is stored first: a server that is out of memory refuses that, and nothing has changed.
 pub(super) static MOVE: Script = script!(

@@ -226,8 +226,8 @@ impl Replay<'_> {
                 }
                 surveying = Some(seen);
                 survey = Some(Survey::new(&mut scanner, stop.offset, self)?);
-                // The place is read once more before it is judged: see the doubt of a reader. So is what was read of a batch:
-                // where its writer died, another one cuts it off and writes in its place.
+                // The place is read once more before it is judged: see the doubt of a reader. So is what was read of a
+                // batch: where its writer died, another one cuts it off and writes in its place.
                 self.batch.clear();
                 self.damaged.clear();
                 scanner.seek(self.position.tail, true);

@@ -1,9 +1,9 @@
 //! The memory of a client whose connections are idle, as a program of its own counts it: an allocator can't be counted
 //! without `unsafe`, which this crate and its tests forbid.
 //!
-//! It counts what the client has allocated and not freed, for that is what the client decides. The memory that
-//! a process takes beyond it is the allocator's: glibc keeps what 32 threads freed in up to eight pools a core. The figure of the whole
-//! process is told beside it.
+//! It counts what the client has allocated and not freed, for that is what the client decides. The memory that a
+//! process takes beyond it is the allocator's: glibc keeps what 32 threads freed in up to eight pools a core. The
+//! figure of the whole process is told beside it.
 
 use super::server::{Server, is_there};
 use crate::support::{is_soak, metric, plain_rustc};

@@ -463,8 +463,8 @@ impl Swarm {
                 switched = true;
             }
         }
-        // A switch comes before the change or after it, and goes by the clock of the process that makes it. That one was killed
-        // shows when its step is over but for giving the lock back.
+        // A switch comes before the change or after it, and goes by the clock of the process that makes it. That one
+        // was killed shows when its step is over but for giving the lock back.
         let clocks: Vec<Time> = calls.iter().map(|made| *made.at.now.end()).collect();
         let or_switched = |states: &mut Vec<Model>| {
             for now in &clocks {

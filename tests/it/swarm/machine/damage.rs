@@ -77,8 +77,9 @@ impl Swarm {
         Ok(())
     }
 
-    /// Replaces the last record, and whatever stands behind it, by zeros, as a file system does that lost its last page.
-    /// The record before it has the same value: a process that opens the file finds that, and is told that something is missing.
+    /// Replaces the last record, and whatever stands behind it, by zeros, as a file system does that lost its last
+    /// page. The record before it has the same value: a process that opens the file finds that, and is told that
+    /// something is missing.
     pub(super) fn zero(&mut self) -> Result<(), String> {
         for who in 0..self.hands.len() {
             let closed = self.attempt(&Close(who))?;
