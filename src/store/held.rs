@@ -7,6 +7,7 @@ use super::generation::Generation;
 use super::mode::{Compaction, Durability};
 use super::options::Options;
 use super::{Change, Store};
+use crate::error::ErrorKind;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -78,6 +79,8 @@ pub(crate) struct Held {
     syncs: Arc<AtomicUsize>,
     /// Which other call is held, counted from 1.
     next: Arc<Mutex<Option<(What, u32)>>>,
+    /// How many looks at a path are yet to tell that its file has no name.
+    nameless: Arc<AtomicUsize>,
     /// Moved on by the test and by those who sleep.
     clock_ns: Arc<AtomicU64>,
     /// How often somebody looked at the clock.
@@ -155,7 +158,10 @@ impl Disk for Held {
         OsDisk.resolve(path)
     }
     fn stat(&self, path: &Path) -> io::Result<Stat> {
-        OsDisk.stat(path)
+        let mut stat = OsDisk.stat(path)?;
+        let nameless = (self.nameless).fetch_update(AcqRel, Acquire, |looks| looks.checked_sub(1));
+        stat.links = if nameless.is_ok() { 0 } else { stat.links };
+        Ok(stat)
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
         OsDisk.list(dir)
@@ -268,6 +274,7 @@ impl Bench {
             holds: Arc::default(),
             syncs: Arc::default(),
             next: Arc::default(),
+            nameless: Arc::default(),
             clock_ns: Arc::default(),
             looks: Arc::default(),
         };
@@ -359,6 +366,19 @@ impl Bench {
         }
         Over(self)
     }
+}
+
+/// The kernel takes the name from the old file before the path leads to the new one.
+#[test]
+fn a_file_that_loses_its_name_in_the_middle_of_a_rename_is_not_taken_for_one_that_was_replaced() {
+    let bench = Bench::new();
+    let (place, known) = (bench.store.place(), bench.generation());
+    bench.disk.nameless.store(3, Release);
+    assert!(!place.follow(&known).unwrap());
+    assert_eq!(bench.disk.nameless.load(Acquire), 0);
+    bench.disk.nameless.store(usize::MAX, Release);
+    let error = place.follow(&known).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Replaced, "{error}");
 }
 
 #[test]

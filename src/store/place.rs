@@ -36,6 +36,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two looks at a path that does not come to rest.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
+/// Half a second: a rename on the busiest machine is over by then.
+const NAMELESS_LOOKS_MAX: u32 = 500;
 
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -273,26 +275,34 @@ impl Place {
         followed
     }
 
+    fn look_at_path(&self) -> Result<Stat> {
+        uninterrupted(|| self.mode.disk.stat(&self.real)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => self.replaced("was deleted or moved"),
+            _ => Error::io("look at", &self.path, error),
+        })
+    }
+
     fn follow_path(&self, known: &Generation) -> Result<bool> {
         let _following = lock_of(&self.following);
         if !self.is_current(known) {
             return Ok(true);
         }
         let disk = &*self.mode.disk;
-        let stat = match uninterrupted(|| disk.stat(&self.real)) {
-            Ok(stat) => stat,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(self.replaced("was deleted or moved"));
+        let mut stat = self.look_at_path()?;
+        // A rename takes the name from the old file just before the path leads to the new one. Where the file is mounted
+        // by itself, its path leads to it for good.
+        let mut looks = 1;
+        while stat.same_file(&known.identity) && known.is_nameless(&stat) {
+            if looks == NAMELESS_LOOKS_MAX {
+                let replaced = self.replaced("was replaced where it is mounted from");
+                return Err(replaced.advise("mount its folder instead of the file"));
             }
-            Err(error) => return Err(Error::io("look at", &self.path, error)),
-        };
+            looks += 1;
+            disk.sleep(LOOK_PAUSE);
+            stat = self.look_at_path()?;
+        }
         if stat.same_file(&known.identity) {
-            return match known.is_nameless(&stat) {
-                false => Ok(false),
-                true => Err(self
-                    .replaced("was replaced where it is mounted from")
-                    .advise("mount its folder instead of the file")),
-            };
+            return Ok(false);
         }
         // Opening a FIFO would wait for its other end.
         if !stat.is_file {
