@@ -36,8 +36,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two looks at a path that does not come to rest.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
-/// Half a second: a rename on the busiest machine is over by then.
-const NAMELESS_LOOKS_MAX: u32 = 500;
+/// A tenth of a second: a rename on a busy machine is over by then.
+const NAMELESS_LOOKS_MAX: u32 = 100;
 
 #[derive(Debug)]
 pub(crate) struct Place {
