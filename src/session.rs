@@ -22,7 +22,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | `sha256`, `key`, `named`, `lifetime` | a hash, the names of values with their types, values under names, times |
+//! | `random`, `sha256`, `key`, `named`, `lifetime` | random bytes, a hash, the names of values with their types, values under names, times |
 //! | `id`, `record_key`, `id/of_key` | the names of a session, and the keys under which it is kept |
 //! | `contents`, `state`, `outcome` | the session, and what calls answer |
 //! | `codec`, `records`, `list` | the bytes of a session, the map that has them, the lists of a user's sessions in it |
@@ -55,6 +55,7 @@ mod memory;
 mod named;
 mod options;
 mod outcome;
+mod random;
 mod record_key;
 mod records;
 mod redis;

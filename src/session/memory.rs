@@ -3,6 +3,7 @@
 use super::engine::{Engine, Rules};
 use super::records::{MakeEdit, NextEdits, Records, Walk};
 use crate::error::{Error, Result};
+use crate::session::random::random;
 use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::store::entry::Entry;
@@ -249,9 +250,7 @@ impl Records for Memory {
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<()> {
-        OsDisk
-            .random(bytes)
-            .map_err(|cause| Error::io("read", Path::new("/dev/urandom"), cause))
+        random(bytes)
     }
 
     fn path(&self) -> Option<&Path> {

@@ -5,11 +5,10 @@ use super::id::{Identity, SessionHandle, SessionId};
 use super::key::AsKey;
 use super::lifetime::{Lifetime, Lifetimes, Stamp, time_at};
 use crate::error::{Error, Result};
-use crate::store::disk::{Disk, os::OsDisk};
+use crate::session::random::random;
 use crate::value::base64::Base64;
 use crate::value::{Decode, Encode, from_cbor, to_cbor, to_cbor_below};
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -514,9 +513,7 @@ impl Session {
     /// ```
     pub fn create_form_token(&mut self) -> Result<String> {
         let mut bytes = [0; FORM_TOKEN_BYTES];
-        OsDisk
-            .random(&mut bytes)
-            .map_err(|cause| Error::io("read", Path::new("/dev/urandom"), cause))?;
+        random(&mut bytes)?;
         let token = Base64::Url.encode(&bytes);
         let tokens = &mut self.change().form_tokens;
         if tokens.len() >= FORM_TOKENS {

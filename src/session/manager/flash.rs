@@ -1,11 +1,10 @@
 //! Messages that the next page shows once: "saved", "your cart is empty".
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::record;
 use crate::session::Session;
-use crate::store::disk::{Disk, os::OsDisk};
+use crate::session::random::random;
 use crate::value::base64::Base64;
-use std::path::Path;
 
 /// The keys of messages begin with it. Each has one of its own, so that overlapping requests keep all of theirs; they
 /// are in the order in which they came.
@@ -28,6 +27,9 @@ record! {
 }
 
 pub(super) fn add(session: &mut Session, kind: &str, text: &str) -> Result<()> {
+    // Another request may be about to store the same number.
+    let mut bytes = [0; 6];
+    random(&mut bytes)?;
     let waiting = keys(session);
     let beyond = (waiting.len() + 1).saturating_sub(FLASHES_MAX);
     for oldest in waiting.iter().take(beyond) {
@@ -39,11 +41,6 @@ pub(super) fn add(session: &mut Session, kind: &str, text: &str) -> Result<()> {
     let nth = last.map_or(0, |last| {
         u32::from_str_radix(last, 16).unwrap_or(0).wrapping_add(1)
     });
-    // Another request may be about to store the same number.
-    let mut bytes = [0; 6];
-    OsDisk
-        .random(&mut bytes)
-        .map_err(|cause| Error::io("read", Path::new("/dev/urandom"), cause))?;
     let flash = Flash {
         kind: cut(kind),
         text: cut(text),

@@ -4,10 +4,10 @@
 //! moment, since the number of a process that has ended may become another's.
 
 use super::connection::now;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::session::random::random;
 use crate::store::disk::{Disk, os::OsDisk};
 use std::fmt;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -70,12 +70,6 @@ impl fmt::Debug for Randomness {
     }
 }
 
-pub(super) fn random(bytes: &mut [u8]) -> Result<()> {
-    OsDisk
-        .random(bytes)
-        .map_err(|cause| Error::io("read", Path::new("/dev/urandom"), cause))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,7 +106,9 @@ mod tests {
         let mut read = read.into_inner().unwrap();
         let mut id = [9; 16];
         for _ in 0..2 {
-            let failed = read.fill(&mut id, Duration::ZERO, 0, |_| Err(Error::random_repeats()));
+            let failed = read.fill(&mut id, Duration::ZERO, 0, |_| {
+                Err(crate::error::Error::random_repeats())
+            });
             assert!(failed.is_err() && id == [9; 16]);
         }
     }

@@ -2,10 +2,9 @@
 
 use super::super::csrf;
 use super::{State, Visit};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::session::SessionId;
-use crate::store::disk::{Disk, os::OsDisk};
-use std::path::Path;
+use crate::session::random::random;
 
 /// The key of the value that keeps a session which exists for the sake of its token alone.
 const KEY: &str = "_csrf";
@@ -39,11 +38,6 @@ impl Visit {
         if self.state != State::Live || self.is_renewal_due() {
             self.settle()?;
         }
-        let random = |bytes: &mut [u8]| {
-            OsDisk
-                .random(bytes)
-                .map_err(|cause| Error::io("read", Path::new("/dev/urandom"), cause))
-        };
         // Without a session that can be stored it is a token that never counts, on a page that comes too late anyway.
         let id = match self.session.id().or(self.candidates.ids.first()) {
             Some(id) => id.clone(),
