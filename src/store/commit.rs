@@ -53,6 +53,8 @@
 //! - *Two groups that sleep apart*, so that one writes while the other's sync runs, were tried as well. A sync served 15
 //!   of 32 threads in place of 28, as meant, and yet a save took as long: the threads met at the gate and at the mutex
 //!   in place of sleeping, at 1.9 futex calls and 25 us of processor time a save in place of 1.2 and 16.
+//! - *The last thread to join takes the lead from the one that gathers*, which need not be woken that way, was tried too:
+//!   0.98 to 1.05 of the time in 25 pairs each of 4, 8 and 32 threads, so it is not worth the second way to lead.
 //!
 //! # Gathering
 //!
