@@ -5,14 +5,16 @@
 //! that tells what it left behind the tail; the caller decides what becomes of that.
 
 use super::batch::Op;
-use super::format::{ALIGN, FILE_MAX, Head, Kind, LOG_START, MORE, NewRecord, RECORD_MAX};
+use super::format::{
+    ALIGN, FILE_MAX, Head, Kind, LOG_START, MORE, NewRecord, RECORD_MAX, record_bytes,
+};
 use super::generation::{End, Generation};
 use crate::error::{Error, Result};
 use std::sync::atomic::Ordering::*;
 
 /// Read and written at once by [`rewrite_unsynced`].
 const REWRITTEN_BYTES_AT_ONCE: u64 = 256 << 10;
-/// Buffers over this size are given back after the write that needed them.
+/// The buffers of a longer batch are given back once it is written.
 const BUFFER_BYTES_KEPT: usize = 4 << 20;
 
 /// The buffers of a writer, kept from one write to the next.
@@ -60,11 +62,27 @@ impl Pen {
         places: &[(u32, u64)],
         now_ms: u64,
     ) -> std::result::Result<u64, Failed> {
+        let len_bytes = (ops.iter())
+            .map(|op| record_bytes(op.key.len(), op.value.len() as u64))
+            .sum::<u64>();
+        if len_bytes > RECORD_MAX {
+            let what = format!("a batch of {len_bytes} bytes is over the limit of {RECORD_MAX}");
+            return Err(Error::too_large(what, "split it").into());
+        }
         rewrite_unsynced(generation)?;
         let (tail, epoch) = {
             let position = generation.position();
             (position.tail, position.epoch)
         };
+        let end = tail + len_bytes;
+        if end > FILE_MAX {
+            let what = "the file is at its limit of 8 TiB";
+            return Err(
+                Error::too_large(what, "remove entries, or begin another store")
+                    .at(&generation.log.path)
+                    .into(),
+            );
+        }
         let durable = generation.commit.durable().min(tail);
         let Pen { bytes, heads } = self;
         bytes.clear();
@@ -86,22 +104,6 @@ impl Pen {
             let offset = tail + bytes.len() as u64;
             heads.push((offset, record.encode(generation.header.seed, offset, bytes)));
         }
-        let len_bytes = bytes.len() as u64;
-        if len_bytes > RECORD_MAX {
-            bytes.clear();
-            bytes.shrink_to(1 << 20);
-            let what = format!("a batch of {len_bytes} bytes is over the limit of {RECORD_MAX}");
-            return Err(Error::too_large(what, "split it").into());
-        }
-        let end = tail + len_bytes;
-        if end > FILE_MAX {
-            let what = "the file is at its limit of 8 TiB";
-            return Err(
-                Error::too_large(what, "remove entries, or begin another store")
-                    .at(&generation.log.path)
-                    .into(),
-            );
-        }
         generation
             .log
             .write_all(bytes, tail)
@@ -113,7 +115,7 @@ impl Pen {
         generation.written.store(end, Release);
         generation.apply(heads)?;
         if bytes.capacity() > BUFFER_BYTES_KEPT {
-            bytes.shrink_to(1 << 20);
+            *self = Pen::default();
         }
         Ok(end)
     }
@@ -215,4 +217,27 @@ pub(crate) fn mark_behind(generation: &Generation, now_ms: u64) -> Result<()> {
     generation.log.write_all(&bytes, end)?;
     generation.position().condemned = true;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::{Batch, Store, poison::lock_of};
+
+    #[test]
+    fn a_handle_that_wrote_a_long_batch_once_keeps_no_memory_for_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("s.shelf")).unwrap();
+        let (short, mut long) = (Batch::new().insert("key", "").clone(), Batch::new());
+        for nth in 0..100_000_u32 {
+            long.insert(nth.to_le_bytes(), "");
+        }
+        let kept_after = |batch: &Batch| {
+            store.write(batch).unwrap();
+            let pen = lock_of(&store.inner.admission.desk.pen);
+            (pen.bytes.capacity(), pen.heads.capacity())
+        };
+        let (bytes, heads) = kept_after(&short);
+        assert!(bytes > 0 && heads > 0, "they are kept from write to write");
+        assert_eq!(kept_after(&long), (0, 0));
+    }
 }

@@ -34,13 +34,17 @@ pub(crate) fn backup(place: &Place, to: &Path) -> Result<Backup> {
     if generation.outdated_below() > 0 {
         return Err(generation.outdated(generation.outdated_below()));
     }
-    let header = own_lineage(place, &generation.header)?;
-    let mut successor = Successor::beside(place, &to, header)?;
-    // A file that this process may not give away belongs to it alone, which locks nobody out of the store.
-    let _ = successor.belong_to(&generation.log.stat()?);
     let never = AtomicBool::new(false);
-    let copied = copy_live(&generation, &mut successor, place.now_ms(), &never, true)?;
-    debug_assert!(matches!(copied, Copied::To { .. }));
+    let successor = loop {
+        let header = own_lineage(place, &generation)?;
+        let mut successor = Successor::beside(place, &to, header)?;
+        // A file that this process may not give away belongs to it alone, which locks nobody out of the store.
+        let _ = successor.belong_to(&generation.log.stat()?);
+        let copied = copy_live(&generation, &mut successor, place.now_ms(), &never, true)?;
+        if copied != Copied::StartAnew {
+            break successor;
+        }
+    };
     let made = successor.generation();
     let backup = Backup {
         entries: made.keys(),
@@ -53,11 +57,15 @@ pub(crate) fn backup(place: &Place, to: &Path) -> Result<Backup> {
 
 /// The header of a store that is no successor of this one: in its place it is refused as another. Keys are hashed as
 /// before, since the fingerprint is all that is left of a key that can't be read.
-fn own_lineage(place: &Place, old: &FileHeader) -> Result<FileHeader> {
-    Ok(FileHeader {
-        hash_key: old.hash_key,
-        created_ms: old.created_ms,
-        ..first_header(place)?
+fn own_lineage(place: &Place, old: &Generation) -> Result<FileHeader> {
+    let first = first_header(place)?;
+    Ok(match old.is_unborn() {
+        true => first,
+        false => FileHeader {
+            hash_key: old.header.hash_key,
+            created_ms: old.header.created_ms,
+            ..first
+        },
     })
 }
 
@@ -69,7 +77,7 @@ pub(crate) fn restore(place: &Place, before: u64, to: &Path) -> Result<u64> {
     let generation = place.fresh_at_its_path()?;
     let (end, epoch) = end_of_batch_before(&generation, before)?;
     let header = FileHeader {
-        lineage: own_lineage(place, &generation.header)?.lineage,
+        lineage: first_header(place)?.lineage,
         ..generation.header
     };
     let mut seal = Vec::new();
@@ -124,7 +132,7 @@ fn end_of_batch_before(generation: &Generation, before: u64) -> Result<(u64, u16
             Step::End => break,
         }
     }
-    match scanner.offset() == before {
+    match scanner.offset() == before && !generation.is_unborn() {
         true => Ok((end, epoch)),
         false => refuse(format!("no record begins at offset {before:#x}")),
     }

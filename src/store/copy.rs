@@ -23,7 +23,8 @@ pub(crate) enum Copied {
     /// had carried, so the old file is the only evidence of what was in them.
     To { end: u64, new_damage: bool },
     /// A record that was appended while the copy ran is damaged: copying by the index, from the start, tells whose it
-    /// is.
+    /// is. Or nothing verifies of a record of a snapshot, and its key was written or removed meanwhile: nothing tells any
+    /// more which key it was.
     StartAnew,
     /// The caller asked it to stop.
     Stopped,
@@ -67,7 +68,10 @@ pub(crate) fn copy_live(
             }
             Stored::Unknown { rest } => {
                 let Some(fingerprint) = old.index.fingerprint_at(at) else {
-                    continue;
+                    match is_snapshot {
+                        true => return Ok(Copied::StartAnew),
+                        false => continue,
+                    }
                 };
                 new_damage = true;
                 successor.append_damaged(NewRecord {

@@ -445,6 +445,38 @@ fn damage_that_a_later_pass_meets_makes_the_copy_begin_anew_and_is_carried() {
 }
 
 #[test]
+fn a_backup_lacks_no_key_of_which_the_record_rots_and_which_is_written_while_it_copies() {
+    let bench = Bench::new();
+    bench.disk.holds.store(false, Release);
+    let (store, to) = (&bench.store, bench.store.path().with_extension("to"));
+    // Longer than what a copy collects before it writes it.
+    store.insert("long", vec![1; 300_000]).unwrap();
+    let at = bench.generation().tail();
+    store.insert("rots", "before").unwrap();
+    store.insert("last", "").unwrap();
+    thread::scope(|scope| {
+        let _over = bench.over();
+        bench.disk.hold_nth(What::Write, 1);
+        let copying = scope.spawn(|| store.backup(&to));
+        let begun = bench.next_call();
+        let how = OpenFile {
+            write: true,
+            create: Create::Never,
+            mode: 0o600,
+        };
+        let file = OsDisk.open(store.path(), how).unwrap();
+        assert_eq!(file.write_at(&[0xff; 48], at).unwrap(), 48);
+        assert!(!store.insert("rots", "after").unwrap());
+        begun.end();
+        let made = copying.join().unwrap().unwrap();
+        assert_eq!((made.entries, made.damaged), (4, 0));
+    });
+    let copy = Store::open(&to).unwrap();
+    assert_eq!(copy.get("rots").unwrap().as_deref(), Some(&b"after"[..]));
+    assert_eq!(copy.get("long").unwrap(), Some(vec![1; 300_000]));
+}
+
+#[test]
 fn a_compaction_renames_over_nothing_that_somebody_put_there_meanwhile() {
     let bench = Bench::new();
     let path = bench.store.path().to_owned();

@@ -3,7 +3,7 @@
 use super::missed::PATH;
 use crate::raw;
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk, SimProcess};
-use shelflife::{Compaction, Durability, Options, Store};
+use shelflife::{Compaction, Durability, ErrorKind, Options, Store};
 use std::path::Path;
 
 fn options(process: &SimProcess) -> Options {
@@ -210,4 +210,24 @@ fn a_hole_that_a_power_cut_left_in_a_copy_is_filled_when_the_copying_goes_on() {
             assert!(log(&path) == log(Path::new(PATH)));
         }
     }
+}
+
+#[test]
+fn a_file_that_holds_nothing_yet_is_copied_as_a_new_store_and_has_no_past() {
+    let sim = SimDisk::new(1);
+    sim.write(PATH, []).unwrap();
+    let empty = options(&sim.process()).read_only(true).open(PATH).unwrap();
+    let error = empty.restore(8192, "/past").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert!(sim.read("/past").is_err(), "{error}");
+    let backup = empty.backup("/copy").unwrap();
+    assert_eq!((backup.entries, backup.damaged), (0, 0));
+    let bytes = sim.read("/copy").unwrap();
+    assert_ne!(bytes[24..40], [0; 16], "keys would be hashed under no key");
+    assert_ne!(bytes[72..80], [0; 8], "no clock would be wrong");
+    let copy = options(&sim.process()).open("/copy").unwrap();
+    assert!(copy.insert("a", "1").unwrap());
+    copy.restore(8192, "/past").unwrap();
+    let past = options(&sim.process()).open("/past").unwrap();
+    assert!(past.is_empty().unwrap() && past.recovery().is_clean());
 }
