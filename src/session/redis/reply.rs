@@ -28,17 +28,18 @@ pub(super) enum Reply {
 }
 
 /// The first word of an error, by which it is known. Redis 6.2 tells the error of a command within a script behind
-/// words of its own: `ERR Error running script (call to f_...): @user_script: 7: -READONLY You can't write ...`.
+/// words of its own, `ERR Error running script (call to f_...): @user_script: 7: -READONLY You can't write ...`, and
+/// one that the script returns without the first of them.
 pub(super) fn code(text: &str) -> &str {
     let mut words = text.split(' ');
     let first = words.next().unwrap_or_default();
-    if !text.starts_with("ERR Error running script") {
+    if first != "@user_script:" && !text.starts_with("ERR Error running script") {
         return first;
     }
     let is_code =
         |word: &&str| word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase());
     let mut inner = words.map(|word| word.strip_prefix('-').unwrap_or(word));
-    inner.find(is_code).unwrap_or(first)
+    inner.find(is_code).unwrap_or("ERR")
 }
 
 /// How large a reply may be.
@@ -357,6 +358,14 @@ mod tests {
             ),
             (
                 "ERR Error running script (call to f_0a1b): @user_script:4: attempt to call",
+                "ERR",
+            ),
+            (
+                "@user_script: 190: -READONLY You can't write against a read only replica.",
+                "READONLY",
+            ),
+            (
+                "@user_script: 190: The user executing the script can't run this command",
                 "ERR",
             ),
             (

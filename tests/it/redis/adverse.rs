@@ -611,6 +611,7 @@ fn what_a_server_says_of_a_key_that_is_forbidden_shows_no_id() {
         "-ERR Unknown Redis command called from script script: 0a\r\n".into(),
         format!("{within} The user executing the script can't run this command\r\n"),
         format!("{within} Unknown Redis command called from Lua script\r\n"),
+        "-@user_script: 190: The user executing the script can't run this command\r\n".into(),
     ] {
         let fake = Fake::start(move |_| say(&denied));
         let error = load(&fake.store()).unwrap_err().to_string();

@@ -213,9 +213,9 @@ local by = tonumber(ARGV[1])
 local version, created, accessed = struct.unpack('>I6I6I6', value)
 created = math.max(created - by, 0)
 if version > 0 then accessed = math.max(accessed - by, 0) end
-local ends = redis.call('PEXPIRETIME', KEYS[1])
+local left = redis.call('PTTL', KEYS[1])
 redis.call('SET', KEYS[1], struct.pack('>I6I6I6', version, created, accessed) .. string.sub(value, 19))
-if ends > 0 then redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', math.max(ends - by, 1))) end
+if left > 0 then redis.call('PEXPIRE', KEYS[1], string.format('%.0f', left - by)) end
 return 'done'
 ";
 

@@ -3,7 +3,7 @@
 use super::proxy::Proxy;
 use super::server::{Server, is_there};
 use super::{counter, stored};
-use crate::support::{is_soak, metric};
+use crate::support::{is_soak, metric, skip};
 use shelflife::{
     ErrorKind, Lifetime, RedisOptions, RedisSessionStore, Saved, Session, SessionOptions,
     SessionStore, SessionStoreExt,
@@ -111,14 +111,14 @@ fn a_right_that_is_missing_is_told_as_one_and_no_verb_does_a_half_without_it() {
     options.sessions(&lifetimes);
     let all = options.connect(&server.url()).unwrap();
     let mut refused = 0;
-    for right in super::rights()
-        .split_whitespace()
-        .filter(|right| right.starts_with('+'))
-    {
-        let without = right.replace('+', "-");
+    let rights = super::rights();
+    let rights: Vec<&str> = rights.split_whitespace().collect();
+    for without in rights.iter().filter(|right| right.starts_with('+')) {
+        let others = rights.iter().filter(|right| *right != without);
+        let others: Vec<&str> = others.copied().collect();
         let user = format!(
-            "ACL SETUSER ann reset on >secret ~shelflife:{{* {} {without}",
-            super::rights()
+            "ACL SETUSER ann reset on >secret ~shelflife:{{* {}",
+            others.join(" ")
         );
         assert_eq!(server.say(&user).trim(), "+OK");
         let store = options
@@ -260,6 +260,12 @@ fn a_key_goes_when_its_session_ends() {
         return;
     }
     let server = Server::start(&[]);
+    if server.say("PEXPIRETIME key").starts_with('-') {
+        return skip(
+            "a_key_goes_when_its_session_ends",
+            "Redis 6.2 does not tell when a key goes",
+        );
+    }
     let options = SessionOptions::new()
         .idle_lifetime(10 * MINUTE)
         .absolute_lifetime(60 * MINUTE)
