@@ -159,13 +159,14 @@ impl Compactor {
         })
     }
 
-    /// The reason why a compaction that is due fails.
+    /// The reason why a compaction that is due fails. None of one that was only asked for.
     pub(crate) fn overdue(&self, place: &Place) -> Option<Overdue> {
-        let number = place.generation().header.generation;
+        let generation = place.generation();
+        let is_due = Space::of(&generation, || place.now_ms()).is_due();
         let trouble = lock_of(&self.trouble);
         trouble
             .as_ref()
-            .filter(|trouble| trouble.generation == number)
+            .filter(|trouble| is_due && trouble.generation == generation.header.generation)
             .and_then(|trouble| trouble.overdue.clone())
     }
 

@@ -332,6 +332,7 @@ fn a_compaction_that_fails_takes_no_evidence_and_one_that_succeeds_takes_what_wa
     sim.inject(Fault::new(FaultKind::Enospc).on(Call::Write));
     store.compact().unwrap_err();
     assert_eq!(names(&sim).len(), 1, "the disk was full");
+    assert_eq!(store.recovery().overdue, None, "asked for, and not due");
     store.compact().unwrap();
     assert!(names(&sim).is_empty());
     // The evidence that the call's own repair has just kept stays, and the report names it.
