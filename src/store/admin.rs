@@ -356,8 +356,10 @@ impl Store {
     /// `Replaced`, `Io`.
     pub fn mirror(&self, dir: impl AsRef<Path>) -> Result<Mirror> {
         let dir = mirror::folder(self.place(), dir.as_ref())?;
+        let Inner { admission, .. } = &*self.inner;
+        let begun = LogCopy::begin(&admission.place, &dir);
         Ok(Mirror {
-            copy: LogCopy::begin(self.place(), &dir)?,
+            copy: begun.inspect_err(|_| admission.tell_if_a_sync_failed())?,
             inner: Arc::clone(&self.inner),
         })
     }
@@ -431,7 +433,9 @@ impl Mirror {
     /// `Replaced` if another file was put in the place of the store; once the handle was [reopened](Store::reopen) with
     /// that, the next call begins a copy of it, and the old one stays. `Io`, and those of [`Store::mirror`]: call it again.
     pub fn update(&mut self) -> Result<u64> {
-        self.copy.update(&self.inner.admission.place)
+        let Inner { admission, .. } = &*self.inner;
+        let copied = self.copy.update(&admission.place);
+        copied.inspect_err(|_| admission.tell_if_a_sync_failed())
     }
 
     /// The copy of the present file of the store.

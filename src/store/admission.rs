@@ -361,6 +361,15 @@ impl Admission {
         }
     }
 
+    /// As a failed sync of this handle's own does, for one that a copy of the store asked for.
+    pub(crate) fn tell_if_a_sync_failed(&self) {
+        let generation = self.place.generation();
+        let is_told = || generation.position().condemned;
+        if self.place.mode.writes() && generation.commit.has_failed() && !is_told() {
+            self.tell_of_failed_sync(&generation);
+        }
+    }
+
     /// Notes the torn tail of a file that was opened without the lock. To a reader without the lock a write under way
     /// looks torn as well, so this takes the lock and looks again.
     pub(crate) fn note_torn_tail(&self) -> Result<()> {

@@ -3,7 +3,9 @@
 //!
 //! So a copy is a store that opens, whenever the process stopped that copies. A power cut while it copies may leave a hole
 //! before records by which that part was durable, until the copying goes on. Each record is synced in the store's own file
-//! before it is appended to the copy, so that a copy never has what a power cut took from the store.
+//! before it is appended to the copy, so that a copy does not have what a power cut took from the store. There is one
+//! exception: where that sync fails in a process that only reads, which can't note it, a copy that another process begins
+//! before the next writer's sync may have what never reached the disk. Once it is gone, the store gets a copy of its own.
 //!
 //! The header of a copy differs from the store's in the lineage, which is drawn for each copy. With the store's own a
 //! copy that was put back would be a successor to every process that slept since an earlier generation: such a process

@@ -2,7 +2,7 @@
 
 use super::missed::PATH;
 use crate::raw;
-use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk, SimProcess};
+use shelflife::sim::{Call, FailedSync, Fault, FaultKind, Plant, SimDisk, SimProcess};
 use shelflife::{Compaction, Durability, ErrorKind, Options, Store};
 use std::path::Path;
 
@@ -85,6 +85,14 @@ fn a_sync_of_a_mirror_that_fails_fails_for_the_writers_of_its_handle() {
             assert!(error.io_kind().is_some(), "{error}");
             assert_eq!(sim.faults(), 1);
             sim.clear_faults();
+            if failed == FailedSync::KeepClean {
+                let later = options(&sim.process()).read_only(true).open(PATH).unwrap();
+                assert_eq!(later.len().unwrap(), 2);
+                sim.plant("/later", Plant::Directory).unwrap();
+                let later = later.mirror("/later").unwrap();
+                let copy = options(&sim.process()).read_only(true).open(later.path());
+                assert_eq!(copy.unwrap().len().unwrap(), 1, "`b` is in the cache alone");
+            }
             // The kernel tells of it once: another sync of the same file would succeed, and leave out `b`.
             let case = format!("{failed:?}, {exclusive}");
             match store.sync() {
