@@ -63,9 +63,8 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
     if !nul && !json {
         output.header(&["HANDLE", "USER", "USED", "EXPIRES", "ADDRESS"]);
     }
-    each(&store, |session| {
-        let is_wanted = user.is_none() || session.user() == user.as_deref();
-        if !is_wanted || !idle.is_none_or(|idle| is_idle(session, idle, now)) {
+    let show = |session: &Session| {
+        if !idle.is_none_or(|idle| is_idle(session, idle, now)) {
             return Ok(());
         }
         if nul {
@@ -88,7 +87,11 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
             expires,
             field(session.remote_address()),
         ])
-    })
+    };
+    match user {
+        Some(user) => store.sessions_of(&user)?.iter().try_for_each(show),
+        None => each(&store, show),
+    }
 }
 
 fn object(session: &Session) -> Value {

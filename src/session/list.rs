@@ -11,7 +11,7 @@
 //! |---|---|
 //! | 1 | 0; 1 if a part was found damaged: the list is not **whole**, and all records are read in its place |
 //! | 4 | how many parts there are |
-//! | 4 | when the last session ends, in hours since 1970; all ones: never, or the list is not whole |
+//! | 4 | when the last session ends, in hours since 1970; all ones: never. If the list is not whole, a number that was drawn when the damage was found |
 //! | 4 each | when the session ends, in hours and rounded up |
 //! | 1 + 16 or 35 each | how long its name is; its name |
 //!
@@ -25,7 +25,8 @@
 //!
 //! **A damaged list is mended by the next change of it that meets the damage**, from a walk over all records. The walk
 //! runs without the lock. A session that is stored meanwhile is named in the list, whole or not, so that the names which
-//! the walk has found and the names in the list are all sessions together.
+//! the walk has found and the names in the list are all sessions together. Unless more damage is found meanwhile, which the
+//! number that is drawn for it tells: another walk is needed.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -92,7 +93,7 @@ struct Part {
     is_whole: bool,
     /// How many there are; at least 1. Counts in part 0 only.
     parts: u32,
-    /// No part ends later. Counts in part 0 only.
+    /// No part ends later; if the list is not whole, which damage it met last. Counts in part 0 only.
     last_end: u32,
     names: Vec<Listed>,
 }
@@ -238,13 +239,18 @@ impl<'a> Lists<'a> {
                 Err(error) if error.kind() == ErrorKind::Corrupt => Err(()),
                 Err(error) => return Err(error),
             };
-            if stored.is_err() && nth > 0 {
-                let first = self.part(user, 0)?;
-                first.part.is_whole = false;
-                first.is_changed = true;
-            }
             let is_whole = stored.is_ok();
             self.is_damaged |= !is_whole;
+            let mut damage = [0; 4];
+            if !is_whole {
+                self.records.random(&mut damage)?;
+            }
+            let damage = u32::from_be_bytes(damage);
+            if !is_whole && nth > 0 {
+                let first = self.part(user, 0)?;
+                (first.part.is_whole, first.part.last_end) = (false, damage);
+                first.is_changed = true;
+            }
             let part = stored.ok().flatten();
             let loaded = Loaded {
                 place,
@@ -253,6 +259,7 @@ impl<'a> Lists<'a> {
                 is_mended: false,
                 part: part.unwrap_or(Part {
                     is_whole: is_whole || nth > 0,
+                    last_end: damage,
                     ..Part::new()
                 }),
             };
@@ -311,10 +318,16 @@ impl<'a> Lists<'a> {
             .collect()
     }
 
-    /// Whether a walk that ended before the lock was taken can make the list whole: not if a part was found damaged just
-    /// now, which may have named a session that was stored during the walk.
-    pub(super) fn can_be_mended(&mut self, user: &str) -> Result<bool> {
-        Ok(!self.is_whole(user)? && !self.is_damaged)
+    /// Which damage the list met last; `None` if none that is not mended.
+    pub(super) fn damage(&mut self, user: &str) -> Result<Option<u32>> {
+        let first = &self.part(hash_of(user), 0)?.part;
+        Ok((!first.is_whole).then_some(first.last_end))
+    }
+
+    /// Whether a walk that ended before the lock was taken can make the list whole: not if more damage was found since the
+    /// one that was known `before` the walk, since it may have hit the name of a session that was stored during the walk.
+    pub(super) fn can_be_mended(&mut self, user: &str, before: Option<u32>) -> Result<bool> {
+        Ok(!self.is_whole(user)? && !self.is_damaged && self.damage(user)? == before)
     }
 
     /// Adds all names that a walk has found, each with the hour by which its session has ended: from now on the list is
@@ -385,7 +398,8 @@ impl<'a> Lists<'a> {
                 self.look_after(user, nth)?;
             }
         }
-        if end > self.part(user, 0)?.part.last_end {
+        let first = &self.part(user, 0)?.part;
+        if first.is_whole && end > first.last_end {
             self.change(user, 0)?.last_end = end;
         }
         if self.part(user, nth)?.part.names.len() > NAMES_MAX {
@@ -497,13 +511,14 @@ impl<'a> Lists<'a> {
             part.last_end = match part {
                 Part {
                     is_whole: false, ..
-                } => NEVER,
+                } => part.last_end,
                 Part { parts: 2.., .. } if is_first => part.last_end.max(part.end()),
                 _ => part.end(),
             };
+            let end = Some(part.last_end).filter(|_| part.is_whole);
             let put = Edit::Put {
                 value: part.encode(),
-                expires: moment_of(part.last_end),
+                expires: end.and_then(moment_of),
                 cbor: false,
             };
             edits.push((key, put));

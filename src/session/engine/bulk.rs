@@ -248,16 +248,17 @@ impl Engine<dyn Records> {
         };
         let (mut deleted, mut passed) = (0, Passed::default());
         loop {
-            let mut found = None;
-            if !Lists::new(&self.records).is_whole(user)? {
+            let (mut found, mut lists) = (None, Lists::new(&self.records));
+            if !lists.is_whole(user)? {
+                let damage = lists.damage(user)?;
                 let walked = self.names_by_walk(user)?;
-                (found, passed) = (Some(walked.names), walked.passed);
+                (found, passed) = (Some((damage, walked.names)), walked.passed);
             }
             let (mut ended, mut is_all) = (0, false);
             self.records.change(&mut || {
                 let (mut lists, mut edits) = (Lists::new(&self.records), Vec::new());
-                if let Some(found) = &found
-                    && lists.can_be_mended(user)?
+                if let Some((damage, found)) = &found
+                    && lists.can_be_mended(user, *damage)?
                 {
                     lists.mend(user, found)?;
                 }

@@ -60,11 +60,12 @@ impl Engine<dyn Records> {
     fn mend_list(&self, user: &str) -> Result<()> {
         // The change of the first round may meet more damage, which the second mends.
         for _ in 0..2 {
+            let damage = Lists::new(&self.records).damage(user)?;
             let walked = self.names_by_walk(user)?;
             let mut is_whole = false;
             self.records.change(&mut || {
                 let mut lists = Lists::new(&self.records);
-                if lists.can_be_mended(user)? {
+                if lists.can_be_mended(user, damage)? {
                     lists.mend(user, &walked.names)?;
                 }
                 is_whole = lists.is_whole(user)?;

@@ -3,6 +3,9 @@
 //! The browser's cookie is changed only for what this request itself did. An id that is merely dead is left alone: a
 //! late request must neither delete nor replace the cookie of a login that overtook it. So what the browser has to be told
 //! is kept apart from the state of the session, as a [`Notice`].
+//!
+//! The changes of a session are kept by its copy alone. Three things stand beside it, and each says what the others can't:
+//! the [`State`] whether the copy can be stored, [`Due`] whether under a new id, and `stored` which session it is of.
 
 mod account;
 mod changes;
@@ -37,8 +40,17 @@ enum State {
     /// This request ended it. A value that is put into the copy makes a new one.
     Ended,
     /// The copy can't be stored any more: what this request changed and did not store is lost, as is what it changes from
-    /// here on.
+    /// here on. A login or a reload begins anew.
     Lost(Lost),
+}
+
+/// The reason why the session is to get a new id when it is stored. A user who was set by hand is another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Renewal,
+    /// With the lifetime that it gives the session; `None`: that of the store.
+    Login(Option<Lifetime>),
 }
 
 /// The news of the id that the browser has to be told.
@@ -88,14 +100,10 @@ pub struct Visit {
     candidates: Candidates,
     state: State,
     session: Session,
-    /// The live session as it was loaded or stored last: its id stays, whatever is put in the place of the copy.
+    /// The session as it was loaded or stored last: its id stays, whatever is put in the place of the copy. It has one as
+    /// long as the session is there, as far as is known: where it is live, and where a conflict or a refusal lost the copy.
     stored: Session,
-    /// A new id is due, since the rights changed.
-    renew: bool,
-    /// A login waits to be stored.
-    logged_in: bool,
-    /// A proof of who the visitor is waits to be stored with its time: a login, or a confirmation.
-    is_proved: bool,
+    due: Due,
     /// Somebody asked for the session, so the response depends on it.
     looked: bool,
     /// This request does not count as use.
@@ -103,8 +111,6 @@ pub struct Visit {
     /// The method changes nothing, so no token counts.
     safe_method: bool,
     client: Option<Client>,
-    /// The lifetime that a login which waits to be stored gives the session; `Some(None)`: that of the store.
-    lifetime: Option<Option<Lifetime>>,
     notice: Notice,
     /// The fate of the changes that were stored before the end.
     outcome: Outcome,
@@ -124,14 +130,11 @@ impl Visit {
             state: State::Unread,
             session: Session::new(),
             stored: Session::new(),
-            renew: false,
-            logged_in: false,
-            is_proved: false,
+            due: Due::Nothing,
             looked: false,
             quiet: false,
             safe_method: false,
             client: None,
-            lifetime: None,
             notice: Notice::Nothing,
             outcome: Outcome::Nothing,
         }
@@ -261,21 +264,22 @@ impl Visit {
     ///
     /// As [`session`](Visit::session).
     pub fn reload(&mut self) -> Result<()> {
-        match self.live_id() {
-            Some(id) => match self.manager.store().load_session(&id)? {
-                Some(session) => self.become_live(session),
-                None => {
-                    let why = self.why_gone(&id)?;
-                    (self.session, self.notice) = (Session::new(), Notice::Nothing);
-                    self.state = match why {
-                        Lost::Superseded => State::Superseded,
-                        _ => State::New,
-                    };
+        match self.stored.id().cloned() {
+            Some(id) => {
+                match self.manager.store().load_session(&id)? {
+                    Some(session) => self.become_live(session),
+                    None => match self.why_gone(&id)? {
+                        Lost::Superseded => self.become_empty(State::Superseded),
+                        _ => self.become_empty(State::New),
+                    },
                 }
-            },
+                if let Outcome::Lost(_) = self.outcome {
+                    self.outcome = Outcome::Nothing;
+                }
+            }
             None => self.session = Session::new(),
         }
-        self.forget_deeds();
+        self.due = Due::Nothing;
         Ok(())
     }
 
@@ -333,6 +337,12 @@ impl Visit {
         self.state = State::Live;
     }
 
+    /// There is no stored session any more that this could be a copy of.
+    fn become_empty(&mut self, state: State) {
+        (self.session, self.stored) = (Session::new(), Session::new());
+        (self.state, self.due, self.notice) = (state, Due::Nothing, Notice::Nothing);
+    }
+
     /// A session that the handler put in the place of this one is a change of it.
     fn stay(&mut self) {
         match self.state {
@@ -358,7 +368,11 @@ impl Visit {
     }
 
     fn is_renewal_due(&self) -> bool {
-        self.state == State::Live && (self.renew || self.session.has_other_user())
+        self.state == State::Live && (self.due != Due::Nothing || self.session.has_other_user())
+    }
+
+    fn is_login_due(&self) -> bool {
+        matches!(self.due, Due::Login(_))
     }
 
     fn is_changed(&self) -> bool {
@@ -372,21 +386,12 @@ impl Visit {
 
     /// The session ended by a deed of this request: the browser gives its cookie back, if it brought one.
     fn end(&mut self) {
-        self.state = State::Ended;
-        self.session = Session::new();
-        self.forget_deeds();
-        self.notice = match self.candidates.ids.is_empty() {
-            true => Notice::Nothing,
-            false => Notice::Revoke,
-        };
+        self.become_empty(State::Ended);
+        if !self.candidates.ids.is_empty() {
+            self.notice = Notice::Revoke;
+        }
         self.outcome = Outcome::Ended;
         self.manager.ring();
-    }
-
-    /// The deeds that wait to be stored with the copy are stored, or given up.
-    fn forget_deeds(&mut self) {
-        (self.renew, self.logged_in, self.is_proved) = (false, false, false);
-        self.lifetime = None;
     }
 
     fn why_gone(&self, id: &SessionId) -> Result<Lost> {

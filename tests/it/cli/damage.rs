@@ -92,6 +92,26 @@ fn what_is_sound_of_a_damaged_file_can_be_had_and_nothing_of_it_is_told() {
 }
 
 #[test]
+fn the_sessions_of_a_user_are_listed_whatever_is_wrong_with_those_of_others() {
+    let shell = Shell::new();
+    let store = ShelveSessionStore::open(shell.path("n.shelf")).unwrap();
+    for (user, value) in [("ann", "canary-ann"), ("bob", "canary-bob")] {
+        let mut session = Session::new();
+        session.set_user(Some(user));
+        session.insert("k", value).unwrap();
+        assert!(matches!(
+            store.save_session(&mut session),
+            Ok(Saved::Stored)
+        ));
+    }
+    store.close().unwrap();
+    flip(&shell, "canary-bob");
+    assert_eq!(shell.run("session ls n.shelf").code, 3);
+    let listed = shell.run("session ls n.shelf --user ann").ok();
+    assert_eq!(listed.split('\t').nth(1), Some("ann"));
+}
+
+#[test]
 fn salvage_saves_what_it_can_and_lists_what_is_lost() {
     let shell = Shell::new();
     damaged(&shell);

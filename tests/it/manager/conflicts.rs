@@ -357,11 +357,16 @@ fn a_use_that_meets_a_logout_tells_that_the_session_ended() {
 fn a_change_that_is_overtaken_again_and_again_is_merged_and_a_new_id_is_given_up_and_told() {
     let site = Site::new();
     let jar = site.shopper();
-    // A store in which somebody else is always faster.
+    // A store in which somebody else is faster, this often.
     #[derive(Debug)]
-    struct Busy(Arc<Spied>);
+    struct Busy(Arc<Spied>, Mutex<usize>);
     impl Busy {
         fn change(&self, session: &Session) -> Result<()> {
+            let mut left = self.1.lock().unwrap();
+            if *left == 0 {
+                return Ok(());
+            }
+            *left -= 1;
             let changed = self.0.update_session(session.id().unwrap(), |other| {
                 let n = other.get::<u64>("other")?.unwrap_or(0) + 1;
                 other.insert("other", &n)
@@ -419,9 +424,11 @@ fn a_change_that_is_overtaken_again_and_again_is_merged_and_a_new_id_is_given_up
             false
         }
     }
-    let manager = ManagerOptions::new()
-        .manage(Busy(site.store.clone()))
-        .unwrap();
+    let busy = |times| {
+        let store = Busy(site.store.clone(), Mutex::new(times));
+        ManagerOptions::new().manage(store).unwrap()
+    };
+    let manager = busy(9);
     let others = || {
         site.begin(&jar)
             .session()
@@ -443,6 +450,28 @@ fn a_change_that_is_overtaken_again_and_again_is_merged_and_a_new_id_is_given_up
     assert_eq!(answer(done).set_cookie(), None);
     assert_eq!(site.value(&jar, "cart").as_deref(), Some("coffee"));
     assert_eq!(others(), Some(9));
+
+    // The session is still there: a login or a reload in the same request goes on with it.
+    for logs_in in [false, true] {
+        let mut visit = busy(8).begin(jar.field());
+        put(&mut visit, "cart", "milk");
+        visit.renew().unwrap();
+        assert_eq!(visit.save().unwrap(), Outcome::Lost(Lost::Conflict));
+        match logs_in {
+            true => assert!(visit.login("ann").unwrap()),
+            false => visit.reload().unwrap(),
+        }
+        put(&mut visit, "size", "tall");
+        let done = answer(visit.finish().unwrap());
+        assert_eq!(done.outcome, Outcome::Stored);
+        assert_eq!(site.value(&jar, "cart").is_none(), logs_in, "the old id");
+        let mut after = jar.clone();
+        after.receive(&done);
+        let kept = if logs_in { "milk" } else { "coffee" };
+        assert_eq!(site.value(&after, "cart").as_deref(), Some(kept));
+        assert_eq!(site.value(&after, "size").as_deref(), Some("tall"));
+        assert_eq!(site.sessions(), 1);
+    }
 }
 
 #[test]
@@ -585,5 +614,26 @@ fn what_a_request_puts_in_before_its_login_stays_whatever_became_of_the_session(
         assert!(session.contains_key("size"), "{when}");
         assert_eq!(session.contains_key("n"), when == 0);
         assert_eq!(session.contains_key("cart"), when == 2);
+    }
+}
+
+#[test]
+fn no_cookie_is_sent_for_a_session_that_others_ended_before_this_request_did() {
+    type Deed = fn(&mut Visit);
+    let deeds: [Deed; 3] = [
+        |visit| assert!(!visit.logout().unwrap()),
+        |visit| visit.reload().unwrap(),
+        |visit| put(visit, "size", "tall"),
+    ];
+    for deed in deeds {
+        let site = Site::new();
+        let ((), answer) = site.ask(&Jar::default(), |visit| {
+            put(visit, "cart", "tea");
+            assert_eq!(visit.save().unwrap(), Outcome::Stored);
+            let id = visit.session().unwrap().id().unwrap().clone();
+            assert!(site.store.store.delete_session(&id).unwrap());
+            deed(visit);
+        });
+        assert_eq!((answer.set_cookie(), site.sessions()), (None, 0));
     }
 }

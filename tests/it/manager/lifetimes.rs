@@ -246,3 +246,21 @@ fn what_is_put_in_after_an_update_that_ended_a_long_session_lives_as_a_strangers
     let left = site.begin(&jar).time_left().unwrap();
     assert_eq!(left, Some(HOUR));
 }
+
+#[test]
+fn a_login_that_the_same_request_takes_back_by_hand_leaves_nothing_of_its_own() {
+    let site = Site::new();
+    for begins in [Jar::default(), site.shopper()] {
+        let mut jar = begins.clone();
+        site.events();
+        site.visit(&mut jar, |visit| {
+            visit.login_for("ann", absolute(30 * DAY)).unwrap();
+            put(visit, "size", "tall");
+            visit.session().unwrap().set_user(None);
+        });
+        assert_eq!(site.value(&jar, "size").as_deref(), Some("tall"));
+        assert_eq!(site.begin(&jar).time_left().unwrap(), Some(HOUR));
+        let told = site.events().join(" ");
+        assert_eq!(told, if begins == jar { "" } else { "created" });
+    }
+}

@@ -569,3 +569,85 @@ fn nobody_is_fresh_or_confirmed_who_was_logged_out_again_by_the_same_request() {
         assert!(!visit.confirm().unwrap());
     });
 }
+
+/// A refusal ends nothing: the session that was there before is found by all that follows in the same request.
+#[test]
+fn after_a_refusal_the_request_can_log_in_log_out_and_reload_the_session_that_is_there() {
+    let by_hand = |session: &mut Session| {
+        session.set_user(Some("ann"));
+        Ok(())
+    };
+    for (by_update, is_renewed) in [(false, false), (false, true), (true, false), (true, true)] {
+        for deed in ["login", "reload", "logout"] {
+            let site = Site::with(
+                |_| (),
+                |it| {
+                    it.session_cap(Some(SessionCap::Refuse(1)));
+                },
+            );
+            site.login("ann");
+            let mut jar = site.shopper();
+            let mut visit = site.begin(&jar);
+            if is_renewed {
+                visit.renew().unwrap();
+                assert_eq!(visit.save().unwrap(), Outcome::Stored);
+            }
+            match by_update {
+                true => visit.update(by_hand).unwrap(),
+                false => by_hand(visit.session().unwrap()).unwrap(),
+            }
+            assert_eq!(visit.save().unwrap(), Outcome::Lost(Lost::Refused));
+            site.store.store.delete_user_sessions("ann").unwrap();
+            match deed {
+                "login" => assert!(visit.login("ann").unwrap()),
+                "reload" => visit.reload().unwrap(),
+                _ => assert!(visit.logout().unwrap()),
+            }
+            let case = format!("{deed}, by update: {by_update}, renewed: {is_renewed}");
+            let value: Option<String> = visit.session().unwrap().get("cart").unwrap();
+            let expected = Some("tea").filter(|_| deed != "logout");
+            assert_eq!(value.as_deref(), expected, "{case}");
+            let done = answer(visit.finish().unwrap());
+            assert!(!matches!(done.outcome, Outcome::Lost(_)), "{case}");
+            jar.receive(&done);
+            assert_eq!(site.value(&jar, "cart").as_deref(), expected, "{case}");
+            let user = Some("ann").filter(|_| deed == "login");
+            assert_eq!(site.user(&jar).as_deref(), user, "{case}");
+            let sessions = usize::from(deed != "logout");
+            assert_eq!(
+                (site.sessions(), jar.0.len()),
+                (sessions, sessions),
+                "{case}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_operator_is_told_the_same_of_a_user_who_is_set_by_hand_as_of_a_login() {
+    let site = Site::new();
+    for mut jar in [Jar::default(), site.shopper()] {
+        site.events();
+        for (user, event) in [
+            (Some("ann"), "logged in"),
+            (Some("bob"), "logged in"),
+            (None, "renewed"),
+        ] {
+            site.visit(&mut jar, |visit| {
+                put(visit, "cart", "tea");
+                visit.session().unwrap().set_user(user);
+            });
+            assert_eq!(site.events(), [event], "{user:?}");
+        }
+        for (user, event) in [(Some("ann"), "logged in"), (None, "renewed")] {
+            site.visit(&mut jar, |visit| {
+                let change = |session: &mut Session| {
+                    session.set_user(user);
+                    Ok(())
+                };
+                visit.update(change).unwrap();
+            });
+            assert_eq!(site.events(), [event], "{user:?}, by an update");
+        }
+    }
+}

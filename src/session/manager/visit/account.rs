@@ -3,7 +3,7 @@
 use super::super::event::Event;
 use super::super::finished::{Lost, Outcome};
 use super::settle::made_anew;
-use super::{State, Visit};
+use super::{Due, State, Visit};
 use crate::error::Result;
 use crate::session::sha256::hmac_sha256;
 use crate::session::{Lifetime, Session, SessionCap, SessionHandle};
@@ -71,29 +71,31 @@ impl Visit {
     fn log_in(&mut self, user: &str, lifetime: Option<Lifetime>) -> Result<bool> {
         self.look()?;
         let before = self.session.clone();
-        let deeds = (self.state, self.outcome, self.renew, self.is_proved);
+        let circumstances = (self.state, self.outcome, self.due);
         if self.session.user().is_some_and(|other| other != user) {
             self.session.clear();
             self.session.forget_device();
         }
         if let State::Superseded | State::Lost(_) = self.state {
-            self.session = made_anew(&self.session);
-            self.state = State::New;
             self.outcome = Outcome::Nothing;
+            if self.stored.id().is_some() {
+                self.state = State::Live;
+            } else {
+                self.session = made_anew(&self.session);
+                self.state = State::New;
+            }
         }
         self.session.set_user(Some(user));
         self.session.clear_form_tokens();
         self.session.set_credentials(None);
         self.session.confirm();
-        self.lifetime = Some(lifetime);
-        (self.renew, self.logged_in, self.is_proved) = (true, true, true);
+        self.due = Due::Login(lifetime);
         // Whether there is room shows only when it is stored, and the page depends on it.
         if let Some(SessionCap::Refuse(_)) = self.manager.0.session_cap {
             let settled = self.settle();
             if let Err(_) | Ok(Outcome::Lost(Lost::Refused)) = settled {
-                self.forget_deeds();
                 self.session = before;
-                (self.state, self.outcome, self.renew, self.is_proved) = deeds;
+                (self.state, self.outcome, self.due) = circumstances;
             }
             return Ok(settled? != Outcome::Lost(Lost::Refused));
         }
@@ -108,7 +110,9 @@ impl Visit {
     /// As [`session`](Visit::session).
     pub fn renew(&mut self) -> Result<()> {
         self.look()?;
-        self.renew |= self.state == State::Live;
+        if (self.state, self.due) == (State::Live, Due::Nothing) {
+            self.due = Due::Renewal;
+        }
         Ok(())
     }
 
@@ -122,28 +126,27 @@ impl Visit {
     /// Those of [`delete_session`](crate::SessionStore::delete_session).
     pub fn logout(&mut self) -> Result<bool> {
         self.looked = true;
-        let live = self.live_id();
+        let stored = self.stored.id().cloned();
         let mut ids = self.candidates.ids.clone();
-        ids.extend(live.clone().filter(|id| !ids.contains(id)));
+        ids.extend(stored.clone().filter(|id| !ids.contains(id)));
         let mut ended = None;
         for id in &ids {
             if self.manager.store().delete_session(id)? {
                 ended = ended.or(Some(id.handle()));
             }
         }
-        self.session = Session::new();
         if let Some(session) = ended {
             self.manager.tell(&Event::Ended { session });
             self.end();
             return Ok(true);
         }
         if self.state == State::Ended {
+            (self.session, self.due) = (Session::new(), Due::Nothing);
             return Ok(false);
         }
         // Nothing was there, perhaps since a login gave it another id.
-        let looked_for = live.map_or(ids, |id| vec![id]);
-        self.state = State::New;
-        self.forget_deeds();
+        let looked_for = stored.map_or(ids, |id| vec![id]);
+        self.become_empty(State::New);
         for id in &looked_for {
             if self.manager.store().was_replaced(id)? {
                 self.lose(Lost::Superseded);
@@ -243,7 +246,8 @@ impl Visit {
     /// ```
     pub fn is_fresh(&mut self, within: Duration) -> Result<bool> {
         self.look()?;
-        if self.is_proved && self.session.user().is_some() {
+        // A proof that waits to be stored has its time from the store.
+        if self.session.confirming {
             return Ok(!within.is_zero());
         }
         let now = self.manager.store().now();
@@ -261,8 +265,7 @@ impl Visit {
     pub fn confirm(&mut self) -> Result<bool> {
         self.look()?;
         self.session.confirm();
-        self.is_proved = self.session.user().is_some();
-        Ok(self.is_proved)
+        Ok(self.session.confirming)
     }
 
     /// Notes with which credentials the user logged in: call it after [`login`](Visit::login) with something that

@@ -3,7 +3,7 @@
 use super::super::cookie::max_age;
 use super::super::event::Event;
 use super::super::finished::{Finished, Lost, Outcome};
-use super::{Client, Notice, State, Visit, is_unreadable};
+use super::{Client, Due, Notice, State, Visit, is_unreadable};
 use crate::error::{Error, Result};
 use crate::session::contents::Contents;
 use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
@@ -143,7 +143,7 @@ impl Visit {
         let store = self.manager.store();
         match (
             self.manager.0.session_cap,
-            self.session.has_other_user() || self.logged_in,
+            self.session.has_other_user() || self.is_login_due(),
         ) {
             (Some(cap), true) => store.regenerate_id_capped(&mut self.session, cap),
             _ => store.regenerate_id(&mut self.session),
@@ -156,17 +156,16 @@ impl Visit {
         check_size(&self.session, self.manager.0.session_bytes_max)?;
         let saved = self.store_anew()?;
         if matches!(saved, Saved::Stored) {
-            self.renew = true;
             self.told_anew(Some(id.handle()));
             self.outcome = Outcome::Stored;
         }
         Ok(saved)
     }
 
-    /// Nobody is logged in. The session that the visitor had before is as it was.
+    /// The session that the visitor had before, if any, is as it was.
     fn refuse_login(&mut self) -> Outcome {
-        self.forget_deeds();
-        self.session = Session::new();
+        self.due = Due::Nothing;
+        self.session = self.stored.clone();
         self.lose(Lost::Refused)
     }
 
@@ -197,7 +196,6 @@ impl Visit {
                 }
                 Saved::Stored => {
                     self.stored = self.session.clone();
-                    self.is_proved = false;
                     return Ok(stored);
                 }
                 Saved::Full => return Ok(self.refuse_login()),
@@ -214,7 +212,7 @@ impl Visit {
                     stored = Outcome::Merged;
                     match self.session.rebase(*current) {
                         Some(merged) => self.session = merged,
-                        None if self.logged_in => return self.start_anew(),
+                        None if self.is_login_due() => return self.start_anew(),
                         None => return Ok(self.lose(Lost::Superseded)),
                     }
                 }
@@ -246,7 +244,7 @@ impl Visit {
 
     /// The session went while this request worked on its copy.
     fn gone(&mut self, id: &SessionId) -> Result<Outcome> {
-        if self.logged_in {
+        if self.is_login_due() {
             return self.start_anew();
         }
         let why = self.why_gone(id)?;
@@ -257,7 +255,7 @@ impl Visit {
     /// went.
     fn start_anew(&mut self) -> Result<Outcome> {
         self.session = made_anew(&self.session);
-        self.state = State::New;
+        (self.state, self.stored) = (State::New, Session::new());
         self.create()
     }
 
@@ -269,7 +267,7 @@ impl Visit {
         self.state = State::Lost(why);
         if let Lost::Ended | Lost::Superseded = why {
             // An id that was given earlier in this request leads nowhere any more.
-            self.notice = Notice::Nothing;
+            (self.stored, self.notice) = (Session::new(), Notice::Nothing);
         }
         self.outcome = Outcome::Lost(why);
         self.outcome
@@ -277,17 +275,18 @@ impl Visit {
 
     /// The copy is stored under an id that the browser does not know yet.
     fn told_anew(&mut self, from: Option<SessionHandle>) {
+        let user = self.session.user();
+        let is_login = self.is_login_due() || user.is_some() && user != self.stored.user();
+        let was_live = self.state == State::Live;
         self.stored = self.session.clone();
         self.state = State::Live;
-        self.notice = Notice::Set;
-        let (renewed, logged_in) = (self.renew, self.logged_in);
-        self.forget_deeds();
+        (self.notice, self.due) = (Notice::Set, Due::Nothing);
         let Some(session) = self.session.handle() else {
             return;
         };
-        self.manager.tell(&match (logged_in, renewed, from) {
-            (true, ..) => Event::LoggedIn { session, from },
-            (false, true, Some(from)) => Event::Renewed { session, from },
+        self.manager.tell(&match from {
+            _ if is_login => Event::LoggedIn { session, from },
+            Some(from) if was_live => Event::Renewed { session, from },
             _ => Event::Created { session },
         });
         for &session in self.session.displaced() {
@@ -301,17 +300,21 @@ impl Visit {
     /// Adds the manager's own part to a session that is going to be stored: a lifetime, and the device. Done twice it
     /// changes nothing more.
     fn prepare(&mut self) {
+        if self.session.user().is_none() && self.is_login_due() {
+            // The application logged the user out again by hand.
+            self.due = Due::Nothing;
+        }
         if !self.session.has_info() {
             return;
         }
         let is_new = self.state != State::Live;
-        match (self.lifetime, self.session.user()) {
-            (Some(lifetime), _) => self.session.set_lifetime(lifetime),
+        match (self.due, self.session.user()) {
+            (Due::Login(lifetime), _) => self.session.set_lifetime(lifetime),
             // Unless the application gave it one.
-            (None, None) if is_new && self.session.lifetime().is_none() => {
+            (_, None) if is_new && self.session.lifetime().is_none() => {
                 self.session.set_lifetime(self.manager.anonymous_lifetime());
             }
-            (None, user) if !is_new && has_lifetime_of_other_user(&self.session) => {
+            (_, user) if !is_new && has_lifetime_of_other_user(&self.session) => {
                 let lifetime = self.manager.anonymous_lifetime().filter(|_| user.is_none());
                 self.session.set_lifetime(lifetime);
             }
