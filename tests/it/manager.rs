@@ -2,9 +2,9 @@
 
 use shelflife::manager::{Event, Finished, Lost, Outcome, Visit};
 use shelflife::{
-    Error, ErrorKind, Existing, Lifetime, ManagerOptions, MemorySessionStore, Result, Saved,
-    Session, SessionCap, SessionHandle, SessionId, SessionManager, SessionOptions, SessionStore,
-    SessionStoreExt, Sessions,
+    Error, ErrorKind, Existing, Lifetime, ManagerOptions, MemorySessionStore, RedisSessionStore,
+    Result, Saved, Session, SessionCap, SessionHandle, SessionId, SessionManager, SessionOptions,
+    SessionStore, SessionStoreExt, Sessions,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

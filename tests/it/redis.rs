@@ -14,7 +14,7 @@ mod fake;
 mod memory;
 mod program;
 mod proxy;
-mod server;
+pub(crate) mod server;
 mod single;
 mod updates;
 

@@ -651,3 +651,21 @@ fn an_operator_is_told_the_same_of_a_user_who_is_set_by_hand_as_of_a_login() {
         }
     }
 }
+
+#[test]
+fn a_login_that_is_refused_after_another_tab_logged_in_is_told_like_others() {
+    let site = Site::with(
+        |_| (),
+        |it| {
+            it.session_cap(Some(SessionCap::Refuse(1)));
+        },
+    );
+    let jar = site.shopper();
+    let mut slow = site.begin(&jar);
+    put(&mut slow, "size", "tall");
+    let _ = site.ask(&jar, |visit| assert!(visit.login("ann").unwrap()));
+    assert!(!slow.login("ann").unwrap());
+    let done = slow.finish().unwrap();
+    assert_eq!(done.outcome(), Outcome::Lost(Lost::Superseded));
+    assert_eq!(answer(done).set_cookie(), None);
+}

@@ -1,12 +1,14 @@
 //! Random requests of several browsers, many open at once, beside a model of what a user expects. The content of a session
-//! is a map there, of which a request changes some keys; the user is one of them.
+//! is a map there, of which a request changes some keys; the user is one of them. A server is asked by two managers, each
+//! with connections of its own.
 
 use super::*;
+use crate::redis::server::{Server, is_there};
 use crate::runs::check;
 use crate::support::{Random, is_soak, setting};
 
-const DEEDS: &str = "begin begin begin begin put put put update update login logout finish finish \
-     finish drop arrive arrive";
+const DEEDS: &str = "begin begin begin begin put put put update update login logout hand renew reload \
+     finish finish finish drop arrive arrive";
 const STEPS: u64 = 80;
 const OPEN: usize = 4;
 const REPEAT: &str = "cargo test --test it manager::walks";
@@ -43,11 +45,13 @@ enum State {
     New,
     Live(String),
     Superseded,
-    Lost,
+    Ended,
+    /// With the id of a session that is there all the same.
+    Lost(Option<String>),
 }
 
 /// A request as it is expected to be.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Request {
     browser: usize,
     came: Option<String>,
@@ -56,6 +60,7 @@ struct Request {
     copy: Content,
     is_changed: bool,
     logs_in: bool,
+    renews: bool,
     is_stored: bool,
     is_lost: bool,
     /// The id to send, or that there is none any more.
@@ -70,7 +75,7 @@ impl Request {
 
     fn become_new(&mut self, state: State, content: Content) {
         (self.base, self.copy) = (content.clone(), content);
-        (self.is_changed, self.logs_in) = (false, false);
+        (self.is_changed, self.logs_in, self.renews) = (false, false, false);
         self.state = state;
     }
 
@@ -78,20 +83,41 @@ impl Request {
         matches!(self.state, State::Live(_))
     }
 
+    fn is_renewal_due(&self) -> bool {
+        self.is_live() && (self.logs_in || self.renews || self.copy[0] != self.base[0])
+    }
+
+    /// The id of the session that is there, as far as the request knows.
+    fn stored(&self) -> Option<String> {
+        match &self.state {
+            State::Live(id) => Some(id.clone()),
+            State::Lost(id) => id.clone(),
+            _ => None,
+        }
+    }
+
     fn lose(&mut self) {
-        (self.state, self.is_lost, self.told) = (State::Lost, true, None);
+        (self.state, self.is_lost, self.told) = (State::Lost(None), true, None);
+    }
+
+    /// The session is as it was.
+    fn be_refused(&mut self) {
+        self.become_new(State::Lost(self.stored()), self.base.clone());
+        (self.is_stored, self.is_lost) = (false, true);
     }
 
     fn end(&mut self) {
-        self.become_new(State::New, Content::default());
+        self.become_new(State::Ended, Content::default());
         (self.is_stored, self.is_lost) = (false, false);
         self.told = self.came.as_ref().map(|_| None);
     }
 }
 
 struct World {
-    site: Site,
+    store: Arc<dyn SessionStore>,
     managers: [SessionManager; 2],
+    /// A user may have this many sessions.
+    cap: Option<usize>,
     jars: [Jar; 3],
     open: [Open; OPEN],
     answers: Vec<(usize, Answer)>,
@@ -100,12 +126,13 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
-        let site = Site::new();
-        let manager = |_| ManagerOptions::new().manage_shared(site.store.clone());
+    fn new([one, other]: [Arc<dyn SessionStore>; 2], cap: Option<usize>) -> World {
+        let mut options = ManagerOptions::new();
+        options.session_cap(cap.map(SessionCap::Refuse));
         World {
-            managers: [0, 1].map(|nth| manager(nth).unwrap()),
-            site,
+            store: one.clone(),
+            managers: [one, other].map(|store| options.manage_shared(store).unwrap()),
+            cap,
             jars: Default::default(),
             open: Default::default(),
             answers: Vec::new(),
@@ -115,7 +142,7 @@ impl World {
     }
 
     fn there(&self) -> BTreeMap<String, Content> {
-        let sessions = self.site.store.store.iter_sessions().map(Result::unwrap);
+        let sessions = self.store.iter_sessions().map(Result::unwrap);
         let named = |it: Session| (it.id().unwrap().as_str().to_string(), content_of(&it));
         sessions.map(named).collect()
     }
@@ -139,34 +166,57 @@ impl World {
     }
 
     fn keep_anew(&mut self, it: &mut Request, content: Content) {
-        if content != Content::default() {
-            let mut drawn = self.there().into_keys();
-            let drawn = drawn.find(|id| !self.stored.contains_key(id));
-            it.told = Some(drawn.clone());
-            self.keep(it, drawn.expect("there is no new session"), content);
+        let mut drawn = self.there().into_keys();
+        let drawn = drawn.find(|id| !self.stored.contains_key(id));
+        it.told = Some(drawn.clone());
+        self.keep(it, drawn.expect("there is no new session"), content);
+    }
+
+    /// Whether the user of this content has no room for it beside the user's other sessions.
+    fn is_full(&self, content: &Content, this: Option<&String>) -> bool {
+        let others = self.stored.iter();
+        let others = others.filter(|(id, other)| other[0] == content[0] && Some(*id) != this);
+        content[0].is_some() && self.cap.is_some_and(|cap| others.count() >= cap)
+    }
+
+    fn create(&mut self, it: &mut Request, content: Content) {
+        if content == Content::default() {
+            return;
+        }
+        match self.is_full(&content, None) {
+            true => it.be_refused(),
+            false => self.keep_anew(it, content),
         }
     }
 
     fn settle(&mut self, it: &mut Request) {
+        // Whom the application logs out again by hand did not log in.
+        it.logs_in &= it.copy[0].is_some();
+        let is_changed = it.is_changed || it.is_renewal_due();
         match it.state.clone() {
-            State::New => self.keep_anew(it, it.copy.clone()),
+            State::New | State::Ended => self.create(it, it.copy.clone()),
             State::Superseded if it.is_changed => it.lose(),
-            State::Live(id) if it.is_changed || !it.is_stored => {
+            State::Live(id) if is_changed || !it.is_stored => {
                 match self.stored.get(&id).cloned() {
                     // A user who proved to be who he is gets a session with what the request put in.
                     None if it.logs_in => {
                         let mut content = onto(&it.copy, &it.base, &Content::default());
                         content[0] = it.copy[0].clone();
-                        self.keep_anew(it, content);
+                        (it.state, it.base) = (State::New, Content::default());
+                        self.create(it, content);
                     }
                     None => it.lose(),
-                    Some(_) if !it.is_changed => {}
+                    Some(_) if !is_changed => {}
                     Some(now) => {
                         let content = onto(&it.copy, &it.base, &now);
+                        let is_login = it.logs_in || it.copy[0] != it.base[0];
+                        if is_login && self.is_full(&content, Some(&id)) {
+                            return it.be_refused();
+                        }
                         self.stored.remove(&id);
                         if content == Content::default() {
                             it.end();
-                        } else if it.logs_in {
+                        } else if it.is_renewal_due() {
                             self.replaced.push(id);
                             self.keep_anew(it, content);
                         } else {
@@ -179,19 +229,66 @@ impl World {
         }
     }
 
-    fn logout(&mut self, it: &mut Request) {
-        let (mut ids, before) = (Vec::from_iter(it.came.clone()), self.stored.len());
-        if let State::Live(id) = &it.state {
-            ids.insert(0, id.clone());
+    /// Whether the user is logged in.
+    fn login(&mut self, it: &mut Request, user: &str) -> bool {
+        let before = it.clone();
+        if it.copy[0].as_ref().is_some_and(|other| other != user) {
+            it.copy = Content::default();
         }
-        self.stored.retain(|id, _| !ids.contains(id));
+        if let State::Superseded | State::Lost(_) = it.state {
+            (it.is_stored, it.is_lost) = (false, false);
+            match it.stored() {
+                Some(id) => it.state = State::Live(id),
+                None => {
+                    it.copy = onto(&it.copy, &std::mem::take(&mut it.base), &Content::default());
+                    it.state = State::New;
+                }
+            }
+        }
+        it.set(0, Some(user));
+        (it.is_changed, it.logs_in) = (true, true);
+        if self.cap.is_some() {
+            self.settle(it);
+        }
+        let is_refused = it.is_lost;
+        if is_refused {
+            *it = before;
+        }
+        !is_refused
+    }
+
+    fn logout(&mut self, it: &mut Request) {
+        let (known, before) = (it.stored(), self.stored.len());
+        self.stored
+            .retain(|id, _| Some(id) != known.as_ref() && Some(id) != it.came.as_ref());
         if self.stored.len() < before {
             return it.end();
         }
+        if it.state == State::Ended {
+            return it.become_new(State::Ended, Content::default());
+        }
         it.become_new(State::New, Content::default());
-        if ids.first().is_some_and(|id| self.replaced.contains(id)) {
+        it.told = None;
+        let looked_for = known.or(it.came.clone());
+        if looked_for.is_some_and(|id| self.replaced.contains(&id)) {
             it.lose();
         }
+    }
+
+    fn reload(&self, it: &mut Request) {
+        let Some(id) = it.stored() else {
+            return it.become_new(it.state.clone(), Content::default());
+        };
+        if it.is_lost {
+            (it.is_stored, it.is_lost) = (false, false);
+        }
+        let state = match (self.stored.get(&id), self.replaced.contains(&id)) {
+            (Some(content), _) => return it.become_new(State::Live(id), content.clone()),
+            (None, true) => State::Superseded,
+            (None, false) => State::New,
+        };
+        it.become_new(state, Content::default());
+        it.told = None;
     }
 
     fn step(&mut self, step: &Step) -> Checked<()> {
@@ -228,21 +325,29 @@ impl World {
                 it.set(1 + nth, Some(&text));
             }
             "login" => {
-                visit.login(user).unwrap();
-                if it.copy[0].as_ref().is_some_and(|other| other != user) {
-                    it.copy = Content::default();
+                let (done, expected) = (visit.login(user).unwrap(), self.login(&mut it, user));
+                if done != expected {
+                    return Err(format!("{visit:?}: login {done}, expected was {it:?}"));
                 }
-                if let State::Superseded | State::Lost = it.state {
-                    it.copy = onto(&it.copy, &std::mem::take(&mut it.base), &Content::default());
-                    (it.state, it.is_lost) = (State::New, false);
-                }
-                it.set(0, Some(user));
-                (it.is_changed, it.logs_in) = (true, true);
+            }
+            // A user who is set by hand, or removed.
+            "hand" => {
+                let user = Some(user).filter(|_| nth > 0);
+                visit.session().unwrap().set_user(user);
+                it.set(0, user);
+            }
+            "renew" => {
+                visit.renew().unwrap();
+                it.renews |= it.is_live();
+            }
+            "reload" => {
+                visit.reload().unwrap();
+                self.reload(&mut it);
             }
             "update" => {
                 let update = |session: &mut Session| session.insert(KEYS[nth], &text);
                 visit.update(update).unwrap();
-                if it.logs_in && it.is_live() {
+                if it.is_renewal_due() {
                     self.settle(&mut it);
                 }
                 it.set(1 + nth, Some(&text));
@@ -277,21 +382,50 @@ impl World {
     }
 }
 
-#[test]
-fn requests_of_several_browsers_go_as_a_simple_model_says() {
+/// Walks of new worlds, in which a user may have no more sessions than a cap allows, one or two, or any number.
+fn walk(name: &str, steps: u64, stores: &dyn Fn() -> [Arc<dyn SessionStore>; 2]) {
     let deeds = Vec::from_iter(DEEDS.split(' '));
-    let steps = setting("SHELF_FUZZ_OPS").unwrap_or(if is_soak() { 4_000_000 } else { 50_000 });
+    let steps = setting("SHELF_FUZZ_OPS").unwrap_or(steps);
     let first = setting("SHELF_FUZZ_SEED").unwrap_or(1);
     for seed in first..first + steps.div_ceil(STEPS) {
         let mut random = Random::new(seed);
         let mut draw = |end| random.place(end);
         let step = |_| (deeds[draw(deeds.len())], draw(OPEN), draw(1 << 16));
         let walk: Vec<Step> = (0..STEPS).map(step).collect();
+        let cap = [None, Some(1), Some(2)][seed as usize % 3];
         let run = |walk: &[Step]| {
-            let mut world = World::new();
+            let mut world = World::new(stores(), cap);
             walk.iter().try_for_each(|step| world.step(step))
         };
-        let repeat = || format!("SHELF_FUZZ_SEED={seed} SHELF_FUZZ_OPS={STEPS} {REPEAT}");
+        let repeat = || format!("SHELF_FUZZ_SEED={seed} SHELF_FUZZ_OPS={STEPS} {REPEAT}::{name}");
         check(&walk, &run, &repeat);
     }
+}
+
+#[test]
+fn requests_of_several_browsers_go_as_a_simple_model_says() {
+    let steps = if is_soak() { 4_000_000 } else { 50_000 };
+    let name = "requests_of_several_browsers_go_as_a_simple_model_says";
+    walk(name, steps, &|| {
+        let store: Arc<dyn SessionStore> = Arc::new(MemorySessionStore::new());
+        [store.clone(), store]
+    });
+}
+
+#[test]
+fn so_they_go_with_sessions_on_a_server() {
+    let name = "so_they_go_with_sessions_on_a_server";
+    if !is_there(name) {
+        return;
+    }
+    let server = Server::start(&[]);
+    let stores = [(); 2].map(|()| {
+        let store = RedisSessionStore::connect(&server.url()).unwrap();
+        Arc::new(store) as Arc<dyn SessionStore>
+    });
+    let steps = if is_soak() { 400_000 } else { 2_000 };
+    walk(name, steps, &|| {
+        assert!(server.asked().ask(&[b"FLUSHALL"]).starts_with("+OK"));
+        stores.clone()
+    });
 }

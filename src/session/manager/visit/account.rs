@@ -70,8 +70,8 @@ impl Visit {
 
     fn log_in(&mut self, user: &str, lifetime: Option<Lifetime>) -> Result<bool> {
         self.look()?;
-        let before = self.session.clone();
-        let circumstances = (self.state, self.outcome, self.due);
+        let copies = (self.session.clone(), self.stored.clone());
+        let circumstances = (self.state, self.due, self.outcome);
         if self.session.user().is_some_and(|other| other != user) {
             self.session.clear();
             self.session.forget_device();
@@ -94,8 +94,8 @@ impl Visit {
         if let Some(SessionCap::Refuse(_)) = self.manager.0.session_cap {
             let settled = self.settle();
             if let Err(_) | Ok(Outcome::Lost(Lost::Refused)) = settled {
-                self.session = before;
-                (self.state, self.outcome, self.due) = circumstances;
+                (self.session, self.stored) = copies;
+                (self.state, self.due, self.outcome) = circumstances;
             }
             return Ok(settled? != Outcome::Lost(Lost::Refused));
         }
