@@ -190,8 +190,10 @@ impl World {
     }
 
     fn settle(&mut self, it: &mut Request) {
-        // Whom the application logs out again by hand did not log in.
-        it.logs_in &= it.copy[0].is_some();
+        // A user whom the application logs out again by hand did not log in.
+        if it.logs_in && it.copy[0].is_none() {
+            (it.logs_in, it.renews) = (false, true);
+        }
         let is_changed = it.is_changed || it.is_renewal_due();
         match it.state.clone() {
             State::New | State::Ended => self.create(it, it.copy.clone()),

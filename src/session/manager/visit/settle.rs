@@ -301,8 +301,8 @@ impl Visit {
     /// changes nothing more.
     fn prepare(&mut self) {
         if self.session.user().is_none() && self.is_login_due() {
-            // The application logged the user out again by hand.
-            self.due = Due::Nothing;
+            // The application logged the user out again by hand. It may have asked for a new id besides.
+            self.due = Due::Renewal;
         }
         if !self.session.has_info() {
             return;
