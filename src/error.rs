@@ -68,7 +68,8 @@ pub enum ErrorKind {
     InvalidInput,
     /// The stored bytes are sound but not a value of the type that was asked for.
     Decode,
-    /// The file was deleted, moved or replaced under the running store; nothing was written past it.
+    /// The file was deleted, moved or replaced under the running store; a write that says so did not reach
+    /// what is there now.
     Replaced,
     /// A write from inside the closure of an `update` of the same store.
     Reentrant,
@@ -121,7 +122,9 @@ impl Error {
                 ErrorKind::NotFound,
                 "check the path and that its folder exists",
             ),
-            io::ErrorKind::AlreadyExists => (ErrorKind::AlreadyExists, ""),
+            io::ErrorKind::AlreadyExists => {
+                (ErrorKind::AlreadyExists, "give a path that nothing has")
+            }
             io::ErrorKind::Unsupported => (ErrorKind::Unsupported, ""),
             io::ErrorKind::PermissionDenied => (
                 ErrorKind::Io,
@@ -132,6 +135,11 @@ impl Error {
                 "open it read-only, or put it elsewhere",
             ),
             io::ErrorKind::StorageFull => (ErrorKind::Io, "free some space and try again"),
+            // Files beside a store have names that are longer by this.
+            io::ErrorKind::InvalidFilename => (
+                ErrorKind::Io,
+                "give it a name that is 26 bytes shorter than the longest",
+            ),
             _ => (ErrorKind::Io, ""),
         };
         let mut made = Error::new(kind, format!("failed to {verb} {}", Shown(path)))
@@ -497,6 +505,16 @@ mod tests {
         );
         assert_eq!(error.io_kind(), Some(io::ErrorKind::StorageFull));
         assert!(error.source().is_none(), "the cause is in the text already");
+        for cause in [
+            io::ErrorKind::NotFound,
+            io::ErrorKind::AlreadyExists,
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::ReadOnlyFilesystem,
+            io::ErrorKind::InvalidFilename,
+        ] {
+            let said = Error::io("create", Path::new("x.shelf"), cause.into()).to_string();
+            assert!(said.contains("; "), "no way out: {said}");
+        }
     }
 
     #[test]

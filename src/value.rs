@@ -274,7 +274,13 @@ impl Value {
     /// assert_eq!(error.kind(), ErrorKind::TooLarge);
     /// ```
     pub fn from_json_within(text: &str, memory_bytes: usize) -> Result<Value> {
-        json::read(text, memory_bytes)
+        json::read(text, memory_bytes, cbor::LEVELS)
+    }
+
+    /// As [`Value::from_json_within`], of a line: an object around a value that can be stored, so one level more.
+    #[doc(hidden)]
+    pub fn from_json_line(text: &str, memory_bytes: usize) -> Result<Value> {
+        json::read(text, memory_bytes, cbor::LEVELS + 1)
     }
 
     /// The value at a text key, if this is a map that has it.

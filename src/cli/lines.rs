@@ -36,8 +36,9 @@ pub(crate) const DUMP: Command = Command {
         "shelflife dump notes.shelf > notes.jsonl",
         "shelflife dump notes.shelf cart: | jq -r .k",
     ],
-    notes: "A line is {\"k\":KEY,\"v\":VALUE}, the least recently saved first; bytes are {\"$b64\":\"...\"}; an entry that\n\
-            ends has \"expires\", in milliseconds since 1970. load reads it back. It is one moment of the store,\n\
+    notes: "A line is {\"k\":KEY,\"v\":VALUE}, the least recently saved first; bytes are {\"$b64\":\"...\"}, and have\n\
+            \"cbor\":true if they are a value of a shelf; an entry that ends has \"expires\", in milliseconds since\n\
+            1970. load reads it back. It is one moment of the store,\n\
             whoever writes meanwhile. Cookies are keys: keep a dump of sessions as secret as its file.",
     run: dump,
 };
@@ -127,7 +128,7 @@ pub(crate) fn add<'a>(
         }
         _ => "not UTF-8".to_string(),
     })?;
-    let value = Value::from_json_within(text, JSON_BYTES).map_err(|error| error.to_string())?;
+    let value = Value::from_json_line(text, JSON_BYTES).map_err(|error| error.to_string())?;
     drop(line);
     let (mut key, mut content, mut is_cbor, mut expires) = (None, None, None, None);
     let Value::Map(members) = value else {

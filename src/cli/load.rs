@@ -31,7 +31,8 @@ pub(crate) const LOAD: Command = Command {
         "shelflife load notes.shelf notes.jsonl",
         "shelflife dump old.shelf | shelflife load new.shelf",
     ],
-    notes: "A line is {\"k\":KEY,\"v\":VALUE}; {\"$b64\":\"...\"} stands for bytes. Without I, or with `-`, from standard\n\
+    notes: "A line is {\"k\":KEY,\"v\":VALUE}; {\"$b64\":\"...\"} stands for bytes, with \"cbor\":true for those that are a\n\
+            value of a shelf; \"expires\" is an end, in milliseconds since 1970. Without I, or with `-`, from standard\n\
             input. F is created if there is no such file; what it has under other keys stays. A line that is no\n\
             entry is named by its number, and nothing is loaded. Others may write meanwhile. More than 16 MiB\n\
             rewrite F as compact does, and take as much room again beside it while they are read.",

@@ -215,7 +215,8 @@ def seconds(tag, delta):
 def packed(stub, size):
     """The bytes in which a pickle holds a date or a time."""
     data = stub.args[0]
-    data = data.encode("latin-1") if isinstance(data, str) else bytes_of(data)
+    # Python 2 had them in a str, which was read as all others are.
+    data = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else bytes_of(data)
     if len(data) != size:
         raise Problem(f"{stub.name} of {len(data)} bytes")
     return data

@@ -118,9 +118,6 @@ fn non_finite_name(value: f64) -> &'static str {
     }
 }
 
-/// How many arrays and objects can be open: three for each level of a value, `{"$map":[[`, and one for `{"$b64":`.
-const OPEN: usize = LEVELS * 3 + 1;
-
 const TOO_DEEP: &str = "nesting deeper than can be stored";
 
 /// An array or object that is not closed yet.
@@ -130,20 +127,21 @@ enum Open {
     Object(usize, Vec<(Value, Value)>, String),
 }
 
-/// Reads text as a value that takes no more memory than this.
-pub(super) fn read(text: &str, memory_bytes: usize) -> Result<Value> {
+/// Reads text as a value that takes no more memory and nests no deeper than this.
+pub(super) fn read(text: &str, memory_bytes: usize, levels: usize) -> Result<Value> {
     let mut from = Reader {
         rest: text,
         size_bytes: text.len(),
         memory_bytes,
+        // Three for each level of a value, `{"$map":[[`, and one for `{"$b64":`.
+        open_max: levels.saturating_mul(3).saturating_add(1),
     };
     let value = from.value()?;
     from.space();
     if !from.rest.is_empty() {
         return Err(from.expected("the end"));
     }
-    // Nothing is accepted that could not be stored.
-    if !fits(&value, LEVELS) {
+    if !fits(&value, levels) {
         return Err(from.error_at(0, TOO_DEEP));
     }
     Ok(value)
@@ -171,13 +169,15 @@ struct Reader<'a> {
     /// Memory that the value may take beyond what it takes already. The text of an escape counts as well: it is there
     /// until the escape is closed.
     memory_bytes: usize,
+    /// How many arrays and objects can be open.
+    open_max: usize,
 }
 
 impl Reader<'_> {
     fn value(&mut self) -> Result<Value> {
         let mut open = Vec::new();
         loop {
-            if open.len() > OPEN {
+            if open.len() > self.open_max {
                 return Err(self.error(TOO_DEEP));
             }
             self.space();

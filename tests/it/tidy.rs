@@ -549,28 +549,33 @@ fn a_copied_folder_is_a_path_dependency_offline() {
     let manifest = manifest.split("```").next().unwrap();
     fs::write(dir.path().join("vendor/shelflife/Cargo.toml"), manifest).unwrap();
     fs::create_dir(dir.path().join("src")).unwrap();
-    for (features, app) in [("", APP), ("sim", SIMULATED_APP)] {
-        let features = features.split_whitespace().collect::<Vec<_>>();
-        let manifest = format!(
-            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
-             [dependencies]\nshelflife = {{ path = \"vendor/shelflife\", features = {features:?} }}\n"
-        );
-        fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
-        fs::write(dir.path().join("src/main.rs"), app).unwrap();
+    let in_app = |words: &[&str]| {
         let mut run = cargo();
-        run.args(["run", "--offline", "--quiet", "--", "app.shelf"])
-            .current_dir(dir.path());
+        run.args(words).current_dir(dir.path());
         // Without debug information, which nobody looks at and takes a third of the time.
         run.env("CARGO_TARGET_DIR", dir.path().join("target"))
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env_remove("CARGO_MANIFEST_DIR")
             .env_remove("RUSTFLAGS");
-        let said = succeeds(&mut run);
+        succeeds(&mut run)
+    };
+    for (features, app) in [("", APP), ("sim", SIMULATED_APP)] {
+        let features = features.split_whitespace().collect::<Vec<_>>();
+        let manifest = format!(
+            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
+             [workspace]\n\n\
+             [dependencies]\nshelflife = {{ path = \"vendor/shelflife\", features = {features:?} }}\n"
+        );
+        fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+        fs::write(dir.path().join("src/main.rs"), app).unwrap();
+        let said = in_app(&["run", "--offline", "--quiet", "--", "app.shelf"]);
         assert_eq!(
             said, "Some([103, 114, 101, 101, 110])\n",
             "{features:?}: a warning, or worse"
         );
     }
+    // The crate's own tests need what the app has not, and the app's workspace is tested without them.
+    in_app(&["test", "--workspace", "--no-run", "--offline", "--quiet"]);
 }
 
 /// The compiler without anything that cargo tells it.

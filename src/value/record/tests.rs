@@ -562,3 +562,28 @@ fn the_order_of_the_definition_does_not_matter_to_the_bytes() {
     let map = HashMap::from([("b", 1), ("c", 2), ("aa", 3)]);
     assert_eq!(to_cbor(&map).unwrap(), sorted);
 }
+
+/// Where nothing has a name but what the macro gives one.
+#[no_implicit_prelude]
+mod bare {
+    crate::record! {
+        #[derive(Debug, PartialEq)]
+        pub(super) struct Kept { a: u8, b: ::std::option::Option<u8> = ::std::option::Option::None, ..pub(super) rest }
+
+        #[derive(Debug, PartialEq)]
+        pub(super) enum Any { One, Pair(u8, u8), Named { inner: ::std::boxed::Box<Kept>, ..rest } }
+    }
+}
+
+#[test]
+fn definitions_need_no_prelude() {
+    for stored in [
+        r#""One""#,
+        r#"{"Pair":[1,2]}"#,
+        r#"{"Named":{"c":3,"inner":{"a":1,"b":null,"more":[4]}}}"#,
+    ] {
+        assert_eq!(json(&parse::<bare::Any>(stored).unwrap()), stored);
+    }
+    let kept: bare::Kept = parse(r#"{"a":1,"more":[4]}"#).unwrap();
+    assert_eq!(kept.rest.len(), 1);
+}

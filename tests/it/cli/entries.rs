@@ -46,6 +46,38 @@ fn of_many_who_set_a_new_key_at_once_one_does_and_the_others_are_told() {
     }
 }
 
+/// The object of a line is one level more than the value in it has.
+#[test]
+fn a_value_as_deep_as_can_be_stored_is_dumped_and_loaded_and_a_deeper_one_is_refused() {
+    for (open, close) in [
+        ("[", "]"),
+        (r#"{"a":"#, "}"),
+        (r#"{"$map":[[0,"#, "]]}"),
+        (r#"{"$map":[["#, ",0]]}"),
+        (r#"{"$tag":[1,"#, "]}"),
+    ] {
+        let shell = Shell::new();
+        let nested = |levels| {
+            let (open, close) = (open.repeat(levels), close.repeat(levels));
+            format!("{open}{{\"$b64\":\"/w==\"}}{close}")
+        };
+        let value: shelflife::Value = nested(64).parse().unwrap();
+        let value = shelflife::to_cbor(&value).unwrap();
+        let mut batch = Batch::new();
+        batch.insert_cbor("deep", &value);
+        let store = Store::open(shell.path("a.shelf")).unwrap();
+        store.write(&batch).unwrap();
+        let dumped = shell.run("dump a.shelf").ok();
+        shell.pipe(dumped.as_bytes(), "load b.shelf").ok();
+        let loaded = Store::open(shell.path("b.shelf")).unwrap();
+        assert_eq!(loaded.get("deep").unwrap(), Some(value));
+
+        let deeper = format!("{{\"k\":\"deeper\",\"v\":{}}}", nested(65));
+        let said = shell.pipe(deeper.as_bytes(), "load b.shelf").failed(2);
+        assert!(said.contains("nesting deeper than can be stored"), "{said}");
+    }
+}
+
 /// A program that reads an entry in one form of JSON reads it in all.
 #[test]
 fn every_json_of_an_entry_has_the_members_that_dump_gives_it() {

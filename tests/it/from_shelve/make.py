@@ -154,6 +154,7 @@ good = {
     "named tuple": Point(1, 2),
     "subclasses": [Names([1]), Index(a=1), Title("x")],
     "ключ": "a key that is not ASCII",
+    "as deep as can be": deep[0],
 }
 bad = {
     "evil": {"inner": [Evil()]},
@@ -170,13 +171,24 @@ bad = {
 if protocol < 2:
     del good["slots"]  # which those can't hold
 values = {"good": good, "bad": bad, "both": {**good, **bad}}[what]
+# What Python 2 made of a datetime and a date: their bytes are a str.
+by_hand = {
+    "of Python 2": rb"""(cdatetime
+datetime
+(S'\x07\xe8\x02\x1d\x0c\x1e\x00\x00\xc3\xa9'
+tRcdatetime
+date
+(S'\x07\xe8\x02\x1d'
+tRl."""
+}
 
 if kind == "sqlite":
     # As dbm.sqlite3 of Python 3.13 makes it.
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE IF NOT EXISTS Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
-        for key, value in values.items():
-            row = (key.encode(), pickle.dumps(value, protocol))
+        pickled = {key: pickle.dumps(value, protocol) for key, value in values.items()}
+        for key, value in {**pickled, **by_hand}.items():
+            row = (key.encode(), value)
             database.execute("REPLACE INTO Dict (key, value) VALUES (CAST(? AS BLOB), CAST(? AS BLOB))", row)
     database.close()
 else:
@@ -185,3 +197,5 @@ else:
     opened = importlib.import_module("dbm." + kind).open(path, "n")
     with shelve.Shelf(opened, protocol) as shelf:
         shelf.update(values)
+        for key, pickled in by_hand.items():
+            opened[key.encode()] = pickled
