@@ -135,10 +135,9 @@ impl Error {
                 "open it read-only, or put it elsewhere",
             ),
             io::ErrorKind::StorageFull => (ErrorKind::Io, "free some space and try again"),
-            // Files beside a store have names that are longer by this.
             io::ErrorKind::InvalidFilename => (
                 ErrorKind::Io,
-                "give it a name that is 26 bytes shorter than the longest",
+                "give the store a shorter name: files beside it add up to 26 bytes to it",
             ),
             _ => (ErrorKind::Io, ""),
         };

@@ -10,7 +10,7 @@ mod queue;
 
 pub use iter::{Items, Keys, Values};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::batch::{Batch, NewValue};
 use crate::store::compaction::Compacted;
@@ -31,7 +31,8 @@ use std::time::SystemTime;
 /// `Shelf::from(Options::new().read_only(true).open(path)?)`.
 ///
 /// A file may hold sessions as well, and keys that are not UTF-8: those are none of the shelf's, which neither shows nor
-/// changes them.
+/// changes them. Plain bytes that [`Store::insert`] stored under a text are a key of the shelf's, but no value of any
+/// type: reading them is an error of `Decode`.
 ///
 /// # Limits
 ///
@@ -140,8 +141,9 @@ impl Shelf {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn get<T: Decode>(&self, key: &str) -> Result<Option<T>> {
-        let value = self.store.get(key)?;
-        value.map(|value| self.decode(key, &value)).transpose()
+        let found = self.store.get_marked(key.as_bytes())?;
+        let value = found.map(|(value, is_cbor)| decode(self.path(), key, &value, is_cbor));
+        value.transpose()
     }
 
     /// Whether the key has a value, of whatever type.
@@ -316,8 +318,8 @@ impl Shelf {
         self.store.path()
     }
 
-    fn decode<T: Decode>(&self, key: &str, value: &[u8]) -> Result<T> {
-        decode(self.path(), key, value)
+    fn decode<T: Decode>(&self, key: &str, entry: &Entry) -> Result<T> {
+        decode(self.path(), key, entry.value(), entry.is_cbor())
     }
 }
 
@@ -340,8 +342,19 @@ fn cbor(value: &[u8], expires: Option<SystemTime>) -> NewValue<'_> {
     }
 }
 
-fn decode<T: Decode>(path: &Path, key: &str, value: &[u8]) -> Result<T> {
-    from_cbor(value).map_err(|error| error.at(path).under(key))
+/// Bytes that are not marked as CBOR may look like it: the letter `1` is the number -18.
+fn decode<T: Decode>(path: &Path, key: &str, value: &[u8], is_cbor: bool) -> Result<T> {
+    let decoded = match is_cbor {
+        true => from_cbor(value),
+        false => Err(plain_bytes()),
+    };
+    decoded.map_err(|error| error.at(path).under(key))
+}
+
+#[cold]
+fn plain_bytes() -> Error {
+    let what = "expected a value of a shelf, found plain bytes";
+    Error::decode(what, "read them by `Shelf::store`")
 }
 
 /// The key of an entry of the shelf; `None` for one of somebody else's, which is not UTF-8.

@@ -206,13 +206,20 @@ impl Store {
     ///
     /// `Corrupt` if the record does not verify any more, `Replaced`, `Io`.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        let found = self.get_marked(key.as_ref())?;
+        Ok(found.map(|(value, _)| value))
+    }
+
+    /// As [`get`](Store::get), and whether the value is marked as CBOR.
+    #[inline]
+    pub(crate) fn get_marked(&self, key: &[u8]) -> Result<Option<(Vec<u8>, bool)>> {
         let mut record = Vec::new();
-        let Some(value) = read::value(self.place(), key.as_ref(), &mut record)? else {
+        let Some(found) = read::live(self.place(), key, &mut record)? else {
             return Ok(None);
         };
-        record.copy_within(value.clone(), 0);
-        record.truncate(value.len());
-        Ok(Some(record))
+        record.copy_within(found.value.clone(), 0);
+        record.truncate(found.value.len());
+        Ok(Some((record, found.head.flags & format::CBOR != 0)))
     }
 
     /// As [`get`](Store::get) into a buffer of the caller's, whose content is replaced: without an allocation once the
@@ -238,7 +245,8 @@ impl Store {
     }
 
     /// Sets the value of a key. True if the key is new, as for [`std::collections::HashSet::insert`]; a key whose
-    /// present value is damaged is not new.
+    /// present value is damaged is not new. A [`Shelf`](crate::Shelf) reads no value of it: for one that is CBOR see
+    /// [`Batch::insert_cbor`].
     ///
     /// # Errors
     ///

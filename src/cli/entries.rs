@@ -19,7 +19,7 @@ pub(crate) const SET: Command = Command {
         Opt {
             name: "--raw",
             value: "",
-            about: "store the bytes of VALUE as they are",
+            about: "store the bytes of VALUE as they are; no Shelf reads them",
         },
         Opt {
             name: "--expires",

@@ -346,7 +346,7 @@ fn named(store: &Sessions, typed: &[Vec<u8>]) -> Result<Named> {
             // Not repeated in the error: it may be a cookie, pasted in the wrong place.
             return name.parse().map_err(|_| {
                 Failure::Usage(format!(
-                    "HANDLE {number} is none: write its 12 digits of 0-9 and a-f, or the first of them, at least \
+                    "HANDLE {number} is no handle: write the 12 digits of 0-9 and a-f, or the first of them, at least \
                      {HANDLE_DIGITS_MIN}"
                 ))
             });

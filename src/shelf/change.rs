@@ -28,10 +28,8 @@ impl Shelf {
     /// ```
     pub fn replace<T: Encode + Decode>(&self, key: &str, value: &T) -> Result<Option<T>> {
         let new = put(to_cbor(value)?);
-        self.store.edit(key.as_bytes(), |old| {
-            let old = old.map(|old| self.decode(key, old)).transpose()?;
-            Ok((new, old))
-        })
+        self.store
+            .edit(key.as_bytes(), |_| Ok((new, self.get(key)?)))
     }
 
     /// Removes a key and returns its value, in one atomic step: of several callers only one gets it.
@@ -49,11 +47,9 @@ impl Shelf {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn take<T: Decode>(&self, key: &str) -> Result<Option<T>> {
-        self.store.edit(key.as_bytes(), |old| match old {
-            // Also what a clock that is ahead hides.
-            None => Ok((Edit::Remove, None)),
-            Some(old) => Ok((Edit::Remove, Some(self.decode(key, old)?))),
-        })
+        // Also what a clock that is ahead hides.
+        self.store
+            .edit(key.as_bytes(), |_| Ok((Edit::Remove, self.get(key)?)))
     }
 
     /// The value under a key; where there is none, the one that `make` returns, which is stored.
@@ -79,8 +75,8 @@ impl Shelf {
         if let Some(value) = self.get(key)? {
             return Ok(value);
         }
-        self.store.edit(key.as_bytes(), |old| match old {
-            Some(old) => Ok((Edit::Keep, self.decode(key, old)?)),
+        self.store.edit(key.as_bytes(), |_| match self.get(key)? {
+            Some(old) => Ok((Edit::Keep, old)),
             None => {
                 let value = make();
                 Ok((put(to_cbor(&value)?), value))
@@ -210,7 +206,7 @@ impl Shelf {
         let mut passed = Passed::default();
         for found in self.walk("") {
             let decoded = found.and_then(|(key, entry)| {
-                let value = self.decode(&key, entry.value())?;
+                let value = self.decode(&key, &entry)?;
                 Ok((key, entry, value))
             });
             match decoded {
@@ -274,7 +270,7 @@ impl Shelf {
     }
 
     fn value_of<T: Decode>(&self, key: &str, entry: Option<&Entry>) -> Result<Option<T>> {
-        let value = entry.map(|entry| self.decode(key, entry.value()));
+        let value = entry.map(|entry| self.decode(key, entry));
         value.transpose()
     }
 }

@@ -163,7 +163,7 @@ impl<T: Decode> Iterator for Items<T> {
     fn next(&mut self) -> Option<Result<(String, T)>> {
         let found = self.walk.next()?;
         Some(found.and_then(|(key, entry)| {
-            let value = decode(&self.walk.path, &key, entry.value())?;
+            let value = decode(&self.walk.path, &key, entry.value(), entry.is_cbor())?;
             Ok((key, value))
         }))
     }

@@ -135,7 +135,7 @@ impl Shelf {
                     continue;
                 }
                 let key = key_of(&entry).unwrap_or_default();
-                let value = self.decode(key, entry.value())?;
+                let value = self.decode(key, &entry)?;
                 batch.remove(entry.key());
                 return Ok((batch, Some((key.to_owned(), value))));
             }

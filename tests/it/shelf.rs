@@ -142,6 +142,56 @@ fn a_value_of_another_type_is_a_decode_error_and_stays() {
     assert_eq!(shelf.get::<String>("cup").unwrap().unwrap(), "tea");
 }
 
+/// They may look like CBOR: the letter `1` is the number -18.
+#[test]
+fn plain_bytes_are_no_value_of_a_shelf_whatever_they_look_like() {
+    let (_dir, shelf) = shelf();
+    let (store, plain) = (shelf.store(), b"1");
+    store.insert("n", plain).unwrap();
+    type Call<'a> = &'a dyn Fn() -> Result<Option<i64>>;
+    let refuses: [(&str, Call<'_>); 9] = [
+        ("get", &|| shelf.get("n")),
+        ("iter", &|| {
+            shelf
+                .iter()
+                .map(|item| item.map(|(_, n)| n))
+                .next()
+                .transpose()
+        }),
+        ("values", &|| shelf.values().next().transpose()),
+        ("update", &|| shelf.update("n", |n| Ok((n, n)))),
+        ("update_many", &|| shelf.update_many(&["n"], |n| Ok(n[0]))),
+        ("replace", &|| shelf.replace("n", &7)),
+        ("take", &|| shelf.take("n")),
+        ("get_or_insert_with", &|| {
+            shelf.get_or_insert_with("n", || 7).map(Some)
+        }),
+        ("pop_first", &|| Ok(shelf.pop_first()?.map(|(_, n)| n))),
+    ];
+    for (name, call) in refuses {
+        let error = call().expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::Decode, "{name}");
+        assert_eq!(error.key(), Some("n"), "{name}");
+        assert!(
+            error.to_string().contains("found plain bytes; "),
+            "{name}: {error}"
+        );
+        assert_eq!(
+            store.get("n").unwrap().unwrap(),
+            plain,
+            "{name} changed them"
+        );
+    }
+    let error = shelf.retain(|_, _: i64| false).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    // It is a key all the same, and a value takes the place of the bytes.
+    assert_eq!(keys(&shelf), ["n"]);
+    assert!(!shelf.insert("n", &7).unwrap());
+    assert_eq!(shelf.get::<i64>("n").unwrap(), Some(7));
+    store.insert("n", plain).unwrap();
+    assert!(shelf.remove("n").unwrap());
+}
+
 #[test]
 fn an_unreadable_item_does_not_end_the_iteration() {
     let (_dir, shelf) = shelf();

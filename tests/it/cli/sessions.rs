@@ -306,7 +306,7 @@ fn the_beginning_of_a_handle_will_do_where_it_is_the_only_one() {
             .run(&format!("session {command} s.shelf {}", &alone[..3]))
             .failed(2);
         assert!(!said.contains(&alone[..3]), "it may be of a cookie: {said}");
-        let expected = "shelflife: HANDLE 1 is none: write its 12 digits of 0-9 and a-f, or the first of them, at least 4\n";
+        let expected = "shelflife: HANDLE 1 is no handle: write the 12 digits of 0-9 and a-f, or the first of them, at least 4\n";
         assert_eq!(said, expected);
     }
     assert_eq!(app.iter_sessions().count(), handles.len());
