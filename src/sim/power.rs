@@ -74,7 +74,8 @@ impl PowerCut {
         self.acknowledged
     }
 
-    /// The machine, on which the power can be cut again.
+    /// The machine, on which the power can be cut again. Faults, limits and mount points of the machine before are not
+    /// there: a test that wants them gives it its own.
     pub fn sim(&self) -> &SimDisk {
         &self.sim
     }

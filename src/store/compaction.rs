@@ -37,7 +37,7 @@ const FILE_BYTES_MIN: u64 = 1 << 20;
 /// Bytes left to copy below which a copy asks for the lock.
 const LAST_BYTES: u64 = 64 << 10;
 /// The shortest part that is copied under the lock, if so much is left.
-const LOCKED_BYTES_MAX: u64 = 256 << 10;
+const LOCKED_BYTES_MIN: u64 = 256 << 10;
 /// Copies in a row at most: one begins anew if a record that was appended while it ran is damaged.
 const COPIES_MAX: u32 = 4;
 
@@ -208,7 +208,7 @@ impl Compactor {
         self.note(place, &generation, &result);
         let Some(compacted) = result? else {
             let what = "is being compacted by another process";
-            return Err(Error::busy(&place.path, what, "nothing needs to be done"));
+            return Err(Error::busy(&place.path, what, "try again"));
         };
         // The caller is told that the old bytes are gone, so a power cut must not bring them back.
         ensure_directory_synced(place, &place.generation())?;
@@ -363,7 +363,7 @@ impl Pace {
     /// Where a part that begins at `copied` is to end.
     fn part_end(&mut self, copied: u64, tail: u64) -> u64 {
         let appended = tail.saturating_sub(std::mem::replace(&mut self.seen, tail));
-        let part_bytes = LOCKED_BYTES_MAX.max(appended.saturating_mul(2));
+        let part_bytes = LOCKED_BYTES_MIN.max(appended.saturating_mul(2));
         tail.min(copied.saturating_add(part_bytes))
     }
 }
@@ -502,7 +502,7 @@ mod tests {
                     }
                 }
             }
-            let bound = LOCKED_BYTES_MAX.max(2 * held);
+            let bound = LOCKED_BYTES_MIN.max(2 * held);
             assert!(waited_bytes_max <= bound, "free {free}, held {held}");
         }
     }

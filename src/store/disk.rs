@@ -1,4 +1,4 @@
-//! The seam to the operating system: everything that this crate asks of it goes through these two traits.
+//! The seam to the operating system: everything that a store asks of it goes through these two traits, but for threads.
 //!
 //! The traits carry no policy. Retries, short reads and writes, deadlines and every decision about what a failure
 //! means live above them, so that they are tested with the simulated disk as well.

@@ -168,7 +168,7 @@ impl Index {
             }
             made += 1;
         }
-        // Modulo 2^64, so that adding takes off as well what became less.
+        // Counted modulo 2^64: adding a count that wrapped below zero subtracts.
         self.keys.fetch_add(keys, Relaxed);
         self.live_bytes.fetch_add(live_bytes, Relaxed);
         made

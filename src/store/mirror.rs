@@ -22,7 +22,7 @@ use super::place::Place;
 use super::switch::first_header;
 use super::temp;
 use crate::error::{Error, Result};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,8 +133,7 @@ impl LogCopy {
     }
 }
 
-/// `NAME.LINEAGE-GENERATION`, of which the names of one store sort by age. Another state of the same generation has its
-/// number behind that.
+/// `NAME.LINEAGE-GENERATION`. Another state of the same generation has its number behind that, from 2 on.
 fn name(place: &Place, header: &FileHeader, nth: u64) -> OsString {
     let mut name = name_of_lineage(place, header);
     name.push(format!("{:010}", header.generation));
@@ -211,17 +210,21 @@ fn date_earlier(place: &Place, header: &FileHeader, path: &Path) {
     let disk = &*place.mode.disk;
     let (dir, begins) = (path.parent(), name_of_lineage(place, header));
     let names = dir.and_then(|dir| uninterrupted(|| disk.list(dir)).ok());
-    let is_earlier = |name: &OsString| {
-        let bytes = name.as_encoded_bytes();
-        let digits = bytes.strip_prefix(begins.as_encoded_bytes());
-        digits.is_some_and(|digits| digits.iter().all(|byte| b"0123456789-".contains(byte)))
-            && path.file_name().is_some_and(|new| name.as_os_str() < new)
+    // As numbers: as text, the tenth state of a generation would stand before its second.
+    let age = |name: &OsStr| -> Option<(u64, u64)> {
+        let digits = (name.as_encoded_bytes()).strip_prefix(begins.as_encoded_bytes())?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        let (generation, nth) = digits.split_once('-').unwrap_or((digits, "1"));
+        Some((generation.parse().ok()?, nth.parse().ok()?))
     };
-    let earlier = names.into_iter().flatten().filter(is_earlier).max();
+    let new = path.file_name().and_then(age);
+    let names = names.into_iter().flatten();
+    let earlier = names.filter_map(|name| Some((age(&name)?, name)));
+    let last = earlier.filter(|(age, _)| Some(*age) < new).max();
     // A copy that this process may not write to is dated by its last record.
-    let _ = earlier
+    let _ = last
         .zip(dir)
-        .and_then(|(name, dir)| open(place, &dir.join(name)).ok())
+        .and_then(|((_, name), dir)| open(place, &dir.join(name)).ok())
         .map(|copy| copy.file.touch());
 }
 

@@ -6,6 +6,7 @@ use shelflife::sim::{Ran, Schedule, SimDisk};
 use shelflife::{ErrorKind, EventKind, Gap, Options, Seen, Store};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 fn reading(path: &Path) -> Store {
     Options::new().read_only(true).open(path).unwrap()
@@ -315,6 +316,28 @@ fn a_copy_of_another_past_stays_as_it_is_however_long_the_store_is_again() {
     assert_ne!(mirror.path(), before.path());
     assert!(reading(mirror.path()).contains_key("another").unwrap());
     assert!(fs::read(before.path()).unwrap() == copied);
+}
+
+#[test]
+fn a_copy_of_another_past_dates_the_one_before_it_also_behind_the_ninth() {
+    let scene = Scene::new();
+    let (mut paths, long_ago) = (Vec::new(), UNIX_EPOCH + Duration::from_secs(86_400));
+    for past in 1..=12u8 {
+        put(Way::CopyOver, &scene.at("plain"), &scene.path());
+        scene.store.insert([past], "").unwrap();
+        for path in &paths {
+            let copy = fs::File::options().write(true).open(path).unwrap();
+            copy.set_modified(long_ago).unwrap();
+        }
+        let mirror = scene.store.mirror(scene.at("copies")).unwrap();
+        let is_dated = |path: &&PathBuf| {
+            let modified = fs::metadata(path).unwrap().modified();
+            modified.unwrap() != long_ago
+        };
+        let dated: Vec<_> = paths.iter().filter(is_dated).collect();
+        assert_eq!(dated, Vec::from_iter(paths.last()), "past {past}");
+        paths.push(mirror.path().to_path_buf());
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The operating system's disk. No logic: each method is one call.
+//! The operating system's disk. Each method asks the system for one thing, and decides nothing.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
