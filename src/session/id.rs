@@ -120,7 +120,7 @@ impl FromStr for SessionId {
 
     fn from_str(text: &str) -> Result<SessionId> {
         SessionId::parse(text.as_bytes())
-            .ok_or_else(|| Error::invalid_input("not a session id", ""))
+            .ok_or_else(|| Error::invalid_input("not a session id", "give its 22 letters alone"))
     }
 }
 
@@ -272,7 +272,10 @@ mod tests {
         for text in bad {
             let error = text.parse::<SessionId>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert_eq!(error.to_string(), "not a session id");
+            assert_eq!(
+                error.to_string(),
+                "not a session id; give its 22 letters alone"
+            );
         }
     }
 

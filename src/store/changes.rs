@@ -120,7 +120,12 @@ impl FromStr for Position {
             // One text for each position: no signs, no zeros in front.
             (position.to_string() == text).then_some(position)
         };
-        parsed().ok_or_else(|| Error::invalid_input("not a position in a store", ""))
+        parsed().ok_or_else(|| {
+            Error::invalid_input(
+                "not a position in a store",
+                "give its text alone, as it was printed",
+            )
+        })
     }
 }
 
