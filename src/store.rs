@@ -522,8 +522,8 @@ impl Store {
     /// All entries as they are now, least recently saved first, while others go on writing. An entry that can't be
     /// read is an `Err` item, and the others follow it.
     ///
-    /// Takes 8 bytes of memory a key, and 1 MiB; writers wait while those are collected (about 10 ms for a million keys),
-    /// readers do not. Once 4 MiB were read a second thread reads and verifies ahead, until the iterator is dropped.
+    /// Takes 8 bytes of memory a key, and 1 MiB, or more where entries are longer than 128 KiB: a few of those at a time.
+    /// Writers wait while the places are collected (about 10 ms for a million keys), readers do not. Once 4 MiB were read a second thread reads and verifies ahead, until the iterator is dropped.
     ///
     /// ```
     /// # fn main() -> shelflife::Result<()> {
@@ -589,7 +589,8 @@ impl Store {
     }
 
     /// Starts what a write made due. The write itself is done; the reason why a compaction fails is told by
-    /// [`recovery`](Store::recovery), and a sync that fails by the next write.
+    /// [`recovery`](Store::recovery). Where a sync fails, the next write moves what can be read to a new file, and
+    /// `recovery` tells whether anything was lost by that.
     fn wrote(&self) {
         let Inner {
             admission,

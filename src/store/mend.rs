@@ -10,7 +10,7 @@ use super::evidence::{self, EVIDENCE_SUFFIX, Kept};
 use super::format::Kind;
 use super::generation::{Generation, Proof};
 use super::place::Place;
-use super::recovery::TornTail;
+use super::recovery::{Reverted, TornTail};
 use super::switch::{Successor, first_header, next_header};
 use super::temp;
 use crate::error::Result;
@@ -82,6 +82,10 @@ pub(crate) fn heal(place: &Place, generation: &Generation) -> Result<()> {
     let Some(there) = Generation::open(generation.log.clone(), place.mode.crossing())? else {
         return Err(place.replaced("was emptied"));
     };
+    let (from, to) = (generation.tail(), there.tail());
+    if to < from {
+        place.note_reverted(Reverted { from, to });
+    }
     copy_to_successor(place, &there, false)?
         .1
         .install(generation)?;

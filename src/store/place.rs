@@ -642,7 +642,7 @@ impl Place {
         notes.torn_tails.push(torn);
     }
 
-    fn note_reverted(&self, reverted: Reverted) {
+    pub(crate) fn note_reverted(&self, reverted: Reverted) {
         let mut notes = lock_of(&self.notes);
         // Of an empty file no record was known.
         if reverted.from > LOG_START && !notes.reverted.contains(&reverted) {

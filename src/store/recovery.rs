@@ -68,7 +68,7 @@ pub struct TornTail {
 }
 
 /// Records that a handle had read or written are not in the file any more: somebody put a backup over it, its end was
-/// lost, or a writer took back an append that had failed.
+/// lost, a writer took back an append that had failed, or a sync failed and took them from the cache as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reverted {

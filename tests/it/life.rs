@@ -8,7 +8,7 @@ mod copies;
 use crate::proof::workload::PATH;
 use crate::support::{is_soak, metric};
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk, SimProcess};
-use shelflife::{Change, Compaction, Disk, Durability, ErrorKind, Options, Store};
+use shelflife::{Change, Compaction, Disk, Durability, ErrorKind, Options, Reverted, Store};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -658,5 +658,9 @@ fn a_write_that_a_failed_sync_took_back_leaves_the_value_that_was_acknowledged_b
             store.get("a").unwrap().as_deref(),
             Some(&b"acknowledged"[..])
         );
+        let [Reverted { from, to, .. }] = store.recovery().reverted[..] else {
+            panic!("exclusive {exclusive}: {:?}", store.recovery());
+        };
+        assert!(to < from, "{to} {from}");
     }
 }
