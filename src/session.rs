@@ -533,7 +533,11 @@ fn regenerate_counted<S: SessionStore + ?Sized>(
     let mut others = store.sessions_of(user)?;
     others.retain(|other| other.handle() != session.handle());
     let beyond = match cap {
-        SessionCap::Refuse(most) if others.len() >= most => return Ok(Saved::Full),
+        SessionCap::Refuse(most) if others.len() >= most => {
+            // Where the session went besides, as by a login that took the room, that is the answer.
+            let is_there = session.id().map_or(Ok(true), |id| store.has_session(id))?;
+            return Ok(if is_there { Saved::Full } else { Saved::Gone });
+        }
         SessionCap::Refuse(_) => 0,
         SessionCap::EndOldest(most) => others.len().saturating_sub(most.saturating_sub(1)),
     };

@@ -349,6 +349,8 @@ impl Session {
 
     /// Puts a value under a key; `true` if the key is new. A value that is there already is no modification.
     ///
+    /// A new key may move those that are there already: beside 10,000 it takes up to 10 us, beside 100,000 up to 100 us.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) or

@@ -157,7 +157,11 @@ pub fn a_user_has_no_more_sessions_than_a_cap_allows(subject: &dyn Subject) {
         Saved::Stored
     ));
     // It takes its own place.
+    let mut old = sessions[3].clone();
     let saved = store.regenerate_id_capped(&mut sessions[3], SessionCap::Refuse(2));
     assert!(matches!(saved.unwrap(), Saved::Stored));
     assert_eq!(store.sessions_of("ann").unwrap().len(), 2);
+    // With an id that is dead no room would help.
+    let saved = store.regenerate_id_capped(&mut old, SessionCap::Refuse(2));
+    assert!(matches!(saved.unwrap(), Saved::Gone));
 }

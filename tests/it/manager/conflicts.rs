@@ -637,3 +637,18 @@ fn no_cookie_is_sent_for_a_session_that_others_ended_before_this_request_did() {
         assert_eq!((answer.set_cookie(), site.sessions()), (None, 0));
     }
 }
+
+#[test]
+fn a_logout_that_fails_half_way_makes_no_session_in_place_of_a_login_that_overtook_it() {
+    let site = Site::new();
+    let jar = site.shopper();
+    let mut slow = site.begin(&jar);
+    let _ = site.ask(&jar, |visit| visit.login("ann").unwrap());
+    site.store.fail(&["replaced"]);
+    slow.logout().unwrap_err();
+    site.store.fail(&[]);
+    put(&mut slow, "size", "tall");
+    let done = answer(slow.finish().unwrap());
+    assert_eq!(done.outcome, Outcome::Lost(Lost::Superseded));
+    assert_eq!((done.set_cookie(), site.sessions()), (None, 1));
+}

@@ -1,6 +1,6 @@
 //! Random requests of several browsers, many open at once, beside a model of what a user expects. The content of a session
 //! is a map there, of which a request changes some keys; the user is one of them. A server is asked by two managers, each
-//! with connections of its own.
+//! with connections of its own. In memory a call to the store fails now and then: nothing is done by it.
 
 use super::*;
 use crate::redis::server::{Server, is_there};
@@ -9,6 +9,7 @@ use crate::support::{Random, is_soak, setting};
 
 const DEEDS: &str = "begin begin begin begin put put put update update login logout hand renew reload \
      finish finish finish drop arrive arrive";
+const FAILING: [&str; 6] = ["save", "edit", "regenerate", "replaced", "delete", "load"];
 const STEPS: u64 = 80;
 const OPEN: usize = 4;
 const REPEAT: &str = "cargo test --test it manager::walks";
@@ -96,6 +97,13 @@ impl Request {
         }
     }
 
+    /// A user whom the application logs out again by hand did not log in.
+    fn notice_logout_by_hand(&mut self) {
+        if self.logs_in && self.copy[0].is_none() {
+            (self.logs_in, self.renews) = (false, true);
+        }
+    }
+
     fn lose(&mut self) {
         (self.state, self.is_lost, self.told) = (State::Lost(None), true, None);
     }
@@ -113,8 +121,11 @@ impl Request {
     }
 }
 
+type Stores = ([Arc<dyn SessionStore>; 2], Option<Arc<Spied>>);
+
 struct World {
     store: Arc<dyn SessionStore>,
+    failing: Option<Arc<Spied>>,
     managers: [SessionManager; 2],
     /// A user may have this many sessions.
     cap: Option<usize>,
@@ -126,11 +137,12 @@ struct World {
 }
 
 impl World {
-    fn new([one, other]: [Arc<dyn SessionStore>; 2], cap: Option<usize>) -> World {
+    fn new(([one, other], failing): Stores, cap: Option<usize>) -> World {
         let mut options = ManagerOptions::new();
         options.session_cap(cap.map(SessionCap::Refuse));
         World {
             store: one.clone(),
+            failing,
             managers: [one, other].map(|store| options.manage_shared(store).unwrap()),
             cap,
             jars: Default::default(),
@@ -190,10 +202,7 @@ impl World {
     }
 
     fn settle(&mut self, it: &mut Request) {
-        // A user whom the application logs out again by hand did not log in.
-        if it.logs_in && it.copy[0].is_none() {
-            (it.logs_in, it.renews) = (false, true);
-        }
+        it.notice_logout_by_hand();
         let is_changed = it.is_changed || it.is_renewal_due();
         match it.state.clone() {
             State::New | State::Ended => self.create(it, it.copy.clone()),
@@ -252,7 +261,7 @@ impl World {
         if self.cap.is_some() {
             self.settle(it);
         }
-        let is_refused = it.is_lost;
+        let is_refused = matches!(it.state, State::Lost(_));
         if is_refused {
             *it = before;
         }
@@ -321,15 +330,30 @@ impl World {
             visit.user().unwrap();
             self.look(&mut it);
         }
+        let failing = self.failing.clone();
+        let fail = |calls: &[&'static str]| {
+            if let Some(store) = &failing {
+                store.fail(calls);
+            }
+        };
+        let fails = failing.as_ref().and(FAILING.get(x / 8 % 16)).copied();
+        fail(fails.as_slice());
+        let is_done = |is_ok: bool| {
+            assert!(is_ok || fails.is_some(), "an error without a cause");
+            is_ok
+        };
         match deed {
             "put" => {
                 put(&mut visit, KEYS[nth], &text);
                 it.set(1 + nth, Some(&text));
             }
             "login" => {
-                let (done, expected) = (visit.login(user).unwrap(), self.login(&mut it, user));
-                if done != expected {
-                    return Err(format!("{visit:?}: login {done}, expected was {it:?}"));
+                let done = visit.login(user);
+                is_done(done.is_ok());
+                if let Ok(done) = done
+                    && done != self.login(&mut it, user)
+                {
+                    return Err(format!("{visit:?}: another login was expected, {it:?}"));
                 }
             }
             // A user who is set by hand, or removed.
@@ -342,26 +366,29 @@ impl World {
                 visit.renew().unwrap();
                 it.renews |= it.is_live();
             }
-            "reload" => {
-                visit.reload().unwrap();
-                self.reload(&mut it);
-            }
+            "reload" if is_done(visit.reload().is_ok()) => self.reload(&mut it),
             "update" => {
                 let update = |session: &mut Session| session.insert(KEYS[nth], &text);
-                visit.update(update).unwrap();
-                if it.is_renewal_due() {
+                let is_done = is_done(visit.update(update).is_ok());
+                // The new id comes first, and stays if the rest fails.
+                if it.is_renewal_due() && (is_done || fails == Some("edit")) {
                     self.settle(&mut it);
                 }
-                it.set(1 + nth, Some(&text));
-                it.is_changed = true;
-                self.settle(&mut it);
+                it.notice_logout_by_hand();
+                if is_done {
+                    it.set(1 + nth, Some(&text));
+                    it.is_changed = true;
+                    self.settle(&mut it);
+                }
             }
-            "logout" => {
-                visit.logout().unwrap();
-                self.logout(&mut it);
-            }
+            "logout" if is_done(visit.logout().is_ok()) => self.logout(&mut it),
             "finish" => {
-                let done = answer(visit.finish().unwrap());
+                let done = visit.finish();
+                fail(&[]);
+                is_done(done.is_ok());
+                let Ok(done) = done.map(answer) else {
+                    return Ok(None);
+                };
                 self.settle(&mut it);
                 let id = |set: &str| set.split(['=', ';']).nth(1).unwrap().to_string();
                 let told = done
@@ -374,8 +401,14 @@ impl World {
                 self.answers.push((it.browser, done));
                 return Ok(None);
             }
-            _ => return Ok(None),
+            _ => {}
         }
+        fail(&[]);
+        if deed == "drop" {
+            return Ok(None);
+        }
+        // A logout that failed has not looked.
+        self.look(&mut it);
         let is_copy = content_of(visit.session().unwrap()) == it.copy;
         if is_copy && visit.peek().unwrap().is_some() == it.is_live() {
             return Ok(Some((visit, it)));
@@ -385,7 +418,7 @@ impl World {
 }
 
 /// Walks of new worlds, in which a user may have no more sessions than a cap allows, one or two, or any number.
-fn walk(name: &str, steps: u64, stores: &dyn Fn() -> [Arc<dyn SessionStore>; 2]) {
+fn walk(name: &str, steps: u64, stores: &dyn Fn() -> Stores) {
     let deeds = Vec::from_iter(DEEDS.split(' '));
     let steps = setting("SHELF_FUZZ_OPS").unwrap_or(steps);
     let first = setting("SHELF_FUZZ_SEED").unwrap_or(1);
@@ -409,8 +442,8 @@ fn requests_of_several_browsers_go_as_a_simple_model_says() {
     let steps = if is_soak() { 4_000_000 } else { 50_000 };
     let name = "requests_of_several_browsers_go_as_a_simple_model_says";
     walk(name, steps, &|| {
-        let store: Arc<dyn SessionStore> = Arc::new(MemorySessionStore::new());
-        [store.clone(), store]
+        let store = Site::new().store;
+        ([store.clone(), store.clone()], Some(store))
     });
 }
 
@@ -428,6 +461,6 @@ fn so_they_go_with_sessions_on_a_server() {
     let steps = if is_soak() { 400_000 } else { 2_000 };
     walk(name, steps, &|| {
         assert!(server.asked().ask(&[b"FLUSHALL"]).starts_with("+OK"));
-        stores.clone()
+        (stores.clone(), None)
     });
 }

@@ -146,12 +146,13 @@ impl Visit {
         }
         // Nothing was there, perhaps since a login gave it another id.
         let looked_for = stored.map_or(ids, |id| vec![id]);
-        self.become_empty(State::New);
+        let mut was_replaced = false;
         for id in &looked_for {
-            if self.manager.store().was_replaced(id)? {
-                self.lose(Lost::Superseded);
-                break;
-            }
+            was_replaced = was_replaced || self.manager.store().was_replaced(id)?;
+        }
+        self.become_empty(State::New);
+        if was_replaced {
+            self.lose(Lost::Superseded);
         }
         Ok(false)
     }
