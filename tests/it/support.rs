@@ -94,3 +94,13 @@ pub(crate) fn plain_rustc(dir: &Path, words: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
 }
+
+/// Holds a claim for each case, all at the same time: most of a case is waiting.
+pub(crate) fn each_at_once<T: Send>(cases: impl IntoIterator<Item = T>, claim: impl Fn(T) + Sync) {
+    let claim = &claim;
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || claim(case));
+        }
+    });
+}

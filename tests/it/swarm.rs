@@ -136,9 +136,9 @@ macro_rules! swarms {
 }
 
 swarms! {
-    whatever_happens_durable_writes_of_two_processes_are_kept: false, Immediate, false, 300_000;
-    whatever_happens_writes_of_two_processes_are_as_a_map_says: false, Os, false, 300_000;
-    whatever_happens_durable_writes_of_one_process_are_kept: true, Immediate, false, 300_000;
-    whatever_happens_writes_of_one_process_are_as_a_map_says: true, Os, false, 300_000;
+    whatever_happens_durable_writes_of_two_processes_are_kept: false, Immediate, false, 225_000;
+    whatever_happens_writes_of_two_processes_are_as_a_map_says: false, Os, false, 225_000;
+    whatever_happens_durable_writes_of_one_process_are_kept: true, Immediate, false, 225_000;
+    whatever_happens_writes_of_one_process_are_as_a_map_says: true, Os, false, 225_000;
     whatever_happens_durable_writes_of_several_threads_are_kept: false, Immediate, true, 100_000;
 }

@@ -1,7 +1,7 @@
 //! Backups, what was, and what happens: as an admin asks for them, beside the app that writes.
 
 use super::*;
-use crate::support::{Random, fast_dir, is_soak, metric};
+use crate::support::{Random, each_at_once, fast_dir, is_soak, metric};
 use shelflife::Durability;
 use std::io::{BufRead, BufReader};
 use std::process::Child;
@@ -449,7 +449,8 @@ fn copies_that_are_too_old_are_deleted_and_nothing_else() {
 
 #[test]
 fn a_copy_is_as_old_as_it_is_finished_however_long_nothing_was_written_before() {
-    for is_restarted in [false, true] {
+    // At once, since each waits for the next look at the file.
+    each_at_once([false, true], |is_restarted| {
         let shell = Shell::new();
         fs::create_dir(shell.path("copies")).unwrap();
         shell.run("set s.shelf k v").ok();
@@ -479,7 +480,7 @@ fn a_copy_is_as_old_as_it_is_finished_however_long_nothing_was_written_before() 
         }
         assert!(first.exists(), "restarted: {is_restarted}");
         drop(running);
-    }
+    });
 }
 
 #[test]
@@ -522,13 +523,14 @@ fn a_copy_that_keeps_up_goes_on_with_the_backup_that_was_put_over_the_store_or_s
 
 #[test]
 fn a_copy_that_keeps_up_waits_for_a_backup_that_is_being_put_over_the_store() {
-    for (backup, told) in [
+    let backups = [
         ("plain", "is damaged, or being written over: trying again"),
         (
             "other",
             "was replaced or deleted: going on with the file that takes its place",
         ),
-    ] {
+    ];
+    each_at_once(backups, |(backup, told)| {
         let shell = Shell::new();
         fs::create_dir(shell.path("copies")).unwrap();
         shell
@@ -549,7 +551,7 @@ fn a_copy_that_keeps_up_waits_for_a_backup_that_is_being_put_over_the_store() {
         fs::write(shell.path("s.shelf"), &whole).unwrap();
         let hash = hash_of(&shell.path(backup));
         assert_eq!(hash_of(&next()), hash, "{backup}");
-    }
+    });
 }
 
 #[test]

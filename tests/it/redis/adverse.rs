@@ -1,11 +1,11 @@
 //! Sessions whose connections are cut at any byte, whose server forgets what it had answered, or that are in the hands of
 //! something in between that does not behave.
 
-use super::fake::{Act, Fake, ID, SLOT, TIMEOUT, bulk, each_at_once, id, load, say, value};
+use super::fake::{Act, Fake, ID, SLOT, TIMEOUT, bulk, id, load, say, value};
 use super::proxy::read_all;
 use super::server::{Server, is_there};
 use super::{counter, stored};
-use crate::support::is_soak;
+use crate::support::{each_at_once, is_soak};
 use shelflife::{
     ErrorKind, RedisOptions, RedisSessionStore, Saved, Session, SessionStore, SessionStoreExt,
 };

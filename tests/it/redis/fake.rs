@@ -1,5 +1,6 @@
 //! A server that says what no real one can be made to say, and what the client must make of it.
 
+use crate::support::each_at_once;
 use shelflife::{
     ErrorKind, RedisOptions, RedisSessionStore, Saved, Session, SessionId, SessionStore,
 };
@@ -276,16 +277,6 @@ pub(super) fn load(store: &RedisSessionStore) -> Result<Option<String>, shelflif
         .unwrap_or_default();
     assert!(!error.contains(ID), "{error}");
     loaded.map(|session| session.map(|session| session.user().unwrap().to_string()))
-}
-
-/// Holds a claim for each case, all at the same time: most of a case is waiting.
-pub(super) fn each_at_once<T: Send>(cases: impl IntoIterator<Item = T>, claim: impl Fn(T) + Sync) {
-    let claim = &claim;
-    std::thread::scope(|scope| {
-        for case in cases {
-            scope.spawn(move || claim(case));
-        }
-    });
 }
 
 #[test]
