@@ -523,7 +523,8 @@ impl Store {
     /// read is an `Err` item, and the others follow it.
     ///
     /// Takes 8 bytes of memory a key, and 1 MiB, or more where entries are longer than 128 KiB: a few of those at a time.
-    /// Writers wait while the places are collected (about 10 ms for a million keys), readers do not. Once 4 MiB were read a second thread reads and verifies ahead, until the iterator is dropped.
+    /// Writers wait while the places are collected (about 10 ms for a million keys), readers do not. Once 4 MiB were
+    /// read a second thread reads and verifies ahead, until the iterator is dropped.
     ///
     /// ```
     /// # fn main() -> shelflife::Result<()> {

@@ -118,7 +118,8 @@ const fn compare(a: &str, b: &str) -> Order {
 /// encoding, too, and one for a whole type stands before its `record!`. Types may have parameters, bounded by names
 /// (`K: Eq + Hash`), but no lifetimes, since a value that is read owns all of itself, no constants and no `where`: for
 /// such a type implement `Encode` and `Decode`. They may contain themselves in a `Box`, an `Option<Box>`, a `Vec` or a
-/// map: 64 levels can be stored, and each list and each map is one. A definition with over fifty attributes that are no documentation, and a `record!` with
+/// map: 64 levels can be stored, and each list and each map is one. A definition with over fifty attributes that are
+/// no documentation, and a `record!` with
 /// over a hundred definitions, need `#![recursion_limit = "256"]`, as the compiler then says.
 ///
 /// ```
