@@ -85,7 +85,7 @@ mod writing;
 use crate::error::Result;
 use admission::Admission;
 use batch::{Batch, NewValue};
-use change::{Change, Edit};
+use change::{Change, Edit, Old};
 use compaction::{Compacted, Compactor, Space};
 use entry::Entry;
 use iter::{Entries, Iter, Walk};
@@ -223,7 +223,7 @@ impl Store {
             return Ok(None);
         };
         keep(&mut record, found.value);
-        Ok(Some((record, found.head.flags & format::CBOR != 0)))
+        Ok(Some((record, found.head.is_cbor())))
     }
 
     /// As [`get`](Store::get) into a buffer of the caller's, whose content is replaced: without an allocation once the
@@ -327,23 +327,16 @@ impl Store {
         change: impl FnOnce(Option<&[u8]>) -> Result<(Change, T)>,
     ) -> Result<T> {
         self.edit(key.as_ref(), |old| {
+            let old = old.map(|old| old.value);
             change(old).map(|(change, answer)| (change.into(), answer))
         })
     }
 
+    /// As [`update`](Store::update), with all that a record can say.
     pub(crate) fn edit<T>(
         &self,
         key: &[u8],
-        edit: impl FnOnce(Option<&[u8]>) -> Result<(Edit, T)>,
-    ) -> Result<T> {
-        self.edit_entry(key, |old, _| edit(old))
-    }
-
-    /// As [`update`](Store::update), with all that a record can say: the closure is told the old value's end, too.
-    pub(crate) fn edit_entry<T>(
-        &self,
-        key: &[u8],
-        edit: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
+        edit: impl FnOnce(Option<Old<'_>>) -> Result<(Edit, T)>,
     ) -> Result<T> {
         let answer = write::edit(&self.inner.admission, key, edit)?;
         self.wrote();

@@ -4,7 +4,7 @@ use super::engine::{Engine, Rules};
 use super::records::{MakeEdit, NextEdits, Records, Walk};
 use crate::error::{Error, Result};
 use crate::session::random::random;
-use crate::store::change::Edit;
+use crate::store::change::{Edit, Old};
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::store::entry::Entry;
 use crate::store::order::sort_by_number;
@@ -191,8 +191,11 @@ impl Records for Memory {
     fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()> {
         let _writing = self.begin()?;
         let old = self.live(key);
-        let (old, expires) = old.map_or((None, None), |old| (Some(old.value), old.expires));
-        let edit = change(old.as_deref(), expires)?;
+        let edit = change(old.as_ref().map(|record| Old {
+            value: &record.value,
+            expires: record.expires,
+            is_cbor: true,
+        }))?;
         lock(&self.map).apply(key.to_vec(), edit);
         Ok(())
     }

@@ -3,8 +3,8 @@
 
 use crate::error::Result;
 use crate::store::Store;
-use crate::store::batch::{Batch, NewValue};
-use crate::store::change::Edit;
+use crate::store::batch::Batch;
+use crate::store::change::{Edit, Old};
 use crate::store::entry::Entry;
 use crate::store::iter::Unreadable;
 use std::fmt;
@@ -14,8 +14,8 @@ use std::time::SystemTime;
 /// The fate of records, by their keys.
 pub(super) type Edits = Vec<(Vec<u8>, Edit)>;
 
-/// Makes an edit of the value that is there, and of the time at which it ends.
-pub(super) type MakeEdit<'a> = dyn FnMut(Option<&[u8]>, Option<SystemTime>) -> Result<Edit> + 'a;
+/// Makes an edit of the value that is there.
+pub(super) type MakeEdit<'a> = dyn FnMut(Option<Old<'_>>) -> Result<Edit> + 'a;
 
 /// Makes the edits of the next step, if there is one.
 pub(super) type NextEdits<'a> = dyn FnMut() -> Result<Option<Edits>> + 'a;
@@ -73,7 +73,7 @@ impl Records for Store {
     }
 
     fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()> {
-        self.edit_entry(key, |old, end| Ok((change(old, end)?, ())))
+        Store::edit(self, key, |old| Ok((change(old)?, ())))
     }
 
     fn change_in_steps(&self, next: &mut NextEdits<'_>) -> Result<()> {
@@ -111,25 +111,8 @@ impl Records for Store {
 
 fn batch_of(edits: &Edits) -> Batch {
     let mut batch = Batch::new();
-    for (key, edit) in edits {
-        match edit {
-            Edit::Keep => {}
-            Edit::Put {
-                value,
-                expires,
-                cbor,
-            } => {
-                let put = NewValue {
-                    value,
-                    expires: *expires,
-                    cbor: *cbor,
-                };
-                batch.put(key, put);
-            }
-            Edit::Remove => {
-                batch.remove(key);
-            }
-        }
+    for op in edits.iter().filter_map(|(key, edit)| edit.op(key)) {
+        batch.push(op);
     }
     batch
 }

@@ -1,11 +1,12 @@
 //! Changing a shelf by what is in it.
 
-use super::{Shelf, cbor, key_of};
+use super::{Shelf, decode, key_of};
 use crate::error::{Error, Result};
 use crate::store::batch::Batch;
-use crate::store::change::Edit;
+use crate::store::change::{Edit, Old};
 use crate::store::entry::Entry;
 use crate::value::{Decode, Encode, to_cbor};
+use std::time::SystemTime;
 
 /// How many entries [`Shelf::retain`] removes at once, which bounds what it holds in memory.
 const CHUNK: usize = 1024;
@@ -27,9 +28,9 @@ impl Shelf {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn replace<T: Encode + Decode>(&self, key: &str, value: &T) -> Result<Option<T>> {
-        let new = put(to_cbor(value)?);
+        let new = put(to_cbor(value)?, None);
         self.store
-            .edit(key.as_bytes(), |_| Ok((new, self.get(key)?)))
+            .edit(key.as_bytes(), |old| Ok((new, self.value_of(key, old)?)))
     }
 
     /// Removes a key and returns its value, in one atomic step: of several callers only one gets it.
@@ -48,8 +49,9 @@ impl Shelf {
     /// ```
     pub fn take<T: Decode>(&self, key: &str) -> Result<Option<T>> {
         // Also what a clock that is ahead hides.
-        self.store
-            .edit(key.as_bytes(), |_| Ok((Edit::Remove, self.get(key)?)))
+        self.store.edit(key.as_bytes(), |old| {
+            Ok((Edit::Remove, self.value_of(key, old)?))
+        })
     }
 
     /// The value under a key; where there is none, the one that `make` returns, which is stored.
@@ -75,13 +77,14 @@ impl Shelf {
         if let Some(value) = self.get(key)? {
             return Ok(value);
         }
-        self.store.edit(key.as_bytes(), |_| match self.get(key)? {
-            Some(old) => Ok((Edit::Keep, old)),
-            None => {
-                let value = make();
-                Ok((put(to_cbor(&value)?), value))
-            }
-        })
+        self.store
+            .edit(key.as_bytes(), |old| match self.value_of(key, old)? {
+                Some(value) => Ok((Edit::Keep, value)),
+                None => {
+                    let value = make();
+                    Ok((put(to_cbor(&value)?, None), value))
+                }
+            })
     }
 
     /// Changes a value in place: `change` gets what is stored and returns what to store (`None` removes the key)
@@ -116,13 +119,9 @@ impl Shelf {
         key: &str,
         change: impl FnOnce(Option<T>) -> Result<(Option<T>, R)>,
     ) -> Result<R> {
-        self.store.edit_batch(|| {
-            let old = self.store.entry(key)?;
-            let value = self.value_of(key, old.as_ref())?;
-            let (new, answer) = change(value)?;
-            let mut batch = Batch::new();
-            revise(&mut batch, key, old.as_ref(), new.as_ref())?;
-            Ok((batch, answer))
+        self.store.edit(key.as_bytes(), |old| {
+            let (new, answer) = change(self.value_of(key, old)?)?;
+            Ok((revised(old, new.as_ref())?, answer))
         })
     }
 
@@ -170,13 +169,16 @@ impl Shelf {
             let mut values = Vec::with_capacity(keys.len());
             for key in keys {
                 let old = self.store.entry(key)?;
-                values.push(self.value_of(key, old.as_ref())?);
+                values.push(self.value_of(key, old.as_ref().map(Entry::as_old))?);
                 olds.push(old);
             }
             let answer = change(&mut values)?;
             let mut batch = Batch::new();
             for ((key, old), new) in keys.iter().zip(&olds).zip(&values) {
-                revise(&mut batch, key, old.as_ref(), new.as_ref())?;
+                let edit = revised(old.as_ref().map(Entry::as_old), new.as_ref())?;
+                if let Some(op) = edit.op(key.as_bytes()) {
+                    batch.push(op);
+                }
             }
             Ok((batch, answer))
         })
@@ -269,8 +271,8 @@ impl Shelf {
         }
     }
 
-    fn value_of<T: Decode>(&self, key: &str, entry: Option<&Entry>) -> Result<Option<T>> {
-        let value = entry.map(|entry| self.decode(key, entry));
+    fn value_of<T: Decode>(&self, key: &str, old: Option<Old<'_>>) -> Result<Option<T>> {
+        let value = old.map(|old| decode(self.path(), key, old.value, old.is_cbor));
         value.transpose()
     }
 }
@@ -278,33 +280,25 @@ impl Shelf {
 /// About what it takes to remove a key, besides its name.
 const REMOVAL_BYTES: usize = 64;
 
-/// Adds the change of one key to the batch: none if the value stayed the same. The key keeps the time of its end.
-fn revise<T: Encode>(
-    batch: &mut Batch,
-    key: &str,
-    old: Option<&Entry>,
-    new: Option<&T>,
-) -> Result<()> {
+/// The edit that gives a key the value `new`: none if it has that value. The key keeps the time of its end.
+fn revised<T: Encode>(old: Option<Old<'_>>, new: Option<&T>) -> Result<Edit> {
     let Some(new) = new else {
-        if old.is_some() {
-            batch.remove(key);
-        }
-        return Ok(());
+        return Ok(match old {
+            Some(_) => Edit::Remove,
+            None => Edit::Keep,
+        });
     };
-    let new = to_cbor(new)?;
-    match old {
-        Some(old) if old.value() == new => {}
-        old => {
-            batch.put(key.as_bytes(), cbor(&new, old.and_then(Entry::expires)));
-        }
-    }
-    Ok(())
+    let value = to_cbor(new)?;
+    Ok(match old {
+        Some(old) if old.value == value => Edit::Keep,
+        old => put(value, old.and_then(|old| old.expires)),
+    })
 }
 
-fn put(value: Vec<u8>) -> Edit {
+fn put(value: Vec<u8>, expires: Option<SystemTime>) -> Edit {
     Edit::Put {
         value,
-        expires: None,
+        expires,
         cbor: true,
     }
 }

@@ -3,7 +3,7 @@
 use super::format::{CBOR, KEY_MAX, Kind, RECORD_MAX, record_bytes};
 use crate::error::{Error, Result};
 use std::ops::Range;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Changes that [`Store::write`](crate::Store::write) makes all together or not at all. Of several for one key the
 /// last counts.
@@ -110,6 +110,11 @@ pub(crate) fn expiry_ms(time: SystemTime) -> u64 {
     unix_ms(time).max(1)
 }
 
+/// The time that a record holds as [`expiry_ms`].
+pub(crate) fn expiry_at(expires_ms: u64) -> Option<SystemTime> {
+    (expires_ms != 0).then(|| UNIX_EPOCH + Duration::from_millis(expires_ms))
+}
+
 impl Batch {
     /// An empty batch.
     pub fn new() -> Batch {
@@ -193,7 +198,7 @@ impl Batch {
         self.push(Op::put(key, put))
     }
 
-    fn push(&mut self, op: Op<'_>) -> &mut Batch {
+    pub(crate) fn push(&mut self, op: Op<'_>) -> &mut Batch {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(op.key);
         self.bytes.extend_from_slice(op.value);

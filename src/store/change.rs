@@ -1,5 +1,6 @@
 //! The changes that a key may meet.
 
+use super::batch::{NewValue, Op};
 use std::fmt;
 use std::time::SystemTime;
 
@@ -39,6 +40,15 @@ impl fmt::Debug for Change {
     }
 }
 
+/// The value that a key has, for the closure that decides on the next one.
+#[derive(Clone, Copy)]
+pub(crate) struct Old<'a> {
+    pub(crate) value: &'a [u8],
+    /// From when on readers do not see it.
+    pub(crate) expires: Option<SystemTime>,
+    pub(crate) is_cbor: bool,
+}
+
 /// A [`Change`] with all that a record can say.
 pub(crate) enum Edit {
     Keep,
@@ -48,6 +58,28 @@ pub(crate) enum Edit {
         cbor: bool,
     },
     Remove,
+}
+
+impl Edit {
+    /// The operation that makes it under a key; none where the key stays as it is.
+    pub(crate) fn op<'a>(&'a self, key: &'a [u8]) -> Option<Op<'a>> {
+        match self {
+            Edit::Keep => None,
+            Edit::Put {
+                value,
+                expires,
+                cbor,
+            } => Some(Op::put(
+                key,
+                NewValue {
+                    value,
+                    expires: *expires,
+                    cbor: *cbor,
+                },
+            )),
+            Edit::Remove => Some(Op::remove(key)),
+        }
+    }
 }
 
 impl From<Change> for Edit {

@@ -1,7 +1,8 @@
 //! A key with its value, as it was read from one record.
 
-use super::batch::expiry_ms;
-use super::format::{CBOR, Head, record_bytes};
+use super::batch::{expiry_at, expiry_ms};
+use super::change::Old;
+use super::format::{Head, record_bytes};
 use super::generation::Generation;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,7 +36,7 @@ impl Entry {
             value: value.to_vec(),
             modified_ms: head.modified_ms,
             expires_ms: head.expires_ms,
-            is_cbor: head.flags & CBOR != 0,
+            is_cbor: head.is_cbor(),
             reading: generation.reading,
             offset,
             fingerprint: head.fingerprint,
@@ -95,7 +96,7 @@ impl Entry {
 
     /// From when on it is absent.
     pub fn expires(&self) -> Option<SystemTime> {
-        (self.expires_ms != 0).then(|| UNIX_EPOCH + Duration::from_millis(self.expires_ms))
+        expiry_at(self.expires_ms)
     }
 
     /// Whether the value is CBOR, by its writer's word.
@@ -103,9 +104,18 @@ impl Entry {
         self.is_cbor
     }
 
+    /// As what a closure is told that decides on the next value.
+    pub(crate) fn as_old(&self) -> Old<'_> {
+        Old {
+            value: &self.value,
+            expires: self.expires(),
+            is_cbor: self.is_cbor,
+        }
+    }
+
     /// Whether a record of the same key is a copy of the one this was read from.
     pub(crate) fn is_same(&self, head: &Head) -> bool {
-        let other = (head.modified_ms, head.expires_ms, head.flags & CBOR != 0);
+        let other = (head.modified_ms, head.expires_ms, head.is_cbor());
         (self.modified_ms, self.expires_ms, self.is_cbor) == other
     }
 

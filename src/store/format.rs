@@ -389,6 +389,12 @@ impl Head {
         self.expires_ms != 0 && self.expires_ms <= now_ms
     }
 
+    /// Whether the value is CBOR, by its writer's word.
+    #[inline]
+    pub(crate) fn is_cbor(&self) -> bool {
+        self.flags & CBOR != 0
+    }
+
     #[inline]
     pub(crate) fn more(&self) -> bool {
         self.flags & MORE != 0

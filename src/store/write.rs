@@ -1,16 +1,15 @@
 //! Writes of one key, of several keys, or of what a closure decides.
 
 use super::admission::{Admission, Purpose};
-use super::batch::{Batch, NewValue, Op};
-use super::change::Edit;
+use super::batch::{Batch, NewValue, Op, expiry_at};
+use super::change::{Edit, Old};
 use super::entry::Entry;
-use super::format::{KEY_MAX, Kind};
+use super::format::{Head, KEY_MAX, Kind};
 use super::order::order_of;
 use super::read;
 use super::writing::Writing;
 use crate::error::Result;
 use std::ops::Range;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Entries removed under one lock by [`remove_unchanged`].
 const REMOVED_AT_ONCE: usize = 1_000;
@@ -58,85 +57,70 @@ struct Editing<'a> {
     admission: &'a Admission,
     writing: Writing<'a>,
     key: &'a [u8],
-    fingerprint: u32,
+    /// Where the record of the key stands, also of one that has ended; 0 for nowhere.
     prev: u64,
-    expires_ms: u64,
     record: Vec<u8>,
-    /// Where in the record the value is.
-    value: Option<Range<usize>>,
+    /// The head of the record and where in it the value is, if readers see it.
+    live: Option<(Head, Range<usize>)>,
 }
 
 impl<'a> Editing<'a> {
     fn start(admission: &'a Admission, key: &'a [u8]) -> Result<Editing<'a>> {
         let writing = admission.begin(Purpose::Write)?;
-        let fingerprint = writing.generation.fingerprint(key);
-        let found = writing.find(key, fingerprint)?;
         let mut record = Vec::new();
-        let value = match found.as_ref().is_some_and(|found| writing.is_live(found)) {
-            true => read::value(writing.place, key, &mut record)?,
-            false => None,
+        let (prev, live) = match read::even_ended(writing.place, key, &mut record) {
+            Ok(None) => (0, None),
+            Ok(Some(found)) => {
+                let live = !read::has_ended(writing.place, &found.generation, &found.head);
+                (found.offset, live.then_some((found.head, found.value)))
+            }
+            // Nobody needs the value of what has ended: a key does not suffer from it.
+            Err(error) => match writing.find(key, writing.generation.fingerprint(key))? {
+                Some(found) if !writing.is_live(&found) => (found.at.offset(), None),
+                _ => return Err(error),
+            },
         };
         Ok(Editing {
             admission,
             writing,
             key,
-            fingerprint,
-            expires_ms: found
-                .as_ref()
-                .and_then(|found| found.head)
-                .map_or(0, |head| head.expires_ms),
-            prev: found.map_or(0, |found| found.at.offset()),
+            prev,
             record,
-            value,
+            live,
         })
     }
 
-    /// The value that the key has.
-    fn old(&self) -> Option<&[u8]> {
-        self.value.clone().and_then(|value| self.record.get(value))
-    }
-
-    /// From when on readers do not see it.
-    fn expires(&self) -> Option<SystemTime> {
-        (self.expires_ms != 0).then(|| UNIX_EPOCH + Duration::from_millis(self.expires_ms))
+    fn old(&self) -> Option<Old<'_>> {
+        let (head, value) = self.live.as_ref()?;
+        Some(Old {
+            value: self.record.get(value.clone())?,
+            expires: expiry_at(head.expires_ms),
+            is_cbor: head.is_cbor(),
+        })
     }
 
     fn finish(mut self, edit: Edit) -> Result<()> {
-        let op = match &edit {
-            Edit::Put {
-                value,
-                expires,
-                cbor,
-            } => Some(Op::put(
-                self.key,
-                NewValue {
-                    value,
-                    expires: *expires,
-                    cbor: *cbor,
-                },
-            )),
-            Edit::Keep => None,
-            // An absent key needs no removal.
-            Edit::Remove => (self.prev != 0).then(|| Op::remove(self.key)),
-        };
-        if let Some(op) = op {
+        // An absent key needs no removal.
+        let is_needed = !matches!(edit, Edit::Remove) || self.prev != 0;
+        if let Some(op) = edit.op(self.key).filter(|_| is_needed) {
             op.check_limits()?;
-            self.writing.append_one(op, self.fingerprint, self.prev)?;
+            let fingerprint = self.writing.generation.fingerprint(self.key);
+            self.writing.append_one(op, fingerprint, self.prev)?;
         }
         self.admission.finish(self.writing)
     }
 }
 
-/// Reads a key and changes it in one step. The closure runs with the lock held, and is told the old value and its end.
+/// Reads a key and changes it in one step. The closure runs with the lock held.
 pub(crate) fn edit<T>(
     admission: &Admission,
     key: &[u8],
-    edit: impl FnOnce(Option<&[u8]>, Option<SystemTime>) -> Result<(Edit, T)>,
+    edit: impl FnOnce(Option<Old<'_>>) -> Result<(Edit, T)>,
 ) -> Result<T> {
     let editing = Editing::start(admission, key)?;
     let (edit, answer) = {
         let _closed = editing.writing.turn.closed_to_this_thread();
-        edit(editing.old(), editing.expires())?
+        edit(editing.old())?
     };
     editing.finish(edit)?;
     Ok(answer)

@@ -4,7 +4,7 @@
 //! the difference, and fails if an operation takes more than its limit. The limits are at most a fifth over what was
 //! measured, so that nothing creeps.
 
-use shelflife::{Batch, Compaction, Durability, Options, Store};
+use shelflife::{Batch, Change, Compaction, Durability, Options, Store};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ type Operation = (&'static str, u64, fn(&Path, u64));
 const VALUE: [u8; 320] = [7; 320];
 const KEYS: u64 = 2_000;
 
-const OPERATIONS: [Operation; 12] = [
+const OPERATIONS: [Operation; 13] = [
     ("get, hit", 2_100, |path, count| {
         let store = filled(path, true, KEYS);
         (0..count).for_each(|nth| assert!(store.get(key(nth % KEYS)).unwrap().is_some()));
@@ -45,6 +45,13 @@ const OPERATIONS: [Operation; 12] = [
     ("insert, compacting", 3_750, |path, count| {
         let store = compacting(path, None);
         (0..count).for_each(|nth| assert!(!store.insert(key(nth), VALUE).unwrap()));
+    }),
+    ("update", 5_000, |path, count| {
+        let store = filled(path, true, KEYS);
+        for nth in 0..count {
+            let change = |old: Option<&[u8]>| Ok((Change::Put(old.unwrap().to_vec()), ()));
+            store.update(key(nth % KEYS), change).unwrap();
+        }
     }),
     ("insert_until, compacting", 4_100, |path, count| {
         let end = in_an_hour();

@@ -412,12 +412,12 @@ impl Engine<dyn Records> {
     fn transact(&self, key: &[u8], decide: &mut Decide<'_>) -> Result<()> {
         // Most changes move no list.
         let mut moves = false;
-        self.records.edit(key, &mut |stored, end| {
-            if stored.is_none() {
+        self.records.edit(key, &mut |old| {
+            if old.is_none() {
                 self.check_kind()?;
             }
-            let fate = decide(stored, self.clock())?;
-            moves = moves_lists(&fate, end);
+            let fate = decide(old.map(|old| old.value), self.clock())?;
+            moves = moves_lists(&fate, old.and_then(|old| old.expires));
             match &fate {
                 Fate::Put { next, before } if !moves => self.put(next, Some(before)),
                 Fate::Remove { .. } if !moves => Ok(Edit::Remove),

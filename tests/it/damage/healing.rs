@@ -3,8 +3,9 @@
 use super::*;
 use crate::raw;
 use shelflife::sim::{Call, Fault, FaultKind};
-use shelflife::{Durability, Verified};
+use shelflife::{Change, Durability, Verified};
 use std::path::Path;
+use std::time::Duration;
 
 /// Where a bit of the value of `b` is turned over.
 const ROT: usize = LOG + 64 + 48 + 3;
@@ -166,4 +167,25 @@ fn a_seal_that_a_full_disk_cuts_short_is_taken_back() {
     assert_eq!(other.len().unwrap(), 1);
     store.insert("b", "1").unwrap();
     store.sync().unwrap();
+}
+
+#[test]
+fn what_has_ended_is_updated_as_if_it_were_absent_although_its_value_is_damaged() {
+    let sim = SimDisk::new(5);
+    let store = open(&sim, |_| {}).unwrap();
+    let end = sim.process().wall_clock() + Duration::from_secs(60);
+    store.insert_until("b", "value of b", end).unwrap();
+    let file = sim.read(PATH).unwrap();
+    let value = file.windows(10).position(|bytes| bytes == b"value of b");
+    sim.flip_bit(PATH, value.unwrap() as u64, 0).unwrap();
+    let update = |new: &str| {
+        store.update("b", |old| {
+            assert_eq!(old, None);
+            Ok((Change::Put(new.into()), ()))
+        })
+    };
+    assert!(update("too early").unwrap_err().is_corrupt());
+    sim.advance(Duration::from_secs(60));
+    update("new").unwrap();
+    assert_eq!(store.get("b").unwrap().as_deref(), Some(&b"new"[..]));
 }
