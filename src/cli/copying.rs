@@ -8,7 +8,7 @@ use crate::cli::args::{Args, Command, DRY_RUN, Opt, WAIT, YES};
 use crate::cli::ask::confirm;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::{Output, say};
-use crate::cli::places::{self, PASSWORD_FILE, PREFIX};
+use crate::cli::places::{self, PASSWORD_FILE, PREFIX, Part, TO_PASSWORD_FILE, TO_PREFIX};
 use crate::cli::progress::Progress;
 use crate::cli::sessions;
 use crate::cli::text;
@@ -26,7 +26,17 @@ const HASH_IDS: Opt = Opt {
 pub(crate) const COPY: Command = Command {
     name: "session copy",
     operands: "FROM TO",
-    options: &[MIRROR, DRY_RUN, YES, HASH_IDS, PREFIX, PASSWORD_FILE, WAIT],
+    options: &[
+        MIRROR,
+        DRY_RUN,
+        YES,
+        HASH_IDS,
+        PREFIX,
+        PASSWORD_FILE,
+        TO_PREFIX,
+        TO_PASSWORD_FILE,
+        WAIT,
+    ],
     about: "take sessions along to another file or server",
     examples: [
         "shelflife session copy sessions.shelf redis://127.0.0.1",
@@ -53,7 +63,7 @@ fn copy(args: &mut Args, output: &mut Output) -> Result<()> {
             known.extend(session.handle());
             Ok(())
         })?;
-        let to = places::to_read(args, to)?;
+        let to = places::part_to_read(args, to, Part::Second)?;
         let would_end = sessions::list_any(&to, output, |session| {
             session
                 .handle()

@@ -24,13 +24,44 @@ pub(crate) const PASSWORD_FILE: Opt = Opt {
     value: "FILE",
     about: "the password of a server, or $SHELFLIFE_REDIS_PASSWORD",
 };
+pub(crate) const TO_PREFIX: Opt = Opt {
+    name: "--to-prefix",
+    value: "P",
+    about: "as --prefix, for TO, if it differs",
+};
+pub(crate) const TO_PASSWORD_FILE: Opt = Opt {
+    name: "--to-password-file",
+    value: "FILE",
+    about: "as --password-file, for TO, if it differs",
+};
 const PASSWORD: &str = "SHELFLIFE_REDIS_PASSWORD";
 
 pub(crate) type Sessions = Arc<dyn SessionStore>;
 
+/// The part that a place plays in a command. Where a command has two places, the second has options of its own.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    First,
+    Second,
+}
+
+impl Part {
+    /// The name of the option that counts.
+    fn option(self, args: &Args, first: Opt, second: Opt) -> &'static str {
+        match self {
+            Part::Second if args.value(second.name).is_some() => second.name,
+            _ => first.name,
+        }
+    }
+}
+
 pub(crate) fn to_read(args: &Args, place: OsString) -> Result<Sessions> {
+    part_to_read(args, place, Part::First)
+}
+
+pub(crate) fn part_to_read(args: &Args, place: OsString, part: Part) -> Result<Sessions> {
     match url(&place)? {
-        Some(url) => connect(args, url, &hashing_ids(false)),
+        Some(url) => connect(args, url, &hashing_ids(false), part),
         None => Ok(Arc::new(ShelveSessionStore::from(open::to_read(
             args, place,
         )?))),
@@ -39,17 +70,17 @@ pub(crate) fn to_read(args: &Args, place: OsString) -> Result<Sessions> {
 
 pub(crate) fn to_change(args: &Args, place: OsString) -> Result<Sessions> {
     match url(&place)? {
-        Some(url) => connect(args, url, &hashing_ids(false)),
+        Some(url) => connect(args, url, &hashing_ids(false), Part::First),
         None => Ok(Arc::new(ShelveSessionStore::from(open::to_change(
             args, place,
         )?))),
     }
 }
 
-/// For sessions of another place. A file that is new keeps ids as it is told.
+/// For sessions of another place, the command's first. A file that is new keeps ids as it is told.
 pub(crate) fn to_fill(args: &Args, place: OsString, hash_ids: bool) -> Result<Sessions> {
     if let Some(url) = url(&place)? {
-        return connect(args, url, &hashing_ids(hash_ids));
+        return connect(args, url, &hashing_ids(hash_ids), Part::Second);
     }
     let store = open::to_fill(args, place)?;
     Ok(Arc::new(match hash_ids {
@@ -61,7 +92,7 @@ pub(crate) fn to_fill(args: &Args, place: OsString, hash_ids: bool) -> Result<Se
 /// As the server has its ids hashed or not, so must they be looked for.
 pub(crate) fn hashing(args: &Args, place: OsString) -> Result<Option<Sessions>> {
     let url = url(&place)?;
-    url.map(|url| connect(args, url, &hashing_ids(true)))
+    url.map(|url| connect(args, url, &hashing_ids(true), Part::First))
         .transpose()
 }
 
@@ -72,7 +103,7 @@ pub(crate) fn on_server(
     sessions: &SessionOptions,
 ) -> Result<Sessions> {
     match url(place)? {
-        Some(url) => connect(args, url, sessions),
+        Some(url) => connect(args, url, sessions, Part::First),
         None => Err(args.wrong("a server is named by its URL: redis://host:port, or unix:///path")),
     }
 }
@@ -81,13 +112,14 @@ fn hashing_ids(hash_ids: bool) -> SessionOptions {
     SessionOptions::new().hash_ids(hash_ids).clone()
 }
 
-fn connect(args: &Args, url: &str, sessions: &SessionOptions) -> Result<Sessions> {
+fn connect(args: &Args, url: &str, sessions: &SessionOptions, part: Part) -> Result<Sessions> {
     let mut options = RedisOptions::new();
     options.sessions(sessions);
-    if let Some(prefix) = args.text(PREFIX.name)? {
+    if let Some(prefix) = args.text(part.option(args, PREFIX, TO_PREFIX))? {
         options.prefix(prefix);
     }
-    if let Some(password) = password(args)? {
+    let file = part.option(args, PASSWORD_FILE, TO_PASSWORD_FILE);
+    if let Some(password) = password(args, file)? {
         options.password(&password);
     }
     if args.takes("--wait")
@@ -119,8 +151,8 @@ fn url(place: &OsStr) -> Result<Option<&str>> {
     }
 }
 
-fn password(args: &Args) -> Result<Option<String>> {
-    let Some(file) = args.value(PASSWORD_FILE.name) else {
+fn password(args: &Args, option: &str) -> Result<Option<String>> {
+    let Some(file) = args.value(option) else {
         return Ok(std::env::var(PASSWORD).ok());
     };
     let read = fs::read_to_string(file);

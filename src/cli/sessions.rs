@@ -3,6 +3,7 @@
 //! Sessions are named by handles. An id is a secret that logs somebody in: it is never shown, and read from standard
 //! input only, since arguments can be seen by every user of a machine.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
@@ -252,8 +253,10 @@ fn rm_handles(args: &mut Args, file: OsString, output: &mut Output) -> Result<()
     }
     let store = to_change(args, file)?;
     let (mut deleted, mut missing) = (0, None);
+    let mut seen = HashSet::new();
     for wanted in named(&store, &typed)?.0 {
         let gone = match wanted {
+            Ok(handle) if !seen.insert(handle) => continue,
             Ok(handle) => match store.delete_by_handle(handle)? {
                 0 => Err(no_such(handle)),
                 sessions => Ok(sessions),

@@ -153,6 +153,51 @@ fn a_password_comes_from_a_file_or_the_environment_and_never_from_an_argument() 
 }
 
 #[test]
+fn sessions_move_between_servers_of_which_each_has_a_password_and_a_prefix_of_its_own() {
+    if !is_there(
+        "sessions_move_between_servers_of_which_each_has_a_password_and_a_prefix_of_its_own",
+    ) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (Server::start(&[]), Server::start(&[]));
+    let file = |name: &str, password: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, password).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let (old, new) = (file("old", "hunter1\n"), file("new", "hunter2\n"));
+    let store = RedisOptions::new()
+        .prefix("old:")
+        .connect(&from.url())
+        .unwrap();
+    stored(&store, "ann");
+    from.say("CONFIG SET requirepass hunter1");
+    to.say("CONFIG SET requirepass hunter2");
+    let (from, to) = (from.url(), to.url());
+    let at_from = ["--prefix", "old:", "--password-file", &old];
+    let at_to = ["--to-prefix", "new:", "--to-password-file", &new];
+    let copy = [&["session", "copy", &from, &to][..], &at_from].concat();
+    let refused = run(&mut command(&copy));
+    assert_eq!(refused.status.code(), Some(5), "one password for both");
+    let copy = [&copy[..], &at_to].concat();
+    let copied = "copied 1 session, 0 were there already\n";
+    assert_eq!(prints(&copy), copied);
+    let at_new = ["--prefix", "new:", "--password-file", &new];
+    let ls = [&["session", "ls", &to][..], &at_new].concat();
+    assert!(prints(&ls).contains("ann"));
+    // The list of what a mirror would end looks there as well.
+    let dry = [&copy[..], &["--mirror", "--dry-run"]].concat();
+    assert_eq!(prints(&dry), "");
+    // On one server, to another prefix.
+    let copy = [&["session", "copy", &from, &from][..], &at_from].concat();
+    assert_eq!(
+        prints(&[&copy[..], &["--to-prefix", "new:"]].concat()),
+        copied
+    );
+}
+
+#[test]
 fn a_command_for_files_says_so_where_it_gets_a_server_and_repeats_no_password() {
     for name in ["info", "ls", "verify", "hash", "compact", "browse", "set"] {
         let mut words = vec![name, "redis://ann:hunter2@127.0.0.1"];
