@@ -127,7 +127,7 @@ fn end_of_batch_before(generation: &Generation, before: u64) -> Result<(u64, u16
                 }
             }
             Step::Unverified { offset } => {
-                return Err(generation.log.corrupt(offset, "a record does not verify"));
+                return Err(generation.log.unverified(offset));
             }
             Step::End => break,
         }

@@ -190,7 +190,7 @@ impl Events {
                     self.rest.start
                 }
             };
-            let error = generation.log.corrupt(damaged, "a record does not verify");
+            let error = generation.log.unverified(damaged);
             read.push(Err(error));
             self.rest.start = scanner.offset();
         }

@@ -92,7 +92,7 @@ impl Iterator for History {
             Ok(_) => None,
             Err(error) => return Some(Err(error)),
         };
-        Some(event.ok_or_else(|| generation.log.corrupt(offset, "a record does not verify")))
+        Some(event.ok_or_else(|| generation.log.unverified(offset)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

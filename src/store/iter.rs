@@ -5,6 +5,7 @@ use super::entry::Entry;
 use super::format::{HEAD_BYTES, Head};
 use super::generation::Generation;
 use super::index::Location;
+use super::log::UNVERIFIED;
 use super::place::Place;
 use super::spans::{Spans, in_one_read};
 use crate::error::{Error, Result};
@@ -14,7 +15,6 @@ use std::sync::Arc;
 
 /// Reads, of some 4 MiB together, before a second thread is worth its start and reads ahead.
 const PARTS_ALONE: usize = 32;
-const UNVERIFIED: &str = "a record does not verify";
 
 /// All entries of a snapshot with what the store knows of them, least recently saved first. Made by
 /// [`Store::entries`](crate::Store::entries); keeps the file it was made from open, whatever happens to the store

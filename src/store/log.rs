@@ -109,7 +109,16 @@ impl LogFile {
     pub(crate) fn corrupt(&self, offset: u64, what: &str) -> Error {
         Error::corrupt(&self.path, offset, what)
     }
+
+    /// The error on a record of which a check fails.
+    #[cold]
+    pub(crate) fn unverified(&self, offset: u64) -> Error {
+        self.corrupt(offset, UNVERIFIED)
+    }
 }
+
+/// The words for a record of which a check fails.
+pub(crate) const UNVERIFIED: &str = "a record does not verify";
 
 /// The bytes at a place in the log.
 #[derive(Debug)]

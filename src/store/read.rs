@@ -57,7 +57,7 @@ pub(crate) fn even_ended(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Res
             Lookup::Damaged { offset } => offset,
         };
         if reread {
-            return Err(generation.log.corrupt(damaged, "a record does not verify"));
+            return Err(generation.log.unverified(damaged));
         }
         // Unless another file was put over this one, what is read again is the same.
         reread = true;
@@ -151,7 +151,7 @@ pub(crate) struct Live {
 }
 
 /// The outcome of a look for a key in one file.
-enum Lookup {
+pub(crate) enum Lookup {
     Found {
         head: Head,
         offset: u64,
@@ -165,7 +165,11 @@ enum Lookup {
 }
 
 /// Reads the record of a key, whole and verified, into `record`.
-fn read_from(generation: &Generation, key: &[u8], record: &mut Vec<u8>) -> Result<Lookup> {
+pub(crate) fn read_from(
+    generation: &Generation,
+    key: &[u8],
+    record: &mut Vec<u8>,
+) -> Result<Lookup> {
     let FileHeader { seed, .. } = generation.header;
     let fingerprint = generation.fingerprint(key);
     let mut damaged = None;

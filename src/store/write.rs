@@ -6,7 +6,7 @@ use super::change::{Edit, Old};
 use super::entry::Entry;
 use super::format::{Head, KEY_MAX, Kind};
 use super::order::order_of;
-use super::read;
+use super::read::{self, Lookup};
 use super::writing::Writing;
 use crate::error::Result;
 use std::ops::Range;
@@ -68,16 +68,22 @@ impl<'a> Editing<'a> {
     fn start(admission: &'a Admission, key: &'a [u8]) -> Result<Editing<'a>> {
         let writing = admission.begin(Purpose::Write)?;
         let mut record = Vec::new();
-        let (prev, live) = match read::even_ended(writing.place, key, &mut record) {
-            Ok(None) => (0, None),
-            Ok(Some(found)) => {
-                let live = !read::has_ended(writing.place, &found.generation, &found.head);
-                (found.offset, live.then_some((found.head, found.value)))
+        let generation = &writing.generation;
+        // In the file that the change goes to, which is proven, and in no other that somebody puts in its place meanwhile.
+        let (prev, live) = match read::read_from(generation, key, &mut record)? {
+            Lookup::Absent => (0, None),
+            Lookup::Found {
+                head,
+                offset,
+                value,
+            } => {
+                let is_live = !read::has_ended(writing.place, generation, &head);
+                (offset, is_live.then_some((head, value)))
             }
-            // Nobody needs the value of what has ended: a key does not suffer from it.
-            Err(error) => match writing.find(key, writing.generation.fingerprint(key))? {
+            // Nobody needs the value of what has ended, so its key does not suffer.
+            Lookup::Damaged { offset } => match writing.find(key, generation.fingerprint(key))? {
                 Some(found) if !writing.is_live(&found) => (found.at.offset(), None),
-                _ => return Err(error),
+                _ => return Err(generation.log.unverified(offset)),
             },
         };
         Ok(Editing {
