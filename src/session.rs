@@ -457,6 +457,34 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// ```
     fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize>;
 
+    /// Deletes all sessions whose handle is meant, and returns their handles. Reads all sessions, once for all that are
+    /// meant.
+    ///
+    /// ```
+    /// # use shelflife::{MemorySessionStore, Session, SessionStore};
+    /// # let store = MemorySessionStore::new();
+    /// # let mut session = Session::new();
+    /// # session.set_user(Some("ann"));
+    /// # let _ = store.save_session(&mut session)?;
+    /// let handles = [session.handle().unwrap(), "5d2611d5a4dd".parse()?];
+    /// let deleted = store.delete_by_handles(&|handle| handles.contains(&handle))?;
+    /// assert_eq!(deleted, handles[..1]);
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    fn delete_by_handles(
+        &self,
+        is_meant: &dyn Fn(SessionHandle) -> bool,
+    ) -> Result<Vec<SessionHandle>> {
+        let mut deleted = Vec::new();
+        for session in self.iter_sessions() {
+            if let Some(handle) = session?.handle().filter(|handle| is_meant(*handle)) {
+                let count = self.delete_by_handle(handle)?;
+                deleted.extend(std::iter::repeat_n(handle, count));
+            }
+        }
+        Ok(deleted)
+    }
+
     /// Stores sessions of another store as they are there: under the ids or hashes that they have, with their versions
     /// and times. A session that this store has in the same or a later state stays as it is. Returns how many were
     /// stored.

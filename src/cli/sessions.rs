@@ -252,28 +252,24 @@ fn rm_handles(args: &mut Args, file: OsString, output: &mut Output) -> Result<()
         return list(&store, output, is_wanted);
     }
     let store = to_change(args, file)?;
-    let (mut deleted, mut missing) = (0, None);
-    let mut seen = HashSet::new();
-    for wanted in named(&store, &typed)?.0 {
-        let gone = match wanted {
-            Ok(handle) if !seen.insert(handle) => continue,
-            Ok(handle) => match store.delete_by_handle(handle)? {
-                0 => Err(no_such(handle)),
-                sessions => Ok(sessions),
-            },
-            Err(failure) => Err(failure),
+    let named = named(&store, &typed)?.0;
+    // Each is looked for in all sessions: together, so that many of them are no more work than one.
+    let wanted: HashSet<SessionHandle> = named.iter().flatten().copied().collect();
+    let deleted = store.delete_by_handles(&|handle| wanted.contains(&handle))?;
+    let found: HashSet<&SessionHandle> = deleted.iter().collect();
+    let (mut missing, mut seen) = (None, HashSet::new());
+    for name in named {
+        let failure = match name {
+            Ok(handle) if !seen.insert(handle) || found.contains(&handle) => continue,
+            Ok(handle) => no_such(handle),
+            Err(failure) => failure,
         };
-        match gone {
-            Ok(sessions) => deleted += sessions,
-            Err(failure) => {
-                if let Some(earlier) = missing.replace(failure) {
-                    say(&format!("shelflife: {earlier}"));
-                }
-            }
+        if let Some(earlier) = missing.replace(failure) {
+            say(&format!("shelflife: {earlier}"));
         }
     }
-    if deleted > 0 || missing.is_none() {
-        output.note(&format!("logged out {}", count(deleted)));
+    if !deleted.is_empty() || missing.is_none() {
+        output.note(&format!("logged out {}", count(deleted.len())));
     }
     missing.map_or(Ok(()), Err)
 }
@@ -310,7 +306,7 @@ impl Named {
         first.unwrap_or_else(|| Err(Failure::Usage("missing HANDLE".to_string())))
     }
 
-    fn all(self) -> Result<Vec<SessionHandle>> {
+    fn all(self) -> Result<HashSet<SessionHandle>> {
         self.0.into_iter().collect()
     }
 }

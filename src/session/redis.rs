@@ -348,7 +348,15 @@ impl SessionStore for RedisSessionStore {
     }
 
     fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize> {
-        self.store.delete_handle(handle)
+        let deleted = self.store.delete_handles(&|its| its == handle)?;
+        Ok(deleted.len())
+    }
+
+    fn delete_by_handles(
+        &self,
+        is_meant: &dyn Fn(SessionHandle) -> bool,
+    ) -> Result<Vec<SessionHandle>> {
+        self.store.delete_handles(is_meant)
     }
 
     fn import_sessions(&self, sessions: &[Session]) -> Result<usize> {

@@ -289,7 +289,15 @@ macro_rules! session_store {
             }
 
             fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize> {
-                self.engine.delete_handle(handle)
+                let deleted = self.engine.delete_handles(&|its| its == handle)?;
+                Ok(deleted.len())
+            }
+
+            fn delete_by_handles(
+                &self,
+                is_meant: &dyn Fn(SessionHandle) -> bool,
+            ) -> Result<Vec<SessionHandle>> {
+                self.engine.delete_handles(is_meant)
             }
 
             fn lifetime(&self) -> $crate::Lifetime {

@@ -82,6 +82,12 @@ pub fn deleting_one_leaves_the_others(subject: &dyn Subject) {
         1
     );
     assert_eq!(users(&*store), ["ann", "bob"]);
+    let two = [(); 2].map(|()| handle(&login(&*store, "dora")));
+    let unknown = id(&ann).handle();
+    let is_meant = |handle| handle == unknown || two.contains(&handle);
+    let deleted = store.delete_by_handles(&is_meant).unwrap();
+    assert!(deleted == two || deleted == [two[1], two[0]], "{deleted:?}");
+    assert_eq!(users(&*store), ["ann", "bob"]);
 }
 
 /// By `setup`.

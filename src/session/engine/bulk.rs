@@ -301,32 +301,53 @@ impl Engine<dyn Records> {
         Ok(is_deleted)
     }
 
-    /// Ends all sessions with this handle, until a walk finds none.
-    pub(in crate::session) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
+    /// Ends all sessions whose handle is meant, until a walk finds none.
+    pub(in crate::session) fn delete_handles(
+        &self,
+        is_meant: &dyn Fn(SessionHandle) -> bool,
+    ) -> Result<Vec<SessionHandle>> {
         self.check_kind()?;
-        let is_meant =
-            |key: &[u8]| identity_of(key).is_some_and(|identity| identity.handle() == handle);
-        let mut deleted = 0;
+        let meant = |key: &[u8]| {
+            let handle = identity_of(key).map(|identity| identity.handle());
+            handle.filter(|handle| is_meant(*handle))
+        };
+        let mut deleted = Vec::new();
         loop {
             let mut passed = Passed::default();
             let mut found = Vec::new();
             for entry in self.records.walk() {
-                match entry {
-                    Ok(entry) if is_meant(entry.key()) => found.push(entry.key().to_vec()),
-                    Ok(_) => {}
-                    Err(Unreadable { key: Some(key), .. }) if is_meant(&key) => found.push(key),
-                    // A record that is known to be another session's hides none.
-                    Err(Unreadable { key: Some(_), .. }) => {}
-                    Err(unreadable) => passed.note_unreadable(unreadable),
+                let key = match entry {
+                    Ok(entry) => entry.into_pair().0,
+                    Err(Unreadable { key: Some(key), .. }) => key,
+                    Err(unreadable) => {
+                        passed.note_unreadable(unreadable);
+                        continue;
+                    }
+                };
+                // A record that can't be read and is known to be another session's hides none.
+                if let Some(handle) = meant(&key) {
+                    found.push((key, handle));
                 }
             }
-            let mut ended = 0;
-            for key in found {
-                ended += usize::from(self.delete_at(&key)?);
+            let before = deleted.len();
+            for found in found.chunks(CHUNK) {
+                let mut ended = Vec::new();
+                self.change(&mut |lists, edits| {
+                    ended.clear();
+                    for (key, handle) in found {
+                        if self.end_at(key, None, lists, edits)? {
+                            ended.push(*handle);
+                        }
+                    }
+                    if ended.is_empty() {
+                        self.check_kind()?;
+                    }
+                    Ok(Changes::Made)
+                })?;
+                deleted.append(&mut ended);
             }
-            deleted += ended;
-            if ended == 0 {
-                return passed.answer(deleted, passed::deleted);
+            if deleted.len() == before {
+                return passed.answer(deleted, |deleted| passed::deleted(&deleted.len()));
             }
         }
     }

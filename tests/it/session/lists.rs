@@ -364,6 +364,31 @@ fn sixty_days_of_sessions_that_are_used_once_leave_nothing_behind() {
 }
 
 #[test]
+fn a_thousand_sessions_are_deleted_by_their_handles_in_two_walks_and_a_few_steps() {
+    let sim = sim();
+    let store = on(&sim, &SessionOptions::new());
+    let mut meant: Vec<SessionHandle> = Vec::new();
+    for nth in 0..1_100 {
+        let session = login(&store, &format!("user {}", nth % 40));
+        if nth < 1_000 {
+            meant.push(session.handle().unwrap());
+        }
+    }
+    let counts = || (sim.calls(Call::Read), sim.calls(Call::Sync));
+    let (reads, syncs) = counts();
+    let absent: SessionHandle = "000000000000".parse().unwrap();
+    let is_meant = |handle| handle == absent || meant.contains(&handle);
+    let mut deleted = store.delete_by_handles(&is_meant).unwrap();
+    let (reads, syncs) = (counts().0 - reads, counts().1 - syncs);
+    deleted.sort();
+    meant.sort();
+    assert!(deleted == meant);
+    assert_eq!(store.iter_sessions().count(), 100);
+    assert_eq!(store.sessions_of("user 7").unwrap().len(), 3);
+    assert!(syncs < 20 && reads < 20_000, "{syncs} syncs, {reads} reads");
+}
+
+#[test]
 fn a_users_sessions_are_found_and_ended_without_reading_the_others() {
     let sim = sim();
     let store = on(&sim, &SessionOptions::new());

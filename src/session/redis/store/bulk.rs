@@ -284,13 +284,16 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Ends the sessions with this handle.
-    pub(in crate::session) fn delete_handle(&self, handle: SessionHandle) -> Result<usize> {
+    /// Ends the sessions whose handle is meant.
+    pub(in crate::session) fn delete_handles(
+        &self,
+        is_meant: &dyn Fn(SessionHandle) -> bool,
+    ) -> Result<Vec<SessionHandle>> {
         self.check_not_editing()?;
-        let mut deleted = 0;
+        let mut deleted = Vec::new();
         for (key, identity) in self.walk()? {
-            if identity.handle() == handle {
-                deleted += usize::from(self.delete_key(&key)?);
+            if is_meant(identity.handle()) && self.delete_key(&key)? {
+                deleted.push(identity.handle());
             }
         }
         Ok(deleted)
