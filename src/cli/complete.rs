@@ -262,7 +262,7 @@ fn fish(commands: &'static [Command]) -> String {
         let after = words + 1;
         let seen = format!(
             "test (count (commandline -opc)) -ge {after}; \
-             and test (string join ' ' (commandline -opc)[2..{after}]) = '{}'",
+             and test (string join -- ' ' (commandline -opc)[2..{after}]) = '{}'",
             command.name
         )
         .replace('\'', "\"");

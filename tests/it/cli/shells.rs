@@ -133,6 +133,9 @@ fn zsh_and_fish_read_their_scripts_and_know_every_option() {
         assert_eq!(flags, options.len(), "{name}");
     }
     assert!(!zsh.contains("'*::"), "options go behind operands, too");
+    let joins = fish.matches("string join ").count();
+    let safe = fish.matches("string join -- ").count();
+    assert_eq!(joins, safe, "a word that was typed may look like an option");
     shell.words(b"", ["completions", "tcsh"]).failed(2);
     if has("zsh") {
         fs::write(shell.path("_shelflife"), &zsh).unwrap();
@@ -166,6 +169,11 @@ fn zsh_and_fish_read_their_scripts_and_know_every_option() {
             offered.sort();
             expected.sort();
             assert_eq!(offered, expected, "{name}");
+        }
+        for line in ["ls --long ", "watch --from ", "ls --wait 9 "] {
+            let offered = complete(&format!("shelflife {line}"));
+            let files = offered.iter().any(|word| word == "s.fish");
+            assert_eq!(files, !line.contains("from"), "{line}: {offered:?}");
         }
         let offered = complete("shelflife session ");
         assert!(offered.contains(&"expire".to_string()), "{offered:?}");
