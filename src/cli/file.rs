@@ -6,6 +6,7 @@ use shelflife::{Recovery, Stats, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::Result;
+use crate::cli::keys::value_of;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
 use crate::cli::{broom, open, text};
@@ -34,7 +35,10 @@ pub(crate) const INFO: Command = Command {
 
 fn info(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
-    let name = text::escape(file.as_encoded_bytes());
+    let (name, path) = (
+        text::escape(file.as_encoded_bytes()),
+        value_of(file.as_encoded_bytes()),
+    );
     let store = open::to_read(args, file)?;
     let stats: Stats = store.stats()?;
     let state = state_of(&store.recovery());
@@ -49,14 +53,14 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
             ("index_bytes", stats.index_bytes),
             ("generation", stats.generation),
         ];
-        let mut members = vec![(Value::from("path"), Value::from(name))];
+        let mut members = vec![(Value::from("path"), path)];
         members.extend(numbers.map(|(name, number)| (Value::from(name), Value::from(number))));
         members.push((Value::from("state"), Value::from(state)));
         let format = stats
             .format
             .map_or(Value::Null, |version| Value::from(u64::from(version)));
         members.push((Value::from("format"), format));
-        return output.line(&Value::Map(members).to_string());
+        return output.line(&text::json(&Value::Map(members)));
     }
     output.header(&["FILE", "KEYS", "SIZE", "RECLAIMABLE", "STATE", "FORMAT"]);
     let format = stats

@@ -602,6 +602,30 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     }
 }
 
+/// A program opens what it was told.
+#[cfg(unix)]
+#[test]
+fn the_path_that_info_tells_a_program_is_the_path() {
+    use std::os::unix::ffi::OsStrExt;
+    let shell = Shell::new();
+    for (name, json) in [
+        (&b"a\\b \"c\".shelf"[..], r#""a\\b \"c\".shelf""#),
+        (b"caf\xe9.shelf", r#"{"$b64":"Y2Fm6S5zaGVsZg=="}"#),
+        ("\u{202e}.shelf".as_bytes(), r#""\u202e.shelf""#),
+    ] {
+        let name = OsStr::from_bytes(name);
+        shell
+            .words(
+                b"",
+                [OsStr::new("set"), name, OsStr::new("k"), OsStr::new("v")],
+            )
+            .ok();
+        let words = [OsStr::new("info"), name, OsStr::new("--json")];
+        let told = shell.words(b"", words).ok();
+        assert!(told.starts_with(&format!("{{\"path\":{json},")), "{told}");
+    }
+}
+
 #[test]
 fn info_and_compact_say_what_the_file_holds() {
     let shell = Shell::new();
