@@ -44,6 +44,12 @@ fn main() -> ExitCode {
     // Rows that were found before a failure are shown before the failure.
     let flushed = output.flush();
     broom::put_away();
+    // A failure of the store does not tell that its list is not whole.
+    if let (Err(found), Err(failure @ Failure::Io(..))) = (&ran, &flushed)
+        && !found.is_of_the_output()
+    {
+        say(&format!("shelflife: {failure}"));
+    }
     match ran.and(flushed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use shelflife::{Backup, Batch, EventKind, Mirror, ShelveSessionStore, Store};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
-use crate::cli::failure::{Failure, Result};
+use crate::cli::failure::{Failure, Result, heard};
 use crate::cli::keys::is_of_sessions;
 use crate::cli::open::Successor;
 use crate::cli::output::Output;
@@ -46,12 +46,12 @@ pub(crate) const BACKUP: Command = Command {
     ],
     notes: "DEST must be new; it is a compact copy of one moment, and appears whole or not at all. `-` writes it to\n\
             standard output, through a file in $TMPDIR: a copy that was cut off is told when it is opened.\n\
-            --follow has one file for each generation of the store in DIR, up to a second behind, and prints its\n\
-            name, whoever reads that. Each opens as a store. To restore, stop the app and copy one to the place of\n\
-            the store; an app that was left running refuses it, until it is started anew. --follow goes on with\n\
-            what was put there, and ends with exit code 5 if nothing is for as long as --wait says. --keep counts\n\
-            from the time when the next copy was begun; copies of other stores, and of before a restore, stay.\n\
-            Exit code 3 if a part can't be read.",
+            --follow has one file for each generation of the store in DIR, which must be there, up to a second\n\
+            behind, and prints its name, whoever reads that. Each opens as a store. To restore, stop the app and\n\
+            copy one to the place of the store; an app that was left running refuses it, until it is started anew.\n\
+            --follow goes on with what was put there, and ends with exit code 5 if nothing is for as long as --wait\n\
+            says. --keep counts from the time when the next copy was begun; copies of other stores, and of before a\n\
+            restore, stay. Exit code 3 if a part can't be read.",
     run: backup,
 };
 
@@ -133,13 +133,8 @@ fn keep_up(
         if told != mirror.path() {
             told = mirror.path().to_path_buf();
             // That nobody reads the names any more is no reason to stop copying.
-            match output
-                .line(&told.to_string_lossy())
-                .and_then(|()| output.flush())
-            {
-                Err(Failure::Closed) => {}
-                written => written?,
-            }
+            let name = text::escape(told.as_os_str().as_encoded_bytes());
+            heard(output.line(&name).and_then(|()| output.flush()))?;
         }
         if let Some(keep) = keep {
             remove_old(&mirror, keep);

@@ -1,9 +1,9 @@
 //! `verify` and `salvage`: what of a file can be believed, and what can be saved of it.
 
-use shelflife::{Affected, Damage, Salvaged};
+use shelflife::{Affected, Damage, Salvaged, Verified};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
-use crate::cli::failure::{Failure, Result};
+use crate::cli::failure::{Failure, Result, heard};
 use crate::cli::keys::shown;
 use crate::cli::output::{Output, say};
 use crate::cli::progress::Progress;
@@ -33,25 +33,7 @@ fn verify(args: &mut Args, output: &mut Output) -> Result<()> {
     let progress = Progress::of("verifying", "");
     let verified = store.verify()?;
     drop(progress);
-    if !verified.damage.is_empty() || !verified.bad_header_copies.is_empty() {
-        output.header(&["STATE", "OFFSET", "BYTES", "REACH", "KEY"]);
-    }
-    for affected in &verified.damage {
-        output.row(place(&affected.damage, affected.key()))?;
-    }
-    for offset in &verified.bad_header_copies {
-        output.row(fields([
-            "damaged",
-            &format!("{offset:#x}"),
-            "4096",
-            "header copy",
-            "-",
-        ]))?;
-    }
-    if let Some(torn) = &verified.torn_tail {
-        let (offset, len) = (format!("{:#x}", torn.offset), torn.len_bytes.to_string());
-        output.row(fields(["torn tail", &offset, &len, "-", "-"]))?;
-    }
+    heard(places(&verified, output).and_then(|()| output.flush()))?;
     let keys = verified.damage.iter().map(|affected| affected.keys).sum();
     let live = text::count(verified.live);
     let is_of_one_record = |affected: &Affected| affected.damage.one_record;
@@ -81,6 +63,29 @@ fn verify(args: &mut Args, output: &mut Output) -> Result<()> {
         "ok: {} records, {live} live",
         text::count(verified.records)
     ))
+}
+
+fn places(verified: &Verified, output: &mut Output) -> Result<()> {
+    if !verified.damage.is_empty() || !verified.bad_header_copies.is_empty() {
+        output.header(&["STATE", "OFFSET", "BYTES", "REACH", "KEY"]);
+    }
+    for affected in &verified.damage {
+        output.row(place(&affected.damage, affected.key()))?;
+    }
+    for offset in &verified.bad_header_copies {
+        output.row(fields([
+            "damaged",
+            &format!("{offset:#x}"),
+            "4096",
+            "header copy",
+            "-",
+        ]))?;
+    }
+    if let Some(torn) = &verified.torn_tail {
+        let (offset, len) = (format!("{:#x}", torn.offset), torn.len_bytes.to_string());
+        output.row(fields(["torn tail", &offset, &len, "-", "-"]))?;
+    }
+    Ok(())
 }
 
 pub(crate) const SALVAGE: Command = Command {
@@ -134,15 +139,16 @@ fn salvage(args: &mut Args, output: &mut Output) -> Result<()> {
         None => store.salvage_in_place()?,
     };
     drop(progress);
-    match args.has("--older") {
-        true => older(&salvaged, output)?,
-        false => report(&salvaged, output)?,
-    }
+    let listed = match args.has("--older") {
+        true => older(&salvaged, output),
+        false => report(&salvaged, output),
+    };
     let saved = counted(salvaged.entries, "key");
     say(&format!("saved {saved} to `{saved_to}`"));
     if let Some(kept) = &salvaged.kept {
         say(&format!("the damaged file is `{}`", kept.display()));
     }
+    heard(listed.and_then(|()| output.flush()))?;
     match (salvaged.lost.len() as u64, salvaged.uncertain.len() as u64) {
         (0, 0) => Ok(()),
         (lost, uncertain) => Err(Failure::Damaged(format!(

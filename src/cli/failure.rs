@@ -65,6 +65,14 @@ impl Failure {
     }
 }
 
+/// For a command that has more to do or to say than to print: a reader that closed standard output keeps it from neither.
+pub(crate) fn heard(printed: Result<()>) -> Result<()> {
+    match printed {
+        Err(Failure::Closed) => Ok(()),
+        printed => printed,
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

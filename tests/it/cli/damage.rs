@@ -229,3 +229,58 @@ fn a_lost_header_copy_is_told_and_compacting_writes_it_anew() {
     // Of a file that is on disk before it has its name, a seal would say nothing new.
     assert_eq!(shell.run("verify n.shelf").ok(), "ok: 1 records, 1 live\n");
 }
+
+#[test]
+fn what_is_wrong_is_told_also_where_nobody_takes_the_list_of_it() {
+    let shell = Shell::new();
+    let store = Store::open(shell.path("n.shelf")).unwrap();
+    let values: Vec<String> = (0..300).map(|nth| format!("canary-{nth:03}")).collect();
+    for is_older in [true, false] {
+        let mut batch = Batch::new();
+        for (nth, value) in values.iter().enumerate() {
+            // Longer than the buffer of standard output, all in all.
+            let key = format!("{nth:03}{}", "k".repeat(60));
+            batch.insert(key, if is_older { "older" } else { value });
+        }
+        store.write(&batch).unwrap();
+    }
+    store.insert("sound", "v").unwrap();
+    store.close().unwrap();
+    let mut bytes = fs::read(shell.path("n.shelf")).unwrap();
+    for value in &values {
+        let is_value = |window: &[u8]| window == value.as_bytes();
+        let at = bytes.windows(value.len()).rposition(is_value).unwrap();
+        bytes[at + 5] ^= 1;
+    }
+    fs::write(shell.path("n.shelf"), bytes).unwrap();
+    let told = |words: &str, out: Stdio| -> (Option<i32>, String) {
+        let mut command = Command::new(BIN);
+        command.args(words.split(' ')).current_dir(shell.dir.path());
+        let ran = command.stdout(out).stderr(Stdio::piped());
+        let ran = ran.spawn().unwrap().wait_with_output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+    };
+    let closed = || Stdio::from(std::io::pipe().unwrap().1);
+    let (code, said) = told("verify n.shelf", closed());
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("is damaged in"), "{said}");
+    let (code, said) = told("salvage n.shelf -o new.shelf", closed());
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.starts_with("saved ") && said.contains(" lost"),
+        "{said}"
+    );
+
+    let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").unwrap());
+    let failed = "failed to write to standard output";
+    // The last prints less than a buffer holds, so the failure of its list comes behind that of the store.
+    for (words, code) in [
+        ("salvage n.shelf -o second.shelf --older", 5),
+        ("verify n.shelf", 5),
+        ("ls n.shelf", 3),
+    ] {
+        let (ended, said) = told(words, full());
+        assert_eq!(ended, Some(code), "{words}: {said}");
+        assert_eq!(said.matches(failed).count(), 1, "{words}: {said}");
+    }
+}
