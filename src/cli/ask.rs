@@ -15,7 +15,8 @@ pub(crate) fn confirm(
     if args.has(YES.name) {
         return Ok(());
     }
-    if !io::stdin().is_terminal() {
+    // A question that goes to a file is seen by nobody.
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(args.wrong(&format!("{what}: add --yes")));
     }
     say(&format!("{} [y/N]", question()?));

@@ -62,7 +62,12 @@ fn browse(args: &mut Args, output: &mut Output) -> Result<()> {
     let name = text::escape(file.as_encoded_bytes());
     let store = open::to_read(args, file)?;
     let port = u16::try_from(port).unwrap_or_default();
-    let listening = |error| Failure::Io(format!("failed to listen on port {port}"), error);
+    let listening = |error| {
+        Failure::Io(
+            format!("failed to listen on port {port}; give a free one with --port"),
+            error,
+        )
+    };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(listening)?;
     let port = listener.local_addr().map_err(listening)?.port();
     let app = App {

@@ -122,8 +122,10 @@ fn cookie_name(file: &Path) -> String {
 }
 
 fn bind(port: u16) -> Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .map_err(|error| Failure::Io(format!("failed to listen on port {port}"), error))
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+        let what = format!("failed to listen on port {port}; give a free one with --port");
+        Failure::Io(what, error)
+    })
 }
 
 fn first_free() -> Result<TcpListener> {

@@ -180,6 +180,10 @@ fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
         "expired 0, 2 remain\n"
     );
 
+    // A person whose standard error goes elsewhere would wait for a question that is never seen.
+    let unseen = "echo go; $B session rm s.shelf --user ann 2>said; cat said";
+    let unseen = shell.all_at_terminal(80, unseen, r"go\r\n", "n").unwrap();
+    assert!(unseen.out.contains("add --yes"), "{unseen:?}");
     let refused = at_terminal("$B session rm s.shelf --user ann", "n");
     let asked = "log out 2 sessions of ann? [y/N]\n";
     assert_eq!(

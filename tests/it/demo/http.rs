@@ -173,7 +173,7 @@ fn the_next_free_port_is_taken_when_8080_is_not_free() {
     let said = String::from_utf8(taken.stderr).unwrap();
     assert!(
         said.starts_with(&format!(
-            "shelflife: failed to listen on port {}: ",
+            "shelflife: failed to listen on port {}; give a free one with --port: ",
             demo.port
         )),
         "{said}"
