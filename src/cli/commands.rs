@@ -32,6 +32,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     sessions::SHOW,
     sessions::RM,
     sessions::EXPIRE,
+    sessions::HASH,
     copying::COPY,
     browse::BROWSE,
     demo::DEMO,

@@ -1,4 +1,4 @@
-//! `session ls|show|rm|expire`: what an admin and a cron job do, while the app runs.
+//! `session ls|show|rm|expire|hash`: what an admin and a cron job do, while the app runs.
 //!
 //! Sessions are named by handles. An id is a secret that logs somebody in: it is never shown, and read from standard
 //! input only, since arguments can be seen by every user of a machine.
@@ -7,14 +7,15 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
-use shelflife::{Session, SessionHandle, SessionId, Value};
+use shelflife::{Session, SessionHandle, SessionId, ShelveSessionStore, Value};
 
 use crate::cli::args::{Args, Command, DRY_RUN, JSON, Opt, WAIT, YES};
 use crate::cli::ask::confirm;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::{Output, say};
 use crate::cli::places::{self, PASSWORD_FILE, PREFIX, Sessions, to_change, to_read};
-use crate::cli::{keys, open, text, times};
+use crate::cli::progress::Progress;
+use crate::cli::{broom, keys, open, text, times};
 
 /// A shorter beginning of a handle is more likely a slip than a name.
 const HANDLE_DIGITS_MIN: usize = 4;
@@ -411,6 +412,39 @@ fn expire(args: &mut Args, output: &mut Output) -> Result<()> {
             Ok(())
         }
     }
+}
+
+pub(crate) const HASH: Command = Command {
+    name: "session hash",
+    operands: "F",
+    options: &[YES, WAIT],
+    about: "keep the hashes of session ids in place of the ids, for good",
+    examples: [
+        "shelflife session hash sessions.shelf",
+        "shelflife session hash sessions.shelf --yes",
+    ],
+    notes: "Visitors stay logged in, and the file holds no id any more, so who steals it has no session. There is no\n\
+            way back: it asks at a terminal, and elsewhere wants --yes. Stop the app, and start it with\n\
+            hash_ids(true), as SessionManager::open sets it: a program that keeps ids as they are is refused from\n\
+            now on. Evidence of earlier repairs is removed with the ids in it; remove older backups yourself.",
+    run: hash,
+};
+
+fn hash(args: &mut Args, output: &mut Output) -> Result<()> {
+    let file = args.required("F")?;
+    let name = text::escape(file.as_encoded_bytes());
+    broom::wait_beside(&file);
+    let store = open::to_change(args, file)?;
+    confirm(args, "there is no way back from hashed ids", || {
+        Ok(format!(
+            "hash the id of every session in `{name}`, for good?"
+        ))
+    })?;
+    let progress = Progress::of("hashing", "");
+    let hashed = ShelveSessionStore::from(store).hash_ids()?;
+    drop(progress);
+    output.note(&format!("hashed the ids of {}", count(hashed)));
+    Ok(())
 }
 
 pub(crate) fn each(store: &Sessions, mut visit: impl FnMut(&Session) -> Result<()>) -> Result<()> {

@@ -10,7 +10,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use shelflife::{Batch, Options, Saved, Session, SessionStore, ShelveSessionStore, Store};
+use shelflife::{
+    Batch, Options, Saved, Session, SessionOptions, SessionStore, ShelveSessionStore, Store,
+};
 use tempfile::TempDir;
 
 mod bad_input;

@@ -146,21 +146,24 @@ fn commands_named(page: &str) -> Vec<String> {
     named.into_iter().filter_map(of_ours).collect()
 }
 
-#[test]
-fn the_commands_that_it_and_the_page_for_production_name_exist_with_their_options() {
+/// How many commands were looked up in the help, their options among it.
+fn assert_known(commands: &[String]) -> usize {
     let dir = tempfile::tempdir().unwrap();
-    let production = fs::read_to_string(root().join("src/PRODUCTION.md")).unwrap();
     let mut checked = 0;
-    for command in [commands_named(&readme()), commands_named(&production)].concat() {
+    for command in commands {
         let words: Vec<&str> = command.split_whitespace().collect();
         // Meant to be misspelt, what only the program calls, and no command at all.
-        let is_word = words[0]
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-        if !is_word || ["verfy", "remove-leftovers", "help"].contains(&words[0]) {
+        let is_word = |word: &&str| {
+            word.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        };
+        let first = words.first().filter(|word| is_word(word));
+        let Some(first) =
+            first.filter(|word| !["verfy", "remove-leftovers", "help"].contains(word))
+        else {
             continue;
-        }
-        let name = match words[0] {
+        };
+        let name = match *first {
             "session" => words[..2].join(" "),
             one => one.to_string(),
         };
@@ -176,7 +179,37 @@ fn the_commands_that_it_and_the_page_for_production_name_exist_with_their_option
         }
         checked += 1;
     }
+    checked
+}
+
+#[test]
+fn the_commands_that_it_and_the_page_for_production_name_exist_with_their_options() {
+    let production = fs::read_to_string(root().join("src/PRODUCTION.md")).unwrap();
+    let checked = assert_known(&[commands_named(&readme()), commands_named(&production)].concat());
     assert!(checked > 30, "{checked}");
+}
+
+#[test]
+fn the_commands_that_messages_and_docs_of_the_code_name_exist_with_their_options() {
+    let mut folders = vec![root().join("src")];
+    let mut named = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension().and_then(|it| it.to_str()) {
+                None if path.is_dir() => folders.push(path),
+                Some("rs" | "md") => {
+                    let text = fs::read_to_string(path).unwrap();
+                    let parts = text.split("`shelflife ").skip(1);
+                    named
+                        .extend(parts.filter_map(|part| Some(part.split_once('`')?.0.to_string())));
+                }
+                _ => {}
+            }
+        }
+    }
+    let checked = assert_known(&named);
+    assert!(checked > 10, "{checked}");
 }
 
 #[test]

@@ -176,6 +176,7 @@ fn what_is_not_a_store_is_left_as_it_was() {
         "compact F",
         "session ls F",
         "session rm F --user u --yes",
+        "session hash F --yes",
         "demo F --port 0",
     ] {
         for (name, is_file) in [
@@ -222,6 +223,7 @@ fn only_what_stores_something_creates_the_file() {
         "session ls F",
         "session expire F --idle 1s",
         "session rm F --user u --yes",
+        "session hash F --yes",
     ] {
         let said = shell.run(&words.replace('F', "new.shelf")).failed(5);
         assert!(

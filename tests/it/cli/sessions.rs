@@ -393,3 +393,40 @@ fn a_store_without_sessions_is_not_mirrored() {
         .ok();
     assert!(would_end.contains("ann"), "{would_end}");
 }
+
+#[test]
+fn ids_are_hashed_for_good_by_one_command_after_a_yes_and_everybody_stays_logged_in() {
+    let shell = Shell::new();
+    let path = shell.path("s.shelf");
+    let app = ShelveSessionStore::open(&path).unwrap();
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let _ = app.save_session(&mut session).unwrap();
+    let id = session.id().unwrap().clone();
+    app.close().unwrap();
+    shell.run("set s.shelf tea green").ok();
+
+    // What who opens it the new way is told can be typed.
+    let hashing = |path: &Path| SessionOptions::new().hash_ids(true).open(path);
+    let told = hashing(&path).unwrap_err().to_string();
+    let advice = told.split("`shelflife ").nth(1).unwrap();
+    let command = advice.split('`').next().unwrap();
+    let before = fs::read(&path).unwrap();
+    let asked = shell.run(&format!("{command} s.shelf")).failed(2);
+    assert!(asked.contains("--yes"), "{asked}");
+    if let Some(refused) = shell.at_terminal(80, &format!("$B {command} s.shelf"), "n") {
+        assert_eq!(refused.code, 1, "{refused:?}");
+    }
+    assert_eq!(fs::read(&path).unwrap(), before);
+
+    assert_eq!(shell.run(&format!("{command} s.shelf --yes")).ok(), "");
+    let hashed = hashing(&path).unwrap();
+    assert_eq!(
+        hashed.load_session(&id).unwrap().unwrap().user(),
+        Some("ann")
+    );
+    assert_eq!(hashed.sessions_of("ann").unwrap().len(), 1);
+    drop(hashed);
+    assert_eq!(shell.run("get s.shelf tea").ok(), "green\n");
+    shell.run(&format!("{command} s.shelf --yes")).ok();
+}

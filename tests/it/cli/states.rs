@@ -3,7 +3,7 @@
 use super::copies::until;
 use super::*;
 use crate::support::fast_dir;
-use shelflife::{Durability, SessionOptions};
+use shelflife::Durability;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ const ENDLESS: [&str; 3] = ["watch", "browse", "backup F --follow"];
 
 /// Words, in which `F` is the store, and the exit code in each state. Two processes can't compact a store at the same
 /// time: `compact` and `salvage --in-place` say so.
-const CODES: [(&str, [&[i32]; 7]); 25] = [
+const CODES: [(&str, [&[i32]; 7]); 26] = [
     (
         "set F new v --wait 0",
         [&[4], &[0], &[0], &[0], &[5], &[5], &[0]],
@@ -94,6 +94,10 @@ const CODES: [(&str, [&[i32]; 7]); 25] = [
     (
         "session expire F --idle 30m --wait 0",
         [&[4], &[0], &[0], &[0], &[5], &[5], &[5]],
+    ),
+    (
+        "session hash F --yes --wait 0",
+        [&[4], &[0], &[0, 4], &[3], &[5], &[5], &[5]],
     ),
     (
         "session copy F made",
