@@ -458,7 +458,8 @@ impl Session {
     /// for one user is not for the other.
     ///
     /// Of each value and field this copy's change counts, and those that it left alone are `current`'s. Of the form
-    /// tokens those stay that neither side has removed, the newest 32. A value that must be counted exactly needs
+    /// tokens those stay that neither side has removed, the newest 32. A copy that logs a user in takes no form token of
+    /// `current`, and one that logs a user out takes nothing of it. A value that must be counted exactly needs
     /// [`update_session`](crate::SessionStoreExt::update_session).
     ///
     /// ```

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 const NAME_BYTES_MAX: usize = 64;
 const PATH_BYTES_MAX: usize = 1024;
+/// No host has a longer name, and a browser passes over an attribute of more than 1024 bytes.
+const DOMAIN_BYTES_MAX: usize = 253;
 /// How many ids of one request are looked up: more would let a visitor choose how much work a request is.
 pub(super) const CANDIDATES_MAX: usize = 4;
 /// 400 days, to which browsers cut whatever is longer (RFC 6265bis section 5.5).
@@ -247,10 +249,11 @@ pub(super) fn is_token(byte: u8) -> bool {
 
 fn domain(given: &str) -> Result<&str> {
     let domain = given.strip_prefix('.').unwrap_or(given);
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(allowed);
     check(
-        !domain.is_empty() && domain.bytes().all(allowed),
-        "a cookie's domain must hold ASCII letters, digits, `-` and `.` alone",
+        domain.len() <= DOMAIN_BYTES_MAX && domain.split('.').all(is_label),
+        "a cookie's domain must be a name of at most 253 bytes, of ASCII letters, digits and `-` between single dots",
     )?;
     Ok(domain)
 }

@@ -40,7 +40,7 @@ enum State {
     /// This request ended it. A value that is put into the copy makes a new one.
     Ended,
     /// The copy can't be stored any more: what this request changed and did not store is lost, as is what it changes from
-    /// here on. A login or a reload begins anew.
+    /// here on. A login begins anew, and so does a reload if the session is there all the same.
     Lost(Lost),
 }
 
@@ -219,8 +219,9 @@ impl Visit {
         self.safe_method = method.is_safe();
     }
 
-    /// Notes where the request comes from, for the [list of a user's devices](Visit::devices). The agent is cut at 256
-    /// bytes. An address that differs from the last one is stored with the user's session when the visit is finished.
+    /// Notes where the request comes from, for the [list of a user's devices](Visit::devices). Both are cut at 256 bytes.
+    /// What differs from the last request is stored with the user's session when the visit is finished, if the request
+    /// looked at its session.
     pub fn set_client(&mut self, address: &str, agent: &str) {
         self.client = Some(Client {
             address: address.to_string(),

@@ -116,6 +116,11 @@ fn path_and_domain_can_be_set_and_what_could_inject_attributes_is_refused() {
         "a,b",
         "a:80",
         "a/b",
+        // Browsers drop these without a word.
+        "..example.org",
+        "example..org",
+        "example.org.",
+        &format!("{}example.org", "a.".repeat(122)),
     ] {
         assert!(
             refused(|it| _ = it.domain(domain)).contains("domain"),

@@ -652,3 +652,47 @@ fn a_logout_that_fails_half_way_makes_no_session_in_place_of_a_login_that_overto
     assert_eq!(done.outcome, Outcome::Lost(Lost::Superseded));
     assert_eq!((done.set_cookie(), site.sessions()), (None, 1));
 }
+
+#[test]
+fn what_is_put_in_for_a_user_while_another_logs_in_is_not_the_other_users() {
+    let site = Site::new();
+    let was = site.login("ann");
+    let mut bobs = site.begin(&was);
+    bobs.login("bob").unwrap();
+    put(&mut bobs, "cart", "coffee");
+    site.ask(&was, |ann| {
+        put(ann, "letter", "to ann alone");
+        ann.set_device_label(Some("ann's phone")).unwrap();
+        ann.session().unwrap().create_form_token().unwrap();
+    });
+    let mut jar = was.clone();
+    jar.receive(&answer(bobs.finish().unwrap()));
+    assert_eq!(site.user(&jar).as_deref(), Some("bob"));
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("coffee"));
+    assert_eq!(site.value(&jar, "letter"), None);
+    assert_eq!(site.begin(&jar).devices().unwrap()[0].label, None);
+    let mut visit = site.begin(&jar);
+    assert_eq!(visit.session().unwrap().form_token_count(), 0);
+}
+
+#[test]
+fn a_form_token_that_is_made_while_a_login_is_at_work_is_not_good_after_it() {
+    let site = Site::new();
+    for planted in [site.shopper(), site.login("ann")] {
+        let mut login = site.begin(&planted);
+        login.login("ann").unwrap();
+        let own = login.session().unwrap().create_form_token().unwrap();
+        let (theirs, _) = site.ask(&planted, |visit| {
+            put(visit, "note", "kept");
+            visit.session().unwrap().create_form_token().unwrap()
+        });
+        let mut jar = planted.clone();
+        let done = answer(login.finish().unwrap());
+        assert_eq!(done.outcome, Outcome::Merged);
+        jar.receive(&done);
+        let mut visit = site.begin(&jar);
+        assert!(!visit.use_form_token(&theirs).unwrap());
+        assert!(visit.use_form_token(&own).unwrap());
+        assert_eq!(site.value(&jar, "note").as_deref(), Some("kept"));
+    }
+}

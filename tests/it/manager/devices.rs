@@ -209,3 +209,35 @@ fn an_address_that_is_noted_after_an_update_is_announced_as_io() {
         assert_eq!(needs_io, !is_quiet, "{address}");
     }
 }
+
+#[test]
+fn a_logout_everywhere_leaves_the_cookie_of_a_login_that_overtook_it() {
+    let site = Site::new();
+    let logout = |visit: &mut Visit| visit.logout();
+    // Bob logs in over ann's session, or after somebody logged out.
+    for first in [None, Some(logout)] {
+        let (mut jar, elsewhere) = (site.login("ann"), site.login("ann"));
+        let mut late = site.begin(&jar);
+        assert_eq!(late.user().unwrap(), Some("ann"));
+        if let Some(logout) = first {
+            assert!(site.visit(&mut jar, logout).unwrap());
+        }
+        site.visit(&mut jar, |visit| visit.login("bob").unwrap());
+        site.events();
+        assert_eq!(late.logout_everywhere().unwrap(), 1);
+        let done = answer(late.finish().unwrap());
+        assert_eq!((done.outcome, done.set_cookie()), (Outcome::Ended, None));
+        assert_eq!(site.events(), [""; 0]);
+        assert_eq!(site.user(&elsewhere), None);
+        assert_eq!(site.user(&jar).as_deref(), Some("bob"));
+    }
+}
+
+#[test]
+fn a_logout_everywhere_tells_that_the_visitors_own_session_ended() {
+    let site = Site::new();
+    let (jar, _elsewhere) = (site.login("ann"), site.login("ann"));
+    site.events();
+    let (ended, _) = site.ask(&jar, |visit| visit.logout_everywhere().unwrap());
+    assert_eq!((ended, site.events()), (2, vec!["ended".to_string()]));
+}

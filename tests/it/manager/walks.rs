@@ -219,8 +219,13 @@ impl World {
                     None => it.lose(),
                     Some(_) if !is_changed => {}
                     Some(now) => {
-                        let content = onto(&it.copy, &it.base, &now);
-                        let is_login = it.logs_in || it.copy[0] != it.base[0];
+                        let is_other_user = it.copy[0] != it.base[0];
+                        // What others put in for a user is not for the next one.
+                        let content = match is_other_user && it.base[0].is_some() {
+                            true => it.copy.clone(),
+                            false => onto(&it.copy, &it.base, &now),
+                        };
+                        let is_login = it.logs_in || is_other_user;
                         if is_login && self.is_full(&content, Some(&id)) {
                             return it.be_refused();
                         }

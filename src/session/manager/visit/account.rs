@@ -126,16 +126,7 @@ impl Visit {
     /// Those of [`delete_session`](crate::SessionStore::delete_session).
     pub fn logout(&mut self) -> Result<bool> {
         self.looked = true;
-        let stored = self.stored.id().cloned();
-        let mut ids = self.candidates.ids.clone();
-        ids.extend(stored.clone().filter(|id| !ids.contains(id)));
-        let mut ended = None;
-        for id in &ids {
-            if self.manager.store().delete_session(id)? {
-                ended = ended.or(Some(id.handle()));
-            }
-        }
-        if let Some(session) = ended {
+        if let Some(session) = self.delete_here()? {
             self.manager.tell(&Event::Ended { session });
             self.end();
             return Ok(true);
@@ -145,14 +136,36 @@ impl Visit {
             return Ok(false);
         }
         // Nothing was there, perhaps since a login gave it another id.
-        let looked_for = stored.map_or(ids, |id| vec![id]);
-        let mut was_replaced = false;
-        for id in &looked_for {
-            was_replaced = was_replaced || self.manager.store().was_replaced(id)?;
-        }
+        let was_replaced = self.was_replaced()?;
         self.become_empty(State::New);
         if was_replaced {
             self.lose(Lost::Superseded);
+        }
+        Ok(false)
+    }
+
+    /// Deletes all that the visitor's ids still lead to.
+    fn delete_here(&self) -> Result<Option<SessionHandle>> {
+        let stored = self
+            .stored
+            .id()
+            .filter(|id| !self.candidates.ids.contains(id));
+        let mut ended = None;
+        for id in self.candidates.ids.iter().chain(stored) {
+            if self.manager.store().delete_session(id)? {
+                ended = ended.or(Some(id.handle()));
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Whether a login or a renewal elsewhere gave the visitor's session an id that this request does not know.
+    fn was_replaced(&self) -> Result<bool> {
+        let came = &self.candidates.ids;
+        for id in self.stored.id().map_or(&**came, std::slice::from_ref) {
+            if self.manager.store().was_replaced(id)? {
+                return Ok(true);
+            }
         }
         Ok(false)
     }
@@ -168,12 +181,25 @@ impl Visit {
         let Some(user) = self.session.user().map(String::from) else {
             return self.logout().map(usize::from);
         };
+        // Whether it is this request that ends the visitor's own shows only before.
+        let here = self.stored.id().cloned();
+        let was_here = here.filter(|id| self.manager.store().has_session(id).unwrap_or(true));
         let ended = self.manager.store().delete_user_sessions(&user)?;
-        let here = self.logout()?;
-        if !here {
+        let beside = self.delete_here()?;
+        if let Some(session) = beside.or(was_here.map(|id| id.handle())) {
+            self.manager.tell(&Event::Ended { session });
             self.end();
+        } else {
+            // The browser may have the cookie of a login which overtook this request by now: nothing is sent to it.
+            let state = match self.was_replaced().unwrap_or(true) {
+                true => State::Superseded,
+                false => State::New,
+            };
+            self.become_empty(state);
+            self.outcome = Outcome::Ended;
+            self.manager.ring();
         }
-        Ok(ended.saturating_add(usize::from(here)))
+        Ok(ended.saturating_add(usize::from(beside.is_some())))
     }
 
     /// Ends all sessions of the user but this one, at once, and answers how many that were. Do this after a change of

@@ -208,8 +208,12 @@ impl Visit {
                 Saved::Gone => return self.gone(&id),
                 // A merge changes the session where it is stored and nobody comes between, so it meets no conflict.
                 Saved::Conflict(_) if !is_renewal => return self.merge(&id),
-                Saved::Conflict(current) => {
+                Saved::Conflict(mut current) => {
                     stored = Outcome::Merged;
+                    if self.is_login_due() {
+                        // Made while this login was at work, by whoever knows the old id.
+                        current.clear_form_tokens();
+                    }
                     match self.session.rebase(*current) {
                         Some(merged) => self.session = merged,
                         None if self.is_login_due() => return self.start_anew(),
