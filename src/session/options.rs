@@ -78,6 +78,8 @@ impl SessionOptions {
     /// [Listed](crate::SessionStore::iter_sessions) sessions then have a [handle](crate::Session::handle) but no id.
     /// Default: false. A store keeps all ids the way that its first session was stored; to open it the other way is
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput).
+    /// [`ShelveSessionStore::hash_ids`](crate::ShelveSessionStore::hash_ids) and `shelflife session hash` hash those of a
+    /// store that has them as they are.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

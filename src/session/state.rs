@@ -167,19 +167,23 @@ impl Session {
         }
     }
 
-    /// Forgets whose device it was: what the user before called it, and where that user came from.
-    pub(super) fn forget_device(&mut self) {
-        let contents = &self.contents;
-        let known = [
-            &contents.agent,
-            &contents.label,
-            &contents.first_address,
-            &contents.remote_address,
-        ];
-        if known.iter().any(|known| known.is_some()) {
-            let contents = self.change();
-            (contents.agent, contents.label) = (None, None);
-            (contents.first_address, contents.remote_address) = (None, None);
+    /// Forgets whose device it was, where the user is another by now: what the user before called it, and where that user
+    /// came from. This copy keeps all that was noted in it since.
+    pub(super) fn forget_device_of_user_before(&mut self) {
+        let base = Arc::clone(&self.base);
+        if base.user.is_none() || !self.has_other_user() {
+            return;
+        }
+        let contents = self.change();
+        for (text, stored) in [
+            (&mut contents.agent, &base.agent),
+            (&mut contents.label, &base.label),
+            (&mut contents.first_address, &base.first_address),
+            (&mut contents.remote_address, &base.remote_address),
+        ] {
+            if text == stored {
+                *text = None;
+            }
         }
     }
 

@@ -220,8 +220,8 @@ impl Visit {
     }
 
     /// Notes where the request comes from, for the [list of a user's devices](Visit::devices). Both are cut at 256 bytes.
-    /// What differs from the last request is stored with the user's session when the visit is finished, if the request
-    /// looked at its session.
+    /// If they differ from those of the last request, the visit stores them with the user's session when it is finished,
+    /// unless nobody looked at the session.
     pub fn set_client(&mut self, address: &str, agent: &str) {
         self.client = Some(Client {
             address: address.to_string(),

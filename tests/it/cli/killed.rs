@@ -62,7 +62,7 @@ fn a_command_that_is_killed_in_the_middle_leaves_no_temporary_file() {
     let mut dump = Command::new(BIN);
     dump.args(["dump", "s.shelf"]).current_dir(dir.path());
     fs::write(at("lines"), dump.output().unwrap().stdout).unwrap();
-    // What it is once ids are hashed in it, too.
+    // The same store once ids are hashed in it, too.
     fs::copy(at("s.shelf"), at("hashed")).unwrap();
     let sessions = ShelveSessionStore::open(at("hashed")).unwrap();
     sessions.hash_ids().unwrap();

@@ -406,7 +406,7 @@ fn ids_are_hashed_for_good_by_one_command_after_a_yes_and_everybody_stays_logged
     app.close().unwrap();
     shell.run("set s.shelf tea green").ok();
 
-    // What who opens it the new way is told can be typed.
+    // The advice that somebody gets who opens it the new way can be typed.
     let hashing = |path: &Path| SessionOptions::new().hash_ids(true).open(path);
     let told = hashing(&path).unwrap_err().to_string();
     let advice = told.split("`shelflife ").nth(1).unwrap();

@@ -351,3 +351,99 @@ fn in_threads_on_a_real_file_the_jar_ends_where_it_should() {
     let secs = begun.elapsed().as_secs_f64();
     metric("manager_requests_in_two_threads", RUNS, Some(7), secs);
 }
+
+type DeedOfUser = fn(&mut Visit) -> Result<()>;
+
+/// The deeds of a request for one user while another user logs in, or out everywhere.
+const DEEDS_OF_USERS: [(&str, DeedOfUser); 9] = [
+    ("put", |visit| {
+        let user = visit.user()?.unwrap_or("nobody").to_string();
+        visit
+            .session()?
+            .insert(format!("for {user}"), "x")
+            .map(drop)
+    }),
+    ("put at once", |visit| {
+        visit.update(|session| {
+            let user = session.user().unwrap_or("nobody").to_string();
+            session.insert(format!("for {user}"), "x").map(drop)
+        })
+    }),
+    ("token", |visit| {
+        visit.session()?.create_form_token().map(drop)
+    }),
+    ("label", |visit| visit.set_device_label(Some("ann's"))),
+    ("renew", Visit::renew),
+    ("ann", |visit| visit.login("ann").map(drop)),
+    ("bob", |visit| visit.login("bob").map(drop)),
+    ("bob by hand", |visit| {
+        visit.session()?.clear();
+        visit.session()?.set_user(Some("bob"));
+        Ok(())
+    }),
+    ("everywhere", |visit| visit.logout_everywhere().map(drop)),
+];
+
+/// Of two requests of one browser, in every order of their steps and with their responses in either order.
+#[test]
+fn in_every_order_of_two_requests_nothing_of_one_user_comes_to_another() {
+    let site = Site::new();
+    for logged_in in [false, true] {
+        for (first, one) in DEEDS_OF_USERS {
+            for (second, two) in DEEDS_OF_USERS {
+                for order in orders(3) {
+                    let story = format!("{first} and {second}, {logged_in}, {order:b}");
+                    let old = start(&site.manager, logged_in);
+                    let mut visits = [None, None];
+                    let mut answers = Vec::new();
+                    let mut steps = [0, 0];
+                    for at in 0..6 {
+                        let who = (order >> at & 1) as usize;
+                        match steps[who] {
+                            0 => {
+                                let mut visit = site.begin(&old);
+                                visit.user().unwrap();
+                                visits[who] = Some(visit);
+                            }
+                            1 => [one, two][who](visits[who].as_mut().unwrap()).unwrap(),
+                            _ => {
+                                let visit = visits[who].take().unwrap();
+                                answers.push((who, answer(visit.finish().unwrap())));
+                            }
+                        }
+                        steps[who] += 1;
+                    }
+                    let is_login =
+                        |who: usize| ["ann", "bob", "bob by hand"].contains(&[first, second][who]);
+                    for (who, answer) in &answers {
+                        let may = is_login(*who)
+                            || ["renew", "everywhere"].contains(&[first, second][*who])
+                            || [first, second].contains(&"everywhere");
+                        assert!(may || answer.set_cookie().is_none(), "{story}");
+                        let Some(set) = answer.set_cookie().filter(|_| answer.sets_an_id()) else {
+                            continue;
+                        };
+                        let id = set.split(['=', ';']).nth(1).unwrap().parse().unwrap();
+                        let Some(session) = site.store.store.load_session(&id).unwrap() else {
+                            continue;
+                        };
+                        let user = session.user().unwrap_or("nobody");
+                        let mut keys = session.keys().filter(|key| key.starts_with("for "));
+                        assert!(
+                            keys.all(|key| *key == *format!("for {user}") || key == "for nobody"),
+                            "{story}: {user} has {:?}",
+                            session.keys().collect::<Vec<_>>()
+                        );
+                        if user == "bob" {
+                            assert_ne!(session.label(), Some("ann's"), "{story}");
+                        }
+                        if is_login(*who) {
+                            assert_eq!(session.form_token_count(), 0, "{story}");
+                        }
+                    }
+                    site.store.store.setup(Existing::Overwrite).unwrap();
+                }
+            }
+        }
+    }
+}

@@ -220,7 +220,7 @@ impl World {
                     Some(_) if !is_changed => {}
                     Some(now) => {
                         let is_other_user = it.copy[0] != it.base[0];
-                        // What others put in for a user is not for the next one.
+                        // Others put it in for a user, and it is not for the next one.
                         let content = match is_other_user && it.base[0].is_some() {
                             true => it.copy.clone(),
                             false => onto(&it.copy, &it.base, &now),

@@ -74,7 +74,6 @@ impl Visit {
         let circumstances = (self.state, self.due, self.outcome);
         if self.session.user().is_some_and(|other| other != user) {
             self.session.clear();
-            self.session.forget_device();
         }
         if let State::Superseded | State::Lost(_) = self.state {
             self.outcome = Outcome::Nothing;

@@ -211,7 +211,7 @@ impl Visit {
                 Saved::Conflict(mut current) => {
                     stored = Outcome::Merged;
                     if self.is_login_due() {
-                        // Made while this login was at work, by whoever knows the old id.
+                        // An attacker who knows the old id may have made some while this login was at work.
                         current.clear_form_tokens();
                     }
                     match self.session.rebase(*current) {
@@ -324,6 +324,7 @@ impl Visit {
             }
             _ => {}
         }
+        self.session.forget_device_of_user_before();
         if let (Some(client), false) = (&self.client, self.quiet) {
             note(&mut self.session, client);
         }
