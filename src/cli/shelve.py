@@ -12,7 +12,7 @@ classes of the program that wrote it are not needed. What becomes of a value:
     int                               an integer, beyond 64 bits a bignum (tag 2 or 3): i128 and u128 read it
     list, tuple, deque                an array
     set, frozenset                    an array, sorted as BTreeSet and HashSet of Rust are stored
-    dict and its kinds                a map, with keys of any type
+    dict and its kinds                a map, with keys of any type, in the order of its encoded keys
     complex                           an array of its two parts
     range                             a map of start and end, if its step is 1
     datetime with a time zone         a point in time (tag 1001): SystemTime reads it
@@ -25,10 +25,20 @@ classes of the program that wrote it are not needed. What becomes of a value:
     a named tuple                     an array
     a subclass of list or dict        an array or a map
     a subclass of str, int, ...       what it is a subclass of
+    an object made of one value       that value: the message of an exception, 10.0.0.0/8 of an IPv4Network
 
-Text that is no Unicode (a file name from os.fsdecode) becomes bytes. All else is listed: functions, classes, calls of
-what is not known here, such as numpy's arrays, values that contain themselves, nesting beyond 64 levels.
+Text that is no Unicode (a file name from os.fsdecode, a str of Python 2) becomes bytes. A pickle does not tell an empty
+list, tuple or dict of a class of one's own from an object, so it becomes a map of its attributes: {} if it has none.
+
+All else is listed: functions, classes, calls of what is not known here, such as numpy's arrays, values that contain
+themselves, nesting beyond 64 levels.
 """
+
+import sys
+
+# Where Python looks first is this folder, in which a program may have a json.py of its own, or a stranger.
+if not getattr(sys.flags, "safe_path", sys.flags.isolated):
+    del sys.path[0]
 
 import base64
 import datetime
@@ -38,10 +48,10 @@ import ipaddress
 import json
 import math
 import os
+import pathlib
 import pickle
 import shutil
 import struct
-import sys
 import tempfile
 import urllib.parse
 
@@ -283,14 +293,10 @@ def uuid_text(stub):
 
 
 def path_text(stub):
-    separator = "\\" if "Windows" in stub.name else "/"
-    parts = [part for part in stub.args if isinstance(part, str)]
-    if len(parts) != len(stub.args):
+    if not all(isinstance(part, str) for part in stub.args):
         raise Problem(f"{stub.name} of what is no text")
-    if not parts:
-        return "."
-    root = parts[0] if parts[0].endswith(separator) else parts[0] + separator
-    return string(root + separator.join(parts[1:]) if len(parts) > 1 else parts[0])
+    kind = pathlib.PureWindowsPath if "Windows" in stub.name else pathlib.PurePosixPath
+    return string(str(kind(*stub.args)))
 
 
 def address(stub):
@@ -516,7 +522,13 @@ def line_of(key, pickled):
             value = Unpickler(io.BytesIO(pickled), encoding="utf-8", errors="surrogateescape").load()
         except Exception as error:
             raise Problem(f"what is no pickle that can be read here ({type(error).__name__}: {error})")
-        converted = converter.value(value)
+        try:
+            converted = converter.value(value)
+        except Problem:
+            raise
+        except Exception as error:
+            # A pickle may say of a deque that it is made of a number.
+            raise Problem(f"a value that Python did not make so ({type(error).__name__})")
         if levels(converted) > LEVELS:
             raise too_deep()
     except Problem as problem:
@@ -573,8 +585,8 @@ def main(words):
                     print(f"{shown!r}: {problem}", file=sys.stderr)
         except Exception as error:
             print(f"{paths[0]!r} can't be read: {type(error).__name__}: {error}", file=sys.stderr)
-            if "not available" in str(error) or isinstance(error, ImportError):
-                print("run this with the Python that wrote the shelf", file=sys.stderr)
+            print("give what shelve.open was given, without .dat, .dir or .db behind it, "
+                  "and run this with the Python that wrote the shelf", file=sys.stderr)
             return 3
         if passed and not skip:
             print(f"{passed} of {passed + converted} values can't be converted, so nothing was written; "

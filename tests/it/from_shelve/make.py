@@ -144,6 +144,7 @@ good = {
     "fraction": fractions.Fraction(1, 3),
     "uuid": uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
     "path": [pathlib.PurePosixPath("/srv/app"), pathlib.PurePosixPath("a/b"), pathlib.PureWindowsPath("c:\\x\\y")],
+    "path on a drive": [pathlib.PureWindowsPath("c:x"), pathlib.PureWindowsPath("//server/share/x")],
     "address": [ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("::1")],
     "enum": [ByValue.RED, ByName.BIG],
     "members": Both(),
@@ -179,8 +180,24 @@ datetime
 tRcdatetime
 date
 (S'\x07\xe8\x02\x1d'
-tRl."""
+tRl.""",
+    # Python 3.13 keeps the parts as they were given.
+    "path of 3.13": rb"""(cpathlib._local
+PurePosixPath
+(S'a'
+S'/b//c/'
+tRcpathlib._local
+PureWindowsPath
+(S'c:/x'
+tRcpathlib._local
+PurePosixPath
+(S''
+tRl.""",
 }
+if what != "good":
+    # What no Python makes, at any place.
+    by_hand["deque of a number"] = b"(ccollections\ndeque\n(I5\ntRl."
+    by_hand["dict of a number"] = b"ccollections\nOrderedDict\n(I5\ntR."
 
 if kind == "sqlite":
     # As dbm.sqlite3 of Python 3.13 makes it.
