@@ -51,7 +51,8 @@ pub struct MemorySessionStore {
 }
 
 impl MemorySessionStore {
-    /// A store without sessions and with the default [`SessionOptions`](crate::SessionOptions).
+    /// A store without sessions and with the default [`SessionOptions`](crate::SessionOptions), by which they live until
+    /// they are deleted.
     ///
     /// ```
     /// use shelflife::{MemorySessionStore, SessionStore};

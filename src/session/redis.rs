@@ -264,7 +264,7 @@ pub struct RedisSessionStore {
 }
 
 impl RedisSessionStore {
-    /// Connects with the default [`RedisOptions`].
+    /// Connects with the default [`RedisOptions`], by which sessions live until they are deleted.
     ///
     /// # Errors
     ///

@@ -62,8 +62,8 @@ impl ShelveSessionStore {
         Ok(ShelveSessionStore { engine })
     }
 
-    /// Opens the sessions in this file with the default [`SessionOptions`](crate::SessionOptions), and creates it if
-    /// there is none.
+    /// Opens the sessions in this file with the default [`SessionOptions`](crate::SessionOptions), by which they live until
+    /// they are deleted, and creates it if there is none.
     ///
     /// # Errors
     ///

@@ -1,11 +1,13 @@
 //! Sessions: a login, two requests that overlap, a logout that stays.
 
 use shelflife::{Error, Result, Saved, Session, SessionOptions, SessionStore, SessionStoreExt};
+use std::time::Duration;
 
 fn main() -> Result<()> {
     // As `SessionManager` opens it.
     let sessions = SessionOptions::new()
         .hash_ids(true)
+        .idle_lifetime(Duration::from_secs(14 * 24 * 60 * 60)) // without it they live until they are deleted
         .open("sessions.shelf")?;
 
     // A login. The id is drawn by the operating system when there is something to keep.

@@ -81,6 +81,19 @@ fn its_rust_is_that_of_the_examples_and_prints_what_it_says() {
 
 /// Runs the lines that begin with `$ ` in one folder and compares what comes out, both outputs together.
 #[test]
+fn sessions_of_its_examples_end() {
+    let (readme, opened) = (readme(), "SessionOptions::new()");
+    let examples: Vec<String> = blocks("rust")
+        .into_iter()
+        .filter(|block| block.contains(opened))
+        .collect();
+    assert!(!examples.is_empty() && readme.contains("`SessionOptions::idle_lifetime`"));
+    for example in examples {
+        assert!(example.contains(".idle_lifetime("), "{example}");
+    }
+}
+
+#[test]
 fn its_console_session_is_what_happens() {
     let dir = tempfile::tempdir().unwrap();
     let mut happened = String::new();
