@@ -10,8 +10,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why a call failed, on which file and where in it, and what to do next.
 ///
-/// The text never contains a value or a session id; the error for a value of a [`Shelf`](crate::Shelf) that is not of
-/// the type that was asked for names its key. A write that returned an error may or may not have happened ("outcome
+/// The text never contains a value or a session id; the error for a value of a [`Shelf`](crate::Shelf) that can't be
+/// decoded or encoded names its key. A write that returned an error may or may not have happened ("outcome
 /// unknown"): read the key back to learn which.
 ///
 /// ```
@@ -348,7 +348,7 @@ impl Error {
     }
 
     /// The key in a [`Shelf`](crate::Shelf) or in a [`Session`](crate::Session) whose value could not be read as the
-    /// type that was asked for.
+    /// type that was asked for, or could not be stored.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -163,6 +163,10 @@ impl Shelf {
     /// Stores a value, over whatever the key had; `true` if the key is new (as
     /// [`HashSet::insert`](std::collections::HashSet::insert)). The key then has no expiry, whatever it had before.
     ///
+    /// # Errors
+    ///
+    /// Those of [`to_cbor`], with the key and the place in the value; nothing is written then.
+    ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let shelf = shelflife::Shelf::open(dir.path().join("s.shelf"))?;
@@ -171,7 +175,7 @@ impl Shelf {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn insert<T: Encode + ?Sized>(&self, key: &str, value: &T) -> Result<bool> {
-        let value = to_cbor(value)?;
+        let value = self.encode(key, value)?;
         self.store.put(key.as_bytes(), cbor(&value, None))
     }
 
@@ -198,7 +202,7 @@ impl Shelf {
         value: &T,
         expires: SystemTime,
     ) -> Result<bool> {
-        let value = to_cbor(value)?;
+        let value = self.encode(key, value)?;
         self.store.put(key.as_bytes(), cbor(&value, Some(expires)))
     }
 
@@ -234,7 +238,7 @@ impl Shelf {
     ) -> Result<()> {
         let mut batch = Batch::new();
         for (key, value) in pairs {
-            let value = to_cbor(&value)?;
+            let value = self.encode(key.as_ref(), &value)?;
             batch.put(key.as_ref().as_bytes(), cbor(&value, None));
         }
         self.store.write(&batch)
@@ -316,6 +320,10 @@ impl Shelf {
 
     fn path(&self) -> &Path {
         self.store.path()
+    }
+
+    fn encode<T: Encode + ?Sized>(&self, key: &str, value: &T) -> Result<Vec<u8>> {
+        to_cbor(value).map_err(|error| error.at(self.path()).under(key))
     }
 
     fn decode<T: Decode>(&self, key: &str, entry: &Entry) -> Result<T> {

@@ -358,8 +358,8 @@ impl Session {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) or
-    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) for what CBOR cannot hold, such as an integer beyond 64
-    /// bits or nesting deeper than 61 levels.
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) for what could not be given back, such as nesting deeper than
+    /// 61 levels; the text says where in the value, and [`Error::key`](crate::Error::key) names the key.
     ///
     /// ```
     /// # let mut session = shelflife::Session::new();
@@ -369,7 +369,8 @@ impl Session {
     /// ```
     pub fn insert<T: Encode + ?Sized>(&mut self, key: impl AsKey<T>, value: &T) -> Result<bool> {
         // So that the limit on nesting is met here, and not when the session is stored.
-        let value = to_cbor_below(LEVELS_ABOVE, value)?;
+        let value = to_cbor_below(LEVELS_ABOVE, value);
+        let value = value.map_err(|error| error.under(key.as_ref()))?;
         let old = self.contents.data.get(key.as_ref());
         let is_new = old.is_none();
         if old != Some(&value) {

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::store::batch::Batch;
 use crate::store::change::{Edit, Old};
 use crate::store::entry::Entry;
-use crate::value::{Decode, Encode, to_cbor};
+use crate::value::{Decode, Encode};
 use std::time::SystemTime;
 
 /// How many entries [`Shelf::retain`] removes at once, which bounds what it holds in memory.
@@ -28,7 +28,7 @@ impl Shelf {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn replace<T: Encode + Decode>(&self, key: &str, value: &T) -> Result<Option<T>> {
-        let new = put(to_cbor(value)?, None);
+        let new = put(self.encode(key, value)?, None);
         self.store
             .edit(key.as_bytes(), |old| Ok((new, self.value_of(key, old)?)))
     }
@@ -82,7 +82,7 @@ impl Shelf {
                 Some(value) => Ok((Edit::Keep, value)),
                 None => {
                     let value = make();
-                    Ok((put(to_cbor(&value)?, None), value))
+                    Ok((put(self.encode(key, &value)?, None), value))
                 }
             })
     }
@@ -121,7 +121,7 @@ impl Shelf {
     ) -> Result<R> {
         self.store.edit(key.as_bytes(), |old| {
             let (new, answer) = change(self.value_of(key, old)?)?;
-            Ok((revised(old, new.as_ref())?, answer))
+            Ok((self.revised(key, old, new.as_ref())?, answer))
         })
     }
 
@@ -175,7 +175,7 @@ impl Shelf {
             let answer = change(&mut values)?;
             let mut batch = Batch::new();
             for ((key, old), new) in keys.iter().zip(&olds).zip(&values) {
-                let edit = revised(old.as_ref().map(Entry::as_old), new.as_ref())?;
+                let edit = self.revised(key, old.as_ref().map(Entry::as_old), new.as_ref())?;
                 if let Some(op) = edit.op(key.as_bytes()) {
                     batch.push(op);
                 }
@@ -275,25 +275,25 @@ impl Shelf {
         let value = old.map(|old| decode(self.path(), key, old.value, old.is_cbor));
         value.transpose()
     }
+
+    /// The edit that gives a key the value `new`: none if it has that value. The key keeps the time of its end.
+    fn revised<T: Encode>(&self, key: &str, old: Option<Old<'_>>, new: Option<&T>) -> Result<Edit> {
+        let Some(new) = new else {
+            return Ok(match old {
+                Some(_) => Edit::Remove,
+                None => Edit::Keep,
+            });
+        };
+        let value = self.encode(key, new)?;
+        Ok(match old {
+            Some(old) if old.value == value => Edit::Keep,
+            old => put(value, old.and_then(|old| old.expires)),
+        })
+    }
 }
 
 /// About what it takes to remove a key, besides its name.
 const REMOVAL_BYTES: usize = 64;
-
-/// The edit that gives a key the value `new`: none if it has that value. The key keeps the time of its end.
-fn revised<T: Encode>(old: Option<Old<'_>>, new: Option<&T>) -> Result<Edit> {
-    let Some(new) = new else {
-        return Ok(match old {
-            Some(_) => Edit::Remove,
-            None => Edit::Keep,
-        });
-    };
-    let value = to_cbor(new)?;
-    Ok(match old {
-        Some(old) if old.value == value => Edit::Keep,
-        old => put(value, old.and_then(|old| old.expires)),
-    })
-}
 
 fn put(value: Vec<u8>, expires: Option<SystemTime>) -> Edit {
     Edit::Put {

@@ -208,7 +208,7 @@ macro_rules! record {
     (@field [$($next:tt)*] $done:tt [] [] $(.. $visibility:vis $rest:ident $(,)?)?) => {
         $crate::record! { $($next)* $done [$(($visibility) $rest)?] }
     };
-    (@field $next:tt $done:tt $cfg:tt $attributes:tt .. $($wrong:tt)*) => {
+    (@field $next:tt $done:tt $cfg:tt $attributes:tt $(pub $(($($seen_by:tt)*))?)? .. $($wrong:tt)*) => {
         ::core::compile_error!(
             "`..rest` comes last in a `record!`, without attributes and without a type: it is a \
              `BTreeMap<String, Value>`; write `..pub rest` to make it public"
@@ -286,6 +286,17 @@ macro_rules! record {
         );
     };
 
+    // The attributes of an item of a tuple. None may be a `cfg`: the items are counted.
+    (@item) => {};
+    (@item #[cfg $($condition:tt)*] $($attributes:tt)*) => {
+        ::core::compile_error!(
+            "a `#[cfg]` in a `record!` stands before a field with a name or a variant, not before an item of a tuple"
+        );
+    };
+    (@item #[$($attribute:tt)*] $($attributes:tt)*) => {
+        $crate::record! { @item $($attributes)* }
+    };
+
     // Second step: a struct.
     (@struct {$($head:tt)*} $Record:ident [$($T:ident [$($bound:tt)*])*]
         [$({
@@ -319,6 +330,7 @@ macro_rules! record {
     (@tuple {$($head:tt)*} $Record:ident [$($T:ident [$($bound:tt)*])*]
         ($( ([$($attributes:tt)*] ($($visibility:tt)*) $type:ty) )*)
     ) => {
+        $($crate::record! { @item $($attributes)* })*
         $($head)* struct $Record<$($T: $($bound)*),*>($($($attributes)* $($visibility)* $type),*);
 
         impl<$($T: $crate::Encode + $($bound)*),*> $crate::Encode for $Record<$($T),*> {
@@ -360,6 +372,7 @@ macro_rules! record {
             })*] [$(($($rest_visibility:tt)*) $rest:ident)?])?
         })*]
     ) => {
+        $($($($crate::record! { @item $($item_attributes)* })*)?)*
         $($head)* enum $Record<$($T: $($bound)*),*> {$(
             $($attributes)* $($cfg)*
             $Variant $(($($($item_attributes)* $item),*))? $({
@@ -472,7 +485,7 @@ macro_rules! record {
     (@write $to:ident [$([$($cfg:tt)*] $field:ident $key:tt)*] [$rest:ident]) => {{
         const __NAMES: &[&str] = &[$($($cfg)* $crate::record!(@key $field $key)),*];
         $to.map(__NAMES.len().saturating_add($rest.len()), |map| {
-            $($($cfg)* map.insert($crate::record!(@key $field $key), $field)?;)*
+            $($($cfg)* map.field($crate::record!(@key $field $key), $field)?;)*
             for (key, value) in $rest.iter() {
                 map.insert(key, value)?;
             }
@@ -630,7 +643,8 @@ macro_rules! record {
     ($($wrong:tt)*) => {
         ::core::compile_error!(
             "write structs and enums in a `record!`, as `struct Name { field: Type }`, `struct Name(Type);`, \
-             `struct Name;` or `enum Name { Variant, ... }`, with type parameters as `Name<T>` or `Name<T: Bound>`"
+             `struct Name;` or `enum Name { Variant, ... }`, with type parameters as `Name<T>` or `Name<T: Bound>`, \
+             without constants and without `where`"
         );
     };
 }

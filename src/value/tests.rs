@@ -626,7 +626,15 @@ fn errors_say_what_was_expected_and_at_which_byte() {
     );
     assert_eq!(
         error::<(u8, u8)>("83010203"),
-        "expected an array of 2 at byte 0"
+        "expected an array of 2, not of 3, at byte 0"
+    );
+    assert_eq!(
+        error::<[u8; 4]>("43010203"),
+        "expected exactly 4 of a kind, not 3, at byte 0"
+    );
+    assert_eq!(
+        error::<Vec<[u16; 2]>>("8183010203"),
+        "`[0]`: expected exactly 2 of a kind, not 3, at byte 1"
     );
     assert_eq!(
         error::<Vec<u8>>("820102"),

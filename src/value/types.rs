@@ -348,9 +348,9 @@ impl<T: Encode, const N: usize> Encode for [T; N] {
 impl<T: Decode, const N: usize> Decode for [T; N] {
     fn decode(from: &mut Decoder<'_>) -> Result<[T; N]> {
         let items = T::decode_vec(from)?;
-        items
-            .try_into()
-            .map_err(|_| from.expected(&format!("exactly {N} of a kind")))
+        items.try_into().map_err(|items: Vec<T>| {
+            from.expected(&format!("exactly {N} of a kind, not {},", items.len()))
+        })
     }
 }
 

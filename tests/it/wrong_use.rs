@@ -50,6 +50,18 @@ const WRONG: &[(&str, &str)] = &[
         "`..rest` comes last in a `record!`",
     ),
     (
+        "record! { struct S { a: u8, pub ..rest } }",
+        "write `..pub rest` to make it public",
+    ),
+    (
+        "record! { struct S(u8, #[cfg(any())] u8); }",
+        "a `#[cfg]` in a `record!` stands before a field with a name or a variant",
+    ),
+    (
+        "record! { enum E { A, #[allow(unused)] B(u8, #[allow(unused)] #[cfg(all())] u8) } }",
+        "a `#[cfg]` in a `record!` stands before a field with a name or a variant",
+    ),
+    (
         "record! { enum E { A = 1, B = 2 } }",
         "write a variant of a `record!` as `Name`, `Name(Type, ...)`",
     ),
@@ -75,7 +87,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "record! { struct S<T> where T: Copy { a: T } }",
-        "with type parameters as `Name<T>` or `Name<T: Bound>`",
+        "with type parameters as `Name<T>` or `Name<T: Bound>`, without constants and without `where`",
     ),
     (
         "record! { union U { a: u8 } }",

@@ -214,7 +214,9 @@ impl<'a> Decoder<'a> {
     pub fn tuple<T>(&mut self, len: usize, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.item(|from| match from.head()? {
             Head::Array(found) if found == length(len) => from.deeper(read),
-            Head::Array(_) => Err(from.expected(&format!("an array of {len}"))),
+            Head::Array(found) => {
+                Err(from.expected(&format!("an array of {len}, not of {found},")))
+            }
             other => Err(from.mismatch("an array", other)),
         })
     }

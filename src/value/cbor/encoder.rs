@@ -179,7 +179,12 @@ impl Encoder {
     ) -> Result<()> {
         self.whole(|to| {
             to.head(ARRAY, length(len));
-            to.deeper(|to| to.counted(len, write))
+            to.deeper(|to| {
+                // The items before the one that failed are those that were written.
+                to.counted(len, |to| {
+                    write(to).map_err(|error| error.within(format_args!("[{}]", to.items)))
+                })
+            })
         })
     }
 
@@ -249,9 +254,10 @@ impl Encoder {
             let items = to.items;
             to.deeper(|to| {
                 for place in order {
-                    to.text(names.get(*place).copied().unwrap_or_default())?;
+                    let name = names.get(*place).copied().unwrap_or_default();
+                    to.text(name)?;
                     to.items = 0;
-                    write(to, *place)?;
+                    write(to, *place).map_err(|error| error.within(format_args!(".{name}")))?;
                     if to.items != 1 {
                         return Err(miscounted(1, to.items));
                     }
@@ -276,6 +282,7 @@ impl Encoder {
             to.deeper(|to| {
                 to.counted(1, |to| to.text(name))?;
                 to.counted(1, write)
+                    .map_err(|error| error.within(format_args!(".{name}")))
             })
         })
     }
@@ -290,7 +297,8 @@ impl Encoder {
             to.head(ARRAY, length(len));
             to.sorted(len, |set| {
                 for item in items {
-                    set.entry(|to| to.counted(1, |to| item.encode(to)), |_| Ok(()))?;
+                    set.entry(|to| to.counted(1, |to| item.encode(to)), |_| Ok(()))
+                        .map_err(|error| error.within("[item]"))?;
                 }
                 Ok(())
             })
@@ -512,8 +520,27 @@ impl MapEncoder<'_> {
         V: Encode + ?Sized,
     {
         self.entry(
-            |to| to.counted(1, |to| key.encode(to)),
-            |to| to.counted(1, |to| value.encode(to)),
+            |to| {
+                to.counted(1, |to| key.encode(to))
+                    .map_err(|error| error.within("[key]"))
+            },
+            |to| {
+                to.counted(1, |to| value.encode(to))
+                    .map_err(|error| error.within("[entry]"))
+            },
+        )
+    }
+
+    /// As [`insert`](MapEncoder::insert), of a field of a [`record!`](crate::record), which an error names.
+    #[doc(hidden)]
+    #[inline]
+    pub fn field<V: Encode>(&mut self, name: &str, value: &V) -> Result<()> {
+        self.entry(
+            |to| to.counted(1, |to| to.text(name)),
+            |to| {
+                to.counted(1, |to| value.encode(to))
+                    .map_err(|error| error.within(format_args!(".{name}")))
+            },
         )
     }
 
@@ -548,7 +575,7 @@ impl fmt::Debug for MapEncoder<'_> {
 pub(in crate::value) fn integer_beyond() -> Error {
     Error::invalid_input(
         "an integer is beyond the -2^64 to 2^64 - 1 that CBOR holds",
-        "store it as text or as bytes",
+        "store it as an `i128`, as a `u128` or as text",
     )
 }
 

@@ -3,7 +3,7 @@
 use crate::error::ErrorKind;
 use crate::record;
 use crate::value::{Decode, Encode, Value, from_cbor, to_cbor};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
 
 record! {
@@ -198,7 +198,7 @@ fn an_enum_refuses_what_none_of_its_variants_is() {
         ),
         (
             r#"{"Split":[1]}"#,
-            "`Split`: expected an array of 2 at byte 7;",
+            "`Split`: expected an array of 2, not of 1, at byte 7;",
         ),
         (
             r#"{"Split":[1,[{"Card":1}]]}"#,
@@ -586,4 +586,76 @@ fn definitions_need_no_prelude() {
     }
     let kept: bare::Kept = parse(r#"{"a":1,"more":[4]}"#).unwrap();
     assert_eq!(kept.rest.len(), 1);
+}
+
+#[test]
+fn an_error_of_encoding_names_the_place_in_the_value() {
+    record! {
+        struct Plain { a: u8, lines: Vec<(u8, Option<Option<u8>>)> }
+
+        struct Order { lines: Vec<Plain>, paid as "payment": Paid, more: HashMap<String, Value>, ..rest }
+
+        enum Paid { Open, Card(u8, Option<Value>), Cash { amount: Value, ..rest } }
+    }
+    let beyond = || Value::Integer(i128::MAX);
+    let order = |lines, paid| Order {
+        lines,
+        paid,
+        more: HashMap::new(),
+        rest: BTreeMap::new(),
+    };
+    let line = |last| Plain {
+        a: 1,
+        lines: vec![(1, None), (2, Some(Some(3))), (3, last)],
+    };
+    let cash = |amount, rest| Paid::Cash { amount, rest };
+    let extra = BTreeMap::from([("a secret".to_owned(), beyond())]);
+    let mut more = order(vec![], Paid::Open);
+    more.more.insert("a secret".to_owned(), beyond());
+    for (wrong, place) in [
+        (
+            order(vec![line(None), line(Some(None))], Paid::Open),
+            "lines[1].lines[2][1]",
+        ),
+        (
+            order(vec![], Paid::Card(1, Some(Value::Null))),
+            "payment.Card[1]",
+        ),
+        (
+            order(vec![], cash(beyond(), BTreeMap::new())),
+            "payment.Cash.amount",
+        ),
+        (
+            order(vec![], cash(Value::Null, extra.clone())),
+            "payment.Cash[entry]",
+        ),
+        (more, "more[entry]"),
+    ] {
+        let error = to_cbor(&wrong).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(
+            error.to_string().starts_with(&format!("`{place}`: a")),
+            "{place}: {error}"
+        );
+    }
+    let key = HashMap::from([(Some(()), 1)]);
+    assert!(
+        to_cbor(&key)
+            .unwrap_err()
+            .to_string()
+            .starts_with("`[key]`: ")
+    );
+    let set = BTreeSet::from([Some(())]);
+    assert!(
+        to_cbor(&(1, set))
+            .unwrap_err()
+            .to_string()
+            .starts_with("`[1][item]`: ")
+    );
+    assert!(
+        to_cbor(&beyond())
+            .unwrap_err()
+            .to_string()
+            .starts_with("an integer")
+    );
 }

@@ -30,6 +30,46 @@ fn an_error_names_the_key_and_the_place_in_the_value() {
     assert_eq!(error.to_string(), said);
 }
 
+/// Each way to store what could not be given back.
+#[test]
+fn an_error_of_storing_names_the_key_and_the_place_in_the_value_and_stores_nothing() {
+    type Wrong = Vec<Option<Option<u8>>>;
+    let (_dir, shelf) = shelf();
+    let wrong = || -> Wrong { vec![None, Some(Some(1)), Some(None)] };
+    let ways: [&dyn Fn() -> Result<()>; 7] = [
+        &|| shelf.insert("cart", &wrong()).map(drop),
+        &|| shelf.insert_until("cart", &wrong(), soon()).map(drop),
+        &|| shelf.extend([("tea", vec![]), ("cart", wrong())]),
+        &|| shelf.replace("cart", &wrong()).map(drop),
+        &|| shelf.get_or_insert_with("cart", wrong).map(drop),
+        &|| shelf.update("cart", |_: Option<Wrong>| Ok((Some(wrong()), ()))),
+        &|| {
+            shelf.update_many(&["tea", "cart"], |values: &mut [Option<Wrong>]| {
+                values.fill_with(|| Some(vec![]));
+                values[1] = Some(wrong());
+                Ok(())
+            })
+        },
+    ];
+    let said = format!(
+        "`cart` in `{}`: `[2]`: a `Some` whose content is null",
+        shelf.store().path().display()
+    );
+    for (nth, way) in ways.iter().enumerate() {
+        let error = way().unwrap_err();
+        assert!(error.to_string().starts_with(&said), "ways[{nth}]: {error}");
+        assert_eq!(error.key(), Some("cart"));
+        assert!(shelf.is_empty().unwrap());
+    }
+    let mut session = shelflife::Session::new();
+    let error = session.insert("cart", &wrong()).unwrap_err();
+    assert!(
+        error.to_string().starts_with("`cart`: `[2]`: a `Some`"),
+        "{error}"
+    );
+    assert_eq!(error.key(), Some("cart"));
+}
+
 #[test]
 fn numbers_of_a_program_that_knows_integers_only_are_read_as_floats() {
     let (_dir, shelf) = shelf();
