@@ -160,7 +160,9 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
 /// The path of a file to be made, in a folder without symbolic links, where no killed process left part of one.
 pub(crate) fn new_path(place: &Place, to: &Path) -> Result<PathBuf> {
     let disk = &*place.mode.disk;
-    let Some(name) = to.file_name() else {
+    // Of a folder that is not there this would make a file.
+    let is_folder = to.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let Some(name) = to.file_name().filter(|_| !is_folder) else {
         let what = format!("{} is not the path of a file", Shown(to));
         return Err(Error::invalid_input(what, "name the file to make").at(to));
     };

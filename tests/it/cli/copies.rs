@@ -29,6 +29,22 @@ fn start(dir: &Path, words: &str) -> Running {
     Running(child)
 }
 
+/// A folder that is not mounted, for one.
+#[test]
+fn a_path_that_ends_as_one_of_a_folder_becomes_no_file() {
+    let shell = Shell::new();
+    shell.run("set s.shelf k v").ok();
+    for words in [
+        "backup s.shelf new/",
+        "salvage s.shelf -o new/",
+        "restore s.shelf --before 0x2000 -o new/",
+    ] {
+        let said = shell.run(words).failed(2);
+        assert!(said.contains("`new/` is not the path of a file"), "{said}");
+        assert!(!shell.path("new").exists(), "{words}");
+    }
+}
+
 #[test]
 fn a_backup_is_made_beside_any_writer_and_is_the_store_again() {
     let shell = Shell::new();
