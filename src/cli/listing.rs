@@ -8,6 +8,7 @@ use crate::cli::entries::no_such;
 use crate::cli::failure::{Failure, Result};
 use crate::cli::keys::{self, session_of, shown, value_of};
 use crate::cli::output::{Output, say};
+use crate::cli::progress::Progress;
 use crate::cli::{lines, open, text, times};
 
 pub(crate) const LS: Command = Command {
@@ -219,8 +220,10 @@ fn remove(args: &Args, store: Store, keys: &[Vec<u8>], output: &mut Output) -> R
     for key in keys {
         batch.remove(key);
     }
+    let progress = Progress::of("removing", "");
     store.write(&batch)?;
     store.close()?;
+    drop(progress);
     output.note(&format!("removed {}", text::count(keys.len() as u64)));
     Ok(())
 }

@@ -256,7 +256,9 @@ fn rm_handles(args: &mut Args, file: OsString, output: &mut Output) -> Result<()
     let named = named(&store, &typed)?.0;
     // Each is looked for in all sessions: together, so that many of them are no more work than one.
     let wanted: HashSet<SessionHandle> = named.iter().flatten().copied().collect();
+    let progress = Progress::of("ending", "");
     let deleted = store.delete_by_handles(&|handle| wanted.contains(&handle))?;
+    drop(progress);
     let found: HashSet<&SessionHandle> = deleted.iter().collect();
     let (mut missing, mut seen) = (None, HashSet::new());
     for name in named {
@@ -287,7 +289,9 @@ fn rm_user(args: &Args, file: OsString, user: &str, output: &mut Output) -> Resu
         let sessions = count(store.sessions_of(user)?.len());
         Ok(format!("log out {sessions}{of_user}?"))
     })?;
+    let progress = Progress::of("ending", "");
     let deleted = store.delete_user_sessions(user)?;
+    drop(progress);
     logged_out(deleted, &of_user, output)
         .unwrap_or_else(|| Err(Failure::No(format!("no session{of_user}"))))
 }
@@ -392,7 +396,11 @@ fn expire(args: &mut Args, output: &mut Output) -> Result<()> {
         })?;
         (old, others)
     } else {
-        to_change(args, file)?.delete_old_sessions(idle)?
+        let store = to_change(args, file)?;
+        let progress = Progress::of("expiring", "");
+        let counts = store.delete_old_sessions(idle)?;
+        drop(progress);
+        counts
     };
     if args.has("--json") {
         let members = [("deleted", deleted), ("remaining", remaining)];

@@ -2,7 +2,7 @@
 //! suggested.
 
 use super::*;
-use crate::support::skip;
+use crate::support::{each_at_once, skip};
 
 #[test]
 fn one_long_value_wraps_its_own_row_only() {
@@ -241,6 +241,45 @@ fn what_takes_over_a_second_is_told_at_a_terminal_only() {
     assert_eq!((ran.code, ran.out.as_str()), (4, ""));
     let said = fs::read_to_string(shell.path("said")).unwrap();
     assert!(said.starts_with("shelflife: "), "{said:?}");
+}
+
+/// The disk takes its time, also where the file opens at once.
+#[test]
+fn a_removal_that_takes_over_a_second_is_told_at_a_terminal() {
+    let shell = Shell::new();
+    let traced = Command::new("strace").args(["-qq", "true"]).output();
+    let can_trace = traced.is_ok_and(|traced| traced.status.success());
+    if !can_trace || shell.at_terminal(80, "true", "").is_none() {
+        return skip(
+            "a_removal_that_takes_over_a_second_is_told_at_a_terminal",
+            "no strace, or no python3",
+        );
+    }
+    let sync = "-e trace=fsync,fdatasync -e inject=fsync,fdatasync:delay_enter=1500000";
+    let cases = [
+        ("rm 1.shelf k", "removing"),
+        ("session expire 2.shelf --idle 0s", "expiring"),
+        ("session rm 3.shelf HANDLE", "ending"),
+        ("session rm 4.shelf --user ann --yes", "ending"),
+    ];
+    each_at_once(cases.into_iter().zip(1..), |((words, doing), nth)| {
+        let store = ShelveSessionStore::open(shell.path(&format!("{nth}.shelf"))).unwrap();
+        store.store().insert("k", "v").unwrap();
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        let _ = store.save_session(&mut session).unwrap();
+        store.close().unwrap();
+        let words = words.replace("HANDLE", &session.handle().unwrap().to_string());
+        let script = format!("strace -f -qq -o /dev/null {sync} $B {words}");
+        let ran = shell
+            .all_at_terminal(80, &script, "nothing asked", "")
+            .unwrap();
+        assert_eq!(ran.code, 0, "{words}: {ran:?}");
+        assert!(
+            ran.out.starts_with(&format!("\r{doing}: ")),
+            "{words}: {ran:?}"
+        );
+    });
 }
 
 /// A copy is stored bytes, any of which a terminal may take for a command.
