@@ -174,6 +174,9 @@ pub struct Stats {
     pub generation: u64,
     /// The version of the format that the file is written in; `None` if nothing was ever written to it.
     pub format: Option<u16>,
+    /// When the store was created, by the clock of its creator; `None` as for `format`. By a clock that reads earlier
+    /// nothing ends.
+    pub created: Option<SystemTime>,
 }
 
 impl Store {
@@ -443,7 +446,8 @@ impl Store {
     /// How much file and memory the store takes, as of one moment. No I/O but the look for what others wrote.
     pub fn stats(&self) -> Result<Stats> {
         let generation = self.place().fresh()?;
-        let space = Space::of(&generation, || self.place().now_ms());
+        let space = Space::of(&generation, || self.place().ended_by_ms(&generation));
+        let is_born = !generation.is_unborn();
         Ok(Stats {
             keys: space.keys,
             live_bytes: space.live_bytes,
@@ -454,7 +458,8 @@ impl Store {
             unsynced_bytes: generation.unsynced_bytes(),
             index_bytes: generation.index.size_bytes(),
             generation: generation.header.generation,
-            format: (!generation.is_unborn()).then_some(format::VERSION),
+            format: is_born.then_some(format::VERSION),
+            created: is_born.then(|| self.place().created()),
         })
     }
 
@@ -500,6 +505,14 @@ impl Store {
     /// The time of the wall clock, or of the store's creation if that is later.
     pub(crate) fn now(&self) -> SystemTime {
         self.place().now()
+    }
+
+    /// The time up to which entries have ended: by a wrong clock none has.
+    pub(crate) fn ended_by(&self) -> SystemTime {
+        match self.is_clock_wrong() {
+            true => SystemTime::UNIX_EPOCH,
+            false => self.now(),
+        }
     }
 
     /// Whether the wall clock reads earlier than the store's creation, so that it must be wrong.

@@ -110,6 +110,7 @@ class File:
 
     def take(self, copy):
         self.epoch, self.seed, self.hash_key, self.durable = number(copy, 10, 2), number(copy, 16, 8), copy[24:40], number(copy, 64, 8)
+        self.created = number(copy, 72, 8)
 
     def records_from(self, at):
         while at + HEAD <= len(self.data):
@@ -161,12 +162,16 @@ class File:
                     self.apply(some)
                 batch = []
 
+    def has_ended(self, record):
+        now = time.time() * 1000
+        return now >= self.created and 0 < record.expires <= now
+
     def told(self):
-        torn, now = self.read(), time.time() * 1000
+        torn = self.read()
         for at, record in sorted(self.slots.items()):
             if not record.valid or not self.is_filed(record):
                 yield {"lost": at}
-            elif not 0 < record.expires <= now:
+            elif not self.has_ended(record):
                 yield dict(key=record.key.hex(), value=record.value.hex(), modified=record.modified, expires=record.expires, cbor=bool(record.flags & CBOR))
         if torn:
             yield {"torn": self.tail}
@@ -193,9 +198,9 @@ def cbor(data, at=0):
 
 def sessions(file):
     file.read()
-    now, live = time.time() * 1000, {}
+    live = {}
     for _, record in sorted(file.slots.items()):
-        if record.valid and file.is_filed(record) and not 0 < record.expires <= now:
+        if record.valid and file.is_filed(record) and not file.has_ended(record):
             live[record.key] = record
     big = lambda data: int.from_bytes(data, "big")
     date = lambda ms: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms // 1000)) if ms else None

@@ -31,7 +31,7 @@ struct Found {
 impl Found {
     /// Whether looking anew would find the same.
     fn holds(&self, shelf: &Shelf) -> Result<bool> {
-        Ok(self.end == shelf.store.end()? && self.by <= shelf.store.now())
+        Ok(self.end == shelf.store.end()? && self.by <= shelf.store.ended_by())
     }
 }
 
@@ -43,7 +43,7 @@ impl Queue {
             if let Some(found) = found.as_mut() {
                 for entry in &mut found.entries {
                     let entry = entry?;
-                    let now = shelf.store.now();
+                    let now = shelf.store.ended_by();
                     if entry.expires().is_some_and(|end| end <= now) {
                         found.by = found.by.max(now);
                     } else if key_of(&entry).is_some() {
@@ -64,7 +64,7 @@ impl Queue {
             *found = Some(Found {
                 entries,
                 end,
-                by: shelf.store.now(),
+                by: shelf.store.ended_by(),
                 is_over: false,
             });
         }

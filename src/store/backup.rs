@@ -38,9 +38,10 @@ pub(crate) fn backup(place: &Place, to: &Path) -> Result<Backup> {
     let successor = loop {
         let header = own_lineage(place, &generation)?;
         let mut successor = Successor::beside(place, &to, header)?;
+        let ended_by_ms = place.ended_by_ms(&generation);
         // A file that this process may not give away belongs to it alone, which locks nobody out of the store.
         let _ = successor.belong_to(&generation.log.stat()?);
-        let copied = copy_live(&generation, &mut successor, place.now_ms(), &never, true)?;
+        let copied = copy_live(&generation, &mut successor, ended_by_ms, &never, true)?;
         if copied != Copied::StartAnew {
             break successor;
         }

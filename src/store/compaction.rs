@@ -80,15 +80,15 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// `now_ms` is asked for only if something in the log ends.
-    pub(crate) fn of(generation: &Generation, now_ms: impl FnOnce() -> u64) -> Space {
+    /// `ended_by_ms` is asked for only if something in the log ends.
+    pub(crate) fn of(generation: &Generation, ended_by_ms: impl FnOnce() -> u64) -> Space {
         // Nothing is applied meanwhile.
         let mut position = generation.position();
         let keys = generation.index.len();
         let past = &mut position.past;
         let past_bytes = match past.is_empty() {
             true => 0,
-            false => past.bytes(now_ms()),
+            false => past.bytes(ended_by_ms()),
         };
         Space {
             keys,
@@ -141,14 +141,15 @@ impl Compactor {
     pub(crate) fn is_due(&self, place: &Place) -> bool {
         let generation = place.pinned();
         generation.tail() > FILE_BYTES_MIN
-            && Space::of(&generation, || place.now_ms_of(&generation)).is_due()
+            && Space::of(&generation, || place.ended_by_ms(&generation)).is_due()
             && self.may_try(&generation)
     }
 
     /// Whether the handle must not leave the file as it is.
     pub(crate) fn is_over_bound(&self, place: &Place) -> bool {
         let generation = place.generation();
-        Space::of(&generation, || place.now_ms()).is_over_bound() && self.may_try(&generation)
+        Space::of(&generation, || place.ended_by_ms(&generation)).is_over_bound()
+            && self.may_try(&generation)
     }
 
     fn may_try(&self, generation: &Generation) -> bool {
@@ -162,7 +163,7 @@ impl Compactor {
     /// The reason why a compaction that is due fails. None of one that was only asked for.
     pub(crate) fn overdue(&self, place: &Place) -> Option<Overdue> {
         let generation = place.generation();
-        let is_due = Space::of(&generation, || place.now_ms()).is_due();
+        let is_due = Space::of(&generation, || place.ended_by_ms(&generation)).is_due();
         let trouble = lock_of(&self.trouble);
         trouble
             .as_ref()
@@ -182,7 +183,9 @@ impl Compactor {
         let _running = self.running.enter(&deadline, &place.path)?;
         let generation = place.generation();
         // Another thread may have been faster.
-        if !Space::of(&generation, || place.now_ms()).is_due() || !self.may_try(&generation) {
+        if !Space::of(&generation, || place.ended_by_ms(&generation)).is_due()
+            || !self.may_try(&generation)
+        {
             return Ok(());
         }
         let result = compact_alone(admission, &deadline, stop);
@@ -255,7 +258,9 @@ impl Compactor {
             let what = "is being compacted by another process";
             return Err(Error::busy(&place.path, what, "try again"));
         };
-        copy_rekeyed(&writing.generation, &mut successor, rekey, place.now_ms())?;
+        let old = &writing.generation;
+        let (ended_by_ms, now_ms) = (place.ended_by_ms(old), place.now_ms());
+        copy_rekeyed(old, &mut successor, rekey, ended_by_ms, now_ms)?;
         // Gone for good before the new file is there: all that could be read is in that.
         evidence::remove(place, &with_old_keys)?;
         place.sync_directory()?;
@@ -403,14 +408,14 @@ fn copy_and_install<'a>(
     };
     let old = Arc::clone(&writing.generation);
     drop(writing);
-    let now_ms = place.now_ms();
-    let mut copied = match copy_live(&old, &mut successor, now_ms, stop, false)? {
+    let ended_by_ms = place.ended_by_ms(&old);
+    let mut copied = match copy_live(&old, &mut successor, ended_by_ms, stop, false)? {
         Copied::To { end, new_damage } => (end, new_damage),
         Copied::Stopped => return Ok(Rewrite::LeftToOthers),
         Copied::StartAnew => return Ok(Rewrite::StartAnew),
     };
     let loaded = match load {
-        Some(next) => append_loaded(&mut successor, next, now_ms)?,
+        Some(next) => append_loaded(&mut successor, next, place.now_ms())?,
         None => 0..0,
     };
     let mut pace = Pace::new();
@@ -439,7 +444,7 @@ fn copy_and_install<'a>(
             }
         };
         let part = copied.0..part_end;
-        match copy_appended(&old, &mut successor, part, &loaded, now_ms)? {
+        match copy_appended(&old, &mut successor, part, &loaded, ended_by_ms)? {
             Copied::To { end, .. } => copied.0 = end,
             Copied::StartAnew | Copied::Stopped => return Ok(Rewrite::StartAnew),
         }
@@ -450,7 +455,13 @@ fn copy_and_install<'a>(
     };
     let (end, new_damage) = copied;
     let before_bytes = old.tail();
-    match copy_appended(&old, &mut successor, end..before_bytes, &loaded, now_ms)? {
+    match copy_appended(
+        &old,
+        &mut successor,
+        end..before_bytes,
+        &loaded,
+        ended_by_ms,
+    )? {
         Copied::To { .. } => {}
         Copied::StartAnew | Copied::Stopped => return Ok(Rewrite::StartAnew),
     }

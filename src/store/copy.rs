@@ -36,7 +36,7 @@ pub(crate) enum Copied {
 pub(crate) fn copy_live(
     old: &Generation,
     successor: &mut Successor<'_>,
-    now_ms: u64,
+    ended_by_ms: u64,
     stop: &AtomicBool,
     is_snapshot: bool,
 ) -> Result<Copied> {
@@ -58,7 +58,7 @@ pub(crate) fn copy_live(
             Stored::Sound { head, .. } | Stored::Damaged { head, .. }
                 if !is_snapshot && !old.index.holds(head.fingerprint, at.offset()) => {}
             Stored::Sound { head, body } => {
-                if !is_past(head.expires_ms, now_ms) {
+                if !is_past(head.expires_ms, ended_by_ms) {
                     successor.append(copy_of(&head, body), 0)?;
                 }
             }
@@ -77,7 +77,7 @@ pub(crate) fn copy_live(
                 successor.append_damaged(NewRecord {
                     fingerprint,
                     value: rest,
-                    ..NewRecord::marker(Kind::Put, 0, now_ms)
+                    ..NewRecord::marker(Kind::Put, 0, old.header.created_ms)
                 })?;
             }
         }
@@ -100,6 +100,7 @@ pub(crate) fn copy_rekeyed(
     old: &Generation,
     successor: &mut Successor<'_>,
     rekey: &mut dyn Rekey,
+    ended_by_ms: u64,
     now_ms: u64,
 ) -> Result<()> {
     let locations = old.index.locations();
@@ -116,7 +117,7 @@ pub(crate) fn copy_rekeyed(
             );
         };
         let record = copy_of(&head, body);
-        if is_past(head.expires_ms, now_ms) {
+        if is_past(head.expires_ms, ended_by_ms) {
             continue;
         }
         if let Some(key) = rekey.key_of(record.key, record.value, head.expires_ms)? {
@@ -170,7 +171,7 @@ pub(crate) fn copy_appended(
     successor: &mut Successor<'_>,
     part: Range<u64>,
     loaded: &Range<u64>,
-    now_ms: u64,
+    ended_by_ms: u64,
 ) -> Result<Copied> {
     let mut scanner = Scanner::new(&old.log, old.header.seed, part.start);
     while scanner.offset() < part.end {
@@ -203,7 +204,7 @@ pub(crate) fn copy_appended(
         // Where the new file has nothing of this key, an entry that has ended and a removal change nothing.
         let says_nothing = prev == 0
             && match head.kind {
-                Kind::Put => is_past(head.expires_ms, now_ms),
+                Kind::Put => is_past(head.expires_ms, ended_by_ms),
                 Kind::Delete => true,
                 _ => false,
             };
@@ -218,8 +219,8 @@ pub(crate) fn copy_appended(
 }
 
 /// Whether an entry ended so long ago that a rewrite drops it.
-fn is_past(expires_ms: u64, now_ms: u64) -> bool {
-    let ended_before = now_ms.saturating_sub(GRACE_MS);
+fn is_past(expires_ms: u64, ended_by_ms: u64) -> bool {
+    let ended_before = ended_by_ms.saturating_sub(GRACE_MS);
     expires_ms != 0 && expires_ms < ended_before
 }
 

@@ -385,8 +385,8 @@ impl Head {
 
     /// Whether a key that has this record is absent by now.
     #[inline]
-    pub(crate) fn has_ended(&self, now_ms: u64) -> bool {
-        self.expires_ms != 0 && self.expires_ms <= now_ms
+    pub(crate) fn has_ended(&self, by_ms: u64) -> bool {
+        self.expires_ms != 0 && self.expires_ms <= by_ms
     }
 
     /// Whether the value is CBOR, by its writer's word.

@@ -30,7 +30,7 @@ pub struct Iter(pub(crate) Entries);
 
 struct Snapshot {
     generation: Arc<Generation>,
-    now_ms: u64,
+    ended_by_ms: u64,
     /// Records below may be outdated by damage that stood behind them at this moment. Damage that a replay meets later
     /// stands behind all that is shown here, and outdates nothing of it.
     outdated_below: u64,
@@ -77,7 +77,7 @@ impl Verified {
 }
 
 impl Snapshot {
-    fn new(generation: Arc<Generation>, now_ms: u64) -> Snapshot {
+    fn new(generation: Arc<Generation>, ended_by_ms: u64) -> Snapshot {
         let (locations, outdated_below) = {
             // Nothing is applied meanwhile, so this is one moment.
             let _position = generation.position();
@@ -105,7 +105,7 @@ impl Snapshot {
         );
         Snapshot {
             generation,
-            now_ms,
+            ended_by_ms,
             outdated_below,
             locations,
             ahead,
@@ -150,7 +150,8 @@ impl Entries {
     pub(crate) fn new(place: &Place) -> Entries {
         let made = || -> Result<Snapshot> {
             let generation = Arc::clone(&*place.fresh_and_proven()?);
-            Ok(Snapshot::new(generation, place.now_ms()))
+            let ended_by_ms = place.ended_by_ms(&generation);
+            Ok(Snapshot::new(generation, ended_by_ms))
         };
         Entries {
             snapshot: Some(made()),
@@ -172,9 +173,9 @@ impl Entries {
             }
         };
         loop {
-            let now_ms = snapshot.now_ms;
+            let ended_by_ms = snapshot.ended_by_ms;
             match snapshot.next()? {
-                Ok(record) if !ended_too && record.head.has_ended(now_ms) => {}
+                Ok(record) if !ended_too && record.head.has_ended(ended_by_ms) => {}
                 Ok(record) => return Some(Ok(made(record))),
                 Err(unreadable) => return Some(Err(unreadable)),
             }

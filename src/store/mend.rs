@@ -111,7 +111,8 @@ fn copy_to_successor<'a>(
     let header = next_header(place, &generation.header)?;
     let mut successor = Successor::create(place, header, &generation.log.stat()?)?;
     let never = AtomicBool::new(false);
-    let copied = copy_live(generation, &mut successor, place.now_ms(), &never, false)?;
+    let ended_by_ms = place.ended_by_ms(generation);
+    let copied = copy_live(generation, &mut successor, ended_by_ms, &never, false)?;
     let new_damage = matches!(
         copied,
         Copied::To {

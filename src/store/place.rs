@@ -592,8 +592,7 @@ impl Place {
     }
 
     /// The time of the wall clock, which may step in both directions. A clock that reads earlier than the creation of
-    /// the store is wrong (a device that boots in 1970), and the creation counts in its place: by such a clock nothing
-    /// has ended that was there.
+    /// the store is wrong (a device that boots in 1970), and the creation counts in its place.
     pub(crate) fn now(&self) -> SystemTime {
         self.mode.disk.wall_clock().max(self.created())
     }
@@ -605,7 +604,7 @@ impl Place {
 
     /// When the store was created, by the clock of its creator.
     #[inline(never)]
-    fn created(&self) -> SystemTime {
+    pub(crate) fn created(&self) -> SystemTime {
         let created_ms = self.current.get().header.created_ms;
         UNIX_EPOCH
             .checked_add(Duration::from_millis(created_ms))
@@ -621,6 +620,15 @@ impl Place {
     /// clock.
     pub(crate) fn now_ms_of(&self, generation: &Generation) -> u64 {
         unix_ms(self.mode.disk.wall_clock()).max(generation.header.created_ms)
+    }
+
+    /// The time up to which entries have ended, in milliseconds since 1970: by a wrong clock none has. The creation would
+    /// not do here: a program gives an end by the clock that it has, and that end lies before the creation then.
+    pub(crate) fn ended_by_ms(&self, generation: &Generation) -> u64 {
+        match unix_ms(self.mode.disk.wall_clock()) {
+            wall_ms if wall_ms < generation.header.created_ms => 0,
+            wall_ms => wall_ms,
+        }
     }
 
     pub(crate) fn random(&self, bytes: &mut [u8]) -> Result<()> {

@@ -111,7 +111,7 @@ pub(crate) fn contains(place: &Place, key: &[u8]) -> Result<bool> {
 
 /// Asks for the time only where there is an end.
 pub(crate) fn has_ended(place: &Place, generation: &Generation, head: &Head) -> bool {
-    head.expires_ms != 0 && head.expires_ms <= place.now_ms_of(generation)
+    head.expires_ms != 0 && head.expires_ms <= place.ended_by_ms(generation)
 }
 
 /// Where an entry of a snapshot stands now, if it was not written since.

@@ -55,7 +55,7 @@ impl Writing<'_> {
     pub(crate) fn is_live(&self, found: &Found) -> bool {
         match found.head {
             Some(head) if found.is_exact && head.expires_ms != 0 => {
-                head.expires_ms > self.place.now_ms_of(&self.generation)
+                head.expires_ms > self.place.ended_by_ms(&self.generation)
             }
             _ => true,
         }

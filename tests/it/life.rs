@@ -3,6 +3,7 @@
 //! Everything here runs on the simulated disk, so that sixty days take a second. The bound of space is asked for after
 //! every step that may break it; the table of options tries every combination on every state of a file.
 
+mod clocks;
 mod copies;
 
 use crate::proof::workload::PATH;
@@ -49,11 +50,17 @@ fn bound(sim: &SimDisk, needed_bytes: u64) -> std::result::Result<(), String> {
     }
 }
 
-/// Sixty days of entries that end half an hour after they are written, which nobody asks for again.
-fn sixty_days(how: Compaction) -> u64 {
+/// Sixty days of entries that end half an hour after they are written, which nobody asks for again, beside `lasting`
+/// ones whose ends lie anywhere in the next hundred years.
+fn sixty_days(how: Compaction, lasting: u32) -> u64 {
     let sim = SimDisk::new(1);
     let store = options(sim.disk()).compaction(how).open(PATH).unwrap();
     let process = sim.process();
+    for nth in 0..lasting {
+        let until = process.wall_clock() + nth * (100 * 365 * DAY / lasting) + DAY;
+        store.insert_until(nth.to_le_bytes(), "", until).unwrap();
+    }
+    let lasting_bytes = sim.read(PATH).unwrap().len() as u64;
     let a_day = if is_soak() { 10_000 } else { 1_000 };
     let (mut written, mut largest) = (0u64, 0);
     // Bytes of each of the last hours: what ended less than a day ago was written less than 24.5 hours ago.
@@ -67,14 +74,14 @@ fn sixty_days(how: Compaction) -> u64 {
             written += 1;
             recent[0] += 664;
         }
-        let needed = recent.iter().sum();
+        let needed = lasting_bytes + recent.iter().sum::<u64>();
         bound(&sim, needed).unwrap_or_else(|error| panic!("{how:?}, hour {hour}: {error}"));
         largest = largest.max(sim.read(PATH).unwrap().len() as u64);
         recent.push_front(0);
         recent.truncate(26);
         sim.advance(HOUR);
     }
-    assert!(store.len().unwrap() < written as usize / 2);
+    assert!(store.len().unwrap() < (written / 2) as usize + lasting as usize);
     store.close().unwrap();
     largest
 }
@@ -82,13 +89,18 @@ fn sixty_days(how: Compaction) -> u64 {
 #[test]
 fn sixty_days_of_entries_that_nobody_asks_for_again_stay_within_the_bound() {
     let start = Instant::now();
-    let largest = sixty_days(Compaction::Inline);
+    let largest = sixty_days(Compaction::Inline, 0);
     metric(
         "life.sixty_days.largest_bytes",
         largest,
         None,
         start.elapsed().as_secs_f64(),
     );
+}
+
+#[test]
+fn entries_that_end_years_apart_do_not_hide_what_others_left() {
+    sixty_days(Compaction::Inline, 2_000);
 }
 
 #[test]

@@ -466,10 +466,12 @@ fn by_a_clock_that_reads_earlier_than_the_stores_creation_it_is_the_time_of_the_
     let entry = store.entry("new").unwrap().unwrap();
     let since = created.duration_since(entry.modified()).unwrap_or_default();
     assert!(since < Duration::from_secs(1), "stamped back by {since:?}");
-    // By the clock it ends in an hour, and before there was a store.
-    store.insert_until("past", "1", created - hour).unwrap();
-    assert!(!store.contains_key("past").unwrap());
-    assert_eq!(store.get("past").unwrap(), None);
+    // A wrong clock ends nothing: neither what it gave an hour, nor what has ended by the creation and by this clock.
+    for (key, end) in [("soon", created - hour), ("past", created - 3 * hour)] {
+        store.insert_until(key, "1", end).unwrap();
+        assert!(store.contains_key(key).unwrap(), "{key}");
+        assert!(store.get(key).unwrap().is_some(), "{key}");
+    }
 }
 
 #[test]

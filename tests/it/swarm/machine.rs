@@ -5,7 +5,7 @@ mod threads;
 mod trouble;
 
 use super::hand::{Hand, Visit, all_of, key_bytes, millis, time};
-use super::model::{Answer, At, LAST, LAST_KEY, Model, Rules, SLOTS, Time, Value};
+use super::model::{Answer, At, LAST, LAST_KEY, Model, NEVER, Rules, SLOTS, Time, Value};
 use super::step::{Failure, READER, Recipe, Step, Who};
 use super::turns::{Made, Turn, distinct, explain, or_compacted};
 use crate::proof::power::moment_of;
@@ -153,6 +153,14 @@ impl Swarm {
         millis(self.hands[who].process.wall_clock()).max(self.created)
     }
 
+    /// The time up to which entries have ended: by a wrong clock none has.
+    fn ended_by(&self, who: Who) -> Time {
+        match millis(self.hands[who].process.wall_clock()) {
+            wall if wall < self.created => NEVER,
+            wall => wall,
+        }
+    }
+
     /// When the file was created, by its own word.
     fn look_at_the_creation(&mut self) {
         // Either copy may be the file's own.
@@ -240,7 +248,7 @@ impl Swarm {
             Snapshot(who) => {
                 let opened = self.open(*who);
                 opened.map_err(|error| format!("it does not open: {error:?}"))?;
-                let now = self.now(*who);
+                let now = self.ended_by(*who);
                 let entries = self.store(*who).entries();
                 let has_rotted = self.has_rotted;
                 // Which of several is unknown until it is read.
@@ -298,11 +306,7 @@ impl Swarm {
         if self.compaction == Compaction::Manual || self.is_excused || !self.writes(who) {
             return Ok(());
         }
-        // By a wrong clock nothing is known to have ended long ago.
-        let now = match self.now(who) {
-            now if now > millis(self.hands[who].process.wall_clock()) => Time::MIN / 2,
-            now => now,
-        };
+        let now = self.ended_by(who);
         let stat = Disk::stat(&self.hands[who].process, Path::new(PATH));
         let size_bytes = stat.map_err(|error| error.to_string())?.size_bytes;
         let kept = |state: &Model| state.kept_bytes(now, |key| key_bytes(key).len());
@@ -465,7 +469,10 @@ impl Swarm {
         }
         // A switch comes before the change or after it, and goes by the clock of the process that makes it. That one
         // was killed shows when its step is over but for giving the lock back.
-        let clocks: Vec<Time> = calls.iter().map(|made| *made.at.now.end()).collect();
+        let clocks: Vec<Time> = calls
+            .iter()
+            .map(|made| made.at.ended_by(made.at.now.end()))
+            .collect();
         let or_switched = |states: &mut Vec<Model>| {
             for now in &clocks {
                 or_compacted(states, *now, rules);

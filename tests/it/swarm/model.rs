@@ -17,6 +17,8 @@ pub(super) const USERS: usize = 2;
 
 /// All times are milliseconds since 1970.
 pub(super) type Time = i64;
+/// Earlier than any end, by more than a day.
+pub(super) const NEVER: Time = Time::MIN / 2;
 const HOUR: Time = 3600 * 1000;
 const DAY: Time = 24 * HOUR;
 
@@ -92,8 +94,9 @@ pub(super) struct At {
 }
 
 impl At {
-    fn begun(&self) -> Time {
-        *self.now.start()
+    /// The time up to which entries have ended, `now`: by a wrong clock none has.
+    pub(super) fn ended_by(&self, now: &Time) -> Time {
+        if self.is_wrong { NEVER } else { *now }
     }
 }
 
@@ -280,7 +283,7 @@ impl Model {
     /// Takes a step of the map or of a shelf.
     fn answer(&mut self, step: &Step, at: &At) -> Answer {
         let until = |life: &Life| life.map(|life| at.wall + life);
-        let now = at.begun();
+        let now = at.ended_by(at.now.start());
         match step {
             Get(_, key) | GetTyped(_, key) => {
                 Answer::Value(self.live(*key, now).map(|held| held.value))

@@ -72,7 +72,7 @@ impl Swarm {
         // A handle that only reads is told of nothing more.
         self.hands[who].shaky &= writes;
         self.was_told(who, syncs);
-        let now = self.now(who);
+        let now = self.ended_by(who);
         let stats = self.store(who).stats();
         let generation = stats.map_err(|error| format!("{error:?}"))?.generation;
         let (mut states, rules) = (self.states().clone(), self.rules);
