@@ -48,9 +48,13 @@ fn verify(args: &mut Args, output: &mut Output) -> Result<()> {
         let mut new = file.clone();
         new.push(".new");
         let places = counted(verified.damage.len() as u64, "place");
+        let keys = counted(keys, "key");
+        let lost = match verified.damage.iter().all(is_of_one_record) {
+            true => format!("{keys} lost"),
+            false => format!("{keys} lost and possibly more"),
+        };
         return Err(Failure::Damaged(format!(
-            "`{name}` is damaged in {places}, {} lost, {live} can be read; try: shelflife salvage {command_word} -o {}",
-            counted(keys, "key"),
+            "`{name}` is damaged in {places}, {lost}, {live} can be read; try: shelflife salvage {command_word} -o {}",
             shell_word(&new),
         )));
     }
@@ -116,8 +120,8 @@ pub(crate) const SALVAGE: Command = Command {
     ],
     notes: "A line for each key of which the newest value is damaged: `lost`, where, its key, and whether an older\n\
             value survives. That one is not in NEW, since it is outdated: --older prints those values instead, as\n\
-            lines for load. A line `uncertain` for each key that is in NEW and may be outdated. Exit code 3 if\n\
-            anything is lost or uncertain.",
+            lines for load. A line `uncertain` for each key that is in NEW and may be outdated, and a line\n\
+            `unknown` for each damaged place of which nobody knows what stood there. Exit code 3 if there is any.",
     run: salvage,
 };
 
@@ -149,14 +153,27 @@ fn salvage(args: &mut Args, output: &mut Output) -> Result<()> {
         say(&format!("the damaged file is `{}`", kept.display()));
     }
     heard(listed.and_then(|()| output.flush()))?;
-    match (salvaged.lost.len() as u64, salvaged.uncertain.len() as u64) {
-        (0, 0) => Ok(()),
-        (lost, uncertain) => Err(Failure::Damaged(format!(
-            "of `{name}`, {} lost and {} uncertain",
+    let unknown = unknown(&salvaged).count() as u64;
+    let known = match (salvaged.lost.len() as u64, salvaged.uncertain.len() as u64) {
+        (0, 0) if unknown == 0 => return Ok(()),
+        (lost, uncertain) => format!(
+            "{} lost and {} uncertain",
             counted(lost, "key"),
             counted(uncertain, "key"),
-        ))),
-    }
+        ),
+    };
+    Err(Failure::Damaged(match unknown {
+        0 => format!("of `{name}`, {known}"),
+        _ => format!(
+            "of `{name}`, {known}, and what stood in {} is unknown",
+            counted(unknown, "place")
+        ),
+    }))
+}
+
+/// Damage of which not even the key is known.
+fn unknown(salvaged: &Salvaged) -> impl Iterator<Item = &Damage> {
+    salvaged.damage.iter().filter(|damage| !damage.one_record)
 }
 
 fn report(salvaged: &Salvaged, output: &mut Output) -> Result<()> {
@@ -172,6 +189,14 @@ fn report(salvaged: &Salvaged, output: &mut Output) -> Result<()> {
             &format!("{:#x}", lost.offset),
             &key,
             older,
+        ]))?;
+    }
+    for damage in unknown(salvaged) {
+        output.row(fields([
+            "unknown",
+            &format!("{:#x}", damage.offset),
+            "-",
+            "-",
         ]))?;
     }
     let mut uncertain = salvaged.uncertain.iter();

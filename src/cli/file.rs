@@ -1,15 +1,16 @@
 //! `info` and `compact`: how much of a file is of use.
 
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Instant, SystemTime};
 
-use shelflife::{Recovery, Stats, Value};
+use shelflife::{Disk, OsDisk, Recovery, Stats, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::Result;
 use crate::cli::keys::value_of;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, say};
 use crate::cli::progress::Progress;
-use crate::cli::{broom, open, text};
+use crate::cli::{broom, open, text, times};
 
 pub(crate) const INFO: Command = Command {
     name: "info",
@@ -27,9 +28,11 @@ pub(crate) const INFO: Command = Command {
         "shelflife info notes.shelf",
         "shelflife info notes.shelf --json | jq .dead_bytes",
     ],
-    notes: "Name, number of keys, bytes of the file, bytes that compact would free, state: `ok`, `torn tail` (the\n\
-            end of an interrupted write, which the next writer removes) or `damaged` (see shelflife verify);\n\
-            the version of the file's format, which an empty file does not have yet.",
+    notes: "Name, number of keys, bytes of the file, bytes that compact would free at least, state: `ok`, `torn\n\
+            tail` (the end of an interrupted write, which the next writer removes) or `damaged` (see shelflife\n\
+            verify); the version of the file's format, which an empty file does not have yet. If the file is\n\
+            longer than it should be, standard error says by how much, and what may keep it from being compacted;\n\
+            and if this clock reads earlier than the creation of the store, that by it nothing ends.",
     run: info,
 };
 
@@ -42,6 +45,16 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
     let store = open::to_read(args, file)?;
     let stats: Stats = store.stats()?;
     let state = state_of(&store.recovery());
+    if stats.overdue_bytes > 0 {
+        say_overdue(&stats, store.path());
+    }
+    if let Some(created) = stats.created.filter(|created| *created > SystemTime::now()) {
+        say(&format!(
+            "shelflife: by this clock nothing ends, since it reads earlier than the creation of the store, {}; if it is \
+             right, dump --expires and load make a store that goes by it",
+            times::time(created)
+        ));
+    }
     if args.has("--json") {
         let numbers = [
             ("keys", stats.keys),
@@ -66,12 +79,14 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
     let format = stats
         .format
         .map_or("-".to_string(), |version| version.to_string());
+    // Both figures may count the same record, so this is the least.
+    let freed_bytes = stats.dead_bytes.max(stats.past_bytes);
     let fields = match output.is_terminal {
         true => vec![
             name,
             text::count(stats.keys),
             text::size(stats.file_bytes),
-            text::size(stats.dead_bytes),
+            text::size(freed_bytes),
             state.to_string(),
             format,
         ],
@@ -79,12 +94,38 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
             name,
             stats.keys.to_string(),
             stats.file_bytes.to_string(),
-            stats.dead_bytes.to_string(),
+            freed_bytes.to_string(),
             state.to_string(),
             format,
         ],
     };
     output.row(fields)
+}
+
+/// A handle that can't compact says why in its own process only. This shows the admin what that handle may have met.
+fn say_overdue(stats: &Stats, path: &Path) {
+    let real = OsDisk.resolve(path).unwrap_or_else(|_| path.into());
+    let owner = |path: &Path| match OsDisk.stat(path) {
+        Ok(is) => format!("{}:{} ({:04o})", is.uid, is.gid, is.mode & 0o7777),
+        Err(_) => "unknown".to_string(),
+    };
+    let reason = match OsDisk.is_mount_point(&real) {
+        true => {
+            "the file is a mount point, over which no new file can be renamed: mount its folder"
+                .to_string()
+        }
+        false => format!(
+            "owner, group and mode are {} of the file and {} of its folder; a compaction keeps those of the file, and \
+             has to write to the folder",
+            owner(&real),
+            owner(real.parent().unwrap_or(Path::new("/")))
+        ),
+    };
+    say(&format!(
+        "shelflife: a compaction is overdue by {}; try: shelflife compact {}; {reason}",
+        text::size(stats.overdue_bytes),
+        text::shell_word(path.as_os_str())
+    ));
 }
 
 /// How a store is, in a word or two.

@@ -23,6 +23,7 @@ mod entries;
 mod keys;
 mod killed;
 mod load;
+mod overdue;
 mod past;
 mod sessions;
 mod shells;

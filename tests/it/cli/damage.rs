@@ -148,6 +148,34 @@ fn salvage_saves_what_it_can_and_lists_what_is_lost() {
 }
 
 #[test]
+fn nobody_is_told_that_nothing_is_lost_where_it_is_unknown_what_stood_there() {
+    let shell = Shell::new();
+    for words in ["set n.shelf lost canary", "set n.shelf sound v"] {
+        shell.run(words).ok();
+    }
+    // FORMAT.md: the log begins here, with the head of its first record.
+    let mut bytes = fs::read(shell.path("n.shelf")).unwrap();
+    bytes[8192 + 8] ^= 1;
+    fs::write(shell.path("n.shelf"), bytes).unwrap();
+    let verified = shell.run("verify n.shelf");
+    assert_eq!(verified.code, 3);
+    assert!(
+        verified.err.contains("0 keys lost and possibly more"),
+        "{}",
+        verified.err
+    );
+    let salvaged = shell.run("salvage n.shelf -o new.shelf");
+    let said =
+        "of `n.shelf`, 0 keys lost and 0 keys uncertain, and what stood in 1 place is unknown";
+    assert_eq!(
+        (salvaged.code, salvaged.out.as_str()),
+        (3, "unknown\t0x2000\t-\t-\n")
+    );
+    assert!(salvaged.err.contains(said), "{}", salvaged.err);
+    assert_eq!(shell.run("ls new.shelf").ok(), "sound\n");
+}
+
+#[test]
 fn salvage_in_place_keeps_the_damaged_file_and_offers_older_values() {
     let shell = Shell::new();
     damaged(&shell);
