@@ -473,7 +473,7 @@ fn help_at_each_level_begins_with_two_examples() {
         .filter_map(|line| line.strip_prefix("  "))
         .filter(|line| !line.starts_with("shelflife ") && !line.starts_with(' '))
         .collect();
-    assert_eq!(commands.len(), 26, "{overview}");
+    assert_eq!(commands.len(), 27, "{overview}");
     for command in commands {
         let words: Vec<&str> = command
             .split(' ')
