@@ -33,7 +33,7 @@
 //! - **The cookie is changed only for what a request itself did.** An id that is dead is left alone, so a late request
 //!   neither deletes nor replaces the cookie of a login that overtook it, and a logout is not undone.
 //! - **A login is one call**, [`login`](Visit::login): a new id, the old one dead in the same atomic step, old tokens
-//!   void. A change of the user without that call is treated as one.
+//!   void. A change of the user without that call gives a new id and voids tokens, too; the values stay then.
 //! - **Overlapping requests lose nothing of each other's**: changes of different keys are put together, and
 //!   [`update`](Visit::update) counts exactly. A change that can't be stored is told.
 //! - **The server enforces lifetimes**, by default 14 days unused, and an hour for visitors who are not logged in. The

@@ -195,7 +195,8 @@ impl Session {
     /// Logs a user in, or out with `None`.
     ///
     /// At a change of user the form tokens are forgotten, so that no token from before the login is good after it, and
-    /// so is the stamp of the [credentials](Session::credentials); a login counts as [confirmed](Session::confirmed).
+    /// so is the stamp of the [credentials](Session::credentials); a login counts as [confirmed](Session::confirmed). The
+    /// values stay: [`clear`](Session::clear) them where they are one user's and another logs in.
     ///
     /// After a login, give the session a [new id](crate::SessionStore::regenerate_id): an attacker who knew the old one,
     /// for instance by having planted it, would be logged in as well (session fixation).

@@ -261,6 +261,9 @@ impl Visit {
 
     /// Forgets what this request changed and did not store, and reads a stored session anew.
     ///
+    /// Once a change was [lost](crate::manager::Finished::is_lost) together with its session, only a login makes this
+    /// request store something again.
+    ///
     /// # Errors
     ///
     /// As [`session`](Visit::session).

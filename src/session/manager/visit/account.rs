@@ -180,21 +180,22 @@ impl Visit {
         let Some(user) = self.session.user().map(String::from) else {
             return self.logout().map(usize::from);
         };
-        // Whether it is this request that ends the visitor's own shows only before.
+        // Later nothing tells whether it was this request that ended the visitor's own session.
         let here = self.stored.id().cloned();
         let was_here = here.filter(|id| self.manager.store().has_session(id).unwrap_or(true));
         let ended = self.manager.store().delete_user_sessions(&user)?;
         let beside = self.delete_here()?;
-        if let Some(session) = beside.or(was_here.map(|id| id.handle())) {
+        // A login that gave the session another id has given the browser its cookie, which must stay.
+        let is_superseded = beside.is_none() && self.was_replaced().unwrap_or(true);
+        let ended_here = beside.or(was_here.map(|id| id.handle()));
+        if let Some(session) = ended_here.filter(|_| !is_superseded) {
             self.manager.tell(&Event::Ended { session });
             self.end();
         } else {
-            // The browser may have the cookie of a login which overtook this request by now: nothing is sent to it.
-            let state = match self.was_replaced().unwrap_or(true) {
+            self.become_empty(match is_superseded {
                 true => State::Superseded,
                 false => State::New,
-            };
-            self.become_empty(state);
+            });
             self.outcome = Outcome::Ended;
             self.manager.ring();
         }
