@@ -52,17 +52,10 @@ pub(super) struct Contents {
 
 impl Contents {
     /// The changes from `base` to these, on top of `current`: for each value and field the change counts, if there is
-    /// one. Of the form tokens those stay that neither side has removed, the newest 32. If they log a user in, no token of
-    /// `current` stays, and if they log one out, nothing of it does: what others put in for that user is nobody else's.
-    pub(super) fn rebase(&self, base: &Contents, mut current: Contents) -> Contents {
+    /// one. Of the form tokens those stay that neither side has removed, the newest 32.
+    pub(super) fn rebase(&self, base: &Contents, current: Contents) -> Contents {
         fn pick<T: PartialEq + Clone>(mine: &T, base: &T, current: T) -> T {
             if mine == base { current } else { mine.clone() }
-        }
-        if self.user != base.user {
-            if base.user.is_some() {
-                return self.clone();
-            }
-            current.form_tokens.clear();
         }
         let mut data = current.data;
         for (key, _) in base.data.iter() {

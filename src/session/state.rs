@@ -490,9 +490,16 @@ impl Session {
             return None;
         }
         let base = Arc::clone(&current.contents);
-        let contents = self
-            .contents
-            .rebase(&self.base, Arc::unwrap_or_clone(current.contents));
+        let mut current_contents = Arc::unwrap_or_clone(current.contents);
+        let contents = if !self.has_other_user() {
+            self.contents.rebase(&self.base, current_contents)
+        } else if self.base.user.is_none() {
+            current_contents.form_tokens.clear();
+            self.contents.rebase(&self.base, current_contents)
+        } else {
+            // The changes of others were for the user before, and nobody else gets them.
+            Contents::clone(&self.contents)
+        };
         let confirming = self.confirming && contents.user.is_some();
         Some(Session {
             modified: confirming || contents != *base,
