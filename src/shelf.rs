@@ -362,7 +362,10 @@ fn decode<T: Decode>(path: &Path, key: &str, value: &[u8], is_cbor: bool) -> Res
 #[cold]
 fn plain_bytes() -> Error {
     let what = "expected a value of a shelf, found plain bytes";
-    Error::decode(what, "read them by `Shelf::store`")
+    Error::decode(
+        what,
+        "read them by `Shelf::store`; `Batch::insert_cbor` stores values",
+    )
 }
 
 /// The key of an entry of the shelf; `None` for one of somebody else's, which is not UTF-8.

@@ -81,18 +81,15 @@ impl<'a> Op<'a> {
 
     /// Fails before anything is written, so that what was there stays.
     pub(crate) fn check_limits(&self) -> Result<()> {
-        let too_large = |what: &str| Err(Error::too_large(what, ""));
         if self.key.len() > KEY_MAX {
-            return too_large(&format!(
-                "a key of {} bytes is over the limit of {KEY_MAX}",
-                self.key.len()
-            ));
+            let bytes = self.key.len();
+            let what = format!("a key of {bytes} bytes is over the limit of {KEY_MAX}");
+            return Err(Error::too_large(what, "give it a shorter one"));
         }
         let bytes = record_bytes(self.key.len(), self.value.len() as u64);
         if bytes > RECORD_MAX {
-            return too_large(&format!(
-                "a record of {bytes} bytes is over the limit of {RECORD_MAX}"
-            ));
+            let what = format!("a record of {bytes} bytes is over the limit of {RECORD_MAX}");
+            return Err(Error::too_large(what, "split the value among several keys"));
         }
         Ok(())
     }

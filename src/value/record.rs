@@ -587,19 +587,21 @@ macro_rules! record {
         })
     }};
 
-    // The forms that users of the macro write.
-    (
-        $(#[doc = $doc:expr])* $(#[derive($($derive:tt)*)])* #[cfg($($condition:tt)*)] $($items:tt)*
-    ) => {
+    // The attributes of a type. A `cfg` would leave the `impl`s.
+    (@whole cfg $($condition:tt)*) => {
         ::core::compile_error!(
             "a `#[cfg]` for a whole type stands before its `record!`, in which that type is alone"
         );
     };
+    (@whole $($attribute:tt)*) => {};
+
+    // The forms that users of the macro write.
     (
         $(#[$($attribute:tt)*])* $visibility:vis struct $Record:ident
         $(<$($T:ident $(: $($bound:ident)::+ $(+ $($bounds:ident)::+)*)?),+ $(,)?>)?
         { $($fields:tt)* } $($items:tt)*
     ) => {
+        $($crate::record! { @whole $($attribute)* })*
         $crate::record! {
             @fields [
                 @struct {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($($bound)::+ $(+ $($bounds)::+)*)?])+)?]
@@ -612,6 +614,7 @@ macro_rules! record {
         $(<$($T:ident $(: $($bound:ident)::+ $(+ $($bounds:ident)::+)*)?),+ $(,)?>)?
         ($( $(#[$($item_attribute:tt)*])* $item_visibility:vis $item:ty ),* $(,)?); $($items:tt)*
     ) => {
+        $($crate::record! { @whole $($attribute)* })*
         $crate::record! {
             @tuple {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($($bound)::+ $(+ $($bounds)::+)*)?])+)?]
             ($( ([$(#[$($item_attribute)*])*] ($item_visibility) $item) )*)
@@ -619,6 +622,7 @@ macro_rules! record {
         $crate::record! { $($items)* }
     };
     ($(#[$($attribute:tt)*])* $visibility:vis struct $Record:ident; $($items:tt)*) => {
+        $($crate::record! { @whole $($attribute)* })*
         $crate::record! { @unit {$(#[$($attribute)*])* $visibility} $Record }
         $crate::record! { $($items)* }
     };
@@ -627,6 +631,7 @@ macro_rules! record {
         $(<$($T:ident $(: $($bound:ident)::+ $(+ $($bounds:ident)::+)*)?),+ $(,)?>)?
         { $($variants:tt)* } $($items:tt)*
     ) => {
+        $($crate::record! { @whole $($attribute)* })*
         $crate::record! {
             @variants [
                 @enum {$(#[$($attribute)*])* $visibility} $Record [$($($T [$($($bound)::+ $(+ $($bounds)::+)*)?])+)?]

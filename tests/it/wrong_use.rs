@@ -78,6 +78,22 @@ const WRONG: &[(&str, &str)] = &[
         "a `#[cfg]` for a whole type stands before its `record!`",
     ),
     (
+        "record! { struct A(u8); #[derive(Debug)] #[allow(unused)] #[cfg(any())] pub struct S { a: u8 } }",
+        "a `#[cfg]` for a whole type stands before its `record!`",
+    ),
+    (
+        "record! { #[must_use] #[cfg(any())] pub struct S(u8); }",
+        "a `#[cfg]` for a whole type stands before its `record!`",
+    ),
+    (
+        "record! { #[repr(u8)] #[cfg(any())] enum E { A } struct S; }",
+        "a `#[cfg]` for a whole type stands before its `record!`",
+    ),
+    (
+        "record! { #[allow(unused)] #[cfg(any())] struct S; }",
+        "a `#[cfg]` for a whole type stands before its `record!`",
+    ),
+    (
         "record! { struct S<'a> { a: &'a str } }",
         "a `record!` owns what is in it: write `String` for `&str`",
     ),

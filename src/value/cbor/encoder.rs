@@ -371,7 +371,7 @@ impl Encoder {
         sort_by(&mut spans, |a, b| key(a).cmp(key(b)));
         if !spans.is_sorted_by(|a, b| key(a) < key(b)) {
             let what = "two keys of a map, or items of a set, encode alike";
-            return Err(Error::invalid_input(what, ""));
+            return Err(Error::invalid_input(what, "give each key once"));
         }
         let mut body = Vec::with_capacity(self.bytes.len().saturating_sub(start));
         for span in spans {
@@ -581,7 +581,10 @@ pub(in crate::value) fn integer_beyond() -> Error {
 
 #[cold]
 fn too_deep() -> Error {
-    Error::too_large(format!("a value is nested deeper than {LEVELS} levels"), "")
+    Error::too_large(
+        format!("a value is nested deeper than {LEVELS} levels"),
+        "keep what is inside under a key of its own",
+    )
 }
 
 #[cold]
@@ -600,5 +603,5 @@ fn abandoned() -> Error {
 #[cold]
 fn miscounted(announced: usize, written: usize) -> Error {
     let what = format!("an `Encode` announced {announced} items and wrote {written}");
-    Error::invalid_input(what, "")
+    Error::invalid_input(what, "let it write as many as it announces")
 }

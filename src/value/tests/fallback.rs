@@ -147,7 +147,7 @@ fn a_failed_write_that_nothing_replaces_is_an_item_too_few() {
         let error = to_cbor(&(1, Dropped(*failing))).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "an `Encode` announced 2 items and wrote 1"
+            "an `Encode` announced 2 items and wrote 1; let it write as many as it announces"
         );
     }
 }

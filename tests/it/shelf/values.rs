@@ -71,6 +71,40 @@ fn an_error_of_storing_names_the_key_and_the_place_in_the_value_and_stores_nothi
 }
 
 #[test]
+fn what_cannot_be_stored_is_told_with_what_to_do() {
+    let (_dir, shelf) = shelf();
+    let deep = (0..65).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+    let twice = Value::Map(vec![(Value::Null, Value::Null); 2]);
+    let refused = |key: &str, value: &Value| shelf.insert(key, value).unwrap_err().to_string();
+    let long = Value::Bytes(vec![0; 128 << 20]);
+    for (error, advice) in [
+        (
+            refused("k", &deep),
+            "keep what is inside under a key of its own",
+        ),
+        (refused("k", &twice), "give each key once"),
+        (
+            refused("k", &Value::Integer(1 << 64)),
+            "store it as an `i128`, as a `u128` or as text",
+        ),
+        (
+            refused(&"k".repeat(65_536), &Value::Null),
+            "give it a shorter one",
+        ),
+        (refused("k", &long), "split the value among several keys"),
+    ] {
+        assert!(error.ends_with(&format!("; {advice}")), "{error}");
+    }
+    shelf.store().insert("plain", "1").unwrap();
+    let error = shelf.get::<i8>("plain").unwrap_err().to_string();
+    assert!(
+        error.ends_with("; `Batch::insert_cbor` stores values"),
+        "{error}"
+    );
+    assert_eq!(shelf.len().unwrap(), 1);
+}
+
+#[test]
 fn numbers_of_a_program_that_knows_integers_only_are_read_as_floats() {
     let (_dir, shelf) = shelf();
     let typed = Order {
