@@ -77,7 +77,7 @@ pub(crate) fn to_change(args: &Args, place: OsString) -> Result<Sessions> {
     }
 }
 
-/// For sessions of another place, the command's first. A file that is new keeps ids as it is told.
+/// To take in the sessions of the first place. A file that is new keeps ids as it is told.
 pub(crate) fn to_fill(args: &Args, place: OsString, hash_ids: bool) -> Result<Sessions> {
     if let Some(url) = url(&place)? {
         return connect(args, url, &hashing_ids(hash_ids), Part::Second);
