@@ -501,7 +501,19 @@ impl Swarm {
         }
         let mut explained = Vec::new();
         for state in &states {
+            let others = explained.len();
             explain(state, calls, &mut explained);
+            // A switch beside a change drops less of it: not what replaces a value that it has copied.
+            if switched && calls.len() > 1 {
+                let afterwards = explained[others..].to_vec();
+                for (mut after, now) in afterwards
+                    .iter()
+                    .flat_map(|after| clocks.iter().map(|now| (after.clone(), *now)))
+                {
+                    after.drop_values(now, Some(state));
+                    explained.push(after);
+                }
+            }
         }
         let Some(first) = states.first() else {
             return Err("no state is possible".to_owned());

@@ -1,10 +1,8 @@
 //! The entries that the file may hold, as far as its users have been told.
 //!
 //! An entry is there or is not. Of a session the model knows less: when a use is noted is the store's to choose, within
-//! its resolution, and so is what a sweep finds old. So a last use is a range, and a session may be [`doubtful`]: one
+//! its resolution, and so is what a sweep finds old. So a last use is a range, and a session may be doubtful: one
 //! that nobody may count on, nor be surprised by. The store's answer decides.
-//!
-//! [`doubtful`]: Seat::is_doubtful
 
 use super::step::Step::{self, *};
 use std::ops::RangeInclusive;
@@ -217,15 +215,22 @@ impl Model {
 
     /// Drops the entries that a switch to a new file drops.
     pub(super) fn compact(&mut self, now: Time, rules: Rules) {
-        for held in &mut self.held {
-            *held = held.filter(|held| held.expires.is_none_or(|expires| expires >= now - DAY));
-        }
+        self.drop_values(now, None);
         let long_ago = now - DAY..=now - DAY;
         self.seats.retain_mut(|seat| {
             let dropped = seat.has_ended(&long_ago, rules);
             seat.is_doubtful |= dropped == Sure::Unknown;
             dropped != Sure::Yes
         });
+    }
+
+    /// As a switch does; of what was written beside it that alone of which it has copied nothing `before`.
+    pub(super) fn drop_values(&mut self, now: Time, before: Option<&Model>) {
+        for (key, held) in self.held.iter_mut().enumerate() {
+            let is_copied = before.is_some_and(|before| before.held[key].is_some());
+            let is_kept = |held: &Held| held.expires.is_none_or(|ends| ends >= now - DAY);
+            *held = held.filter(|held| is_copied || is_kept(held));
+        }
     }
 
     /// Whether there is a value that a bit can turn over in, which no switch ever drops.
