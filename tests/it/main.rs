@@ -25,8 +25,8 @@
 //!
 //! `proof` is shared by them: workloads on a simulated machine, the oracle that judges what is left, the checker of
 //! histories. `runs` shrinks what fails. `raw` writes the format down a second time, so that tests need not believe the
-//! crate. `.ci/mutants` does the crate wrong on purpose, by the list in `tests/mutants`, and sees that the suite named
-//! there notices.
+//! crate. `plain` compiles a copy of `src` for tests that make programs of it. `.ci/mutants` does the crate wrong on
+//! purpose, by the list in `tests/mutants`, and sees that the suite named there notices.
 //!
 //! # How to repeat one case
 //!
@@ -55,6 +55,7 @@ mod manager;
 mod model;
 
 mod past;
+mod plain;
 mod processes;
 mod proof;
 mod prose;

@@ -3,7 +3,6 @@
 use shelflife::{Compaction, Durability, Options};
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
@@ -81,18 +80,6 @@ pub(crate) fn unsynced() -> Options {
         .durability(Durability::Os)
         .compaction(Compaction::Manual);
     options
-}
-
-/// Runs the compiler in a folder, without anything that Cargo tells it: for programs of their own.
-pub(crate) fn plain_rustc(dir: &Path, words: &str) {
-    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
-        rustc.env_remove(name);
-    }
-    let output = rustc.args(words.split(' ')).current_dir(dir).output();
-    let output = output.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
 }
 
 /// Holds a claim for each case, all at the same time: most of a case is waiting.

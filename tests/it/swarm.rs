@@ -20,7 +20,7 @@
 //!   and also where a sync of another thread panicked. A thread that nobody wakes is told by the clock on the wall.
 //!
 //! A run that fails is made as short as it gets and printed, with the line that repeats it: `SHELF_FUZZ_SEED` is the
-//! seed of the first run, `SHELF_FUZZ_OPS` the number of steps. `SHELF_SOAK=1` takes twenty times as many.
+//! seed of the first run, `SHELF_FUZZ_OPS` the number of steps. `SHELF_SOAK=1` takes thirty times as many.
 
 mod hand;
 mod machine;
@@ -89,7 +89,7 @@ fn watched<T>(repeat: &(dyn Fn(u64) -> String + Sync), runs: impl FnOnce(&Progre
 /// Runs with consecutive seeds until so many operations are done.
 fn swarm(name: &str, way: &Way, ops: u64) {
     let start = Instant::now();
-    let ops = setting("SHELF_FUZZ_OPS").unwrap_or(if is_soak() { 20 * ops } else { ops });
+    let ops = setting("SHELF_FUZZ_OPS").unwrap_or(if is_soak() { 30 * ops } else { ops });
     let first = setting("SHELF_FUZZ_SEED").unwrap_or(1);
     let repeat = |seed: u64| {
         format!(
@@ -136,9 +136,9 @@ macro_rules! swarms {
 }
 
 swarms! {
-    whatever_happens_durable_writes_of_two_processes_are_kept: false, Immediate, false, 225_000;
-    whatever_happens_writes_of_two_processes_are_as_a_map_says: false, Os, false, 225_000;
-    whatever_happens_durable_writes_of_one_process_are_kept: true, Immediate, false, 225_000;
-    whatever_happens_writes_of_one_process_are_as_a_map_says: true, Os, false, 225_000;
-    whatever_happens_durable_writes_of_several_threads_are_kept: false, Immediate, true, 100_000;
+    whatever_happens_durable_writes_of_two_processes_are_kept: false, Immediate, false, 160_000;
+    whatever_happens_writes_of_two_processes_are_as_a_map_says: false, Os, false, 160_000;
+    whatever_happens_durable_writes_of_one_process_are_kept: true, Immediate, false, 160_000;
+    whatever_happens_writes_of_one_process_are_as_a_map_says: true, Os, false, 160_000;
+    whatever_happens_durable_writes_of_several_threads_are_kept: false, Immediate, true, 60_000;
 }

@@ -1,31 +1,7 @@
 //! The compiler's words where `record!` or a type is used in a way that cannot work: what to write instead.
 
+use crate::plain::{library, rustc};
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use tempfile::TempDir;
-
-fn rustc(dir: &Path, arguments: &[&str]) -> Output {
-    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
-        rustc.env_remove(name);
-    }
-    let common = [
-        "--edition",
-        "2024",
-        "--crate-type",
-        "lib",
-        "--emit",
-        "metadata",
-    ];
-    rustc
-        .args(common)
-        .args(arguments)
-        .current_dir(dir)
-        .output()
-        .unwrap()
-}
 
 /// Definitions, and a part of what is said about each.
 const WRONG: &[(&str, &str)] = &[
@@ -147,30 +123,15 @@ const WRONG: &[(&str, &str)] = &[
     ),
 ];
 
-/// A folder with the library as the compiler sees it: tests that run at once share one.
-fn library() -> Arc<TempDir> {
-    static BUILT: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(dir) = built.upgrade() {
-        return dir;
-    }
-    let dir = Arc::new(tempfile::tempdir().unwrap());
-    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs");
-    let library = ["--crate-name", "shelflife", library.to_str().unwrap()];
-    let output = rustc(dir.path(), &library);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    *built = Arc::downgrade(&dir);
-    dir
-}
-
 /// Whether this compiles, and what is said about it.
-fn compile(library: &TempDir, code: &str) -> (bool, String) {
-    let dir = tempfile::tempdir_in(library.path()).unwrap();
+fn compile(code: &str) -> (bool, String) {
+    let dir = tempfile::tempdir().unwrap();
     let code = format!("#![allow(dead_code, unused_imports)]\nuse shelflife::record;\n{code}\n");
     fs::write(dir.path().join("wrong.rs"), code).unwrap();
-    let external = "shelflife=../libshelflife.rmeta";
-    let output = rustc(dir.path(), &["--extern", external, "wrong.rs"]);
+    let words = "--edition 2024 --crate-type lib --emit metadata wrong.rs --extern";
+    let external = format!("shelflife={}", library().display());
+    let words: Vec<&str> = words.split(' ').chain([&*external]).collect();
+    let output = rustc(dir.path(), &words);
     let said = String::from_utf8(output.stderr).unwrap();
     // As one line, however the compiler breaks it.
     let words: Vec<&str> = said
@@ -180,44 +141,37 @@ fn compile(library: &TempDir, code: &str) -> (bool, String) {
     (output.status.success(), words.join(" "))
 }
 
-fn is_refused(library: &TempDir, wrong: &str, expected: &str) {
-    let (compiled, said) = compile(library, wrong);
+fn is_refused(wrong: &str, expected: &str) {
+    let (compiled, said) = compile(wrong);
     assert!(!compiled && said.contains(expected), "{wrong}\n{said}");
 }
 
-fn is_right(library: &TempDir, code: &str) {
-    let (right, said) = compile(library, code);
+fn is_right(code: &str) {
+    let (right, said) = compile(code);
     assert!(right && said.is_empty(), "{code}\n{said}");
 }
 
 #[test]
 fn wrong_use_is_an_error_that_says_what_to_write() {
-    let library = library();
-    is_right(&library, "record! { struct S { a: u8 = 3 } }");
+    is_right("record! { struct S { a: u8 = 3 } }");
     for (wrong, expected) in WRONG {
-        is_refused(&library, wrong, expected);
+        is_refused(wrong, expected);
     }
 }
 
 #[test]
 fn a_session_cannot_be_changed_after_its_visit_is_finished() {
-    let library = library();
     let program = |end: &str| {
         format!(
             "pub fn f(mut visit: shelflife::manager::Visit) {{ let _ = visit.{end}; let _ = visit.session(); }}"
         )
     };
-    is_right(&library, &program("save()"));
-    is_refused(
-        &library,
-        &program("finish()"),
-        "borrow of moved value: `visit`",
-    );
+    is_right(&program("save()"));
+    is_refused(&program("finish()"), "borrow of moved value: `visit`");
 }
 
 #[test]
 fn a_value_of_another_type_under_a_typed_key_does_not_compile() {
-    let library = library();
     let program = |signature: &str, body: &str| {
         format!(
             "const CART: shelflife::Key<Vec<String>> = shelflife::Key::new(\"cart\"); \
@@ -225,13 +179,9 @@ fn a_value_of_another_type_under_a_typed_key_does_not_compile() {
         )
     };
     let put = |value: &str| program("bool", &format!("session.insert(CART, &{value}).unwrap()"));
-    is_right(&library, &put("vec![String::new()]"));
-    is_refused(
-        &library,
-        &put("7u64"),
-        "expected `&Vec<String>`, found `&u64`",
-    );
+    is_right(&put("vec![String::new()]"));
+    is_refused(&put("7u64"), "expected `&Vec<String>`, found `&u64`");
     let get = |of: &str| program(of, "session.get(CART).unwrap().unwrap_or_default()");
-    is_right(&library, &get("Vec<String>"));
-    is_refused(&library, &get("u64"), "expected `u64`, found `Vec<String>`");
+    is_right(&get("Vec<String>"));
+    is_refused(&get("u64"), "expected `u64`, found `Vec<String>`");
 }

@@ -1,9 +1,7 @@
 //! Hostile cookies cost no allocation, as a program of its own counts them: an allocator can't be counted without
 //! `unsafe`, which this crate and its tests forbid.
 
-use crate::support::plain_rustc;
-use std::fs;
-use std::process::Command;
+use crate::plain::program;
 
 /// Says of each hostile field how many allocations a request with it begins with, beside one with a harmless field.
 const PROGRAM: &str = r#"
@@ -83,15 +81,7 @@ fn main() {
 #[test]
 fn hostile_cookies_are_read_without_an_allocation() {
     let dir = tempfile::tempdir().unwrap();
-    let library = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs");
-    fs::write(dir.path().join("main.rs"), PROGRAM).unwrap();
-    let build = "--edition 2024 --crate-type rlib --crate-name shelflife";
-    plain_rustc(dir.path(), &format!("{build} {library}"));
-    plain_rustc(
-        dir.path(),
-        "--edition 2024 --extern shelflife=libshelflife.rlib main.rs",
-    );
-    let ran = Command::new(dir.path().join("main")).output().unwrap();
+    let ran = program(dir.path(), PROGRAM).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{said}");
     assert_eq!(String::from_utf8_lossy(&ran.stdout), "13 hostile fields\n");

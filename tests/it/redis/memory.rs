@@ -6,8 +6,8 @@
 //! figure of the whole process is told beside it.
 
 use super::server::{Server, is_there};
-use crate::support::{is_soak, metric, plain_rustc};
-use std::process::Command;
+use crate::plain::program;
+use crate::support::{is_soak, metric};
 use std::time::Instant;
 
 /// Says how many bytes the client holds once 32 threads have used it, and by how many KiB the process has grown.
@@ -89,17 +89,7 @@ fn a_client_whose_connections_are_idle_holds_little_whatever_went_over_them() {
     }
     let begun = Instant::now();
     let (dir, server) = (tempfile::tempdir().unwrap(), Server::start(&[]));
-    std::fs::write(dir.path().join("main.rs"), PROGRAM).unwrap();
-    let library = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs");
-    plain_rustc(
-        dir.path(),
-        &format!("--edition 2024 --crate-type rlib --crate-name shelflife {library}"),
-    );
-    plain_rustc(
-        dir.path(),
-        "--edition 2024 --extern shelflife=libshelflife.rlib main.rs",
-    );
-    let mut program = Command::new(dir.path().join("main"));
+    let mut program = program(dir.path(), PROGRAM);
     let ran = program.arg(server.url()).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{said}");

@@ -199,12 +199,20 @@ fn no_crash_leaves_an_id_in_a_store_whose_ids_are_hashed() {
     let ids: BTreeSet<Vec<u8>> = all
         .map(|session| key_of(&id(session))[2..].to_vec())
         .collect();
+    // Few places begin like an id, and only those are worth a search.
+    let mut begins = [false; 256];
+    for id in &ids {
+        begins[usize::from(id[0])] = true;
+    }
     let has_id = |sim: &SimDisk| {
         let bytes: Vec<u8> = names(sim)
             .into_iter()
             .flat_map(|name| sim.read(std::path::Path::new("/").join(name)).unwrap())
             .collect();
-        let found: BTreeSet<&[u8]> = bytes.windows(16).filter(|it| ids.contains(*it)).collect();
+        let found: BTreeSet<&[u8]> = bytes
+            .windows(16)
+            .filter(|it| begins[usize::from(it[0])] && ids.contains(*it))
+            .collect();
         found.len()
     };
     let (mut before, mut after) = (0, 0);
