@@ -12,7 +12,7 @@ pub(crate) const LIBRARY: &str =
     "--edition 2024 --crate-type rlib --crate-name shelflife src/lib.rs";
 pub(crate) const FILE: &str = "libshelflife.rlib";
 
-/// What the compiler answers in a folder, without anything that Cargo tells it.
+/// Runs the compiler in a folder, without anything that Cargo tells it.
 pub(crate) fn rustc(dir: &Path, words: &[&str]) -> Output {
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
