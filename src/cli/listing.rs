@@ -143,7 +143,7 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
     if let Some(prefix) = args.value("--prefix") {
         let prefix = prefix.as_encoded_bytes().to_vec();
         if args.has_operand() || args.has("-0") || args.has("--json") {
-            return Err(args.wrong("give keys or --prefix"));
+            return Err(args.wrong("give one of KEY and --prefix"));
         }
         return rm_prefix(args, file, &prefix, output);
     }

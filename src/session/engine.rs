@@ -122,7 +122,10 @@ impl Engine<dyn Records> {
                 "a session of {} bytes is over the limit of {most}",
                 value.len()
             );
-            return Err(self.at_path(Error::too_large(what, "")));
+            return Err(self.at_path(Error::too_large(
+                what,
+                "keep less in it, or raise `session_bytes_max`",
+            )));
         }
         Ok(Edit::Put {
             value,

@@ -171,6 +171,7 @@ fn a_session_over_a_limit_that_was_lowered_is_used_on_and_not_made_larger() {
     changed.insert("n", &1u64).unwrap();
     let error = store.save_session(&mut changed).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(error.to_string().contains("raise `session_bytes_max`"));
     changed.insert("text", "x").unwrap();
     save(&store, &mut changed);
 }
