@@ -328,15 +328,15 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// ```
     fn iter_sessions(&self) -> Sessions;
 
-    /// Deletes the sessions that were not used for this long and those that have ended, for a daily job, and returns
-    /// how many were deleted and how many remain. One that is used meanwhile is not deleted.
+    /// Deletes the sessions that have ended, and those that were not used for this long whatever lifetime they have, for
+    /// a daily job. It returns how many were deleted and how many remain. One that is used meanwhile is not deleted.
+    /// With [`Duration::MAX`] nobody is logged out.
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, SessionStore};
     /// # use std::time::Duration;
     /// # let store = MemorySessionStore::new();
-    /// let minutes = 60 * 24;
-    /// let (deleted, remaining) = store.delete_old_sessions(Duration::from_secs(60 * minutes))?;
+    /// let (deleted, remaining) = store.delete_old_sessions(Duration::MAX)?;
     /// assert_eq!((deleted, remaining), (0, 0));
     /// # Ok::<(), shelflife::Error>(())
     /// ```

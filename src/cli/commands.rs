@@ -135,7 +135,7 @@ fn overview(group: &str) -> String {
         )),
         _ => help.push_str(
             "Browse and end the sessions in a file, while the app runs.\n\n  \
-             shelflife session ls sessions.shelf\n  shelflife session expire sessions.shelf --idle 30m\n\n",
+             shelflife session ls sessions.shelf\n  shelflife session expire sessions.shelf\n\n",
         ),
     }
     for command in COMMANDS

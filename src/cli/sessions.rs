@@ -371,13 +371,14 @@ pub(crate) const EXPIRE: Command = Command {
     name: "session expire",
     operands: "F",
     options: &[IDLE, DRY_RUN, JSON, PREFIX, PASSWORD_FILE, WAIT],
-    about: "delete the sessions that were not used for a while",
+    about: "delete the sessions that have ended, or were not used for a while",
     examples: [
-        "shelflife session expire sessions.shelf --idle 30m",
-        "*/15 * * * * shelflife session expire --idle 30m /var/lib/app/sessions.shelf",
+        "shelflife session expire sessions.shelf --idle 30d",
+        "*/15 * * * * shelflife session expire /var/lib/app/sessions.shelf",
     ],
-    notes: "For cron, while the app runs: says nothing but at a terminal or with --json. Without --idle, those whose\n\
-            own end has come, which are absent for every reader by then.",
+    notes: "For cron, while the app runs: says nothing but at a terminal or with --json. The end of a session is that\n\
+            of the lifetimes that the app gave it. With --idle it also logs out who was away for so long, whatever\n\
+            lifetime the session has.",
     run: expire,
 };
 

@@ -42,12 +42,16 @@
 //!
 //! # Blocking
 //!
-//! It blocks, as files do. [`begin`](SessionManager::begin), a look at a session and
-//! [`is_cross_origin`](SessionManager::is_cross_origin) take microseconds, so an asynchronous server calls them
-//! directly. [`finish`](Visit::finish) waits for the disk if [it has to](Visit::needs_io), and the calls that [store
-//! at once](Visit#stored-at-once) do too: those belong where blocking is allowed (`spawn_blocking`, `web::block`).
-//! While another process holds the lock a write waits up to [`lock_timeout`](crate::Options::lock_timeout); a server
-//! does well with 250 ms there.
+//! It blocks, as files do. [`begin`](SessionManager::begin) and
+//! [`is_cross_origin`](SessionManager::is_cross_origin) read no file, and a look at a session takes microseconds, so an
+//! asynchronous server calls them directly. [`finish`](Visit::finish) waits for the disk if [it has
+//! to](Visit::needs_io), and the calls that [store at once](Visit#stored-at-once) do too: those belong where blocking is
+//! allowed (`spawn_blocking`, `web::block`). So does a look where other processes write to the file: it first reads
+//! what they wrote since the last one, and all of the file where one of them compacted it, which takes as long as to
+//! open it.
+//!
+//! While another process holds the lock a write waits up to [`lock_timeout`](crate::Options::lock_timeout), 5 seconds
+//! unless that is set; a server that would rather answer 503 soon does well with 250 ms.
 
 mod bell;
 mod carrier;

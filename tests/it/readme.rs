@@ -1,8 +1,11 @@
 //! The README says nothing that is not so: its examples, commands, script and names of tests are run or looked up.
 
+use shelflife::sim::SimDisk;
+use shelflife::{Lifetime, Options, Saved, Session, SessionStore, ShelveSessionStore, Store};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -226,15 +229,40 @@ fn the_commands_that_messages_and_docs_of_the_code_name_exist_with_their_options
 }
 
 #[test]
-fn its_line_for_cron_says_nothing_and_ends_well() {
+fn its_line_for_cron_says_nothing_and_logs_nobody_out() {
     let dir = tempfile::tempdir().unwrap();
-    sh(dir.path(), "shelflife set sessions.shelf tea green");
+    // An hour ago, with one lifetime of a day and one of a minute.
+    let sim = SimDisk::new(1);
+    sim.set_wall_clock(SystemTime::now() - Duration::from_secs(3600));
+    let app = ShelveSessionStore::from(Options::new().disk(sim.disk()).open("/s.shelf").unwrap());
+    let login = |seconds| {
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        session.set_lifetime(Some(Lifetime {
+            idle: Some(Duration::from_secs(seconds)),
+            absolute: None,
+        }));
+        let saved = app.save_session(&mut session).unwrap();
+        assert!(matches!(saved, Saved::Stored));
+        session.handle().unwrap()
+    };
+    let (living, _) = (login(86_400), login(60));
+    app.close().unwrap();
+    let file = dir.path().join("sessions.shelf");
+    fs::write(&file, sim.read("/s.shelf").unwrap()).unwrap();
+
+    let keys = || Store::open(&file).unwrap().len().unwrap();
+    let before = keys();
     let line = blocks("text").concat();
     let line = line
         .lines()
         .find_map(|line| line.strip_prefix("*/15 * * * * "))
         .unwrap();
     assert_eq!(sh(dir.path(), &line.replace("/var/lib/app/", "")), "");
+    assert_eq!(before - keys(), 1, "the session that ended");
+    let app = ShelveSessionStore::open(&file).unwrap();
+    let left: Vec<_> = app.iter_sessions().map(|it| it.unwrap().handle()).collect();
+    assert_eq!(left, [Some(living)]);
 }
 
 #[test]

@@ -5,12 +5,7 @@ use super::event::Event;
 use super::options::ManagerOptions;
 use super::visit::Visit;
 use crate::error::Result;
-use crate::session::SessionOptions;
 use std::path::Path;
-use std::time::Duration;
-
-/// The idle lifetime of what [`SessionManager::open`] opens.
-const IDLE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 impl SessionManager {
     /// Opens the sessions in this file, and creates it if there is none, with defaults that are safe without reading
@@ -18,11 +13,11 @@ impl SessionManager {
     ///
     /// - The file holds the SHA-256 of each id and not the id, so a thief of the file, or of a backup, has no session.
     /// - A session ends when it was not used for 14 days, one without a user after an hour.
-    /// - The cookie is that of [`ManagerOptions`].
+    /// - The cookie is that of [`ManagerOptions`], whose [`open`](ManagerOptions::open) changes it and keeps the rest.
     /// - Each change survives a power cut when the request is answered.
     ///
-    /// Others are chosen by [`SessionOptions`] for the store and [`ManagerOptions`] for the
-    /// rest:
+    /// Others are chosen by [`SessionOptions`](crate::SessionOptions) for the store and [`ManagerOptions`] for the rest. `SessionOptions` begin
+    /// with plain ids and without an end, so repeat what should stay as above:
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -42,11 +37,7 @@ impl SessionManager {
     ///
     /// As [`SessionOptions::open`](crate::SessionOptions::open).
     pub fn open(path: impl AsRef<Path>) -> Result<SessionManager> {
-        let store = SessionOptions::new()
-            .hash_ids(true)
-            .idle_lifetime(IDLE)
-            .open(path)?;
-        ManagerOptions::new().manage(store)
+        ManagerOptions::new().open(path)
     }
 
     /// Begins a request, with the values of its `Cookie` fields (all of them: HTTP/2 sends several). It reads nothing

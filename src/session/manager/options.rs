@@ -6,11 +6,13 @@ use super::carrier::Carrier;
 use super::cookie::{Attributes, SameSite};
 use super::event::{Event, Sink};
 use crate::error::Result;
-use crate::session::{SessionCap, SessionStore};
+use crate::session::{SessionCap, SessionOptions, SessionStore};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+const IDLE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const ANONYMOUS_IDLE: Duration = Duration::from_secs(60 * 60);
 const SESSION_BYTES_MAX: usize = 64 * 1024;
 
@@ -166,6 +168,30 @@ impl ManagerOptions {
         self
     }
 
+    /// Opens the sessions in this file as [`SessionManager::open`] does, and manages them with these options.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("sessions.shelf");
+    /// use shelflife::ManagerOptions;
+    ///
+    /// let sessions = ManagerOptions::new().cookie_name("shop").open(&path)?;
+    /// # Ok::<(), shelflife::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`manage`](ManagerOptions::manage), before a file is created, and as
+    /// [`SessionOptions::open`](crate::SessionOptions::open).
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<SessionManager> {
+        self.carrier()?;
+        let store = SessionOptions::new()
+            .hash_ids(true)
+            .idle_lifetime(IDLE)
+            .open(path)?;
+        self.manage(store)
+    }
+
     /// Manages the sessions of a store.
     ///
     /// # Errors
@@ -177,13 +203,17 @@ impl ManagerOptions {
         self.manage_shared(Arc::new(store))
     }
 
+    fn carrier(&self) -> Result<Carrier> {
+        Carrier::new(&self.attributes, self.id_header.as_deref())
+    }
+
     /// The same for a store that others hold as well.
     ///
     /// # Errors
     ///
     /// As [`manage`](ManagerOptions::manage).
     pub fn manage_shared(&self, store: Arc<dyn SessionStore>) -> Result<SessionManager> {
-        let carrier = Carrier::new(&self.attributes, self.id_header.as_deref())?;
+        let carrier = self.carrier()?;
         Ok(SessionManager(Arc::new(super::Inner {
             store,
             carrier,

@@ -73,7 +73,7 @@ enum Notice {
 /// So is a [`login`](Visit::login) under [`SessionCap::Refuse`](crate::SessionCap::Refuse). And where a session waits for
 /// an id, [`csrf_token`](Visit::csrf_token), [`devices`](Visit::devices) and [`watch`](Visit::watch) store it.
 /// All these block for as long as a write to the store does, as `finish` may; [`needs_io`](Visit::needs_io) tells of that.
-/// All else only reads, which takes microseconds.
+/// All else only reads, which takes microseconds, or [longer where other processes write](super#blocking).
 ///
 /// # Errors
 ///
@@ -95,6 +95,7 @@ enum Notice {
 /// assert!(visit.finish()?.headers().all(|(name, _)| name != "Set-Cookie"));
 /// # Ok::<(), shelflife::Error>(())
 /// ```
+#[must_use = "a visit that is not finished stores nothing"]
 pub struct Visit {
     manager: SessionManager,
     candidates: Candidates,

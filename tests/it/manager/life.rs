@@ -520,7 +520,7 @@ fn each_event_is_told_without_an_id_a_user_or_a_value() {
     site.visit(&mut jar, |visit| visit.renew().unwrap());
     site.ask(&old, |visit| put(visit, "late", "secret-value"));
     site.visit(&mut jar, |visit| visit.logout().unwrap());
-    site.manager.begin(["__Host-id=malformed"]);
+    let _ = site.manager.begin(["__Host-id=malformed"]);
     let (one, two) = (site.login("secret-user"), site.login("secret-user"));
     let both = [one.field(), two.field()].concat();
     site.manager.begin(&both).user().unwrap();

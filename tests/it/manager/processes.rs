@@ -209,3 +209,24 @@ fn in_two_processes_on_a_real_file_the_jar_ends_where_it_should() {
     let secs = begun.elapsed().as_secs_f64();
     metric("manager_requests_in_two_processes", RUNS, Some(11), secs);
 }
+
+#[test]
+fn what_options_open_is_hashed_and_options_that_browsers_refuse_create_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sessions.shelf");
+    let refused = ManagerOptions::new().cookie_name("a name").open(&path);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert!(!path.exists());
+
+    let manager = ManagerOptions::new().cookie_name("shop").open(&path);
+    let manager = manager.unwrap();
+    let mut visit = manager.begin([""]);
+    visit.login("ann").unwrap();
+    let done = visit.finish().unwrap();
+    assert!(
+        done.headers()
+            .any(|(_, value)| value.starts_with("__Host-shop="))
+    );
+    let plain = SessionOptions::new().open(&path).unwrap_err();
+    assert!(plain.to_string().contains("hash_ids(true)"), "{plain}");
+}

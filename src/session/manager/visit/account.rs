@@ -296,8 +296,8 @@ impl Visit {
     }
 
     /// Notes with which credentials the user logged in: call it after [`login`](Visit::login) with something that
-    /// changes when they do, such as the stored hash of the password. The session keeps a code of it from which
-    /// nothing can be read back. After a change of password call it in the request that made it; all other sessions
+    /// changes when they do, such as the stored hash of the password. The session keeps a code of it. A
+    /// reader of the file can try guesses against that code, so give no password and no short number. After a change of password call it in the request that made it; all other sessions
     /// end at their next [`check_credentials`](Visit::check_credentials). `false` if nobody is logged in.
     ///
     /// # Errors
@@ -314,7 +314,7 @@ impl Visit {
     }
 
     /// Whether the user's credentials are still those that were [noted](Visit::set_credentials) at the login. If not,
-    /// or if none were noted, the session is ended at once. `true` also if nobody is logged in.
+    /// or if none were noted, the session is ended at once. `false` also if nobody is logged in, as after that.
     ///
     /// # Errors
     ///
@@ -334,7 +334,7 @@ impl Visit {
     pub fn check_credentials(&mut self, current: &[u8]) -> Result<bool> {
         self.look()?;
         let Some(user) = self.session.user() else {
-            return Ok(true);
+            return Ok(false);
         };
         let right = code_of(user, current);
         if self
@@ -349,7 +349,7 @@ impl Visit {
     }
 }
 
-/// A code of a user's credentials. Nothing can be read back from it, and equal credentials of two users have two codes.
+/// A code of a user's credentials. Equal credentials of two users have two codes.
 fn code_of(user: &str, credentials: &[u8]) -> String {
     let text = [b"shelflife credentials 1".as_slice(), credentials].concat();
     let code = hmac_sha256(user.as_bytes(), &text);
