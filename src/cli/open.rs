@@ -181,7 +181,7 @@ pub(crate) fn each<T>(
     if others > 0 {
         let others = text::counted(others, "more item");
         say(&format!(
-            "shelflife: {others} could not be read; shelflife verify lists all"
+            "shelflife: {others} could not be read; of a file, shelflife verify lists all"
         ));
     }
     Err(error.into())

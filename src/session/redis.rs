@@ -127,8 +127,8 @@ impl RedisOptions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what is no such URL and for options that cannot
-    /// be, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `rediss://`, and
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what is no such URL, for several servers that are
+    /// no cluster and for options that cannot be, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `rediss://`, and
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if no server answers or lets this client in.
     pub fn connect(&self, url: &str) -> Result<RedisSessionStore> {
         let mut servers = url::parse(url)?;
@@ -152,7 +152,15 @@ impl RedisOptions {
         }
         let rules = self.sessions.rules();
         let keys = Keys::new(&self.prefix, rules.kind == Some(Kind::Hashed))?;
+        let several = !servers.others.is_empty();
         let client = Client::connect(servers, self.timeout, self.replicas)?;
+        if several && !client.map().is_cluster() {
+            // While one does not answer others would be asked: its replica, or one with other sessions.
+            return Err(Error::invalid_input(
+                "several servers that are no cluster",
+                "name one, the primary",
+            ));
+        }
         let warning = warning(&client);
         let store = Store {
             client,
@@ -229,7 +237,7 @@ impl std::fmt::Debug for RedisOptions {
 /// - **A server can throw sessions away** when its memory is full, if it is set up so: see
 ///   [`warning`](RedisSessionStore::warning).
 /// - **Lists are no snapshot.** [`iter_sessions`](SessionStore::iter_sessions) yields each session that was there all
-///   the time, as it is when the list comes to it. A call that concerns all sessions, or all of one user, reads the
+///   the time, as it is when the list comes to it. An error of the server ends the list. A call that concerns all sessions, or all of one user, reads the
 ///   keys of all servers: a few seconds for a million sessions.
 /// - **Ended sessions are gone** without anybody's doing, so that
 ///   [`delete_old_sessions`](SessionStore::delete_old_sessions) does not count them.

@@ -127,15 +127,18 @@ fn own(idle: Option<Duration>, absolute: Option<Duration>) -> Option<Lifetime> {
     Some(Lifetime { idle, absolute })
 }
 
-/// Longer or shorter than the store's.
+/// Longer or shorter than the store's, as a request learns that only reads.
 pub fn one_session_can_be_given_a_lifetime_of_its_own(subject: &dyn Subject) {
     const CLAIM: &str = "one_session_can_be_given_a_lifetime_of_its_own";
     let store = subject.store(Settings::idle(HOUR));
     let [mut long, mut short] = [(); 2].map(|()| login(&*store, "ann"));
     long.set_lifetime(own(None, Some(100 * HOUR)));
     short.set_lifetime(own(Some(MINUTE), None));
+    let mut reads = load(&*store, &id(&short));
     renew(&*store, &mut long);
     save(&*store, &mut short);
+    save(&*store, &mut reads);
+    assert_eq!(reads.expires(), reads.accessed().map(|at| at + MINUTE));
     assert_eq!(load(&*store, &id(&long)).lifetime(), long.lifetime());
     assert_eq!(short.expires(), short.accessed().map(|at| at + MINUTE));
     if !subject.advance(2 * MINUTE) {

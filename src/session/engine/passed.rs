@@ -61,9 +61,9 @@ impl Passed {
             if self.count == 1 { "was" } else { "were" },
             self.named.join(", ")
         );
-        Err(first
-            .retold(what)
-            .advise("`shelflife verify` lists what is damaged, `session rm` deletes a session"))
+        Err(first.retold(what).advise(
+            "`session rm` deletes a session, `shelflife verify` lists what is damaged in a file",
+        ))
     }
 }
 

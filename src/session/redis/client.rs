@@ -5,7 +5,7 @@
 //! may be sent again: reads change nothing, and a script that has run already knows its mark
 //! ([`scripts`](super::scripts)).
 
-use super::super::lifetime::Lifetimes;
+use super::super::lifetime::{Lifetimes, millis_of};
 use super::cluster::{Map, Refusal, slot_of};
 use super::connection::{Connection, Failed, Question, now, refused};
 use super::keys::RedisKey;
@@ -498,8 +498,9 @@ impl Client {
                 }
                 if let Some(replicas) = framing.replicas {
                     let count = replicas.count.to_string();
-                    let wait = replicas.wait.as_millis().to_string();
-                    write_command(to, &[b"WAIT", count.as_bytes(), wait.as_bytes()]);
+                    // A server takes 0 for a wait without end.
+                    let wait = millis(Some(millis_of(replicas.wait).max(1)));
+                    write_command(to, &[b"WAIT", count.as_bytes(), &wait]);
                 }
                 before + commands.len() + usize::from(framing.replicas.is_some())
             },
@@ -575,7 +576,7 @@ impl Client {
     fn read_any_map(&self, until: Duration) {
         let map = self.map();
         let is_hidden = map.is_hidden_cluster();
-        if !map.is_cluster() && !is_hidden && self.servers.others.is_empty() {
+        if !map.is_cluster() && !is_hidden {
             return; // there is no other server to be told of
         }
         for server in self.known() {

@@ -165,7 +165,7 @@ return {1}
 "
 );
 
-/// resolution, idle, absolute: `{1, created, accessed}`, or `{0}` if there is no session.
+/// resolution, idle, absolute: `{1, created, accessed, end}`, or `{0}` if there is no session.
 ///
 /// The lifetimes are those of the store that uses the session. They take the place of those that another store wrote,
 /// with other options or from a copy, unless the session has its own: an array stands in place of its contents.
@@ -190,8 +190,8 @@ if now - accessed >= due or accessed > now + 60000 then
   local set = redis.pcall('SETRANGE', key, 6, times)
   if type(set) == 'table' then
     if not string.find(set.err, 'OOM') then return set end
-    created, accessed = struct.unpack('>I6I6', string.sub(head, 7, 18))
-    return {1, created, accessed}
+    created, accessed, idle, absolute = struct.unpack('>I6I6I6I6', string.sub(head, 7, 30))
+    return {1, created, accessed, last(created, accessed, idle, absolute)}
   end
   if till < 281474976710655 then
     redis.call('PEXPIREAT', key, string.format('%.0f', till - 1))
@@ -199,7 +199,7 @@ if now - accessed >= due or accessed > now + 60000 then
     redis.call('PERSIST', key)
   end
 end
-return {1, created, accessed}
+return {1, created, accessed, last(created, accessed, idle, absolute)}
 "
 );
 

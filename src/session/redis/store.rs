@@ -19,7 +19,7 @@ use super::marks::Marks;
 use super::randomness::Randomness;
 use super::record::{self, Head, millis};
 use super::reply::{Bounds, Reply};
-use super::scripts::{self, HEAD_BYTES, MARK_BYTES, Script};
+use super::scripts::{self, HEAD_BYTES, MARK_BYTES, NEVER, Script};
 use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use std::cell::RefCell;
@@ -113,9 +113,9 @@ impl Store {
         if !session.modified {
             return Ok(match self.touch_key(&key, until)? {
                 // The version stays that of the copy: others may have changed the session since.
-                Some(stamp) => {
+                Some((stamp, end)) => {
                     session.stamp.accessed = stamp.accessed;
-                    session.end = self.end_of(session, stamp);
+                    session.end = end;
                     Saved::Stored
                 }
                 None => Saved::Gone,
@@ -292,7 +292,7 @@ impl Store {
             session.identity = Some(identity.clone());
             (session.stamp, session.write) = (stamp, mark);
             if session.has_info() && !session.confirming && session.contents == before {
-                let Some(stamp) = self.touch_key(&key, until)? else {
+                let Some((stamp, _)) = self.touch_key(&key, until)? else {
                     return Ok(None);
                 };
                 let stamp = Stamp {
@@ -328,19 +328,22 @@ impl Store {
         Ok(touched.is_some())
     }
 
-    /// The times that the session has then; the version is not told.
-    fn touch_key(&self, key: &RedisKey, until: Duration) -> Result<Option<Stamp>> {
+    /// The times that the session has then, and its end; the version is not told.
+    fn touch_key(&self, key: &RedisKey, until: Duration) -> Result<Option<(Stamp, Option<u64>)>> {
         let command = self
             .command(&scripts::TOUCH, key, NUMBERS)
             .with(&millis(Some(self.rules.resolution)))
             .with_lifetimes(self.rules.lifetimes);
         match *numbers(self.client.call_until(&command, until)?.reply)? {
             [0] => Ok(None),
-            [1, created, accessed] => Ok(Some(Stamp {
-                version: 0,
-                created,
-                accessed,
-            })),
+            [1, created, accessed, end] => {
+                let stamp = Stamp {
+                    version: 0,
+                    created,
+                    accessed,
+                };
+                Ok(Some((stamp, Some(end).filter(|end| *end < NEVER))))
+            }
             _ => Err(nonsense()),
         }
     }
@@ -443,16 +446,10 @@ impl Store {
 
     /// The copy in memory of what is in the store now.
     fn stored(&self, mut session: Session, Written { stamp, mark }: Written) -> Session {
-        let end = self.end_of(&session, stamp);
-        session.mark_stored(stamp, end);
+        let lifetimes = self.rules.lifetimes_of(session.contents.lifetimes);
+        session.mark_stored(stamp, lifetimes.end(stamp));
         session.write = mark;
         session
-    }
-
-    fn end_of(&self, session: &Session, stamp: Stamp) -> Option<u64> {
-        self.rules
-            .lifetimes_of(session.contents.lifetimes)
-            .end(stamp)
     }
 
     fn conflict(&self, value: &[u8], session: &Session) -> Result<Saved> {

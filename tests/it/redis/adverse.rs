@@ -678,3 +678,20 @@ fn a_stopped_server_whose_socket_has_a_full_queue_holds_nobody_longer_than_the_d
     thread.join().unwrap();
     assert!(store.load_session(&id()).unwrap().is_none());
 }
+
+/// Else each of the sessions would be waited for until the deadline of a call.
+#[test]
+fn a_server_that_fails_ends_the_list_of_its_sessions_with_an_error() {
+    let fake = Fake::start(|words| match words[0].as_str() {
+        "SCAN" => {
+            let key = |n| bulk(format!("shelflife:{{{n}}}{n}{}", &ID[3..]).as_bytes());
+            let keys: Vec<u8> = (100..400).flat_map(key).collect();
+            Act::Say([b"*2\r\n$1\r\n0\r\n*300\r\n".as_slice(), &keys].concat())
+        }
+        "GETRANGE" => Act::Say(bulk(&value("ann")[..38])),
+        _ => Act::Last(Vec::new()),
+    });
+    let listed: Vec<_> = fake.store().iter_sessions().collect();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0].as_ref().unwrap_err().kind(), ErrorKind::Io);
+}

@@ -314,3 +314,14 @@ fn a_primary_that_is_killed_and_restarted_loses_no_answered_logout() {
         live(&by_another);
     }
 }
+
+/// Else a client would go on with a replica when its primary restarts, and never come back.
+#[test]
+fn several_servers_that_are_no_cluster_are_refused() {
+    let servers = [(); 2].map(|()| Fake::start(|_| say("$-1\r\n")));
+    let [first, second] = servers.each_ref().map(|server| server.port);
+    let url = format!("redis://127.0.0.1:{first},127.0.0.1:{second}");
+    let error = RedisSessionStore::connect(&url).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert!(error.to_string().contains("the primary"), "{error}");
+}

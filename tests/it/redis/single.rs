@@ -395,6 +395,8 @@ fn what_is_no_session_is_an_error_for_its_own_id_alone_and_can_be_deleted() {
                 of_user.to_string().contains(&handle) && old.to_string().contains(&handle),
                 "{of_user} {old}"
             );
+            let advice = "`shelflife verify` lists what is damaged in a file [Decode]";
+            assert!(format!("{of_user:?}").contains(advice), "{of_user:?}");
         }
         store.delete_session(&id).unwrap();
         assert!(store.load_session(&id).unwrap().is_none());
@@ -444,6 +446,11 @@ fn a_session_over_its_limit_is_refused_and_one_below_it_comes_back() {
         store.save_session(&mut session).unwrap_err().kind(),
         ErrorKind::TooLarge
     );
+    // One that another store has is named: nobody could find it otherwise.
+    let error = store.import_sessions(&[session.clone()]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    let handle = session.handle().unwrap().to_string();
+    assert!(error.to_string().contains(&handle), "{error}");
 }
 
 #[test]
@@ -599,6 +606,14 @@ fn the_end_of_a_session_waits_for_the_replicas_that_were_asked_for() {
         "the deletion stands"
     );
     assert!(store.regenerate_id(&mut sessions[2]).is_err());
+    // Also one of less than a millisecond has an end, which is not that of the call.
+    let store = waits(Duration::from_nanos(1)).unwrap();
+    let session = stored(&store, "ann");
+    let error = store.delete_session(session.id().unwrap()).unwrap_err();
+    assert!(
+        error.to_string().contains("not confirmed by 1 replicas"),
+        "{error}"
+    );
     let error = RedisOptions::new()
         .replicas(1, Duration::from_secs(3))
         .connect(&primary.url())

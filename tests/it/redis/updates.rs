@@ -193,6 +193,8 @@ fn a_turn_that_its_holder_died_with_is_waited_for_and_then_over() {
         ":0",
         "it gave its own back"
     );
+    let without_end = log_in(Duration::MAX);
+    assert!(matches!(without_end, Ok(Saved::Stored)), "{without_end:?}");
 }
 
 #[test]

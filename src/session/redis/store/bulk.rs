@@ -321,7 +321,11 @@ impl Store {
                     self.command(&scripts::IMPORT, &key, NUMBERS),
                     |command, number| command.with(&millis(number)),
                 );
-            commands.push(command.with(&self.body(session)?));
+            let body = self.body(session).map_err(|error| {
+                let what = format!("session {}: {error}", identity.handle());
+                error.retold(what)
+            });
+            commands.push(command.with(&body?));
         }
         let mut stored = 0;
         for answer in self.client.call_all(&commands) {
@@ -409,7 +413,15 @@ impl Iterator for Listing {
                         let what = format!("session {} can't be read: {error}", identity.handle());
                         error.retold(what)
                     };
-                    read.push(session.map_err(named));
+                    let session = session.map_err(named);
+                    let fails =
+                        (session.as_ref()).is_err_and(|error| error.kind() != ErrorKind::Decode);
+                    read.push(session);
+                    if fails {
+                        // It is the server that does, and each of the others would be waited for as long.
+                        self.keys = Vec::new().into_iter();
+                        break;
+                    }
                 }
             }
             self.read = read.into_iter();
