@@ -57,7 +57,8 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
     let user = args.text("--user")?.map(str::to_string);
     let idle = args.span("--idle", None)?;
     let file = args.required("F")?;
-    let (store, now) = (to_read(args, file)?, SystemTime::now());
+    let store = to_read(args, file)?;
+    let now = store.now();
     let (nul, json) = (args.has("-0"), args.has("--json"));
     if nul && json {
         return Err(args.wrong("-0 and --json exclude each other"));
@@ -387,8 +388,9 @@ fn expire(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let is_dry = args.has("--dry-run");
     let (deleted, remaining) = if is_dry {
-        let (mut old, mut others, now) = (0, 0, SystemTime::now());
-        each(&to_read(args, file)?, |session| {
+        let store = to_read(args, file)?;
+        let (mut old, mut others, now) = (0, 0, store.now());
+        each(&store, |session| {
             match is_idle(session, idle, now) {
                 true => old += 1,
                 false => others += 1,

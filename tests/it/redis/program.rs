@@ -1,5 +1,6 @@
 //! The commands that take a server's URL in place of a file.
 
+use super::fake::{Act, Fake, ID, bulk, say, value};
 use super::server::{Server, is_there};
 use super::stored;
 use shelflife::{RedisOptions, SessionStore, ShelveSessionStore};
@@ -245,4 +246,24 @@ fn the_demo_keeps_its_sessions_on_a_server() {
     demo.wait().unwrap();
     assert!(answer.contains("Set-Cookie"), "{answer}");
     assert!(listed.contains("Ann"), "{answer}{listed}");
+}
+
+#[test]
+fn how_long_a_session_was_not_used_is_told_by_the_clock_of_its_server() {
+    // A minute after the session was used, years ago.
+    let fake = Fake::start(|words| match words[0].as_str() {
+        "TIME" => say("*2\r\n$10\r\n1700000060\r\n$1\r\n0\r\n"),
+        "SCAN" => {
+            let key = bulk(format!("shelflife:{{{}}}{ID}", &ID[..3]).as_bytes());
+            Act::Say([b"*2\r\n$1\r\n0\r\n*1\r\n".as_slice(), &key].concat())
+        }
+        "GETRANGE" => Act::Say(bulk(&value("ann")[..38])),
+        _ => Act::Say(bulk(&value("ann"))),
+    });
+    let url = format!("redis://127.0.0.1:{}", fake.port);
+    assert_eq!(prints(&["session", "ls", &url, "--idle", "2m"]), "");
+    assert!(prints(&["session", "ls", &url, "--idle", "1m"]).contains("ann"));
+    let would = |idle| prints(&["session", "expire", &url, "--dry-run", "--idle", idle]);
+    assert_eq!(would("2m"), "would expire 0, 1 remain\n");
+    assert_eq!(would("1m"), "would expire 1, 0 remain\n");
 }
