@@ -93,6 +93,12 @@ use std::time::{Duration, SystemTime};
 /// returns an error of [`ErrorKind::Corrupt`] or [`ErrorKind::Decode`] at the end, which says what was done and names
 /// those that it passed by.
 ///
+/// # A store of your own
+///
+/// A [`Session`] gets its id and its version from the stores of this crate alone. So a store of your own stands in front
+/// of one of them: it counts, logs or refuses, and hands the call on. The [`conformance`] suite says whether the
+/// contract still holds.
+///
 /// # A request
 ///
 /// ```

@@ -58,7 +58,7 @@ impl Existing {
 pub struct Sessions(Box<dyn Iterator<Item = Result<Session>> + Send>);
 
 impl Sessions {
-    /// For those who write a [`SessionStore`](crate::SessionStore) of their own.
+    /// For [a store of your own](crate::SessionStore#a-store-of-your-own) that stands in front of another.
     ///
     /// ```
     /// use shelflife::{Session, Sessions};

@@ -41,6 +41,17 @@ impl Origin<'_> {
     /// - Otherwise `Origin` decides if it is there: it must name `Host`. `null`, as sandboxed pages send it, never
     ///   does.
     /// - With neither the request comes from no browser.
+    ///
+    /// A page of another subdomain is of another origin too. A server that trusts one compares
+    /// [`origin`](Origin::origin) with its name before it asks here:
+    ///
+    /// ```
+    /// # use shelflife::manager::Origin;
+    /// # let form = Origin { method: "POST", sec_fetch_site: Some(b"same-site"), origin: Some(b"https://app.shop.example"), host: Some(b"api.shop.example") };
+    /// assert!(form.is_cross_origin());
+    /// let is_ours = form.origin == Some(b"https://app.shop.example");
+    /// assert!(is_ours || !form.is_cross_origin());
+    /// ```
     pub fn is_cross_origin(&self) -> bool {
         if self.is_safe() {
             return false;
