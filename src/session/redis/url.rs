@@ -140,7 +140,8 @@ fn tcp(text: &str) -> Result<Address> {
         return Err(invalid("a host is missing or not one"));
     }
     Ok(Address::Tcp {
-        host: host.into(),
+        // The percent sign before the zone of an IPv6 address, spelled as a URL must.
+        host: host.replace("%25", "%"),
         port: port.map_or(Ok(PORT), number)?,
     })
 }
@@ -222,7 +223,7 @@ mod tests {
             ),
             (
                 "redis://[fe80::1%25eth0]",
-                at("fe80::1%25eth0", 6379),
+                at("fe80::1%eth0", 6379),
                 None,
                 None,
                 0,
