@@ -268,6 +268,10 @@ fn clear_and_truncate_leave_nothing() {
     fixture.store().insert("a", "1").unwrap();
     fixture.store().clear().unwrap();
     assert!(other.is_empty().unwrap());
+    let bytes = std::fs::metadata(fixture.path()).unwrap().len();
+    other.clear().unwrap();
+    let again = std::fs::metadata(fixture.path()).unwrap().len();
+    assert_eq!(bytes, again, "to clear what is empty writes nothing");
     assert!(fixture.reopen().is_empty().unwrap());
     fixture.store().insert("b", "2").unwrap();
     let third = Options::new().truncate(true).open(fixture.path()).unwrap();
