@@ -204,7 +204,6 @@ impl Visit {
     ///
     /// As [`session`](Visit::session).
     pub fn time_left(&mut self) -> Result<Option<Duration>> {
-        self.look()?;
         let end = self.peek()?.and_then(Session::expires);
         let now = self.manager.store().now();
         Ok(end.map(|end| end.duration_since(now).unwrap_or_default()))
