@@ -2,6 +2,7 @@
 
 use shelflife::sim::SimDisk;
 use shelflife::{Batch, Change, Compaction, Disk, Durability, Error, ErrorKind, Options, Store};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 struct Fixture {
@@ -501,4 +502,17 @@ fn what_ended_over_a_day_ago_makes_a_compaction_due_though_nothing_replaced_it()
     // Two days of records did not end, or not long ago: about 180 bytes each.
     assert!(most < 3 * 2 * 3_000 * 184 + (1 << 20), "{most} bytes");
     assert!(store.stats().unwrap().keys < 4 * 3_000);
+}
+
+#[test]
+fn after_a_compaction_an_error_names_the_path_of_the_store() {
+    let sim = SimDisk::new(1);
+    let store = Options::new().disk(sim.disk()).open("/s.shelf").unwrap();
+    store.insert("tea", "green").unwrap();
+    store.compact().unwrap();
+    let file = sim.read("/s.shelf").unwrap();
+    let at = file.windows(5).position(|bytes| bytes == b"green").unwrap();
+    sim.flip_bit("/s.shelf", at as u64, 0).unwrap();
+    let error = store.get("tea").unwrap_err();
+    assert_eq!(error.path(), Some(Path::new("/s.shelf")), "{error}");
 }
