@@ -261,7 +261,22 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// ```
     fn regenerate_id_capped(&self, session: &mut Session, cap: SessionCap) -> Result<Saved> {
         match session.user().map(String::from) {
-            Some(user) => regenerate_counted(self, &user, session, cap, || Ok(())),
+            Some(user) => regenerate_counted(
+                self,
+                &user,
+                session,
+                cap,
+                || Ok(()),
+                |oldest| {
+                    let mut ended = Vec::new();
+                    for handle in oldest {
+                        if self.delete_user_session(&user, handle)? {
+                            ended.push(*handle);
+                        }
+                    }
+                    Ok(ended)
+                },
+            ),
             None => self.regenerate_id(session),
         }
     }
@@ -556,13 +571,15 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     fn is_multiprocess_safe(&self) -> bool;
 }
 
-/// A login under a cap, one step after the other; `before` is asked right before the session is stored.
+/// A login under a cap, one step after the other; `before` is asked right before the session is stored, and `end` ends
+/// the sessions that are one too many, and returns those that it did.
 fn regenerate_counted<S: SessionStore + ?Sized>(
     store: &S,
     user: &str,
     session: &mut Session,
     cap: SessionCap,
     before: impl FnOnce() -> Result<()>,
+    end: impl FnOnce(&[SessionHandle]) -> Result<Vec<SessionHandle>>,
 ) -> Result<Saved> {
     let mut others = store.sessions_of(user)?;
     others.retain(|other| other.handle() != session.handle());
@@ -577,12 +594,9 @@ fn regenerate_counted<S: SessionStore + ?Sized>(
     };
     before()?;
     let saved = store.regenerate_id(session)?;
-    if matches!(saved, Saved::Stored) {
-        for handle in others.iter().take(beyond).filter_map(Session::handle) {
-            if store.delete_user_session(user, &handle)? {
-                session.displaced.push(handle);
-            }
-        }
+    if matches!(saved, Saved::Stored) && beyond > 0 {
+        let oldest = others.iter().take(beyond).filter_map(Session::handle);
+        session.displaced = end(&oldest.collect::<Vec<_>>())?;
     }
     Ok(saved)
 }

@@ -317,7 +317,10 @@ impl SessionStore for RedisSessionStore {
             return self.regenerate_id(session);
         };
         let turn = self.store.turn_of(&user)?;
-        let saved = regenerate_counted(self, &user, session, cap, || turn.renew());
+        // One walk finds all of them.
+        let end =
+            |oldest: &[SessionHandle]| self.store.delete_user(&user, &|its| oldest.contains(&its));
+        let saved = regenerate_counted(self, &user, session, cap, || turn.renew(), end);
         turn.end();
         saved
     }
@@ -343,16 +346,17 @@ impl SessionStore for RedisSessionStore {
     }
 
     fn delete_user_sessions(&self, user: &str) -> Result<usize> {
-        self.store.delete_user(user, &|_| true)
+        Ok(self.store.delete_user(user, &|_| true)?.len())
     }
 
     fn delete_user_sessions_except(&self, user: &str, keep: &SessionHandle) -> Result<usize> {
-        self.store.delete_user(user, &|handle| handle != *keep)
+        let deleted = self.store.delete_user(user, &|its| its != *keep)?;
+        Ok(deleted.len())
     }
 
     fn delete_user_session(&self, user: &str, handle: &SessionHandle) -> Result<bool> {
         let deleted = self.store.delete_user(user, &|its| its == *handle)?;
-        Ok(deleted > 0)
+        Ok(!deleted.is_empty())
     }
 
     fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize> {

@@ -164,6 +164,32 @@ fn logins_at_once_never_pass_the_cap_together() {
     assert_eq!(server.say("DBSIZE").trim(), ":11");
 }
 
+/// Also where the cap is younger than the sessions.
+#[test]
+fn a_login_under_a_cap_finds_all_that_it_displaces_in_one_look() {
+    if !is_there("a_login_under_a_cap_finds_all_that_it_displaces_in_one_look") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = RedisSessionStore::connect(&server.url()).unwrap();
+    (0..40).for_each(|_| drop(stored(&store, "ann")));
+    stored(&store, "bob");
+    assert_eq!(server.say("CONFIG RESETSTAT").trim(), "+OK");
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let saved = store.regenerate_id_capped(&mut session, SessionCap::EndOldest(3));
+    assert!(matches!(saved, Ok(Saved::Stored)), "{saved:?}");
+    // One to count them, one to end them, and one that finds none.
+    let stats = server.say("INFO commandstats");
+    assert!(stats.contains("cmdstat_scan:calls=3,"), "{stats}");
+    assert_eq!(session.displaced().len(), 38);
+    let left = store.sessions_of("ann").unwrap();
+    let left: Vec<_> = left.iter().filter_map(Session::handle).collect();
+    let is_displaced = |handle| session.displaced().contains(handle);
+    assert!(left.len() == 3 && !left.iter().any(is_displaced));
+    assert_eq!(store.sessions_of("bob").unwrap().len(), 1);
+}
+
 #[test]
 fn a_turn_that_its_holder_died_with_is_waited_for_and_then_over() {
     if !is_there("a_turn_that_its_holder_died_with_is_waited_for_and_then_over") {

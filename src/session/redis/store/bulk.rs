@@ -226,9 +226,9 @@ impl Store {
         &self,
         user: &str,
         doomed: &dyn Fn(SessionHandle) -> bool,
-    ) -> Result<usize> {
+    ) -> Result<Vec<SessionHandle>> {
         self.check_not_editing()?;
-        let mut deleted = 0;
+        let mut deleted = Vec::new();
         loop {
             let mut passed = Passed::default();
             let mut met = false;
@@ -239,25 +239,25 @@ impl Store {
                 if batch.is_empty() {
                     break;
                 }
-                deleted += self.delete_batch(user, doomed, batch, &mut met, &mut passed)?;
+                met |= self.delete_batch(user, doomed, batch, &mut deleted, &mut passed)?;
             }
             if !met {
-                return passed.answer(deleted, self::deleted);
+                return passed.answer(deleted, |deleted| self::deleted(&deleted.len()));
             }
         }
     }
 
-    /// Ends the user's sessions among these, and notes whether there was one. One that is busy, or gets another id, is
+    /// Ends the user's sessions among these, and tells whether there was one. One that is busy, or gets another id, is
     /// read again and does not escape by that; one that became another user's meanwhile stays.
     fn delete_batch(
         &self,
         user: &str,
         doomed: &dyn Fn(SessionHandle) -> bool,
         batch: Vec<Found>,
-        met: &mut bool,
+        deleted: &mut Vec<SessionHandle>,
         passed: &mut Passed,
-    ) -> Result<usize> {
-        let mut deleted = 0;
+    ) -> Result<bool> {
+        let mut met = false;
         let mut pending = batch;
         while !pending.is_empty() {
             let mut theirs = Vec::new();
@@ -270,18 +270,18 @@ impl Store {
                     Err(error) => pass(passed, &found.1, error)?,
                 }
             }
-            *met |= !theirs.is_empty();
+            met |= !theirs.is_empty();
             let mut seen = theirs.iter().map(|((key, _), stamp)| (key, *stamp));
             let outcomes = self.delete_if(&mut seen, false);
             pending = Vec::new();
             for ((found, _), outcome) in theirs.into_iter().zip(outcomes) {
                 match outcome? {
-                    Deleted::Done => deleted += 1,
+                    Deleted::Done => deleted.push(found.1.handle()),
                     Deleted::Changed | Deleted::Absent => pending.push(found),
                 }
             }
         }
-        Ok(deleted)
+        Ok(met)
     }
 
     /// Ends the sessions whose handle is meant.
