@@ -264,7 +264,7 @@ impl Stored<'_> {
 }
 
 /// The same record, whose epoch, prev and durable are the successor's to say.
-fn copy_of<'a>(head: &Head, body: &'a [u8]) -> NewRecord<'a> {
+pub(crate) fn copy_of<'a>(head: &Head, body: &'a [u8]) -> NewRecord<'a> {
     let (key, rest) = body
         .split_at_checked(usize::from(head.key_len))
         .unwrap_or_default();

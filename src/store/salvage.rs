@@ -6,9 +6,10 @@
 
 use super::admission::Admission;
 use super::anew::{read_anew, sound_key};
+use super::copy::copy_of;
 use super::entry::Entry;
 use super::evidence::{self, Kept, ORIGINAL_SUFFIX};
-use super::format::{CBOR, HEAD_BYTES, Head, Kind, LOG_START, NewRecord};
+use super::format::{HEAD_BYTES, Head, Kind, LOG_START};
 use super::generation::{Crossing, Generation};
 use super::lock::OsLock;
 use super::log::{Scanner, Step};
@@ -213,27 +214,14 @@ fn rescue(old: &Generation, successor: &mut Successor<'_>, path: &Path) -> Resul
                 continue;
             }
         };
-        let (key, rest) = body
-            .split_at_checked(usize::from(head.key_len))
-            .unwrap_or_default();
+        let record = copy_of(&head, body);
+        let key = record.key;
         if key == VOUCHER && !salvaged.damage.is_empty() {
             continue;
         }
         if at.offset() < old.outdated_below() {
             salvaged.uncertain.push(key.to_vec());
         }
-        let record = NewRecord {
-            kind: Kind::Put,
-            flags: head.flags & CBOR,
-            fingerprint: 0,
-            epoch: 0,
-            prev: 0,
-            durable: 0,
-            modified_ms: head.modified_ms,
-            expires_ms: head.expires_ms,
-            key,
-            value: rest.get(..head.value_len as usize).unwrap_or_default(),
-        };
         let prev = successor.prev_of(key)?;
         successor.append(record, prev)?;
     }
