@@ -61,6 +61,12 @@ pub(crate) fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     keyed(0x5c, &keyed(0x36, message))
 }
 
+/// Compares codes and other secrets without telling by its time how much of the given one is right.
+pub(super) fn same(known: &[u8], given: &[u8]) -> bool {
+    let differences = known.iter().zip(given).map(|(a, b)| a ^ b);
+    known.len() == given.len() && differences.fold(0, |sum, difference| sum | difference) == 0
+}
+
 fn compress(state: &mut [u32; 8], block: &[u8; 64]) {
     let mut schedule = [0; 64];
     for (word, bytes) in schedule.iter_mut().zip(block.as_chunks::<4>().0) {

@@ -6,6 +6,7 @@ use super::key::AsKey;
 use super::lifetime::{Lifetime, Lifetimes, Stamp, time_at};
 use crate::error::{Error, Result};
 use crate::session::random::random;
+use crate::session::sha256::same;
 use crate::value::base64::Base64;
 use crate::value::{Decode, Encode, from_cbor, to_cbor, to_cbor_below};
 use std::fmt;
@@ -542,7 +543,9 @@ impl Session {
     /// Whether a token that came back with a form is one of this session's.
     pub fn has_form_token(&self, token: &str) -> bool {
         let tokens = &self.contents.form_tokens;
-        tokens.iter().any(|known| same(known, token))
+        tokens
+            .iter()
+            .any(|known| same(known.as_bytes(), token.as_bytes()))
     }
 
     /// Forgets a token that came back with a form; `false` if the session does not know it (any more).
@@ -550,7 +553,7 @@ impl Session {
         let had = self.has_form_token(token);
         if had {
             let tokens = &mut self.change().form_tokens;
-            tokens.retain(|known| !same(known, token));
+            tokens.retain(|known| !same(known.as_bytes(), token.as_bytes()));
         }
         had
     }
@@ -675,12 +678,6 @@ impl Session {
             _ => time_at(millis),
         }
     }
-}
-
-/// Compares secrets without telling by its time how much of the guess is right.
-fn same(known: &str, guess: &str) -> bool {
-    let differences = known.bytes().zip(guess.bytes());
-    known.len() == guess.len() && differences.fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }
 
 impl fmt::Debug for Session {

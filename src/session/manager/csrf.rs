@@ -6,7 +6,7 @@
 
 use crate::error::Result;
 use crate::session::SessionId;
-use crate::session::sha256::hmac_sha256;
+use crate::session::sha256::{hmac_sha256, same};
 use crate::value::base64::Base64;
 
 const CODE_BYTES: usize = 32;
@@ -36,10 +36,12 @@ pub(super) fn is_token(id: &SessionId, token: &str) -> bool {
     let Some((mask, masked)) = bytes.split_first_chunk::<CODE_BYTES>() else {
         return false;
     };
-    let code = code(id);
-    let right = code.iter().zip(mask).map(|(code, mask)| code ^ mask);
-    let differences = right.zip(masked).map(|(right, given)| right ^ given);
-    masked.len() == CODE_BYTES && differences.fold(0, |sum, difference| sum | difference) == 0
+    let given: Vec<u8> = masked
+        .iter()
+        .zip(mask)
+        .map(|(masked, mask)| masked ^ mask)
+        .collect();
+    same(&code(id), &given)
 }
 
 fn code(id: &SessionId) -> [u8; CODE_BYTES] {

@@ -5,7 +5,7 @@ use super::super::finished::{Lost, Outcome};
 use super::settle::made_anew;
 use super::{Due, State, Visit};
 use crate::error::Result;
-use crate::session::sha256::hmac_sha256;
+use crate::session::sha256::{hmac_sha256, same};
 use crate::session::{Lifetime, Session, SessionCap, SessionHandle};
 use crate::value::base64::Base64;
 use std::time::Duration;
@@ -340,7 +340,7 @@ impl Visit {
         if self
             .session
             .credentials()
-            .is_some_and(|known| same(known, &right))
+            .is_some_and(|known| same(known.as_bytes(), right.as_bytes()))
         {
             return Ok(true);
         }
@@ -354,10 +354,4 @@ fn code_of(user: &str, credentials: &[u8]) -> String {
     let text = [b"shelflife credentials 1".as_slice(), credentials].concat();
     let code = hmac_sha256(user.as_bytes(), &text);
     Base64::Url.encode(code.get(..CODE_BYTES).unwrap_or_default())
-}
-
-/// Compares without telling by its time how much is right.
-fn same(known: &str, given: &str) -> bool {
-    let differences = known.bytes().zip(given.bytes()).map(|(a, b)| a ^ b);
-    known.len() == given.len() && differences.fold(0, |sum, difference| sum | difference) == 0
 }
