@@ -96,8 +96,8 @@ use std::time::{Duration, SystemTime};
 /// # A store of your own
 ///
 /// A [`Session`] gets its id and its version from the stores of this crate alone. So a store of your own stands in front
-/// of one of them: it counts, logs or refuses, and hands the call on. The [`conformance`] suite says whether the
-/// contract still holds.
+/// of one of them: it counts, logs or refuses, and hands the call on. The tests of the module `conformance`, which the
+/// feature `sim` brings, say whether the contract still holds.
 ///
 /// # A request
 ///
@@ -572,7 +572,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
 }
 
 /// A login under a cap, one step after the other; `before` is asked right before the session is stored, and `end` ends
-/// the sessions that are one too many, and returns those that it did.
+/// the sessions beyond the cap, and returns the handles of those that it ended.
 fn regenerate_counted<S: SessionStore + ?Sized>(
     store: &S,
     user: &str,

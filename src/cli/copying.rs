@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use shelflife::{Beyond, copy_sessions};
+use shelflife::{Beyond, Error, ErrorKind, copy_sessions};
 
 use crate::cli::args::{Args, Command, DRY_RUN, Opt, WAIT, YES};
 use crate::cli::ask::confirm;
@@ -74,7 +74,12 @@ fn copy(args: &mut Args, output: &mut Output) -> Result<()> {
         }
         return Ok(());
     }
-    let first = from.iter_sessions().find_map(std::result::Result::ok);
+    // A session that can't be read is passed by; a server that fails tells nothing of the others.
+    let is_passed = |error: &Error| matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode);
+    let first = from
+        .iter_sessions()
+        .find(|found| !found.as_ref().is_err_and(is_passed))
+        .transpose()?;
     if is_mirror {
         // Another number of a database, or another prefix, is as empty as a store that everybody left.
         if first.is_none() {

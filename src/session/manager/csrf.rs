@@ -33,14 +33,13 @@ pub(super) fn is_token(id: &SessionId, token: &str) -> bool {
     let Some(bytes) = Base64::Url.decode(token) else {
         return false;
     };
-    let Some((mask, masked)) = bytes.split_first_chunk::<CODE_BYTES>() else {
+    let (&[mask, masked], []) = bytes.as_chunks::<CODE_BYTES>() else {
         return false;
     };
-    let given: Vec<u8> = masked
-        .iter()
-        .zip(mask)
-        .map(|(masked, mask)| masked ^ mask)
-        .collect();
+    let mut given = masked;
+    for (byte, mask) in given.iter_mut().zip(mask) {
+        *byte ^= mask;
+    }
     same(&code(id), &given)
 }
 

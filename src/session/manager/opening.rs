@@ -13,7 +13,8 @@ impl SessionManager {
     ///
     /// - The file holds the SHA-256 of each id and not the id, so a thief of the file, or of a backup, has no session.
     /// - A session ends when it was not used for 14 days, one without a user after an hour.
-    /// - The cookie is that of [`ManagerOptions`], whose [`open`](ManagerOptions::open) changes it and keeps the rest.
+    /// - The cookie is that of [`ManagerOptions`]; their [`open`](ManagerOptions::open) keeps the rest of this where they
+    ///   change it.
     /// - Each change survives a power cut when the request is answered.
     ///
     /// Others are chosen by [`SessionOptions`](crate::SessionOptions) for the store and [`ManagerOptions`] for the rest. `SessionOptions` begin

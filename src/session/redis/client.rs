@@ -581,8 +581,8 @@ impl Client {
         }
         for server in self.known() {
             match self.read_map(&server, until) {
-                // One that does not tell makes nobody forget what others told.
-                Ok(map) if map.is_cluster() || !is_hidden => {
+                // A server that does not tell, or is no cluster any more, makes nobody forget what others told.
+                Ok(map) if map.is_cluster() => {
                     self.replace_map(map);
                     return;
                 }

@@ -292,14 +292,15 @@ impl Store {
             session.identity = Some(identity.clone());
             (session.stamp, session.write) = (stamp, mark);
             if session.has_info() && !session.confirming && session.contents == before {
-                let Some((stamp, _)) = self.touch_key(&key, until)? else {
+                let Some((stamp, end)) = self.touch_key(&key, until)? else {
                     return Ok(None);
                 };
                 let stamp = Stamp {
                     version: session.stamp.version,
                     ..stamp
                 };
-                return Ok(Some(self.stored(session, Written { stamp, mark })));
+                let stored = self.stored(session, Written { stamp, mark });
+                return Ok(Some(Session { end, ..stored }));
             }
             let mut next = self.settled(&session, until)?;
             match self.put(&key, &next, until)? {

@@ -314,7 +314,7 @@ impl Visit {
     }
 
     /// Whether the user's credentials are still those that were [noted](Visit::set_credentials) at the login. If not,
-    /// or if none were noted, the session is ended at once. `false` also if nobody is logged in, as after that.
+    /// or if none were noted, the session is ended at once. `false` also if nobody is logged in.
     ///
     /// # Errors
     ///

@@ -418,7 +418,7 @@ impl Iterator for Listing {
                         (session.as_ref()).is_err_and(|error| error.kind() != ErrorKind::Decode);
                     read.push(session);
                     if fails {
-                        // It is the server that does, and each of the others would be waited for as long.
+                        // The server fails, and each of the others would be waited for as long.
                         self.keys = Vec::new().into_iter();
                         break;
                     }
