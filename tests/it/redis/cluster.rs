@@ -1,6 +1,6 @@
 //! Three primaries, on which slots move and which die.
 
-use super::fake::{Act, Fake, TIMEOUT, bulk, id, say};
+use super::fake::{Act, Fake, TIMEOUT, bulk, id, say, value};
 use super::server::{Cluster, is_there, shared_cluster};
 use super::single::live;
 use super::{counter, stored};
@@ -11,6 +11,7 @@ use shelflife::{
 };
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The slot of a session's keys, as the servers count it.
@@ -324,4 +325,52 @@ fn several_servers_that_are_no_cluster_are_refused() {
     let error = RedisSessionStore::connect(&url).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert!(error.to_string().contains("the primary"), "{error}");
+}
+
+#[test]
+fn a_server_that_is_no_cluster_any_more_makes_nobody_forget_the_others() {
+    let (ports, has_left) = (Arc::new(OnceLock::new()), Arc::new(AtomicBool::new(false)));
+    let start = |is_first: bool| {
+        let (ports, has_left) = (Arc::clone(&ports), Arc::clone(&has_left));
+        Fake::start_any(move |words| {
+            let has_left = has_left.load(Ordering::Relaxed);
+            match words[0].as_str() {
+                "CLUSTER" if is_first && has_left => {
+                    say("-ERR This instance has cluster support disabled\r\n")
+                }
+                "CLUSTER" => {
+                    let [first, second]: [u16; 2] = *ports.get().unwrap();
+                    let part = |start: u16, end: u16, port: u16| {
+                        format!("*3\r\n:{start}\r\n:{end}\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
+                    };
+                    say(&match has_left {
+                        false => format!(
+                            "*2\r\n{}{}",
+                            part(0, 8191, first),
+                            part(8192, 16383, second)
+                        ),
+                        true => format!("*1\r\n{}", part(0, 16383, second)),
+                    })
+                }
+                "SCAN" => say("*2\r\n$1\r\n0\r\n*0\r\n"),
+                "GET" if !is_first => Act::Say(bulk(&value("ann"))),
+                "GET" => say("$-1\r\n"),
+                _ => say("$0\r\n\r\n"),
+            }
+        })
+    };
+    let servers = [start(true), start(false)];
+    let [first, second] = servers.each_ref().map(|server| server.port);
+    ports.set([first, second]).unwrap();
+    let url = format!("redis://127.0.0.1:{first},127.0.0.1:{second}");
+    let store = RedisSessionStore::connect(&url).unwrap();
+    assert!(
+        store.load_session(&id()).unwrap().is_none(),
+        "its slot is on the first"
+    );
+    has_left.store(true, Ordering::Relaxed);
+    // A list asks anew which servers there are.
+    assert_eq!(store.iter_sessions().count(), 0);
+    let session = store.load_session(&id()).unwrap();
+    assert_eq!(session.unwrap().user(), Some("ann"));
 }
