@@ -267,3 +267,24 @@ fn how_long_a_session_was_not_used_is_told_by_the_clock_of_its_server() {
     assert_eq!(would("2m"), "would expire 0, 1 remain\n");
     assert_eq!(would("1m"), "would expire 1, 0 remain\n");
 }
+
+#[test]
+fn a_server_that_fails_is_not_taken_for_one_without_sessions() {
+    let fake = Fake::start(|words| match words[0].as_str() {
+        "SCAN" => {
+            let key = bulk(format!("shelflife:{{{}}}{ID}", &ID[..3]).as_bytes());
+            Act::Say([b"*2\r\n$1\r\n0\r\n*1\r\n".as_slice(), &key].concat())
+        }
+        _ => say("-NOPERM User ann has no permissions to run it\r\n"),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let (file, url) = (
+        dir.path().join("s.shelf"),
+        format!("redis://127.0.0.1:{}", fake.port),
+    );
+    let mirror = ["session", "copy", "--mirror", "--yes", &url];
+    let output = run(command(&mirror).arg(&file));
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("rights") && !file.exists(), "{said}");
+}
