@@ -2,17 +2,17 @@
 //!
 //! Terms: the **applicant** is the thread that wants to write. It waits for its **turn** among the threads of its handle,
 //! and with the turn goes through **rounds**. A round takes the lock of the file that this process knows, **proves** that
-//! the last record which it applied is still there and applies those behind it, notes what it sees ([`Seen`]), and makes
+//! the last record which this process applied is still there and applies those behind it, notes what it sees ([`Seen`]), and makes
 //! one **step** ([`Step`]), which a table decides ([`ROWS`]). After every step but `Admit` the next round looks again.
 //!
 //! Two notes in a file send an applicant to its path. A **retired** record says that a new file is about to take this
 //! one's place. A **condemned** record says that a sync of this one failed, and that nobody is to write to it again.
 //!
 //! When the applicant is admitted, this holds:
-//! 1. Its process has the lock of the file, and no other thread of its handle has the turn.
+//! 1. Its handle has the lock of the file, and no other thread of its handle has the turn.
 //! 2. Every record that any process appended is applied.
-//! 3. The last record that was applied is still in the file: nobody put a backup over it. (Where the length is proof
-//!    enough, that is all which is known of it.)
+//! 3. The last record that was applied is still in the file: nobody put a backup over it. (Where the
+//!    length was proof enough, only the length is known to be unchanged.)
 //! 4. The file was not condemned, its tail is clean, and it is not a file whose creation was cut short.
 //! 5. If the path was due to be looked at, it leads to the file.
 //!
@@ -23,7 +23,7 @@
 //! Which interleaving decided the order within a round: an applicant waits for the lock of a file that another process
 //! is compacting. It gets the lock when a retired record stands behind its tail and the path leads to the new file. So it
 //! must apply the retired record, see by it that the file is doubtful, and look at the path, all before it appends. And
-//! the [`Standing`] is one value, of which a step is decided by one read. Between the reads of two flags another thread
+//! the [`Standing`] is one value, and one read of it decides the step. Between the reads of two flags another thread
 //! could condemn the file, and the applicant would heal a file whose path it had not looked at.
 
 use super::append::rewrite_unsynced;
@@ -349,8 +349,8 @@ impl Admission {
         })
     }
 
-    /// Tells every process that a sync of this file failed. Best effort: this process knows already, and the data was
-    /// not acknowledged.
+    /// Tells every process that a sync of this file failed. Best effort: this process knows already, and called
+    /// nothing durable by that sync.
     fn tell_of_failed_sync(&self, failed: &Generation) {
         let deadline = self.deadline();
         let Ok(_turn) = self.gate.enter(&deadline, &self.place.path) else {
@@ -361,7 +361,7 @@ impl Admission {
         }
     }
 
-    /// As a failed sync of this handle's own does, for one that a copy of the store asked for.
+    /// Tells the other processes of a failed sync that a copy asked for, as `make_durable` does of a writer's.
     pub(crate) fn tell_if_a_sync_failed(&self) {
         let generation = self.place.generation();
         let is_told = || generation.position().condemned;

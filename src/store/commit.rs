@@ -19,23 +19,25 @@
 //!                        the leader leaves: `Leading` is dropped
 //! ```
 //!
-//! - **Idle.** Nobody leads. Each thread that waits has been woken and is on its way to the mutex.
+//! - **Idle.** Nobody leads. Each thread that waits has been woken, or is about to be by the leader that just left.
 //! - **Gathering.** The leader sleeps until as many threads have joined as it expects, or its time is up. Nothing has
 //!   been asked of the disk.
-//! - **Syncing.** The leader is inside the sync, without the mutex. Threads that join now wait for the next sync: their
-//!   records may have been written after this one began.
+//! - **Syncing.** The leader is inside the sync, without the mutex. Threads that join now wait for its end, and for
+//!   the next sync if this one does not cover them: their records may have been written after it began.
 //!
 //! # Invariants
 //!
 //! 1. `durable` never falls, and never exceeds what was written when a successful sync of this very file started, or
 //!    what the log or a switch vouches for.
 //! 2. At most one thread leads, and only a thread that has a [`Leading`] changes the phase.
-//! 3. While a thread sleeps on `ended`, the phase is not idle: some leader is going to leave, and wakes it when it does.
+//! 3. While a thread sleeps on `ended`, some leader is going to wake it: one that leads, or one that has set the phase to
+//!    idle and wakes all sleepers next. A thread that joined and fell asleep in between is woken too early by that, and
+//!    counts itself twice: a leader may then expect one thread too many, which costs a wait and nothing else.
 //! 4. A leader leaves on every way out, an error and a panic included, because it does so by dropping its [`Leading`].
 //! 5. Once a sync has failed no other one starts: the kernel has dropped pages that it could not write, and would call
 //!    a second sync a success.
 //! 6. A thread takes the lead only if its own record is not durable at that moment, under the mutex, so that no sync is
-//!    issued, and no error returned, for a record that is on disk already.
+//!    issued, and no error returned, for a record that was known to be on disk when the thread took the lead.
 //! 7. No wait leaves a trace on the thread that waits. A condition variable keeps its sleepers in itself, whereas
 //!    `thread::park` would eat an `unpark` that somebody else meant for that thread, and `unpark` would leave one behind.
 //!
@@ -61,10 +63,10 @@
 //! Followers come back with their next write soon after a sync has let them go, but not all at once. If the first of
 //! them synced for itself, the others would wait for that and share the sync after it: two syncs where one would do. So
 //! the leader expects as many threads as took part in the last sync or joined during it. It waits for them at most half
-//! as long as that sync took, which PostgreSQL's manual advises for its `commit_delay`, and as long again for as often
-//! as some of them came meanwhile, four times at most: 32 threads on two cores need more than that half to write one
-//! after another, and with a second wait a sync serves 25 to 30 of them, without it 13. After a leader has waited in
-//! vain, the next syncs start at once: the writers are either too many to leave the disk idle, or too few to meet. A
+//! as long as that sync took, which PostgreSQL's manual advises for its `commit_delay`, and waits again
+//! while each wait brings some of them, four times in all at most: 32 threads on two cores need more than that half to write one
+//! after another, and with a second wait a sync serves 25 to 30 of them, without it 13. After a leader has waited without
+//! as many as it expected, the next syncs start at once: the writers are either too many to leave the disk idle, or too few to meet. A
 //! thread that is left alone waits in vain once.
 
 use super::poison::lock_of;
@@ -164,7 +166,8 @@ impl Commit {
         lock_of(&self.state).failed = true;
     }
 
-    /// Returns once the log is on disk up to `end`, or a sync failed. `written` tells how far this process knows the log
+    /// Returns once the log is on disk up to `end`, or a sync failed; its caller has written that far, so the thread that
+    /// leads a sync does not ask whether it covered `end`. `written` tells how far this process knows the log
     /// to be written; it is asked before the sync starts, so that the sync is credited with no more than it covered.
     /// `clock` only goes forward. The error of `sync` goes to the thread that led it, and to no other.
     pub(crate) fn wait(

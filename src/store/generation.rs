@@ -62,8 +62,8 @@ pub(crate) struct Generation {
     /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
     /// the file. Set with the lock, and read with it.
     pub(crate) rewritten: AtomicBool,
-    /// Whether the file was not at its path any more when that was last looked at. Written and read by applicants, with
-    /// the lock.
+    /// Whether the file was not at its path any more when that was last looked at. Written by applicants with the lock,
+    /// and by readers without; an applicant that reads it stale looks once more.
     pub(crate) displaced: AtomicBool,
     /// Taken for as long as records are applied, never while waiting for the lock.
     position: Mutex<Position>,
@@ -79,8 +79,8 @@ pub(crate) struct Generation {
     outdated_below: AtomicU64,
 }
 
-/// The state of a file besides its records. In this order a thread may raise it, and only a replay lowers it, from
-/// `Doubtful` to `Sound`.
+/// The state of a file besides its records. In this order a thread may raise it. A replay lowers it, and a
+/// writer that applied its own record, from `Doubtful` to `Sound`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Standing {

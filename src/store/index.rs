@@ -4,8 +4,8 @@
 //! **a fingerprint is never identity**: a lookup gives candidates, and its caller compares the keys in their records.
 //!
 //! The table is split into shards by the top bits of the fingerprint. A shard has its own lock and grows by itself, by
-//! 3/16 at a time, so that no thread waits for long, not even while 10 million keys outgrow the table. Every method
-//! gives its locks back before it returns, and none does I/O.
+//! 3/16 at a time, so that no thread waits for long, not even while 10 million keys outgrow the table. Every method of
+//! the index gives its locks back before it returns, and none does I/O.
 
 use super::format::ALIGN;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -63,7 +63,8 @@ pub(crate) struct Candidates {
 
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// Written by the thread that applies records; a reader holds one for the time of a look, never during I/O.
+    /// Written by the thread that applies records; a reader holds the lock of one shard for the time of a look, never
+    /// during I/O.
     shards: Box<[RwLock<Shard>]>,
     /// A sum over the shards, kept so that asking costs no lock. Written after its shard; read stale.
     keys: AtomicU64,
@@ -294,7 +295,7 @@ impl Index {
     }
 }
 
-/// Growing makes a table larger by 3/16: full ones then take at most 12 * 5/4 * 19/16 = 17.8 bytes a key.
+/// Growing makes a table larger by 3/16: one that has just grown takes 12 * 5/4 * 19/16 = 17.8 bytes a key.
 fn grown(slots: usize) -> usize {
     slots * 19 / 16
 }
@@ -302,7 +303,7 @@ fn grown(slots: usize) -> usize {
 /// Slots beyond the four fifths rule, so that a small table does not grow with each key.
 const SPARE_SLOTS: usize = 8;
 
-/// A table so large is four fifths full. Linear probing then looks at 3 slots for a hit, 13 for a miss (Knuth, TAOCP
+/// A table of this many slots is four fifths full. Linear probing then looks at 3 slots for a hit, 13 for a miss (Knuth, TAOCP
 /// 6.4, theorem K), which are neighbours in memory.
 ///
 /// Slots in the order of their fingerprints would end a miss after 3 slots too. Measured at a million keys, such a miss
@@ -366,7 +367,7 @@ impl Shard {
         self.used += 1;
     }
 
-    /// False, and nothing changed, if a slot has this fingerprint: all such slots stand between its home and the first
+    /// False, and nothing put in, if a slot has this fingerprint: all such slots stand between its home and the first
     /// empty slot.
     fn insert_new(&mut self, slot: Slot) -> bool {
         self.make_room();

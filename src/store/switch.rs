@@ -1,8 +1,9 @@
 //! A successor: a new file that takes the store's place.
 //!
-//! The new file is made beside the old one under a random name, is locked from its first moment, gets its records, is
+//! The new file is made beside the old one under a random name, is locked before anything is written to it, gets its records, is
 //! synced, and only then gets the store's name. Creation, compaction, truncation and the repairs that must not touch
-//! the old file all go this way, so a file that has the store's name is always whole.
+//! the old file all go this way, so a file that has the store's name is whole, or empty
+//! where its creator died.
 //!
 //! Before [`Successor::install`] the maker holds the lock of the new file; a process that removes leftovers passes by a
 //! locked file. During `install` the maker holds the lock of the old file as well. Afterwards the path leads to the new
@@ -36,7 +37,7 @@ const FLUSH_BYTES: usize = 256 << 10;
 /// Bytes after which a copy syncs, so that its last sync, which others wait for, has little left to do.
 const SYNC_BYTES: u64 = 8 << 20;
 
-/// A file that is about to take the store's place. Dropped before that, it is removed again.
+/// A file that is about to take the store's place. If this is dropped before that, the file is removed.
 #[derive(Debug)]
 pub(crate) struct Successor<'a> {
     place: &'a Place,
@@ -65,7 +66,7 @@ pub(crate) fn first_header(place: &Place) -> Result<FileHeader> {
 }
 
 /// The header of the file after this one. It keeps the time at which the store was created. A clock that reads earlier
-/// than that counts as wrong: with the time of this process, whose clock may be ahead, all others would.
+/// than that counts as wrong: if the header took this process's time, and its clock is ahead, every right clock would.
 pub(crate) fn next_header(place: &Place, old: &FileHeader) -> Result<FileHeader> {
     Ok(FileHeader {
         epoch: 1,
@@ -172,7 +173,7 @@ impl<'a> Successor<'a> {
             .unwrap_or_else(|| unreachable!("a successor has its file until it is installed"))
     }
 
-    /// Appends a record of any file of this store; `prev` says where this file has its key.
+    /// Appends a record of any file of this store; `prev` says where the new file has the record's key.
     pub(crate) fn append(&mut self, record: NewRecord<'_>, prev: u64) -> Result<()> {
         let next = self.generation();
         let fingerprint = match record.kind {
@@ -281,7 +282,7 @@ impl<'a> Successor<'a> {
     }
 
     /// Gives the file the store's name. The caller holds the store's lock. `old` gets a note first that sends its users to
-    /// the path, unless it is condemned: that note sends them already.
+    /// the path, unless it is condemned, which sends them already, or unborn.
     pub(crate) fn install(mut self, old: &Generation) -> Result<Arc<Generation>> {
         let place = self.place;
         let header = self.finish()?;
@@ -292,7 +293,7 @@ impl<'a> Successor<'a> {
             } else {
                 // Bytes stand behind the tail. Another process may have applied them before they were damaged, and has
                 // its tail where they end, so the note goes there. A disk that refuses the note is one more reason to
-                // leave this file.
+                // leave this file; such a process then finds out at its next look at the path.
                 let _ = mark_behind(old, place.now_ms());
             }
         }

@@ -1,8 +1,9 @@
 //! The right to write, as a value.
 //!
-//! A thread that has a [`Writing`] has queued with the other threads of its process, holds the operating system's lock
-//! on the file, has applied all that other processes wrote, has proven that the file is still the one it was, and
-//! stands at a clean tail. Only the admission makes one, and everything that a store writes goes through one.
+//! A thread that has a [`Writing`] has queued with the other threads of its handle, holds the operating system's lock
+//! on the file, has applied all that other processes wrote, has proven that the file is still the one it was (or that
+//! its length is, see the admission), and stands at a clean tail. Only the admission makes one. Every change of a caller
+//! goes through one; repairs and notes need the lock alone.
 
 use super::append::{Failed, Left, Pen};
 use super::batch::Op;
@@ -23,8 +24,8 @@ pub(crate) struct Desk {
     /// Whether a failed append could not be taken back: this handle writes no more until it is reopened. Set by the
     /// thread that has its turn, cleared by `reopen` with its turn.
     pub(crate) is_stopped: AtomicBool,
-    /// Whether there is something that a seal would say. Set by a writer, cleared by the thread that sealed, both with
-    /// their turn; a closing thread may read it late, and seals once too often then.
+    /// Whether there is something that a seal would say. Set by a writer, with its turn, cleared by the
+    /// thread that sealed or that closes the handle; a closing thread may read it late, and seals once too often then.
     pub(crate) wrote: AtomicBool,
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct Writing<'a> {
     pub(crate) place: &'a Place,
     pub(crate) desk: &'a Desk,
     pub(crate) generation: Arc<Generation>,
-    // The order of fields is the order in which they are given back: the file's lock first.
+    // The order of fields is the order in which they are dropped: the file's lock is given back before the turn.
     pub(crate) _os_lock: OsLock,
     pub(crate) turn: Turn<'a>,
 }
@@ -51,7 +52,7 @@ impl Writing<'_> {
         self.generation.find_among(&candidates, fingerprint, key)
     }
 
-    /// Whether readers see a record that was found. A damaged one they do: as an error.
+    /// Whether readers see a record that was found. They see a damaged one too, as an error.
     pub(crate) fn is_live(&self, found: &Found) -> bool {
         match found.head {
             Some(head) if found.is_exact && head.expires_ms != 0 => {
@@ -67,7 +68,7 @@ impl Writing<'_> {
     }
 
     /// Makes all changes or none. The bytes that a failed append leaves behind the tail are cut back at once; if that
-    /// fails as well, this handle stops writing, and the next writer finds a torn tail and repairs it.
+    /// fails as well, this handle stops writing, and the next writer repairs or leaves the file.
     pub(crate) fn append_all(&mut self, ops: &[Op<'_>], places: &[(u32, u64)]) -> Result<()> {
         let tail = self.generation.tail();
         let now_ms = self.place.now_ms_of(&self.generation);

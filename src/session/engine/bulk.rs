@@ -225,8 +225,8 @@ impl Engine<dyn Records> {
                 return Ok(None);
             }
             let places = lists.places(user)?;
-            // One part was read at one moment. A name that goes from one part to another is missed where the first is read
-            // after it left, and the second before it came.
+            // One part was read at one moment. A name that moves from one part to another is missed if the second was read
+            // before the move, and the first after it.
             if places.len() == 1 || before.as_ref() == Some(&places) {
                 return lists.names(user).map(Some);
             }
@@ -264,7 +264,7 @@ impl Engine<dyn Records> {
                 }
                 let mut names = lists.names(user)?;
                 names.retain(is_meant);
-                // A whole list names all of them. Otherwise another walk has to find none.
+                // A whole list names all the user's sessions. If it is not whole, only another round shows that none is left.
                 is_all = names.len() <= CHUNK && lists.is_whole(user)?;
                 for name in names.iter().take(CHUNK) {
                     let key = session_key(name);
@@ -301,7 +301,7 @@ impl Engine<dyn Records> {
         Ok(is_deleted)
     }
 
-    /// Ends all sessions whose handle is meant, until a walk finds none.
+    /// Ends all sessions whose handle is meant, until a walk ends none.
     pub(in crate::session) fn delete_handles(
         &self,
         is_meant: &dyn Fn(SessionHandle) -> bool,
@@ -324,7 +324,7 @@ impl Engine<dyn Records> {
                         continue;
                     }
                 };
-                // A record that can't be read and is known to be another session's hides none.
+                // A record that can't be read, and whose key is another session's, can't be one that is meant.
                 if let Some(handle) = meant(&key) {
                     found.push((key, handle));
                 }

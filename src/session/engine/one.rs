@@ -251,7 +251,7 @@ impl Engine<dyn Records> {
         let mut others = Vec::new();
         for name in self.names_to_change(lists, user)? {
             let key = session_key(&name);
-            // Its name left the list already, and is back only if the list was mended just now.
+            // The old session's name left the list already, and is back only if the list was mended just now.
             if old == Some(&*key) {
                 continue;
             }
@@ -447,7 +447,7 @@ impl Engine<dyn Records> {
     }
 }
 
-/// Whether lists change with the record of a session; `end` is when the session was to end before.
+/// Whether lists change with the record of a session; `end` is that of the record that is replaced.
 fn moves_lists(fate: &Fate, end: Option<SystemTime>) -> bool {
     match fate {
         Fate::Keep => false,

@@ -15,8 +15,8 @@
 //! The thread that opens the file replays it from its first record. A reader, which has no lock of the operating
 //! system's, replays when the file is longer than the log that it knows. A writer has that lock, and replays before it
 //! appends; its own records it passes to [`apply`](Generation::apply). Each of them holds the mutex of the position
-//! meanwhile, so that one thread at a time changes the index, and waits for no lock of the operating system's while it
-//! does.
+//! meanwhile, so one thread at a time changes the index. None of them waits for a lock of the operating system's while
+//! it holds the mutex.
 //!
 //! # The doubt of a reader without the lock
 //!
@@ -35,11 +35,11 @@
 //!
 //! # Invariants
 //!
-//! 1. Nothing of a batch counts before its last record does.
+//! 1. Nothing of a batch counts before its last record does, but where a replay crosses damage.
 //! 2. Records are applied in the order of the log, and once: a record below the tail is passed over. A reader may have
 //!    been faster than the writer that applies its own record.
 //! 3. Whenever the mutex is free, the index has exactly what the position says, also after an error: but for the moves
-//!    that the error kept from being made. The position has those, and nobody is shown how far it is before they are made.
+//!    that the error kept from being made. The position keeps those moves; its tail is shown to nobody before they are made.
 //! 4. The copies of the position that are read without its mutex are written last, so that they lag behind the index
 //!    and never lead it.
 //! 5. Only whole records tell what is durable; the head of a damaged one is believed as to its length and its key
@@ -54,7 +54,7 @@ use crate::store::index::Move;
 
 /// From this length on a second thread reads ahead (opening 400 MB with two cores free took 0.6 of the time).
 const PIPELINED_BYTES_MIN: u64 = 4 << 20;
-/// Below this length a replay reads little at once and makes every move by itself.
+/// A replay of fewer bytes reads little at once, and makes each move at once and singly.
 const SHORT_BYTES: u64 = 64 << 10;
 
 impl Generation {
@@ -186,7 +186,7 @@ struct Replay<'a> {
     batch: Vec<(u64, Head)>,
     /// Damage that counts once its batch does.
     damaged: Vec<Damage>,
-    /// The largest `durable` of all records that count, and what this process knows beside. `apply` has no need of it: a
+    /// The largest `durable` of all records that count, or what this process knew before, if that is more. `apply` has no need of it: a
     /// writer's own records tell the writer nothing new.
     durable: u64,
     moves: Moves,
@@ -226,8 +226,8 @@ impl Replay<'_> {
                 }
                 surveying = Some(seen);
                 survey = Some(Survey::new(&mut scanner, stop.offset, self)?);
-                // The place is read once more before it is judged: see the doubt of a reader. So is what was read of a
-                // batch: where its writer died, another one cuts it off and writes in its place.
+                // The place is read once more before it is judged: see the doubt of a reader. So are the records
+                // of an unfinished batch: if its writer died, the next writer may have put others there.
                 self.batch.clear();
                 self.damaged.clear();
                 scanner.seek(self.position.tail, true);
@@ -394,7 +394,8 @@ impl Replay<'_> {
             Some(_) => scanner.offset(),
             None => self.generation.log.size()?.max(survey.watermark),
         };
-        // The rest of a batch that the damage hit counts: acknowledged, the batch was complete once.
+        // The rest of a batch that the damage hit counts: if it was acknowledged, the batch was complete once, and
+        // otherwise a salvage takes what it can get.
         self.take_batch()?;
         self.moves.make(self.generation)?;
         let damage = Damage::unknown(from, to.saturating_sub(from));
