@@ -378,8 +378,8 @@ pub(crate) const EXPIRE: Command = Command {
         "*/15 * * * * shelflife session expire /var/lib/app/sessions.shelf",
     ],
     notes: "For cron, while the app runs: says nothing but at a terminal or with --json. The end of a session is that\n\
-            of the lifetimes that the app gave it; --dry-run counts those alone that --idle logs out. With --idle it also logs out who was away for so long, whatever\n\
-            lifetime the session has.",
+            of the lifetimes that the app gave it. With --idle it also logs out who was away for so long, whatever\n\
+            lifetime the session has; --dry-run counts those alone.",
     run: expire,
 };
 
