@@ -437,7 +437,8 @@ pub(crate) const HASH: Command = Command {
     notes: "Visitors stay logged in, and the file holds no id any more, so who steals it has no session. There is no\n\
             way back: it asks at a terminal, and elsewhere wants --yes. Stop the app, and start it with\n\
             hash_ids(true), as SessionManager::open sets it: a program that keeps ids as they are is refused from\n\
-            now on. Evidence of earlier repairs is removed with the ids in it; remove older backups yourself.",
+            now on. Evidence of earlier repairs is removed with the ids in it; remove older backups,\n\
+            and NAME.original-... of a salvage, yourself.",
     run: hash,
 };
 

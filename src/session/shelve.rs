@@ -96,11 +96,11 @@ impl ShelveSessionStore {
     /// Hashes the ids of all sessions, for good: from now on the store keeps the SHA-256 of each id, as with
     /// [`hash_ids`](crate::SessionOptions::hash_ids), and every visitor stays logged in. Returns how many there were.
     ///
-    /// A new file with the hashes takes the place of the one with the ids, all at once: also after a crash there is either
-    /// the old file or one in which no id is left. Evidence that earlier repairs kept is removed, since it may hold ids;
-    /// backups are yours to remove. There is no way back. A handle that was opened to keep ids as they are is refused from
-    /// now on, in every process. Nobody writes meanwhile: a million sessions take a few seconds, and a memory of some
-    /// 100 bytes a session of a user.
+    /// A new file with the hashes takes the place of the one with the ids, all at once: also after a crash there is
+    /// either the old file or one in which no id is left. Evidence that earlier repairs kept is removed, since it may
+    /// hold ids; backups, and the damaged file that a salvage in place kept, are yours to remove. There is no way back.
+    /// A handle that was opened to keep ids as they are is refused from now on, in every process. Nobody writes
+    /// meanwhile: a million sessions take a few seconds, and a memory of some 100 bytes a session of a user.
     ///
     /// # Errors
     ///

@@ -77,7 +77,7 @@ impl Store {
     }
 
     /// Follows the log from a position on: every put, removal and clear, by any thread of any process, in the order in
-    /// which they happened. Compactions are gone along with; if the store was compacted twice between two looks, the
+    /// which they happened. Compactions are followed too; if the store was compacted twice between two looks, the
     /// changes in between are gone and [`Seen::Missed`] says so, as it does for what was [loaded](Store::load) at once.
     /// A file that is put in the store's place is an error, `Replaced`, as for a writer; once the handle was
     /// [reopened](Store::reopen) with it, `Missed` comes next.
@@ -138,8 +138,8 @@ impl Store {
     }
 
     /// Copies what the store holds at this moment to a new file, while others go on writing. The copy is compact, and
-    /// appears whole or not at all. It is a store of its own: put in the place of the running store it is refused as
-    /// another file, until that is reopened.
+    /// appears whole or not at all. It is a store of its own: put in the place of a running store it is refused as
+    /// another file, until the handle is reopened.
     ///
     /// Takes about as long as reading and writing the live bytes. An entry that can't be read is carried along as one
     /// that can't be read, and counted in [`Backup::damaged`]. A process that is killed meanwhile leaves a temporary
@@ -166,9 +166,9 @@ impl Store {
         backup::backup(self.place(), to.as_ref())
     }
 
-    /// Copies the store as it was before the record at an offset was written to a new file, which is a store of its
-    /// own. Offsets are those of [`Event::offset`](crate::Event::offset); of a batch nothing is there before its last
-    /// record. Returns the length of the copy, which keeps the history up to that place.
+    /// Makes a new file, a store of its own, of the store as it was before the record at an offset was written. Offsets
+    /// are those of [`Event::offset`](crate::Event::offset); of a batch nothing is there before its last record.
+    /// Returns the length of the copy, which keeps the history up to that place.
     ///
     /// # Errors
     ///
@@ -197,8 +197,8 @@ impl Store {
     /// that of the file; it rewrites the whole file as [`compact`](Store::compact) does, and keeps one batch in memory.
     ///
     /// Others go on reading and writing meanwhile. The entries count as written at the end of the call: they replace
-    /// what they wrote under the same keys until then. An error of `next` is returned, and nothing was loaded. A program
-    /// that [follows](Store::changes) the store is told that changes were missed.
+    /// what others wrote under the same keys until then. An error of `next` is returned, and nothing was loaded. A
+    /// program that [follows](Store::changes) the store is told that changes were missed.
     ///
     /// # Errors
     ///
@@ -401,10 +401,10 @@ impl fmt::Debug for Changes {
 ///
 /// The folder gets one file for each generation of the store, `NAME.LINEAGE-GENERATION`. The log of each is, at any
 /// moment, a prefix of that generation's log, and so the copy is a store that opens. A power cut while it is written to
-/// may damage its end, which is put right when the copying goes on. The copy before keeps what a compaction drops from the
-/// store. Restoring is copying one of them to the store's place, where a handle that was left open refuses it, since its
-/// lineage is its own. Keeping less is deleting old ones: each was last modified when the
-/// next one was begun. The process may die at any moment, and another one go on; two at once copy the same twice.
+/// may damage its end, which is put right when the copying goes on. The copy before keeps what a compaction drops from
+/// the store. To restore, copy one of them to the store's place: a handle that was left open refuses it, since its
+/// lineage is its own. To keep less, delete old ones: each was last modified when the next one was begun. The process
+/// may die at any moment, and another one go on; two at once write the same bytes.
 ///
 /// ```
 /// # fn main() -> shelflife::Result<()> {

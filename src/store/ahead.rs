@@ -5,8 +5,8 @@
 //! all the time, whether making a product costs more or using it; and where the system gives no second thread, the taker
 //! makes all products.
 //!
-//! A job that panics leaves its product as far as it was made, at worst as `T::default()`. The taker must be able to tell,
-//! and to make the rest.
+//! A job that panics leaves its product half made. So a job first clears what an earlier one left in the product, and
+//! the taker must be able to tell what is missing, and to make it.
 
 use super::poison::lock_of;
 use std::fmt;
@@ -27,7 +27,7 @@ pub(crate) struct Ahead<J, T> {
 type Make<J, T> = dyn Fn(&J, &mut T) + Send + Sync;
 
 struct Shared<J, T> {
-    /// Makes what a job asks for, in what was made for an earlier job and is spent.
+    /// Makes what a job asks for, in the spent product of an earlier job if there is one.
     make: Box<Make<J, T>>,
     /// Never held while a job is made.
     state: Mutex<State<J, T>>,
@@ -270,7 +270,7 @@ mod tests {
         let taker = std::thread::current().id();
         let mut ahead = Ahead::new(0..100, 0, move |job: &usize, made: &mut Option<usize>| {
             *made = None;
-            // The hook would print what is on purpose.
+            // No `panic!`, since its hook would print.
             if std::thread::current().id() != taker {
                 std::panic::resume_unwind(Box::new(()));
             }

@@ -30,7 +30,7 @@ pub struct Backup {
 pub(crate) fn backup(place: &Place, to: &Path) -> Result<Backup> {
     let to = new_path(place, to)?;
     let generation = place.fresh_at_its_path()?;
-    // In the copy nothing would tell that they may be outdated.
+    // In the copy nothing would tell that entries may be outdated.
     if generation.outdated_below() > 0 {
         return Err(generation.outdated(generation.outdated_below()));
     }
@@ -56,7 +56,7 @@ pub(crate) fn backup(place: &Place, to: &Path) -> Result<Backup> {
     Ok(backup)
 }
 
-/// The header of a store that is no successor of this one: in its place it is refused as another. Keys are hashed as
+/// The header of a store that is no successor of this one: put in this one's place, it is refused. Keys are hashed as
 /// before, since the fingerprint is all that is left of a key that can't be read.
 fn own_lineage(place: &Place, old: &Generation) -> Result<FileHeader> {
     let first = first_header(place)?;
@@ -139,7 +139,6 @@ fn end_of_batch_before(generation: &Generation, before: u64) -> Result<(u64, u16
     }
 }
 
-/// Copies bytes of one file to the same place in another.
 pub(crate) fn copy_bytes(from: &LogFile, to: &LogFile, start: u64, end: u64) -> Result<()> {
     let mut buf = vec![0; 256 << 10];
     let mut at = start;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// A place in the life of a store: which file, where in it, and a check of the record that ends there.
 ///
 /// Its text can be kept, and read back after a restart. A store that was restored to an earlier time does not have it,
-/// also where it has written as much again since.
+/// not even once it has written as much again.
 ///
 /// ```
 /// # fn main() -> shelflife::Result<()> {
@@ -186,7 +186,7 @@ impl Cursor {
         let (mark, missed) = if let Some(mark) = from.find_in(&at)? {
             (mark, None)
         } else if from.generation == 0 && header.generation == 1 {
-            // A store that held nothing had no file to speak of.
+            // The position was taken while the store held nothing.
             (beginning(LOG_START), None)
         } else {
             let is_later = header.lineage == from.lineage && header.generation > from.generation;
@@ -263,7 +263,7 @@ impl Cursor {
         let is_later = new.lineage == header.lineage && new.generation > header.generation;
         // A successor without any record of the old file took its place on purpose: the store was emptied.
         let was_emptied = new.base <= LOG_START && old.keys() > 0;
-        // And one that was made because the old file is damaged may lack what could not be read.
+        // A successor of a damaged file may lack what could not be read.
         let is_sound = is_whole && old.position().damage.is_empty() && !old.is_condemned();
         let gap = if old.is_unborn() {
             self.mark = beginning(LOG_START);

@@ -158,7 +158,7 @@ fn a_read_that_fails_while_a_handle_catches_up_takes_no_change_along() {
             writer.insert([key], &value).unwrap();
             model.insert(vec![key], value);
         };
-        // As many as make a handle catch up in one go.
+        // Enough bytes for a replay that collects its moves.
         (0..30).for_each(|key| insert(key, 1));
         (0..20).for_each(|key| insert(key, 2));
         let fault = Fault::new(FaultKind::Eio).on(Call::Read).by(process.id());
@@ -169,7 +169,7 @@ fn a_read_that_fails_while_a_handle_catches_up_takes_no_change_along() {
             Ok(value) => assert_eq!(value.as_ref(), model.get(&vec![0])),
             Err(error) => assert!(error.io_kind().is_some(), "{error}"),
         }
-        // Whether a reader goes on or a writer, with what it reads.
+        // A reader catches up, or a writer, which reads as well.
         match nth % 2 {
             0 => assert_eq!(behind.len().unwrap(), 30, "read {nth}"),
             _ => assert!(!behind.insert([0], &model[&vec![0]]).unwrap(), "read {nth}"),

@@ -1,17 +1,17 @@
 //! Rewriting the file without the bytes that no key needs any more, while everybody goes on reading and writing.
 //!
 //! Words: *dead* bytes belong to records that were replaced or removed, *past* bytes to records whose entry ended over
-//! 24 hours ago, whether they were replaced since or not. *Garbage* is what a rewrite frees: it lies between the larger
-//! of the two and their sum. A compaction is *due* when dead bytes exceed half of the log, or both together two thirds
-//! of it. So each rewrite frees at least a third of the log, and as long as none is due the log is at most three times
-//! as long as what is live or ended less than 24 hours ago.
+//! 24 hours ago, replaced since or not. A rewrite frees at least the larger of the two, and at most their sum. In a
+//! file of over 1 MiB a compaction is *due* when dead bytes exceed half of the log, or both together two thirds of it.
+//! So one that is due frees at least a third of the log, and while none is due the log is at most three times as long
+//! as what is live or ended less than 24 hours ago.
 //!
-//! One thread of a handle compacts at a time (`running`), and one process: a compaction begins by removing temporary
-//! files, and if it comes upon a locked one, another process is compacting already.
+//! One thread of a handle compacts at a time (`running`), and one process: a process that finds a locked temporary file
+//! beside the store leaves the compaction to the process that has the lock.
 //!
 //! The copy is made without the store's lock: first what the index holds, then, pass by pass, what was appended
 //! meanwhile, until little is left. The rest is copied with the lock, so that nothing can be appended between the last
-//! record copied and the rename. Writers that append as fast as it is copied are held up: see [`Pace`].
+//! record copied and the rename. Writers that outrun the copy are held up: see [`Pace`].
 
 use super::admission::{Admission, Purpose};
 use super::batch::Batch;
@@ -38,7 +38,7 @@ const FILE_BYTES_MIN: u64 = 1 << 20;
 const LAST_BYTES: u64 = 64 << 10;
 /// The shortest part that is copied under the lock, if so much is left.
 const LOCKED_BYTES_MIN: u64 = 256 << 10;
-/// Copies in a row at most: one begins anew if a record that was appended while it ran is damaged.
+/// Copies in a row at most: a copy begins anew if a record that was appended while it ran is damaged.
 const COPIES_MAX: u32 = 4;
 
 /// The bytes that a compaction found and left.
@@ -51,7 +51,6 @@ pub struct Compacted {
     pub after_bytes: u64,
 }
 
-/// The compactions of one handle.
 #[derive(Debug)]
 pub(crate) struct Compactor {
     /// Entered by the thread that compacts, before it asks for the right to write; no thread enters in the other order.
@@ -62,11 +61,11 @@ pub(crate) struct Compactor {
 
 #[derive(Debug)]
 struct Trouble {
-    /// Of the file that it happened with.
+    /// The file of the attempt.
     generation: u64,
-    /// The next attempt waits for a tail here: damage or a full disk will not be gone after the next write.
+    /// No attempt before the tail is here: damage or a full disk will not be gone after the next write.
     retry_at_tail: u64,
-    /// None where another process was at it, which is no trouble.
+    /// `None` if nothing failed: another process was compacting, or this handle was closing.
     overdue: Option<Overdue>,
 }
 
@@ -82,7 +81,7 @@ pub(crate) struct Space {
 impl Space {
     /// `ended_by_ms` is asked for only if something in the log ends.
     pub(crate) fn of(generation: &Generation, ended_by_ms: impl FnOnce() -> u64) -> Space {
-        // Nothing is applied meanwhile.
+        // With its mutex, so that nothing is applied meanwhile.
         let mut position = generation.position();
         let keys = generation.index.len();
         let past = &mut position.past;
@@ -102,12 +101,10 @@ impl Space {
         self.file_bytes.saturating_sub(LOG_START)
     }
 
-    /// Bytes of the log that no key needs any more.
     pub(crate) fn dead_bytes(&self) -> u64 {
         self.log_bytes().saturating_sub(self.live_bytes)
     }
 
-    /// Whether a compaction is due.
     fn is_due(&self) -> bool {
         self.file_bytes > FILE_BYTES_MIN && self.dead_bytes() > self.log_bytes() / 2
             || self.is_over_bound()
@@ -137,7 +134,7 @@ impl Compactor {
         }
     }
 
-    /// Whether the file is to be rewritten, and no attempt has failed lately. Cheap enough for every write.
+    /// Whether a compaction is due, and no attempt failed lately. Cheap enough for every write.
     pub(crate) fn is_due(&self, place: &Place) -> bool {
         let generation = place.pinned();
         generation.tail() > FILE_BYTES_MIN
@@ -145,7 +142,7 @@ impl Compactor {
             && self.may_try(&generation)
     }
 
-    /// Whether the handle must not leave the file as it is.
+    /// Whether the handle has to compact before it closes.
     pub(crate) fn is_over_bound(&self, place: &Place) -> bool {
         let generation = place.generation();
         Space::of(&generation, || place.ended_by_ms(&generation)).is_over_bound()
@@ -160,7 +157,7 @@ impl Compactor {
         })
     }
 
-    /// The reason why a compaction that is due fails. None of one that was only asked for.
+    /// Why the compaction that is due failed. One that is not due may fail as well, if the caller asked for it.
     pub(crate) fn overdue(&self, place: &Place) -> Option<Overdue> {
         let generation = place.generation();
         let is_due = Space::of(&generation, || place.ended_by_ms(&generation)).is_due();
@@ -171,7 +168,7 @@ impl Compactor {
             .and_then(|trouble| trouble.overdue.clone())
     }
 
-    /// Rewrites the file, if that is still due once no other thread is at it.
+    /// Rewrites the file, if that is still due once no other thread of this handle compacts.
     pub(crate) fn compact_if_due(
         &self,
         admission: &Admission,
@@ -182,7 +179,6 @@ impl Compactor {
         let deadline = Deadline::new(&*place.mode.disk, wait_max);
         let _running = self.running.enter(&deadline, &place.path)?;
         let generation = place.generation();
-        // Another thread may have been faster.
         if !Space::of(&generation, || place.ended_by_ms(&generation)).is_due()
             || !self.may_try(&generation)
         {
@@ -196,7 +192,7 @@ impl Compactor {
     /// Rewrites the file, and removes the evidence that was there before.
     pub(crate) fn compact(&self, admission: &Admission) -> Result<Compacted> {
         let place = &admission.place;
-        // Before it waits for a compaction that waits for this very thread.
+        // A thread that has its turn must not wait for a compaction, which may wait for the turn.
         admission.gate.refuse_reentry(&place.path)?;
         let deadline = admission.deadline();
         let _running = self.running.enter(&deadline, &place.path)?;
@@ -245,8 +241,8 @@ impl Compactor {
         }
     }
 
-    /// Stores every entry under another key, all at once, by a switch to a file that has them: nobody writes meanwhile,
-    /// and when it returns no file of the store's has the keys of before.
+    /// Stores every entry under another key, all at once, by a switch to a file that has them: nobody writes meanwhile.
+    /// The evidence files have the old keys, and are removed.
     pub(crate) fn rekey(&self, admission: &Admission, rekey: &mut dyn Rekey) -> Result<()> {
         let place = &admission.place;
         admission.gate.refuse_reentry(&place.path)?;
@@ -261,7 +257,7 @@ impl Compactor {
         let old = &writing.generation;
         let (ended_by_ms, now_ms) = (place.ended_by_ms(old), place.now_ms());
         copy_rekeyed(old, &mut successor, rekey, ended_by_ms, now_ms)?;
-        // Gone for good before the new file is there: all that could be read is in that.
+        // First: a failure here leaves the store as it was. What could be read of the evidence is in the store.
         evidence::remove(place, &with_old_keys)?;
         place.sync_directory()?;
         successor.install(&writing.generation)?;
@@ -278,7 +274,7 @@ impl Compactor {
             }
             Ok(None) => None,
             Err(error) => {
-                // It lasts since the first attempt that failed.
+                // The trouble began with the first attempt that failed.
                 let earlier = trouble
                     .as_ref()
                     .and_then(|earlier| earlier.overdue.as_ref());
@@ -296,7 +292,7 @@ impl Compactor {
     }
 }
 
-/// Rewrites the file. `None` if another process is at it or replaced the file meanwhile, or if `stop` was set.
+/// Rewrites the file. `None` if another process compacts or replaced the file meanwhile, or if `stop` was set.
 fn compact_alone<'a>(
     admission: &'a Admission,
     deadline: &Deadline<'a>,
@@ -316,21 +312,20 @@ fn compact_alone<'a>(
 
 /// The outcome of one copy.
 enum Rewrite {
-    /// It stands in the place of the file.
+    /// The copy has the store's name.
     Installed(Compacted),
-    /// Another process is at it or replaced the file meanwhile, or `stop` was set.
+    /// Another process compacts or replaced the file meanwhile, or `stop` was set.
     LeftToOthers,
-    /// The file was cleared while it was copied, or what was appended is damaged: a copy has to begin anew.
+    /// The file was cleared while entries were loaded, or a record that was appended is damaged: copy once more.
     StartAnew,
 }
 
 /// How the passes of one copy catch up with the writers.
 ///
-/// A pass is free at first: writers go on. Their records of that time are for the next one, which has less to do, unless
-/// they append as fast as it copies (measured: one thread that does nothing but save, on two cores). A copy that they
-/// outran once holds them up from then on: it copies part after part with the lock, and lets them in between. Each part
-/// is as long as twice what they appended since the last one, so that what is left shrinks whatever they do; a wait is as
-/// long as that takes to copy and to sync.
+/// A free pass lets writers go on, and leaves their records to the next one. If that has more than half as much to
+/// copy, they have outrun the copy (measured: one thread that does nothing but save, on two cores). From then on each
+/// pass copies a part with the lock, and writers get in between. A part is twice as long as what they appended since
+/// the last one, so what is left shrinks whatever they do, and a wait is as long as a part takes.
 struct Pace {
     /// How much the last free pass had to copy.
     last_bytes: u64,
@@ -342,7 +337,7 @@ struct Pace {
 enum Pass {
     /// All that there is, without the lock.
     Free,
-    /// A part, or the last of it, with the lock.
+    /// A part, or all that is left, with the lock.
     Held,
 }
 
@@ -373,7 +368,7 @@ impl Pace {
     }
 }
 
-/// The right to write, and a new file to copy to. `None` if another process is at it or replaced the file meanwhile.
+/// The right to write, and a new file to copy to. `None` if another process compacts or replaced the file meanwhile.
 fn begin_copy<'a>(
     admission: &'a Admission,
     deadline: &Deadline<'a>,
@@ -432,7 +427,7 @@ fn copy_and_install<'a>(
             Pass::Free => (old.tail(), None),
             Pass::Held => {
                 let writing = admission.begin(Purpose::Write)?;
-                // Nothing is renamed over that somebody else put there.
+                // A file that somebody else put at the path is not to be renamed over.
                 if !Arc::ptr_eq(&writing.generation, &old) || place.follow(&old)? {
                     return Ok(Rewrite::LeftToOthers);
                 }
@@ -449,7 +444,7 @@ fn copy_and_install<'a>(
             Copied::StartAnew | Copied::Stopped => return Ok(Rewrite::StartAnew),
         }
         if held.is_some() {
-            // While writers wait: else they would write more during the sync than was copied.
+            // With the lock: else writers would append more during this sync than was copied.
             successor.sync_ahead()?;
         }
     };
@@ -466,7 +461,7 @@ fn copy_and_install<'a>(
         Copied::StartAnew | Copied::Stopped => return Ok(Rewrite::StartAnew),
     }
     if new_damage {
-        // Where it can't be kept, the damage is told all the same: each time one of these keys is read.
+        // If the file can't be kept, the compaction goes on: each read of one of these keys tells of the damage.
         evidence::keep_whole_file(place, &old, EVIDENCE_SUFFIX)?;
     }
     let next = successor.install(&old)?;

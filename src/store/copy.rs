@@ -16,15 +16,14 @@ use crate::error::{Error, Result};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// How far a copy came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Copied {
     /// The successor has all that counts of the log up to `end`. `new_damage`: it carries records that no earlier copy
     /// had carried, so the old file is the only evidence of what was in them.
     To { end: u64, new_damage: bool },
-    /// A record that was appended while the copy ran is damaged: copying by the index, from the start, tells whose it
-    /// is. Or nothing verifies of a record of a snapshot, and its key was written or removed meanwhile: nothing tells any
-    /// more which key it was.
+    /// The copy has to begin anew, from the index as it is by then. A record that was appended meanwhile is damaged,
+    /// and the index alone tells whose it is; or the file was cleared while entries were loaded; or nothing verifies of
+    /// a record of a snapshot, and its key was written or removed, so the index has lost its fingerprint.
     StartAnew,
     /// The caller asked it to stop.
     Stopped,
@@ -41,7 +40,7 @@ pub(crate) fn copy_live(
     is_snapshot: bool,
 ) -> Result<Copied> {
     let (locations, end) = {
-        // Nothing is applied meanwhile, so this is one moment.
+        // With the mutex nothing is applied meanwhile, so this is one moment.
         let position = old.position();
         (old.index.locations(), position.tail)
     };
@@ -94,8 +93,8 @@ pub(crate) trait Rekey {
     fn added(&mut self) -> Result<Batch>;
 }
 
-/// Copies every entry under the key that it gets. The caller holds the store's lock. An entry that can't be read can't get
-/// another key, and its bytes may hold the one that it has.
+/// Copies every entry under the key that it gets. The caller holds the store's lock. Fails at an entry that can't be
+/// read: it can't get another key, and its bytes may hold the old one.
 pub(crate) fn copy_rekeyed(
     old: &Generation,
     successor: &mut Successor<'_>,
@@ -193,7 +192,7 @@ pub(crate) fn copy_appended(
         }
         let record = copy_of(&head, body);
         let prev = match head.kind {
-            // It would take what was loaded with it.
+            // The clear would take what was loaded with it.
             Kind::Clear if !loaded.is_empty() => return Ok(Copied::StartAnew),
             Kind::Clear => 0,
             _ => successor.prev_of(record.key)?,
@@ -212,7 +211,7 @@ pub(crate) fn copy_appended(
             successor.append(record, prev)?;
         }
     }
-    // Behind the last record that begins in the part.
+    // The last record may reach beyond the part.
     let end = scanner.offset();
     let new_damage = false;
     Ok(Copied::To { end, new_damage })
@@ -230,8 +229,8 @@ enum Stored<'a> {
         head: Head,
         body: &'a [u8],
     },
-    /// Its head verifies, its key and value do not; or it stands under the fingerprint of another key, and under its own
-    /// in the new file it would come up beside what its key has there.
+    /// Its head verifies, its key and value do not; or its fingerprint is another key's, and under the fingerprint of
+    /// its own it could become a second record of that key.
     Damaged {
         head: Head,
         body: &'a [u8],
@@ -263,7 +262,7 @@ impl Stored<'_> {
     }
 }
 
-/// The same record, whose epoch, prev and durable are the successor's to say.
+/// The same record; the successor sets its epoch, prev and durable.
 pub(crate) fn copy_of<'a>(head: &Head, body: &'a [u8]) -> NewRecord<'a> {
     let (key, rest) = body
         .split_at_checked(usize::from(head.key_len))

@@ -149,7 +149,7 @@ impl Events {
         self.generation.dropped_before()
     }
 
-    /// Reads some of the rest. If the file can't be read, that is the last item: nor will the next try.
+    /// Reads some of the rest. If the file can't be read, the error is the last item.
     fn read_ahead(&mut self) -> Vec<Result<Event>> {
         let mut read = Vec::new();
         if let Err(error) = self.read_into(&mut read) {

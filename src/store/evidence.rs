@@ -1,9 +1,9 @@
 //! The parts of a file that are kept before a repair changes it, or puts another one in its place.
 //!
 //! One fault leaves one evidence file, however often its repair is tried: the name of the file follows from what it
-//! holds. Where none can be kept (a folder that this process may not write to, a full disk), the repair goes on and its
-//! report says why. Only an error that lasts is such a case. One that may be gone at the next try, and one in *reading*
-//! the bytes that are about to be cut, ends the repair, and the next write begins it again.
+//! holds. If an error that lasts keeps the file from being made (no right to the folder, a full disk), the repair goes
+//! on and its report says why. Any other error ends the repair, also one in *reading* the bytes that are about to be
+//! cut, and the next write begins it again.
 
 use super::checksum::xxh64;
 use super::disk::names::link_or_copy;
@@ -28,7 +28,6 @@ const FILES_MAX: usize = 4;
 pub(crate) const CUT_BYTES_MAX: u64 = 64 << 20;
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// The outcome of an attempt to keep something.
 #[derive(Debug)]
 pub(crate) enum Kept {
     At(PathBuf),
@@ -64,12 +63,11 @@ fn lasts(error: &Error) -> bool {
     )
 }
 
-/// The evidence files of this store.
 pub(crate) fn files(place: &Place) -> Result<Vec<PathBuf>> {
     place.siblings(EVIDENCE_SUFFIX)
 }
 
-/// Removes evidence files that the caller listed before it began. A file that is gone already is removed.
+/// Removes evidence files that the caller listed before it began. A file that is gone already is no error.
 pub(crate) fn remove(place: &Place, files: &[PathBuf]) -> Result<()> {
     for path in files {
         match place.mode.disk.remove(path) {
@@ -138,7 +136,7 @@ pub(crate) fn keep_cut_bytes(place: &Place, generation: &Generation) -> Result<K
 /// is its own user's alone. A file of that name is what an earlier try at this very repair left.
 fn create(place: &Place, generation: &Generation, path: &Path) -> Result<LogFile> {
     let disk = &*place.mode.disk;
-    // As they are now: nobody is to read what the store's owner has closed meanwhile.
+    // As they are now: the owner may have shut somebody out since the file was opened.
     let like = generation.log.stat()?;
     if disk.stat(path).is_ok() {
         let _ = disk.remove(path);

@@ -18,7 +18,6 @@ pub(crate) const LOG_START: u64 = 8192;
 pub(crate) const HEAD_BYTES: usize = 4 + 4 + 4 + 2 + 1 + 1 + 4 + 2 + 2 + 4 * 6;
 /// Records start and end at multiples of this.
 pub(crate) const ALIGN: u64 = 8;
-/// The longest key.
 pub(crate) const KEY_MAX: usize = 65_535;
 /// The longest record, and the longest batch, padding included: what 24 bits can count in units of [`ALIGN`].
 pub(crate) const RECORD_MAX: u64 = (1 << 27) - ALIGN;
@@ -30,7 +29,6 @@ pub(crate) const TIME_MAX_MS: u64 = (1 << 48) - 1;
 /// As PNG's: a byte with the high bit set, a name, both line ends and the DOS end-of-file mark, so that a transfer that
 /// changes line ends or strips a bit is noticed at once.
 const MAGIC: [u8; 8] = *b"\x89SLF\r\n\x1a\n";
-/// Of the format.
 pub(crate) const VERSION: u16 = 1;
 /// The feature of a file that is no store: it holds what a repair cut off one, see FORMAT.md.
 const CUT_OFF: u32 = 1 << 31;
@@ -41,7 +39,6 @@ pub(crate) const MORE: u8 = 1;
 pub(crate) const CBOR: u8 = 2;
 const FLAGS_KNOWN: u8 = MORE | CBOR;
 
-/// The header of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileHeader {
     /// The epoch of the first record.
@@ -192,12 +189,12 @@ fn decode_copy(copy: &[u8], offset: u64) -> CopyRead {
             base: fields.u64()?,
             created_ms: fields.u64()?,
         };
-        // Files are counted from 1: within this program, 0 is one that was never born.
+        // Files are counted from 1: within this program, 0 is a file whose creation was cut short.
         (header.generation != 0).then_some(header)
     };
     match sound() {
         Some(header) => CopyRead::Header(header),
-        // A newer version may check itself in a way of its own, so its number is believed without one.
+        // A newer version may have a check of another kind, so its number is believed without one.
         None if fields.u16().is_some_and(|version| version > VERSION) => CopyRead::Newer,
         None => match fields.u16().and_then(|_| fields.u32()) {
             Some(CUT_OFF) => CopyRead::CutOff,
@@ -335,7 +332,6 @@ impl Head {
         is_possible.then_some(head)
     }
 
-    /// The whole record's length.
     #[inline]
     pub(crate) fn record_bytes(&self) -> u64 {
         record_bytes(usize::from(self.key_len), u64::from(self.value_len))
@@ -401,7 +397,6 @@ impl Head {
     }
 }
 
-/// A record to be written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewRecord<'a> {
     pub(crate) kind: Kind,
@@ -491,7 +486,6 @@ impl NewRecord<'_> {
     }
 }
 
-/// The length of a record with such a key and value.
 #[inline]
 pub(crate) fn record_bytes(key_len: usize, value_len: u64) -> u64 {
     let head_and_key = u64::try_from(HEAD_BYTES.saturating_add(key_len)).unwrap_or(u64::MAX);

@@ -17,9 +17,9 @@ use crate::error::{Error, Result};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::*};
 use std::sync::{Mutex, MutexGuard};
 
-/// Records that are measured to estimate the number of all: their mean length is within 2 % or so of that of all.
+/// Records that are measured to estimate how many there are: their mean length is within some 2 % of that of all.
 const SAMPLED_RECORDS: u64 = 1_000;
-/// Keys for which room is made ahead at most, 250 MB: a file may be long because of what stands behind its log.
+/// The most keys for which room is made ahead, 250 MB: what stands behind its log may make a file long.
 const RESERVED_KEYS_MAX: u64 = 1 << 24;
 
 mod find;
@@ -42,9 +42,9 @@ pub(crate) struct Generation {
     /// The offset of a copy of the file header that does not count, if there is one.
     pub(crate) bad_header_copy: Option<u64>,
     pub(crate) crossing: Crossing,
-    /// A number that no other reading of this file or of another has in this process.
+    /// A number that this process gave to no other reading of a file.
     pub(crate) reading: u64,
-    /// The furthest tail that this process saw in the file before it was read anew: the cache may have fallen back.
+    /// The furthest tail that this process saw before it read the file anew: the kernel may have dropped pages since.
     pub(crate) reached: u64,
     /// Written by `apply_one`, with the mutex of `position`; readers look at it without, and compare keys.
     pub(crate) index: Index,
@@ -56,8 +56,8 @@ pub(crate) struct Generation {
     /// The tail when this process last held the lock: what a sync that starts now is sure to cover. Written with the
     /// lock; a sync that reads it stale covers less, and is credited with less.
     pub(crate) written: AtomicU64,
-    /// Records up to here were synced before their path was last seen to lead to them. Raised by any thread after such a
-    /// look; a thread that reads it stale looks once more.
+    /// Records up to here were synced, and after that the path was seen to lead to the file. Raised by any thread after
+    /// such a look; a thread that reads it stale looks once more.
     pub(crate) seen_at_its_path: AtomicU64,
     /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
     /// the file. Set with the lock, and read with it.
@@ -119,13 +119,12 @@ pub(crate) struct Position {
     pub(crate) past: Past,
     /// How many records count, those included of which only the head verifies.
     pub(crate) records: u64,
-    /// The place that a replay surveyed last and the length of the file then, for which a reader surveys once.
+    /// Where a replay surveyed last, and how long the file was: a reader surveys once for each length.
     surveyed: Option<(u64, u64)>,
-    /// Moves of records before the tail that an error of a read kept from being made.
+    /// Moves of records before the tail that a failed read kept out of the index.
     unmade: Vec<Move>,
 }
 
-/// The fields that are kept of the last record that counts.
 #[derive(Debug, Clone, Copy)]
 struct Last {
     offset: u64,
@@ -145,10 +144,9 @@ pub(crate) struct Mark {
 /// The bytes behind the tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// Nothing.
     Clean,
-    /// Bytes that do not count: a record being written, a torn one, damage to one not known to be durable, or zeros, as
-    /// a file system may leave that had the new length on disk before the bytes.
+    /// Bytes that do not count: a record being written, a torn one, damage to one not known to be durable, or zeros, if
+    /// the file system wrote the new length before the bytes.
     Torn {
         /// Valid records stand behind those bytes.
         records_behind: bool,
@@ -209,7 +207,7 @@ impl Position {
         }
     }
 
-    /// Whether everything before the tail is called durable by the last record.
+    /// Whether the last record calls everything before it durable.
     pub(crate) fn is_sealed(&self) -> bool {
         self.last.is_some_and(|last| last.kind == Kind::Seal)
     }
@@ -261,7 +259,6 @@ impl Generation {
         }
     }
 
-    /// Reads the whole log.
     pub(crate) fn open(log: LogFile, crossing: Crossing) -> Result<Option<Generation>> {
         let Some((header, bad_copy)) = Generation::read_header(&log)? else {
             return Ok(None);
@@ -330,8 +327,8 @@ impl Generation {
         self.standing() == Standing::Unborn
     }
 
-    /// Where the log begins to tell what happened; before it stand the records that the file was made with. `None` if
-    /// there are none, because the store began with this file.
+    /// Where the log begins to tell what happened: before it stand the records that the file was made with. `None` if
+    /// it tells everything since the store was created.
     pub(crate) fn dropped_before(&self) -> Option<u64> {
         let FileHeader {
             generation, base, ..
@@ -398,8 +395,8 @@ impl Generation {
         });
     }
 
-    /// Whether no name is left of this file. Where it is mounted by itself, its path leads there all the same; what is
-    /// written to it by that is lost with the mount. Some file systems count no names at all.
+    /// Whether the file has lost its last name. If it is mounted by itself, its path leads to it all the same, and what
+    /// is written there is lost with the mount. Some file systems count no names: there a retired file is nameless.
     pub(crate) fn is_nameless(&self, now: &Stat) -> bool {
         now.links == 0 && (self.identity.links > 0 || self.position().is_retired())
     }
@@ -408,7 +405,6 @@ impl Generation {
         self.outdated_below.load(Acquire)
     }
 
-    /// The error for reading what damage may have outdated.
     pub(crate) fn outdated(&self, offset: u64) -> Error {
         let what = "damage behind this place may have outdated what is read here";
         self.log.corrupt(offset, what)
@@ -429,7 +425,6 @@ impl Generation {
         }))
     }
 
-    /// Bytes of the log that are not known to be on disk.
     pub(crate) fn unsynced_bytes(&self) -> u64 {
         self.tail().saturating_sub(self.commit.durable())
     }
@@ -459,8 +454,8 @@ impl Generation {
         self.replay(&mut self.position(), Access::Unlocked)
     }
 
-    /// Whether there is a log and the file ends where it does. Shows nothing about its content, but that nobody put a
-    /// file of another length over it.
+    /// Whether the file has records and ends at the tail. That shows only that nobody put a file of another length over
+    /// it.
     pub(crate) fn ends_at_its_tail(&self) -> Result<bool> {
         let tail = self.tail();
         Ok(tail > LOG_START && self.log.size()? == tail)

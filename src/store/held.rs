@@ -1,5 +1,4 @@
-//! Real threads on a disk whose calls begin and end when the test says so, so that it needs no clock to see which
-//! thread waits for which.
+//! Real threads on a disk whose calls end when a test says so: it needs no clock to see which thread waits for which.
 
 use super::disk::os::OsDisk;
 use super::disk::{Create, Disk, DiskFile, OpenFile, Stat, sealed::Sealed};
@@ -20,14 +19,14 @@ use std::time::{Duration, SystemTime};
 /// Far more than anything here takes: a test whose claim is broken ends.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A call that has begun, and ends when it is told how; with an error if that is forgotten.
+/// A call that is held until the test ends it. If the test drops this instead, the call fails.
 pub(crate) struct Begun {
     /// The file that it is held in, 0 for none.
     pub(crate) inode: u64,
     end: Arc<Ending>,
 }
 
-/// No channel, since one who waits at a channel parks, and loses an `unpark` that was meant for the thread.
+/// No channel, since a thread that waits on a channel parks, and loses an `unpark` that was meant for it.
 #[derive(Default)]
 struct Ending {
     told: Mutex<Option<io::Result<()>>>,
@@ -62,7 +61,7 @@ impl Drop for Begun {
 pub(crate) enum What {
     Read,
     Write,
-    /// When it is done.
+    /// Held once it is done.
     Rename,
     Sleep,
 }
@@ -73,9 +72,8 @@ pub(crate) enum What {
 pub(crate) struct Held {
     /// Where each held call shows itself to the test.
     begun: Arc<Mutex<Sender<Begun>>>,
-    /// Until then syncs are as ever.
+    /// Whether syncs are held; otherwise they return at once, and sync nothing.
     holds: Arc<AtomicBool>,
-    /// How many syncs have begun.
     syncs: Arc<AtomicUsize>,
     /// Which other call is held, counted from 1.
     next: Arc<Mutex<Option<(What, u32)>>>,
@@ -191,7 +189,7 @@ impl Disk for Held {
     }
     fn monotonic(&self) -> Duration {
         let now = self.now();
-        // A thread that sees that another looked may change what that one sees next.
+        // Counted after `now` was read: a test that has seen the count moves the clock on for later looks only.
         self.looks.fetch_add(1, AcqRel);
         now
     }
@@ -300,7 +298,6 @@ impl Bench {
         self.disk.syncs.load(Acquire)
     }
 
-    /// The next call that is held.
     pub(crate) fn next_call(&self) -> Begun {
         self.begun.recv_timeout(PATIENCE).unwrap()
     }
@@ -317,7 +314,7 @@ impl Bench {
         }
     }
 
-    /// Ends all that is held until a thread is done; returns what it said, and of which files that was.
+    /// Ends each call that is held until a thread is done; returns the thread's result, and the files of those calls.
     pub(crate) fn end_all_until<T>(&self, thread: ScopedJoinHandle<'_, T>) -> (T, Vec<u64>) {
         let mut inodes = Vec::new();
         while !thread.is_finished() {
@@ -334,8 +331,8 @@ impl Bench {
         self.store.place().generation()
     }
 
-    /// Starts a write in a thread of its own, and returns once its record is in the file, and a sync that starts is known
-    /// to cover it.
+    /// Starts a write in a thread of its own, and returns once its record is in the file and a sync that starts now
+    /// covers it.
     pub(crate) fn start<'scope, 'env>(
         &'env self,
         scope: &'scope Scope<'scope, 'env>,
@@ -354,7 +351,7 @@ impl Bench {
         writer
     }
 
-    /// From when it is dropped, nothing is held: also for the threads that a failing test leaves waiting.
+    /// Once this is dropped nothing is held any more, so a failing test leaves no thread waiting.
     pub(crate) fn over(&self) -> impl Drop + '_ {
         struct Over<'a>(&'a Bench);
         impl Drop for Over<'_> {
@@ -390,7 +387,7 @@ fn others_write_while_a_compaction_copies_and_little_is_left_to_copy_under_the_l
         let compacting = scope.spawn(|| bench.store.compact().unwrap());
         let copying = bench.next_call();
         assert_ne!(copying.inode, old, "the copy is brought to disk");
-        // Another owner of the lock, as another process is; more than may be left for the time under the lock.
+        // As another process would, with a lock of its own: more than may be left for the time under the lock.
         for nth in 0..20u8 {
             assert!(bench.other.insert([nth], [nth; 10_000]).unwrap());
             assert_eq!(bench.store.get([nth]).unwrap(), Some(vec![nth; 10_000]));
@@ -557,7 +554,7 @@ fn the_queues_of_threads_and_of_processes_have_one_deadline() {
         thread::scope(|scope| {
             let _over = bench.over();
             bench.disk.hold_nth(What::Sleep, 1);
-            // Has its turn in the process, and waits for the lock of the file.
+            // This thread has the turn of its handle, and waits for the lock of the file.
             let one = scope.spawn(|| insert("one")(&bench.store));
             let asleep = bench.next_call();
             let (start, looks) = (bench.disk.now(), bench.disk.looks_at_the_clock());

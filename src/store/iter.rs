@@ -13,7 +13,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Reads, of some 4 MiB together, before a second thread is worth its start and reads ahead.
+/// Reads, of some 4 MiB together, before a second thread that reads ahead is worth its start.
 const PARTS_ALONE: usize = 32;
 
 /// All entries of a snapshot with what the store knows of them, least recently saved first. Made by
@@ -79,7 +79,7 @@ impl Verified {
 impl Snapshot {
     fn new(generation: Arc<Generation>, ended_by_ms: u64) -> Snapshot {
         let (locations, outdated_below) = {
-            // Nothing is applied meanwhile, so this is one moment.
+            // With the mutex nothing is applied meanwhile, so this is one moment.
             let _position = generation.position();
             (generation.index.locations(), generation.outdated_below())
         };

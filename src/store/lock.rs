@@ -244,7 +244,7 @@ fn this_thread() -> usize {
     HERE.with(|here| std::ptr::from_ref(here).addr())
 }
 
-/// The operating system's lock on one file. Dropping it gives the lock back, unless it is kept or was inherited.
+/// The operating system's lock on one file. Dropping it gives the lock back, unless it is kept or held elsewhere.
 ///
 /// A process that waits polls the lock, because `flock` would wait without a deadline. So processes have no queue: the
 /// next holder is whichever polls first after the lock is free, and one that has slept in vain sleeps twice as long. In

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 /// Bytes read at once when many records are wanted: few enough to stay in a core's cache between copying and checking.
 const CHUNK_BYTES: usize = 128 << 10;
-/// Bytes that a search may read behind heads which no valid record follows. One place in 2^32 looks like a head by
-/// chance; behind more bytes than this, somebody has made heads up, one inside the other. From then on the search passes
-/// over each such record as a whole, so that its cost stays linear.
+/// Bytes that a search may read behind heads whose bodies do not verify. One place in 2^32 looks like a head by chance;
+/// behind more bytes than this, somebody has made heads up, one inside the other. From then on the search passes over
+/// each such record as a whole, so that its cost stays linear.
 const REFUSED_BYTES_MAX: u64 = 256 << 20;
 /// Interruptions by signals after which a call is taken to fail for good.
 const INTERRUPTS_MAX: u32 = 1_000;
@@ -110,14 +110,12 @@ impl LogFile {
         Error::corrupt(&self.path, offset, what)
     }
 
-    /// The error on a record of which a check fails.
     #[cold]
     pub(crate) fn unverified(&self, offset: u64) -> Error {
         self.corrupt(offset, UNVERIFIED)
     }
 }
 
-/// The words for a record of which a check fails.
 pub(crate) const UNVERIFIED: &str = "a record does not verify";
 
 /// The bytes at a place in the log.
@@ -148,7 +146,7 @@ pub(crate) struct Scanner<'f> {
     filled: usize,
     buf_at: u64,
     chunk_bytes: usize,
-    /// Bytes that `find_record` has read behind heads which no valid record follows.
+    /// Bytes that `find_record` has read behind heads whose bodies do not verify.
     refused_bytes: u64,
 }
 
@@ -300,7 +298,6 @@ impl<'f> Scanner<'f> {
     }
 }
 
-/// How many zeros the bytes begin with.
 fn leading_zeros(bytes: &[u8]) -> usize {
     // A nonzero byte is what most places begin with.
     if bytes.first() != Some(&0) {

@@ -1,7 +1,7 @@
 //! Making a file fit to be written to: it is created, its torn tail is cut, a file that must not be touched is left.
 //!
-//! The caller of each function holds the lock of the file. The admission calls them after a look at the path; only what a
-//! failed append or a failed sync left is seen to without one.
+//! The caller of each function holds the lock of the file. All but [`take_back`] and [`note_failed_sync`] are called
+//! after a look at the path.
 
 use super::append::{append_marker, cut_at_tail, mark_as_left, mark_behind};
 use super::copy::{Copied, copy_live};
@@ -60,8 +60,8 @@ pub(crate) fn cut_torn_tail(place: &Place, generation: &Generation) -> Result<To
 }
 
 /// Leaves a file whose torn tail must not be cut in place: records behind the torn place could count again if it were
-/// overwritten in a way that joins up with them, and they are the only trace of what went wrong. The file stays as it
-/// is, but for the note that it was left, under another name.
+/// overwritten in a way that joins up with them, and they are the only trace of what went wrong. The file gets another
+/// name, and a note that it was left.
 pub(crate) fn leave_torn_file(place: &Place, generation: &Generation) -> Result<TornTail> {
     let (tail, size_bytes) = (generation.tail(), generation.log.size()?);
     let (kept, successor) = copy_to_successor(place, generation, true)?;

@@ -1,11 +1,11 @@
 //! Copies that keep up: in a folder of their own, one file for each generation of the store. The log of a copy is the
 //! beginning of that generation's log, byte for byte.
 //!
-//! So a copy is a store that opens, whenever the process stopped that copies. A power cut while it copies may leave a hole
-//! before records by which that part was durable, until the copying goes on. Each record is synced in the store's own file
-//! before it is appended to the copy, so that a copy does not have what a power cut took from the store. There is one
-//! exception: where that sync fails in a process that only reads, which can't note it, a copy that another process begins
-//! before the next writer's sync may have what never reached the disk. Once it is gone, the store gets a copy of its own.
+//! So a copy is a store that opens, whenever the copying process stopped. A power cut may leave a hole in it that reads
+//! as damage, until the copying goes on. Each record is synced in the store's own file before it is appended to the
+//! copy, so that a copy does not have what a power cut took from the store. There is one exception: a process that only
+//! reads can't note that its sync failed. A copy that another process begins before the next writer syncs may have
+//! records that never reached the store's disk; once the store is seen without them, it gets another copy.
 //!
 //! The header of a copy differs from the store's in the lineage, which is drawn for each copy. With the store's own a
 //! copy that was put back would be a successor to every process that slept since an earlier generation: such a process
@@ -95,8 +95,8 @@ impl LogCopy {
 
     fn append(&mut self, place: &Place) -> Result<u64> {
         let lock = lock(place, &self.to)?;
-        // Deleted or moved away, what is written to it from now on would be lost. And another process that went on with
-        // it may have cut off what this one had copied, which that one does not know yet.
+        // What is appended to a copy that was deleted or moved is lost. And another process that went on with this copy
+        // may have cut it shorter than this one left it.
         if !self.is_at_its_path(place)? || self.to.size()? < self.copied {
             drop(lock);
             *self = LogCopy::of(place, Arc::clone(&self.at), &self.dir())?;
@@ -113,7 +113,8 @@ impl LogCopy {
         }
         sync(place, &self.at)?;
         copy_bytes(&self.at.log, &self.to, from, end)?;
-        // The bytes that the disk may lack are cut off again: the cache shows them, and the next process would believe it.
+        // If the sync fails the disk may lack these bytes, and the cache shows them: they are cut off, or the next
+        // process would count on them.
         self.to.sync().inspect_err(|_| _ = self.to.set_len(from))?;
         self.copied = end;
         Ok(end - from)
@@ -154,10 +155,8 @@ fn name_of_lineage(place: &Place, header: &FileHeader) -> OsString {
     name
 }
 
-/// Where a copy of this file ends: before the note that another file takes its place, since none takes the copy's. A sync
-/// that failed may have left the rest of the log in the cache alone, as a process that opens the file later is not told:
-/// by the note of that nothing is copied that no earlier sync covered, until the next writer has put another file in the
-/// place of this one.
+/// Where a copy of this file ends: before the note that another file takes its place, since none takes the copy's. Of a
+/// condemned file only what an earlier sync covered is copied: the rest may be in the cache alone.
 fn end_to_copy(at: &Generation) -> u64 {
     let position = at.position();
     match position.condemned {
@@ -166,8 +165,8 @@ fn end_to_copy(at: &Generation) -> u64 {
     }
 }
 
-/// Syncs the file of the store, in turn with the writers of this handle: the system tells one sync alone that bytes could
-/// not be written, and none that comes after it may count.
+/// Syncs the file of the store, in turn with the writers of this handle: the kernel reports bytes that it could not
+/// write to one sync only, and no later one may count.
 fn sync(place: &Place, at: &Generation) -> Result<()> {
     sync_log(place, at, u64::MAX).map_err(|failure| failure.error)
 }
@@ -195,7 +194,7 @@ fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<LogCopy> {
     };
     let copied = made().inspect_err(|_| _ = disk.remove(&log.path))?;
     place.sync_directory_of(path)?;
-    // Under its name it is a store like any other.
+    // Under its name it is a store like any other, which others may lock.
     let _ = uninterrupted(|| log.file.unlock());
     let to = LogFile {
         path: Arc::from(path),
@@ -204,8 +203,7 @@ fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<LogCopy> {
     Ok(LogCopy { at, to, copied })
 }
 
-/// Dates the last copy before this one: from here on it is finished, and its age counts. A process that dies before
-/// this copy has its name does it again.
+/// Sets the time of the last copy before this one, which is finished: its age counts from here.
 fn date_earlier(place: &Place, header: &FileHeader, path: &Path) {
     let disk = &*place.mode.disk;
     let (dir, begins) = (path.parent(), name_of_lineage(place, header));
@@ -221,7 +219,7 @@ fn date_earlier(place: &Place, header: &FileHeader, path: &Path) {
     let names = names.into_iter().flatten();
     let earlier = names.filter_map(|name| Some((age(&name)?, name)));
     let last = earlier.filter(|(age, _)| Some(*age) < new).max();
-    // A copy that this process may not write to is dated by its last record.
+    // A copy that this process may not write to keeps the time of its last record.
     let _ = last
         .zip(dir)
         .and_then(|((_, name), dir)| open(place, &dir.join(name)).ok())
@@ -267,8 +265,8 @@ fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<LogC
     Ok(Some(copy))
 }
 
-/// For as long as a copy is written to. Two processes may copy to one folder: where both cut and appended as they pleased,
-/// one would leave a hole where the other had copied.
+/// The lock on a copy, for as long as it is written to. Two processes may copy to one folder: without it, one would cut
+/// off what the other had copied, which would then append behind a hole.
 fn lock(place: &Place, to: &LogFile) -> Result<OsLock> {
     let deadline = Deadline::new(&*place.mode.disk, place.mode.lock_timeout);
     OsLock::take(&to.file, &deadline, &to.path)
@@ -284,8 +282,8 @@ fn end_of_whole_batches(log: &LogFile, at: &Generation) -> Result<u64> {
                     end = scanner.offset();
                 }
             }
-            // Where this record is damaged in the store as well, the bytes behind it tell. Otherwise a power cut kept it
-            // from the copy.
+            // If the store has the same bytes up to the next whole record, it is damaged itself. If not, a power cut
+            // kept the record from the copy.
             Step::BadBody { offset, .. } | Step::Unverified { offset } => {
                 scanner.seek(offset.saturating_add(ALIGN), false);
                 if scanner.find_record(at.header.epoch)?.is_none()

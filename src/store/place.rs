@@ -6,13 +6,13 @@
 //! this process works on from then on.
 //!
 //! Three things may happen to a path under a running store, and each has one answer. A successor stands there: the
-//! place follows. The bytes of the file itself changed, most likely because somebody copied a backup over it: the place
-//! reads the file anew. Anything else (deleted, moved, another store) is refused with `Replaced`, since what is written
-//! to a file without a path is lost.
+//! place follows; an exclusive handle refuses it. The bytes of the file itself changed, most likely because somebody
+//! copied a backup over it: the place reads the file anew. Anything else (deleted, moved, another store) is refused
+//! with `Replaced`, since what is written to a file without a path is lost.
 //!
 //! Invariants:
-//! 1. Only one thread at a time looks at the path to move, or puts a file there (`following`): two threads never read
-//!    one successor both, and no thread takes the file that another one is just renaming for somebody else's.
+//! 1. One thread at a time follows the path, or renames a file to it (`following`): no two threads read the same
+//!    successor, and none takes the file that another thread is renaming for somebody else's.
 //! 2. While `switching` is set, readers stay with the old file, which is complete: nobody can write to the new one yet.
 //! 3. After a fork the child never uses the open file of its parent for a lock: it would share the parent's.
 
@@ -36,7 +36,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two looks at a path that does not come to rest.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
-/// A tenth of a second: a rename on a busy machine is over by then.
+/// Looks at a nameless file, a tenth of a second in all: a rename on a busy machine is over by then.
 const NAMELESS_LOOKS_MAX: u32 = 100;
 
 #[derive(Debug)]
@@ -58,7 +58,6 @@ pub(crate) struct Place {
     notes: Mutex<Recovery>,
 }
 
-/// The outcome of an opening.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) log: LogFile,
@@ -213,7 +212,7 @@ impl Place {
                 return looked.map(|()| generation);
             }
             if !generation.is_still_there()? {
-                // The bytes behind the tail say nothing: something was put over the file.
+                // Something was put over the file, so what the replay found behind the tail says nothing.
                 self.read_anew(&generation)?;
                 continue;
             }
@@ -224,15 +223,15 @@ impl Place {
         }
     }
 
-    /// As [`fresh`](Place::fresh), after a look for the last record that is known, for a caller that reads much: `fresh`
-    /// itself looks behind the tail, and sees nothing of a file that was put over this one and is no longer.
+    /// As [`fresh`](Place::fresh), for a caller that reads much: looks for the last record that was applied as well.
+    /// `fresh` looks behind the tail only, and so misses a file that was put over this one unless that is longer.
     ///
     /// # Errors
     ///
     /// `Replaced` if another store, or nothing, was put over the file.
     pub(crate) fn fresh_and_proven(&self) -> Result<Pinned> {
         let generation = self.fresh()?;
-        // The file of an exclusive handle is for its writer to judge, which may be at work on what this thread would see.
+        // The file of an exclusive handle is its writer's to judge.
         if self.mode.is_exclusive() || generation.is_still_there()? {
             return Ok(generation);
         }
@@ -240,8 +239,8 @@ impl Place {
         self.fresh()
     }
 
-    /// As [`fresh_and_proven`](Place::fresh_and_proven), after a look at the path: for a caller that stays for long or
-    /// copies all, and never writes, which would make it look.
+    /// As [`fresh_and_proven`](Place::fresh_and_proven), after a look at the path, for a caller that stays for long or
+    /// copies all: a handle that never writes looks there nowhere else.
     ///
     /// # Errors
     ///
@@ -254,7 +253,7 @@ impl Place {
         }
     }
 
-    /// As [`fresh`](Place::fresh), as far as damage lets this handle follow.
+    /// As [`fresh`](Place::fresh), or, if damage keeps this handle from following, the file as it knows it.
     pub(crate) fn fresh_or_known(&self) -> Result<Arc<Generation>> {
         match self.fresh() {
             Err(error) if error.is_corrupt() => Ok(self.generation()),
@@ -360,7 +359,7 @@ impl Place {
         if !self.is_current(known) {
             return Ok(());
         }
-        // Before the log is read, of which somebody may have copied only a part by now.
+        // The header first: somebody may have copied only a part of the log by now.
         let there = Generation::read_header(&known.log)?;
         if let Some((header, _)) = there
             && !known.is_unborn()
@@ -507,8 +506,9 @@ impl Place {
         Switching(&self.switching)
     }
 
-    /// Renames a finished file to the store's name and adopts it. The caller holds the locks of the old file and of the
-    /// new one; afterwards an exclusive handle has that of the new file, a shared one that of neither.
+    /// Renames a finished file to the store's name and adopts it. The caller holds the locks of both files. An
+    /// exclusive handle goes on with the lock of the new file; a shared one gives that back here, and the old one's
+    /// when the caller is done.
     pub(crate) fn install(
         &self,
         temp: &Path,
@@ -524,7 +524,7 @@ impl Place {
                 .map_err(|error| Error::io("rename", temp, error))?;
             self.current.set(&next);
         }
-        // If this fails the switch has happened all the same; it is tried again before anything is acknowledged.
+        // If this fails the switch has happened all the same; the sync is tried again before anything is acknowledged.
         if self.sync_directory().is_ok() {
             next.directory_synced.store(true, Release);
         }
@@ -622,8 +622,8 @@ impl Place {
         unix_ms(self.mode.disk.wall_clock()).max(generation.header.created_ms)
     }
 
-    /// The time up to which entries have ended, in milliseconds since 1970: by a wrong clock none has. The creation would
-    /// not do here: a program gives an end by the clock that it has, and that end lies before the creation then.
+    /// The time up to which entries have ended, in milliseconds since 1970: by a wrong clock none has. The creation
+    /// would not do here: a program that has this clock gives entries ends that lie before the creation.
     pub(crate) fn ended_by_ms(&self, generation: &Generation) -> u64 {
         match unix_ms(self.mode.disk.wall_clock()) {
             wall_ms if wall_ms < generation.header.created_ms => 0,
@@ -635,7 +635,6 @@ impl Place {
         uninterrupted(|| self.mode.disk.random(bytes)).map_err(Error::no_randomness)
     }
 
-    /// Eight random bytes, for a name or a seed.
     pub(crate) fn random_word(&self) -> Result<u64> {
         let mut bytes = [0; 8];
         self.random(&mut bytes)?;
@@ -663,7 +662,6 @@ impl Place {
         self.generation().add_findings(&mut lock_of(&self.notes));
     }
 
-    /// All that was found wrong so far.
     pub(crate) fn recovery(&self) -> Recovery {
         let generation = self.generation();
         let mut recovery = lock_of(&self.notes).clone();

@@ -122,7 +122,7 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
     let _turn = gate.enter(&deadline, &place.path)?;
     let (log, _lock) = loop {
         let known = place.fresh_or_known()?;
-        // A handle that only reads has no lock and no right to write by its own open file.
+        // A handle that only reads can't write through its own open file.
         let log = match place.mode.writes() {
             true => known.log.clone(),
             false => place.open_again(true)?,
@@ -131,7 +131,7 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
             true => OsLock::held_elsewhere(),
             false => OsLock::take(&log.file, &deadline, &place.path)?,
         };
-        // A successor took its place while the lock was waited for: that one is salvaged.
+        // If a successor took its place while this thread waited for the lock, that one is salvaged.
         if !place.follow(&known)? {
             break (log, lock);
         }
@@ -158,10 +158,10 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
     Ok(salvaged)
 }
 
-/// The path of a file to be made, in a folder without symbolic links, where no killed process left part of one.
+/// The path of a file to be made, without symbolic links. Removes what killed processes left of such a file.
 pub(crate) fn new_path(place: &Place, to: &Path) -> Result<PathBuf> {
     let disk = &*place.mode.disk;
-    // Of a folder that is not there this would make a file.
+    // A path that ends in a slash names a folder; `file_name` leaves the slash out.
     let is_folder = to.as_os_str().as_encoded_bytes().ends_with(b"/");
     let Some(name) = to.file_name().filter(|_| !is_folder) else {
         let what = format!("{} is not the path of a file", Shown(to));
@@ -175,7 +175,7 @@ pub(crate) fn new_path(place: &Place, to: &Path) -> Result<PathBuf> {
         .resolve(dir)
         .map_err(|error| Error::io("look up the folder of", to, error))?
         .join(name);
-    // Asked before the work is done; what counts is that the name is given only if it is new.
+    // Asked before the work is done. In the end the file gets its name only if nothing has it.
     if disk.stat(&path).is_ok() {
         let taken = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(Error::io("create", to, taken));
@@ -198,7 +198,7 @@ impl Salvaged {
     }
 }
 
-/// Copies the newest record of every key that verifies, verified before it is sealed anew.
+/// Copies the newest record of every key, if it verifies.
 fn rescue(old: &Generation, successor: &mut Successor<'_>, path: &Path) -> Result<Salvaged> {
     let mut salvaged = Salvaged {
         damage: old.position().damage.clone(),
@@ -242,7 +242,7 @@ fn lost(old: &Generation, offset: u64) -> Result<Lost> {
     Ok(Lost { offset, key, older })
 }
 
-/// The newest record that verifies of those that a damaged one replaced, one after the other.
+/// The newest record that verifies among those that a damaged one replaced, from one `prev` to the next.
 fn older(old: &Generation, mut offset: u64) -> Result<Option<Entry>> {
     let mut scanner = Scanner::short(&old.log, old.header.seed, offset);
     let mut fixed = [0; HEAD_BYTES];

@@ -64,12 +64,12 @@ fn is_held(disk: &dyn Disk, log: &LogFile) -> Result<bool> {
     }
 }
 
-/// Removes what processes left that died while they made the file `target`. False if one is at work.
+/// Removes what processes that died left of the file `target`. False if a process is making it now.
 pub(crate) fn remove_leftovers(disk: &dyn Disk, target: &Path) -> Result<bool> {
     remove(disk, target, |between| between.is_empty())
 }
 
-/// Also what they left of files named after `target`, such as its copies of one generation each.
+/// As [`remove_leftovers`], and of files named after `target`, such as its copies of one generation each.
 pub(crate) fn remove_all_leftovers(disk: &dyn Disk, target: &Path) -> Result<bool> {
     remove(disk, target, |between| {
         between.first().is_none_or(|first| *first == b'.')

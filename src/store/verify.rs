@@ -1,8 +1,8 @@
 //! Reading everything, to tell what of it does not verify.
 //!
-//! The file is read anew as opening does, so that `verify` and the next `open` judge alike. A live handle adds
-//! its word that records up to its tail were whole once: beside a writer nothing can be taken for damage that is only
-//! being written, and what rots while the store is open is damage even where no sync had covered it.
+//! The file is read anew as opening does, so that `verify` and the next `open` judge alike. A live handle adds its word
+//! that records up to its tail were whole once: what rots while the store is open is damage, even if no sync had
+//! covered it.
 
 use super::admission::Admission;
 use super::anew::{read_anew, sound_key};
@@ -70,7 +70,6 @@ impl fmt::Debug for Affected {
     }
 }
 
-/// Reads everything, and tells what of it does not verify.
 pub(crate) fn verify(admission: &Admission) -> Result<Verified> {
     let Some(anew) = read_anew(&admission.place, Crossing::Damage)? else {
         return Ok(Verified::default());
@@ -144,8 +143,8 @@ fn torn_tail(admission: &Admission, read: &Generation) -> Result<Option<TornTail
     Ok(read.torn_tail()?.filter(|torn| torn.offset == tail))
 }
 
-/// Records whose checks are right and whose fingerprint is another key's, each with its key: reading that key does not
-/// find them. Passes over records that are damaged anyway.
+/// Records whose checks are right and whose fingerprint is not their key's, so that no read finds them; each with its
+/// key. Passes over records that are damaged anyway.
 fn misfiled(read: &Generation, damage: &[Damage]) -> Result<Vec<(Damage, Option<Vec<u8>>)>> {
     let mut damage = damage.iter().peekable();
     let mut found = Vec::new();

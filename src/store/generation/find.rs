@@ -18,8 +18,8 @@ pub(crate) struct Found {
 }
 
 impl Generation {
-    /// Whether a record that verifies, with `body` behind its head, has the fingerprint of another key than its own, so
-    /// that the index can't lead its key to it. No crash makes such a record; a faulty writer may.
+    /// Whether a record that verifies has another fingerprint than its key, so that the index never leads from the key
+    /// to it. No crash makes such a record; a faulty writer may.
     pub(crate) fn is_misfiled(&self, head: &Head, body: &[u8]) -> bool {
         let key = body.get(..usize::from(head.key_len)).unwrap_or_default();
         matches!(head.kind, Kind::Put | Kind::Delete) && self.fingerprint(key) != head.fingerprint
@@ -31,10 +31,10 @@ impl Generation {
         head.key_len == 0 && head.fingerprint != self.fingerprint(&[])
     }
 
-    /// The candidate whose key this is. Reads header and key only.
+    /// The candidate whose key this is. Reads head and key only.
     ///
-    /// Where no candidate has the key, one that does not verify is taken for the key's: a write replaces it, which heals
-    /// the key. It is passed over only if its own key is sound and is another one.
+    /// If no candidate has the key, one that does not verify is taken for the key's, unless its own key is sound and is
+    /// another one. A write then replaces it, which heals the key.
     pub(crate) fn find_among(
         &self,
         candidates: &Candidates,

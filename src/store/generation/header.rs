@@ -1,16 +1,15 @@
 //! Which copy of the file header counts: one table.
 //!
-//! Both copies are written at once and synced before the file gets its name, and never again. So no crash leaves one that
-//! is not valid, or two that differ: a block was lost, written to a wrong place, used again or hit by rot. Either copy
-//! alone would open the file, but a valid one need not be this file's. The log tells: each record is sealed under
-//! the seed of its file's header, so that a single record which verifies shows whose log this is.
+//! Both copies are written at once and synced before the file gets its name, and never again. So no crash leaves a copy
+//! that is not valid, or two that differ. If a file has such copies, a block was lost, written to a wrong place, used
+//! again or hit by rot. Either copy alone would open the file, but a valid one need not be this file's. The log tells:
+//! each record is sealed under the seed of its file's header, so a single record that verifies shows whose log this is.
 
 use super::Generation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::format::{COPIES, Copies, FileHeader, HeaderRead, LOG_START};
 use crate::store::log::{LogFile, Scanner};
 
-/// Everything that the choice depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Start {
     copies: Copies,
@@ -79,13 +78,13 @@ const TABLE: [Row; 11] = [
     // and the next writer would cut them off. It may also be this file's, and the log all rotten: nobody can tell.
     row(&[OnlyFirst], NO, NO, EITHER, Refuse),
     row(&[OnlySecond], NO, EITHER, NO, Refuse),
-    // A header of another file, or of this store's last file, came to stand over one copy.
+    // A header of another file, such as the store's file before this one, came to stand over one copy.
     row(&[Differ], EITHER, YES, NO, First),
     row(&[Differ], EITHER, NO, YES, Second),
-    // The file's own header as it was before the file was complete came back over one copy: both have the seed. It
-    // lacks how much had been synced.
+    // Both have the file's seed, so one may be the header of a mirror or of a restored copy, which keep the seed. By a
+    // smaller base, acknowledged records could pass for torn ones.
     row(&[Differ], EITHER, YES, YES, LargerBase),
-    // One copy is another file's, and there is no log that tells which.
+    // One copy is another file's, and no record tells which.
     row(&[Differ], EITHER, NO, NO, Refuse),
 ];
 
@@ -151,7 +150,7 @@ impl Generation {
     }
 }
 
-/// Chooses among the copies that are valid; for one that is not, `first` and `second` are the other.
+/// Chooses between the copies. If only one is valid, both `first` and `second` are that one.
 fn choose_copy(
     log: &LogFile,
     copies: Copies,
@@ -159,7 +158,7 @@ fn choose_copy(
     second: FileHeader,
     is_empty: bool,
 ) -> Result<(FileHeader, Option<u64>)> {
-    // Nothing is read where it does not matter.
+    // Copies that say the same need no record to choose by.
     let verifies = |header: &FileHeader| match copies {
         Copies::Same => Ok(false),
         _ => has_a_record_of(log, header),

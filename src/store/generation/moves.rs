@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::store::format::{HEAD_BYTES, Head};
 use crate::store::index::{Move, SHARDS, shard_of};
 
-/// Moves of one shard that are made together: the lists of all shards still fit in a core's cache.
+/// Moves of one shard that are made together: few enough that the lists of all shards fit in a core's cache.
 const MOVES_TOGETHER: usize = 32;
 
 pub(super) struct Moves {
@@ -52,7 +52,6 @@ impl Moves {
         }
     }
 
-    /// Makes all that were collected.
     pub(super) fn make(&mut self, generation: &Generation) -> Result<()> {
         (self.shards.iter_mut()).try_for_each(|some| make_some(generation, some, self.is_own))
     }
@@ -79,14 +78,14 @@ fn make(generation: &Generation, moves: &[Move], is_own: bool) -> (usize, Result
     }
 }
 
-/// As [`make`], and leaves those that were not made.
+/// As [`make`]; what was not made stays in the list.
 fn make_some(generation: &Generation, some: &mut Vec<Move>, is_own: bool) -> Result<()> {
     let (made, result) = make(generation, some, is_own);
     some.drain(..made);
     result
 }
 
-/// Makes moves of any shards, in their order, and leaves those that were not made.
+/// Makes moves of any shards, in their order; what was not made stays in the list.
 pub(super) fn make_late(generation: &Generation, late: &mut Vec<Move>) -> Result<()> {
     let mut moves = late.iter();
     let result = moves.try_for_each(|step| make(generation, std::slice::from_ref(step), false).1);

@@ -102,8 +102,8 @@ impl Past {
         });
     }
 
-    /// Bytes of all records that ended more than [`GRACE_MS`] before `now_ms`, less those that share a sum with one that
-    /// did not: of 17 minutes, and a small part of all.
+    /// Bytes of all records that ended more than [`GRACE_MS`] before `now_ms`, less those that share a sum with a later
+    /// one: what ended within 17 minutes, and a small part of all.
     pub(crate) fn bytes(&mut self, now_ms: u64) -> u64 {
         let before_ms = now_ms.saturating_sub(GRACE_MS);
         if !(self.known.from_ms..self.known.to_ms).contains(&before_ms) {

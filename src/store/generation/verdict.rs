@@ -9,7 +9,7 @@
 //!   place included, and at least the header's `base`. The writer of that record had synced the log up to there.
 //!
 //! A power cut takes only what no sync had covered. So bytes that are missing below the watermark are damage to
-//! acknowledged data, and no crash explains them. Bytes that are missing at the watermark or above may be either.
+//! acknowledged data, and no crash explains them. Above the watermark either may be the cause.
 
 use super::Crossing;
 
@@ -106,8 +106,8 @@ const TABLE: [Row; 11] = [
     // The same file, for a reader that makes do with what is there.
     row(&[Nothing], YES, EITHER, EITHER, SOME, Crosses),
     // A power cut tore the last appends: any of their sectors may be on disk, later ones without earlier ones too, or
-    // zeros, where the file system had noted the new length only. A writer that is at work looks the same to a reader
-    // without the lock. So does rot in the last group of records: a sync may have covered them, and no later record says.
+    // zeros, where the file system had noted the new length only. A writer at work looks the same to a reader without
+    // the lock. So does rot in the last group of records: a sync may have covered them, and no later record says so.
     row(&[Head, Bytes], NO, EITHER, EITHER, NOT_ALL, Torn),
     // The same end, for a salvage that has passed the last record there is.
     row(&[Head, Bytes], NO, NO, EITHER, ALL, Torn),
