@@ -181,7 +181,7 @@ impl Batch {
         self.push(Op::remove(key.as_ref()))
     }
 
-    /// How many changes were added.
+    /// How many changes there are.
     pub fn len(&self) -> usize {
         self.changes.len()
     }

@@ -257,7 +257,7 @@ impl Compactor {
         let old = &writing.generation;
         let (ended_by_ms, now_ms) = (place.ended_by_ms(old), place.now_ms());
         copy_rekeyed(old, &mut successor, rekey, ended_by_ms, now_ms)?;
-        // First: a failure here leaves the store as it was. What could be read of the evidence is in the store.
+        // First: a failure here leaves the store as it was. The store has all that could be read of the evidence.
         evidence::remove(place, &with_old_keys)?;
         place.sync_directory()?;
         successor.install(&writing.generation)?;

@@ -355,7 +355,7 @@ impl Generation {
     }
 
     /// Waits until what this process has written is in the index, all of a batch or nothing. A reader that looks at the
-    /// length of the file needs no such wait: it finds and applies what is not applied yet.
+    /// length of the file need not wait: it applies what is not applied yet.
     #[inline]
     pub(crate) fn wait_for_apply(&self) {
         if self.written.load(Acquire) > self.tail() {

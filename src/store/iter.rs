@@ -38,7 +38,7 @@ struct Snapshot {
     locations: Arc<[Location]>,
     /// Parts of the locations, with what verified of each.
     ahead: Ahead<Range<usize>, Verified>,
-    /// The part that is being shown: its first location, those that are left of it, and what verified.
+    /// The part that is being shown: the number of its first location, of those that are left, and what verified.
     first: usize,
     left: Range<usize>,
     verified: Verified,

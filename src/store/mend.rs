@@ -27,8 +27,8 @@ pub(crate) fn start_anew(place: &Place, old: &Generation) -> Result<()> {
     Ok(())
 }
 
-/// Cuts the log at its tail, marks the place, and syncs that: until then a power cut may bring back what was cut off, made
-/// whole by what was written behind it.
+/// Cuts the log at its tail, marks the place, and syncs that: until then a power cut may bring back what was cut off,
+/// and later records may make it whole.
 pub(crate) fn cut(place: &Place, generation: &Generation) -> Result<()> {
     cut_at_tail(generation, place.now_ms())?;
     sync_log(place, generation, generation.tail()).or_else(|failure| {

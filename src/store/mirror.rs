@@ -95,8 +95,8 @@ impl LogCopy {
 
     fn append(&mut self, place: &Place) -> Result<u64> {
         let lock = lock(place, &self.to)?;
-        // What is appended to a copy that was deleted or moved is lost. And another process that went on with this copy
-        // may have cut it shorter than this one left it.
+        // An append to a copy that was deleted or moved is lost. And another process that went on with this copy may
+        // have cut it shorter than this one left it.
         if !self.is_at_its_path(place)? || self.to.size()? < self.copied {
             drop(lock);
             *self = LogCopy::of(place, Arc::clone(&self.at), &self.dir())?;

@@ -134,8 +134,8 @@ impl Options {
         self
     }
 
-    /// The thread that rewrites the file when it has grown. Default [`Compaction::Thread`]. Whichever it is, reading a
-    /// log of over 4 MiB takes a second thread for that time, if the system gives one.
+    /// The thread that rewrites the file when it has grown. Default [`Compaction::Thread`]. In any case, reading a log
+    /// of over 4 MiB takes a second thread for that time, if the system gives one.
     pub fn compaction(&mut self, compaction: Compaction) -> &mut Options {
         self.compaction = compaction;
         self

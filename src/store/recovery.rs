@@ -61,7 +61,8 @@ pub struct TornTail {
     pub offset: u64,
     /// How many bytes stood behind.
     pub len_bytes: u64,
-    /// Where they were kept when the tail was cut; `None` while nothing was cut, because nothing was written yet.
+    /// Where they were kept when the tail was cut. `None` if no write has cut it yet, if they could not be kept, or if
+    /// four such files are kept already.
     pub evidence: Option<PathBuf>,
     /// Why the bytes could not be kept when the tail was cut, which went on without.
     pub not_kept: Option<String>,

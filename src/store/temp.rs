@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Follows the name that the file will have; 16 hexadecimal digits follow it.
 const SUFFIX: &str = ".tmp-";
-/// The names that are tried before it is given up.
+/// Names that are tried at most.
 const NAMES_MAX: usize = 16;
 
 /// A new locked file of this process's own user beside `target`. The caller removes it, or gives it its name.
@@ -85,7 +85,7 @@ fn remove(disk: &dyn Disk, target: &Path, is_named: fn(&[u8]) -> bool) -> Result
         if disk.resolve(&path).ok().as_ref() != Some(&path) || !stat.is_file {
             continue;
         }
-        // Another name of the file itself: a process gave it its own name, and died before it took this one away.
+        // Another name of `target` itself: a process linked it there, and died before it removed this name.
         if own.is_some_and(|own| own.same_file(&stat)) {
             let _ = disk.remove(&path);
             continue;

@@ -81,8 +81,8 @@ const TABLE: [Row; 11] = [
     // A header of another file, such as the store's file before this one, came to stand over one copy.
     row(&[Differ], EITHER, YES, NO, First),
     row(&[Differ], EITHER, NO, YES, Second),
-    // Both have the file's seed, so one may be the header of a mirror or of a restored copy, which keep the seed. By a
-    // smaller base, acknowledged records could pass for torn ones.
+    // Both have the file's seed, so one may be the header of a mirror or of a restored copy, which keep the seed. With
+    // a smaller base, acknowledged records could pass for torn ones.
     row(&[Differ], EITHER, YES, YES, LargerBase),
     // One copy is another file's, and no record tells which.
     row(&[Differ], EITHER, NO, NO, Refuse),

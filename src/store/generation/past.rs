@@ -10,8 +10,8 @@ pub(crate) const GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 const WIDTH_BITS: u32 = 20;
 /// With more sums than this, neighbours share one.
 const SUMS_MAX: usize = 1024;
-/// Neighbours share a 256th of all bytes at most. By bytes, and not by time: else a few records that end years apart
-/// would let the bytes of all others wait for years until they count.
+/// A shared sum has at most a 256th of all bytes. If neighbours were joined by time, a few records that end years apart
+/// would keep the bytes of all others from counting for years.
 const PARTS_MIN: u64 = SUMS_MAX as u64 / 4;
 
 /// Bytes of records by the time of their end.
