@@ -70,9 +70,9 @@ fn own_lineage(place: &Place, old: &Generation) -> Result<FileHeader> {
     })
 }
 
-/// Copies to a new file the store as it was before some record was written: its log up to there, byte for byte, under a
-/// header with a lineage of its own, and with a seal behind it. The seal says that all of the log was synced. The `base` of
-/// the header could say so too, but has to stay as it is: it says how far back the log tells.
+/// Copies the store as it was before some record to a new file: its log up to there, byte for byte, under a header with
+/// a lineage of its own, and a seal behind it, which says that all of the log was synced. The header's `base` could say
+/// so too, but has to stay: it says how far back the log tells.
 pub(crate) fn restore(place: &Place, before: u64, to: &Path) -> Result<u64> {
     let to = new_path(place, to)?;
     let generation = place.fresh_at_its_path()?;

@@ -236,7 +236,7 @@ impl Cursor {
             }
             let now = Arc::clone(&*place.fresh_at_its_path()?);
             let is_same = Arc::ptr_eq(&now, &self.at);
-            // First the records that were written to the old file before it was left, unless something was put over them.
+            // First what was written to the old file before it was left, unless something was put over it.
             let is_whole = is_same || (self.at.is_still_there()? && self.at.look().is_ok());
             let end = self.at.position().mark();
             if is_whole && end.end > self.mark.end {

@@ -74,6 +74,7 @@ pub(crate) struct Held {
     begun: Arc<Mutex<Sender<Begun>>>,
     /// Whether syncs are held; otherwise they return at once, and sync nothing.
     holds: Arc<AtomicBool>,
+    /// How many syncs have begun.
     syncs: Arc<AtomicUsize>,
     /// Which other call is held, counted from 1.
     next: Arc<Mutex<Option<(What, u32)>>>,

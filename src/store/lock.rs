@@ -14,8 +14,8 @@ use std::time::Duration;
 /// The words of an error on a gate, or a file, that another writer has.
 pub(crate) const LOCKED: &str = "is locked by another writer";
 
-/// The moment until which a call waits, for the gate and the lock together. It is counted from the first time that the call
-/// has to wait, so that a call which does not wait reads no clock.
+/// The moment until which a call waits, for the gate and the lock together. The time runs from the first wait, so that
+/// a call which does not wait reads no clock.
 #[derive(Debug)]
 pub(crate) struct Deadline<'a> {
     disk: &'a dyn Disk,
@@ -65,9 +65,9 @@ impl<'a> Deadline<'a> {
 /// A mutex whose wait has a deadline and a bound, neither of which std's has: the thread that leaves hands the gate to
 /// the thread that has slept longest, once that one has slept for [`PATIENCE`].
 ///
-/// Until then a running thread that finds the gate free may pass those that sleep. That makes a busy gate fast, for a
-/// thread that is woken needs some 50 us to arrive. Without the bound, though, two running threads can pass fourteen
-/// sleeping ones for half a second (measured with 16 threads on two cores).
+/// Until then a running thread that finds the gate free may pass the sleepers. That makes a busy gate fast, for a
+/// thread that is woken needs some 50 us to arrive. Without the bound two running threads passed fourteen sleeping ones
+/// for half a second (16 threads on two cores).
 ///
 /// Invariants:
 /// 1. A thread writes under the gate only while it has the one [`Turn`].

@@ -154,8 +154,8 @@ impl Options {
         self
     }
 
-    /// Opens the store: reads the whole log once, at about the speed of memory, and takes no lock but to look whether
-    /// somebody has the file exclusively.
+    /// Opens the store: reads the whole log once, at about the speed of memory. To write, it takes the lock for a
+    /// moment, which shows whether another handle is exclusive.
     ///
     /// # Errors
     ///

@@ -22,8 +22,8 @@ use crate::error::{Error, Result, Shown};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The key of an entry that vouches for what its writer made of other entries, such as lists of them. In a store that
-/// lost any, it would vouch for what is not whole: it is left out, and its writer makes the lists anew.
+/// The key of an entry that vouches for lists which its writer made of other entries. After a loss they may not be
+/// whole, so a salvage leaves it out, and its writer makes the lists anew.
 pub(crate) const VOUCHER: &[u8] = b"\xFFk";
 
 /// The entries that [`Store::salvage`](crate::Store::salvage) saved, and those it could not.

@@ -137,7 +137,7 @@ fn torn_tail(admission: &Admission, read: &Generation) -> Result<Option<TornTail
     let lock = turn.and_then(|turn| Ok((place.lock(read, &deadline)?, turn)));
     match lock {
         Ok(_lock) => _ = read.prove()?,
-        // A writer that keeps the lock for so long is no longer writing the bytes that were behind the tail.
+        // A writer that keeps the lock for so long has finished the bytes that were behind the tail.
         Err(_) => read.look()?,
     }
     Ok(read.torn_tail()?.filter(|torn| torn.offset == tail))
