@@ -87,7 +87,7 @@ fn say_how_far(dropped_before: Option<u64>) {
     say(&match dropped_before {
         None => "back to the creation of the store".to_string(),
         Some(base) => format!(
-            "back to {base:#x}, where the file was written anew (compaction, load, backup, salvage): what is older is \
+            "back to {base:#x}, where the file was written anew (compaction, load, backup, repair): what is older is \
              gone, but for one value of each key"
         ),
     });

@@ -1,9 +1,10 @@
 //! The one loop that leads a thread to the right to write.
 //!
-//! Terms: the **applicant** is the thread that wants to write. It waits for its **turn** among the threads of its handle,
-//! and with the turn goes through **rounds**. A round takes the lock of the file that this process knows, **proves** that
-//! the last record which this process applied is still there and applies those behind it, notes what it sees ([`Seen`]), and makes
-//! one **step** ([`Step`]), which a table decides ([`ROWS`]). After every step but `Admit` the next round looks again.
+//! Terms: the **applicant** is the thread that wants to write. It waits for its **turn** among the threads of its
+//! handle, and with the turn goes through **rounds**. A round takes the lock of the file that this process knows,
+//! **proves** that the last record which this process applied is still there and applies those behind it, notes what it
+//! sees ([`Seen`]), and makes one **step** ([`Step`]), which a table decides ([`ROWS`]). After every step but `Admit`
+//! the next round looks again.
 //!
 //! Two notes in a file send an applicant to its path. A **retired** record says that a new file is about to take this
 //! one's place. A **condemned** record says that a sync of this one failed, and that nobody is to write to it again.

@@ -115,7 +115,7 @@ fn end_of_batch_before(generation: &Generation, before: u64) -> Result<(u64, u16
     if before < base && generation.dropped_before().is_some() {
         return refuse(format!(
             "the log goes back to offset {base:#x}, where the file was written anew: by a compaction, a load, a backup \
-             or a salvage"
+             or a repair"
         ));
     }
     let mut scanner = Scanner::new(&generation.log, generation.header.seed, base);

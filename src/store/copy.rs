@@ -1,4 +1,4 @@
-//! Copying the live records of one file to its successor, which compaction and repair share.
+//! Copying the live records of one file to another, which compaction, repair and backup share.
 //!
 //! Each record is verified before it is sealed anew: damage must not get a fresh check. A live record that does not
 //! verify is *carried*: the new file has a record of the same fingerprint in its place whose body check is wrong on

@@ -144,7 +144,7 @@ impl Events {
     }
 
     /// `None` if they go back to the creation of the store. Otherwise the offset where the file was written anew, by a
-    /// compaction, a load, a backup or a salvage: before it stands one value of each key, and what was older is gone.
+    /// compaction, a load, a backup or a repair: before it stands one value of each key, and what was older is gone.
     pub fn dropped_before(&self) -> Option<u64> {
         self.generation.dropped_before()
     }

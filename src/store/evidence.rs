@@ -1,9 +1,9 @@
 //! The parts of a file that are kept before a repair changes it, or puts another one in its place.
 //!
-//! One fault leaves one evidence file, however often its repair is tried: the name of the file follows from what it
-//! holds. If an error that lasts keeps the file from being made (no right to the folder, a full disk), the repair goes
-//! on and its report says why. Any other error ends the repair, also one in *reading* the bytes that are about to be
-//! cut, and the next write begins it again.
+//! One fault leaves one evidence file, however often its repair is tried: its name follows from the bytes that are cut,
+//! or from the inode of the file that is left. If an error that lasts keeps the file from being made (no right to the
+//! folder, a full disk), the repair goes on and its report says why. Any other error ends the repair, also one in
+//! *reading* the bytes that are about to be cut, and the next write begins it again.
 
 use super::checksum::xxh64;
 use super::disk::names::link_or_copy;

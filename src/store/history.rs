@@ -27,7 +27,7 @@ impl fmt::Debug for History {
 
 impl History {
     /// `None` if it goes back to the creation of the store. Otherwise the offset where the file was written anew, by a
-    /// compaction, a load, a backup or a salvage, which dropped what was older, all but the value that the key had then.
+    /// compaction, a load, a backup or a repair, which dropped what was older, all but the value that the key had then.
     pub fn dropped_before(&self) -> Option<u64> {
         self.generation.dropped_before()
     }

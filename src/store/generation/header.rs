@@ -123,12 +123,12 @@ impl Generation {
             HeaderRead::Short => {
                 return Err(log
                     .corrupt(file_bytes, "the file ends within its header")
-                    .advise("whatever it held is not there, restore a backup"));
+                    .advise("its content is not there; restore a backup"));
             }
             HeaderRead::Damaged => {
                 return Err(log
                     .corrupt(0, "neither copy of the file header verifies")
-                    .advise("without one no record can be told from garbage, restore a backup"));
+                    .advise("without one no record can be told from garbage; restore a backup"));
             }
             HeaderRead::Newer => (
                 ErrorKind::NewerVersion,

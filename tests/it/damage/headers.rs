@@ -126,7 +126,7 @@ fn a_file_that_ends_within_its_header_is_damaged_and_stays_as_it_is() {
         assert_eq!(
             error.to_string(),
             format!(
-                "`/s.shelf` is damaged at offset {len}: the file ends within its header; whatever it held is not there, restore a backup"
+                "`/s.shelf` is damaged at offset {len}: the file ends within its header; its content is not there; restore a backup"
             ),
         );
         assert_eq!(sim.read(PATH).unwrap(), file[..len]);

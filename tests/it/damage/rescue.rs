@@ -163,7 +163,7 @@ fn a_file_without_a_sound_header_is_refused_with_the_only_way_out() {
     assert_eq!(
         error.to_string(),
         "`/s.shelf` is damaged at offset 0: neither copy of the file header verifies; \
-         without one no record can be told from garbage, restore a backup"
+         without one no record can be told from garbage; restore a backup"
     );
 }
 
