@@ -89,11 +89,12 @@ impl Default for MemorySessionStore {
 
 /// Readers wait for `map` alone, which is held for one look or one step; a writer holds `turn` from reading to writing.
 pub(super) struct Memory {
-    /// Changed by a writer that has the turn.
+    /// Changed by a writer that has the turn; a walk, which has none, drops from it what nobody sees any more.
     map: Mutex<Map>,
     /// Taken before `map`, and never the other way round.
     turn: Mutex<()>,
-    /// The thread that has the turn: the closure of its edit may read, but a write in it would wait for itself.
+    /// The thread that has the turn, written by that thread: the closure of its edit may read, but a write in it would
+    /// wait for itself.
     writer: Mutex<Option<ThreadId>>,
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
     created: SystemTime,

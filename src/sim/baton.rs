@@ -15,7 +15,8 @@ pub(super) const NOBODY: usize = usize::MAX;
 pub(super) struct Baton {
     pub(super) schedule: Schedule,
     pub(super) runners: Vec<Runner>,
-    /// The number of the runner that has the baton, where the waiting threads can see it.
+    /// The number of the runner that has the baton. Written by the thread that passes it on, with the machine's mutex;
+    /// those that wait for it read it without.
     pub(super) holder: Arc<AtomicUsize>,
     pub(super) calls: u64,
     /// All are killed and run to their end.

@@ -19,8 +19,7 @@ impl SimDisk {
 
     /// A new process of this user and group; user 0 may do everything.
     pub fn process_of(&self, uid: u32, gid: u32) -> SimProcess {
-        let pid = self.lock().spawn(uid, gid);
-        SimProcess::new(self.clone(), pid)
+        SimProcess::of(self, uid, gid)
     }
 
     /// Every machine that a power cut at any step so far can leave, see [`PowerCuts`]. This machine goes on

@@ -5,6 +5,7 @@ use super::content::mix;
 use super::fs::Fs;
 use super::images::Images;
 use super::machine::{History, Machine};
+use super::process::SimProcess;
 use super::random::Random;
 use crate::error::Error;
 use std::collections::{HashSet, VecDeque};
@@ -82,7 +83,7 @@ impl PowerCut {
 
     /// Its disk, as a new process sees it.
     pub fn disk(&self) -> Arc<dyn crate::Disk> {
-        self.sim.disk()
+        SimProcess::of(&self.sim, 1000, 1000).disk()
     }
 }
 

@@ -60,9 +60,13 @@ struct Started<'a> {
 }
 
 impl SimProcess {
-    pub(super) fn new(sim: SimDisk, pid: u32) -> SimProcess {
-        let pid = Arc::new(AtomicU32::new(pid));
-        SimProcess { sim, pid }
+    /// A new process of a machine.
+    pub(super) fn of(sim: &SimDisk, uid: u32, gid: u32) -> SimProcess {
+        let pid = sim.lock().spawn(uid, gid);
+        SimProcess {
+            sim: sim.clone(),
+            pid: Arc::new(AtomicU32::new(pid)),
+        }
     }
 
     /// The machine that it runs on.

@@ -29,7 +29,7 @@ type Make<J, T> = dyn Fn(&J, &mut T) + Send + Sync;
 struct Shared<J, T> {
     /// Makes what a job asks for, in the spent product of an earlier job if there is one.
     make: Box<Make<J, T>>,
-    /// Never held while a job is made.
+    /// Changed by both threads; held by neither while a job is made.
     state: Mutex<State<J, T>>,
     /// Tells both sides that `state` has changed.
     changed: Condvar,

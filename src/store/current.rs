@@ -20,7 +20,8 @@ pub(crate) struct Current {
     stripes: [Stripe; STRIPES],
 }
 
-/// One place, alone on its cache line and on the one that is fetched along with it.
+/// One place, alone on its cache line and on the one that is fetched along with it. Written by the thread that sets the
+/// file of all places, which holds all of them meanwhile.
 #[repr(align(128))]
 struct Stripe(RwLock<Pinned>);
 

@@ -380,6 +380,26 @@ fn a_file_that_loses_its_name_in_the_middle_of_a_rename_is_not_taken_for_one_tha
 }
 
 #[test]
+fn a_reader_waits_for_no_rename() {
+    let bench = Bench::new();
+    thread::scope(|scope| {
+        let _over = bench.over();
+        bench.disk.hold_nth(What::Rename, 1);
+        let compacting = scope.spawn(|| bench.store.compact());
+        let renamed = loop {
+            match bench.next_call() {
+                begun if begun.inode == 0 => break begun,
+                sync => sync.end(),
+            }
+        };
+        // A reader that waited for the rename would make it fail: it is not held for ever.
+        assert_eq!(bench.store.get("absent").unwrap(), None);
+        renamed.end();
+        compacting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn others_write_while_a_compaction_copies_and_little_is_left_to_copy_under_the_lock() {
     let bench = Bench::new();
     let old = bench.generation().identity.inode;

@@ -81,9 +81,10 @@ pub(crate) struct Gate {
     /// `FREE`, `TAKEN` or `AWAITED`: written by each thread that enters, sleeps or leaves (2).
     state: AtomicU32,
     /// The thread that is inside and runs a closure of the caller's, in which it may not enter again; 0: none. Written by
-    /// that thread.
+    /// that thread; another one may read it stale, and reads a number that is not its own all the same.
     owner: AtomicUsize,
-    /// Those who sleep, the longest first.
+    /// Those who sleep, the longest first. Each adds itself; the thread that hands one the gate takes that one out, and
+    /// any other takes itself out when it wakes.
     queue: Mutex<Vec<Arc<Sleeper>>>,
     /// The words of the error on a gate that is taken.
     taken: &'static str,

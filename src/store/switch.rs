@@ -11,10 +11,10 @@
 //!
 //! Why no writer slips in between: a process that waits for the lock of the old file finds a retired record behind its
 //! tail once it has the lock, and looks at the path before it writes. So the retired record comes before the rename. In
-//! the other order a process that took the old lock right after the rename, and whose look at the path was not due,
-//! would append to a file that no name leads to. A compactor that dies between the two leaves a retired record in a file
-//! that is still the store's. The next writer looks at the path, finds the same file there, and appends behind the
-//! record: a retired record that is not the last one counts for nothing.
+//! the other order a compactor that died between the two would leave no note: a process that got the lock of the old file
+//! then, and whose look at the path was not due, would append to a file that no name leads to. As it is, a compactor that
+//! dies between the two leaves a retired record in a file that is still the store's. The next writer looks at the path,
+//! finds the same file there, and appends behind the record: a retired record that is not the last one counts for nothing.
 //!
 //! Why the sync comes before the rename: the new name may reach the disk before the content does.
 

@@ -66,25 +66,11 @@ fn modules() -> Vec<(String, String)> {
 /// The same, of the program as well.
 fn files() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![root().join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let inside = path.strip_prefix(root().join("src")).unwrap().to_path_buf();
-            if path.is_dir() {
-                folders.push(path);
-            } else if inside
-                .extension()
-                .is_some_and(|extension| extension == "rs")
-            {
-                let module = inside
-                    .with_extension("")
-                    .to_str()
-                    .unwrap()
-                    .replace('/', "::");
-                found.push((module, code_of(&read(&path))));
-            }
-        }
+    for path in sources(root().join("src")) {
+        let inside = path.strip_prefix(root().join("src")).unwrap();
+        let inside = inside.with_extension("");
+        let module = inside.to_str().unwrap().replace('/', "::");
+        found.push((module, code_of(&read(&path))));
     }
     found.retain(|(module, _)| !format!("{module}::").contains("::tests::"));
     found
@@ -343,19 +329,8 @@ fn the_operating_system_is_reached_in_one_place() {
 
 #[test]
 fn the_command_line_uses_the_public_face_only() {
-    let cli: Vec<PathBuf> = vec![root().join("src/main.rs")];
-    let mut pending = vec![root().join("src/cli")];
-    let mut files = cli;
-    while let Some(folder) = pending.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                pending.push(path)
-            } else {
-                files.push(path)
-            }
-        }
-    }
+    let mut files = sources(root().join("src/cli"));
+    files.push(root().join("src/main.rs"));
     assert!(files.len() > 3);
     for file in files {
         let code = read(&file);
@@ -412,6 +387,32 @@ fn a_copied_src_takes_its_licence_along_and_needs_nothing_of_cargo() {
     }
 }
 
+/// The code that knows whether it is tested: fingerprints so short that they collide, stretches so short that a test has
+/// many, a search that a test compares with a shorter one.
+const KNOW_OF_TESTS: &[&str] = &[
+    "sim::schedule",
+    "store::generation",
+    "store::generation::read_ahead",
+];
+
+#[test]
+fn the_code_has_no_hooks_for_tests() {
+    for (module, code) in files() {
+        let asks = (code.split("cfg(test)]\n").skip(1))
+            .filter(|rest| !rest.trim_start().starts_with(["mod ", "pub(crate) mod "]))
+            .count();
+        let is_known = KNOW_OF_TESTS.contains(&&*module);
+        assert!(
+            is_known || asks + code.matches("cfg!(test)").count() == 0,
+            "`{module}` asks whether it is tested"
+        );
+        assert!(
+            !code.contains("tests/"),
+            "`{module}` reaches into the tests"
+        );
+    }
+}
+
 /// A longer file holds more than one idea.
 const LINES_MAX: usize = 700;
 
@@ -422,21 +423,27 @@ fn nothing_is_left_undone_and_no_file_is_too_long() {
             assert!(!code.contains(mark), "`{module}`: {mark}");
         }
     }
-    let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
-    let mut folders = vec![root().join("src"), root().join("tests")];
+    let sources = ["src", "tests"].map(|folder| sources(root().join(folder)));
+    for path in sources.concat() {
+        let lines = read(&path).lines().count();
+        assert!(lines <= LINES_MAX, "{}: {lines} lines", path.display());
+    }
+}
+
+/// The files with Rust in a folder and in those within it.
+fn sources(folder: PathBuf) -> Vec<PathBuf> {
+    let (mut folders, mut found) = (vec![folder], Vec::new());
     while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-        {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if is_source(&path) {
-                let lines = read(&path).lines().count();
-                assert!(lines <= LINES_MAX, "{}: {lines} lines", path.display());
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
             }
         }
     }
+    found
 }
 
 /// Whether a line declares a field that several threads use.
@@ -491,6 +498,43 @@ fn each_kind_of_error_is_made_by_a_constructor() {
             own == 0 || ERRORS_OF_THEIR_OWN.contains(&&*module),
             "`{module}` makes {own} errors without a constructor of `error`"
         );
+    }
+}
+
+/// The page of the suites is what a stranger has to find a test by.
+#[test]
+fn the_page_of_the_suites_names_each_of_them_and_each_seed() {
+    let main = read("tests/it/main.rs");
+    let (page, modules) = main.split_once("\n\n").unwrap();
+    let modules: Vec<&str> = (modules.lines())
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
+    assert!(modules.len() > 30, "found only {modules:?}");
+    for module in &modules {
+        assert!(page.contains(&format!("`{module}`")), "`{module}`");
+    }
+    let rows = page.lines().filter(|line| line.starts_with("//! | `"));
+    let suites = rows.flat_map(|row| {
+        row.split(" | ")
+            .next()
+            .unwrap()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+    });
+    for suite in suites {
+        assert!(modules.contains(&suite), "there is no suite `{suite}`");
+    }
+    for path in sources(root().join("tests/it")) {
+        let code = read(&path);
+        for setting in code.split("setting(\"SHELF_").skip(1) {
+            let name = format!("SHELF_{}", setting.split('"').next().unwrap());
+            let file = path.display();
+            assert!(
+                page.contains(&name),
+                "{file} reads `{name}`, which the page does not name"
+            );
+        }
     }
 }
 
