@@ -56,23 +56,23 @@ pub(crate) struct Generation {
     /// The tail when this process last held the lock: what a sync that starts now is sure to cover. Written with the
     /// lock; a sync that reads it stale covers less, and is credited with less.
     pub(crate) written: AtomicU64,
-    /// Records up to here were synced, and after that the path was seen to lead to the file. Raised by any thread after
-    /// such a look; a thread that reads it stale looks once more.
+    /// Records up to here were synced, and after that the path was seen to lead to the file. Raised by the thread that led
+    /// the sync, after such a look; a thread that reads it stale looks once more.
     pub(crate) seen_at_its_path: AtomicU64,
     /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
     /// the file. Set with the lock, and read with it.
     pub(crate) rewritten: AtomicBool,
-    /// Whether the file was not at its path any more when that was last looked at. Written by applicants with the lock,
-    /// and by readers without; an applicant that reads it stale looks once more.
+    /// Whether the file was not at its path any more when that was last looked at. Written by each thread that looks, most
+    /// of them without the lock; an applicant that reads it stale looks once more, or one call later.
     pub(crate) displaced: AtomicBool,
     /// Taken for as long as records are applied, never while waiting for the lock.
     position: Mutex<Position>,
     /// A copy of `position.tail`. Written with that mutex; a reader that reads it stale replays, and finds nothing to do.
     tail: AtomicU64,
-    /// How many keys the index had at that tail. Written with the mutex of `position`; read stale by `len` alone.
+    /// How many keys the index had at that tail. Written with the mutex of `position`; `len` may read it stale.
     keys: AtomicU64,
     /// A [`Standing`]. Written with the mutex of `position`, and raised without by a thread whose sync failed; an
-    /// applicant reads it after the proof, a reader may read it stale and looks at the path one call later.
+    /// applicant reads it with the lock, a reader may read it stale and looks at the path one call later.
     standing: AtomicU8,
     /// Records below this offset may be outdated: damage behind them hides what became of their keys. 0: none may.
     /// Written with the mutex of `position`; a reader of a store that others damage meanwhile may read it stale.
@@ -462,7 +462,7 @@ impl Generation {
     }
 
     /// Compares what stands at the end of the log with what was applied last, and applies what was written since.
-    /// The caller holds the operating system's lock.
+    /// The caller holds the operating system's lock, or has put another reading of the file in the place of this one.
     pub(crate) fn prove(&self) -> Result<Proof> {
         let mut position = self.position();
         let tail = position.tail;

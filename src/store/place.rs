@@ -12,7 +12,9 @@
 //!
 //! Invariants:
 //! 1. One thread at a time follows the path, or renames a file to it (`following`): no two threads read the same
-//!    successor, and none takes the file that another thread is renaming for somebody else's.
+//!    successor, and none takes the file that another thread is renaming for somebody else's. A forked child moves to a
+//!    file of its own without that: its applicant may move it back to a file that a reader has just left, and finds out in
+//!    the round that it is in.
 //! 2. While `switching` is set, readers stay with the old file, which is complete: nobody can write to the new one yet.
 //! 3. After a fork the child never uses the open file of its parent for a lock: it would share the parent's.
 
@@ -47,7 +49,8 @@ pub(crate) struct Place {
     /// Without symbolic links: switches rename over it, and every look at the path is a look at this one.
     pub(crate) real: PathBuf,
     current: Current,
-    /// Guards invariant 1. Taken after the lock of the file, where a thread has both.
+    /// Guards invariant 1. Taken after the lock of the file, where a thread has both; but an exclusive handle that reopens
+    /// takes the lock of the file that it finds.
     pub(super) following: Mutex<()>,
     /// Written by the thread that installs a successor, with the lock of the file; readers may see it late, and wait
     /// for `following` then.

@@ -42,9 +42,9 @@
 //!    that the error kept from being made. The position keeps those moves; its tail is shown to nobody before they are made.
 //! 4. The copies of the position that are read without its mutex are written last, so that they lag behind the index
 //!    and never lead it.
-//! 5. Only whole records tell what is durable; the head of a damaged one is believed as to its length and its key
-//!    alone. Otherwise a wrong watermark could turn torn bytes into damage, and a replay that begins behind the damaged
-//!    record would judge otherwise than one that passed it.
+//! 5. Only whole records tell what is durable; the head of a damaged one is believed in all but that. Otherwise a wrong
+//!    watermark could turn torn bytes into damage, and a replay that begins behind the damaged record would judge
+//!    otherwise than one that passed it.
 
 use super::moves::{Moves, make_late};
 use super::read_ahead::{STRETCH_BYTES, stretches};
