@@ -398,9 +398,12 @@ const KNOW_OF_TESTS: &[&str] = &[
 #[test]
 fn the_code_has_no_hooks_for_tests() {
     for (module, code) in files() {
-        let asks = (code.split("cfg(test)]\n").skip(1))
-            .filter(|rest| !rest.trim_start_matches("pub(crate) ").starts_with("mod "))
-            .count();
+        // The module of a file's own tests is cut off already.
+        let asks = code.split("cfg(test)]\n").skip(1).filter(|rest| {
+            let item = rest.split_once([';', '{']);
+            item.is_some_and(|(item, _)| !item.contains("mod "))
+        });
+        let asks = asks.count();
         let is_known = KNOW_OF_TESTS.contains(&&*module);
         assert!(
             is_known || asks + code.matches("cfg!(test)").count() == 0,

@@ -21,8 +21,6 @@ const SEARCHED_BYTES: u64 = 64 << 10;
 pub(super) struct Stretch {
     /// Records one behind the other, and where each stands.
     pub(super) records: Vec<(u64, Head)>,
-    /// Where the last one of them ends; 0 if there is none.
-    pub(super) end: u64,
     /// The buffer through which the records were read.
     buffer: Vec<u8>,
 }
@@ -36,7 +34,6 @@ impl Stretch {
     /// Verifies the records that begin in the stretch from `start` on.
     fn verify(&mut self, log: &LogFile, seed: u64, start: u64, is_record: bool) {
         self.records.clear();
-        self.end = 0;
         let mut scanner = Scanner::new(log, seed, start).buffered(std::mem::take(&mut self.buffer));
         let until = start.saturating_add(STRETCH_BYTES);
         let searched = match is_record {
@@ -47,7 +44,6 @@ impl Stretch {
             match scanner.step() {
                 Ok(Step::Record { offset, head, .. }) => {
                     self.records.push((offset, head));
-                    self.end = offset + head.record_bytes();
                 }
                 Ok(Step::Unverified { offset })
                     if self.records.is_empty() && offset < start + searched =>
