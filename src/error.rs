@@ -232,6 +232,11 @@ impl Error {
         Error::of_file(ErrorKind::AlreadyExists, path, what).advise(advice)
     }
 
+    /// As [`exists`](Error::exists), of no file.
+    pub(crate) fn taken(what: impl Into<String>, advice: &'static str) -> Error {
+        Error::new(ErrorKind::AlreadyExists, what).advise(advice)
+    }
+
     pub(crate) fn not_a_store(path: &Path, what: &str, advice: &'static str) -> Error {
         Error::of_file(ErrorKind::NotAStore, path, what).advise(advice)
     }

@@ -1,7 +1,7 @@
 //! The arguments and the answers of calls on a store of sessions.
 
 use super::state::Session;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use std::fmt;
 
 /// The fate of a session that was to be saved.
@@ -47,8 +47,7 @@ pub enum Existing {
 impl Existing {
     /// The error of [`Fail`](Existing::Fail) for a store that holds sessions.
     pub(super) fn refuse() -> Error {
-        Error::new(ErrorKind::AlreadyExists, "the store already has sessions")
-            .advise("keep or overwrite them")
+        Error::taken("the store already has sessions", "keep or overwrite them")
     }
 }
 

@@ -1,5 +1,5 @@
-//! The power is cut at every step of every workload: every image that it can leave opens to what was acknowledged, and
-//! goes on from there.
+//! The power is cut at every step of every workload: each image that it can leave, or each of a sample where there are
+//! over 4,096, opens to what was acknowledged, and goes on from there.
 
 use crate::proof::Counts;
 use crate::proof::cases;

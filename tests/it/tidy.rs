@@ -487,8 +487,8 @@ fn each_field_that_threads_share_says_in_a_line_who_writes_it() {
     assert!(fields > 40, "found only {fields}");
 }
 
-/// The files that make errors of their own: the one of all constructors, and rooms with a kind that it does not know.
-const ERRORS_OF_THEIR_OWN: &[&str] = &["error", "session::outcome", "session::redis::connection"];
+/// The files that make errors of a kind: the one of all constructors, and the one in which a server tells the kind.
+const ERRORS_OF_THEIR_OWN: &[&str] = &["error", "session::redis::connection"];
 
 #[test]
 fn each_kind_of_error_is_made_by_a_constructor() {
