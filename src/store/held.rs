@@ -392,8 +392,10 @@ fn a_reader_waits_for_no_rename() {
                 sync => sync.end(),
             }
         };
-        // A reader that waited for the rename would make it fail: it is not held for ever.
         assert_eq!(bench.store.get("absent").unwrap(), None);
+        // No call is held for ever.
+        let following = bench.store.place().following.try_lock();
+        assert!(following.is_err(), "the rename was over by then");
         renamed.end();
         compacting.join().unwrap().unwrap();
     });
