@@ -16,6 +16,7 @@ mod cli {
     pub(crate) mod failure;
     pub(crate) mod file;
     pub(crate) mod from_shelve;
+    pub(crate) mod http;
     pub(crate) mod keys;
     pub(crate) mod lines;
     pub(crate) mod listing;

@@ -6,22 +6,20 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::{Ipv4Addr, TcpListener};
 use std::time::SystemTime;
 
 mod list;
-mod serve;
 
 use shelflife::{ErrorKind, SessionStore, ShelveSessionStore, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::file::state_of;
+use crate::cli::http::{self, Request, Response};
 use crate::cli::output::{Output, say};
 use crate::cli::sessions::in_full;
 use crate::cli::{open, text};
 use list::{Filter, List};
-use serve::{Answer, Request};
 
 const PAGE: &str = include_str!("browse/page.html");
 const TOKEN_BYTES: usize = 16;
@@ -53,7 +51,6 @@ struct App {
     list: List,
     name: String,
     token: String,
-    hosts: [String; 2],
 }
 
 fn browse(args: &mut Args, output: &mut Output) -> Result<()> {
@@ -61,26 +58,17 @@ fn browse(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let name = text::escape(file.as_encoded_bytes());
     let store = open::to_read(args, file)?;
-    let port = u16::try_from(port).unwrap_or_default();
-    let listening = |error| {
-        Failure::Io(
-            format!("failed to listen on port {port}; give a free one with --port"),
-            error,
-        )
-    };
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(listening)?;
-    let port = listener.local_addr().map_err(listening)?.port();
+    let (listener, port) = http::listen(u16::try_from(port).unwrap_or_default())?;
     let app = App {
         sessions: ShelveSessionStore::from(store),
         list: List::default(),
         name,
         token: secret()?,
-        hosts: [format!("127.0.0.1:{port}"), format!("localhost:{port}")],
     };
     output.line(&format!("http://127.0.0.1:{port}/{}/", app.token))?;
     output.flush()?;
     output.note("keep the address secret; stop with Ctrl-C");
-    serve::serve(&listener, &|request| app.answer(request));
+    http::serve(&listener, &|request, _| app.answer(request));
     Ok(())
 }
 
@@ -99,16 +87,19 @@ fn is_same(given: &str, right: &str) -> bool {
     given.len() == right.len() && differing == 0
 }
 
+fn json(value: &Value) -> Response {
+    Response::new("200 OK", "application/json", text::json(value))
+}
+
 impl App {
-    fn answer(&self, request: &Request) -> Answer {
-        // A page of another site may make the browser ask here under a name of its own.
-        if !self.hosts.contains(&request.host) {
-            return Answer::text("403 Forbidden", "This page is for 127.0.0.1 only.\n");
+    fn answer(&self, request: &Request) -> Response {
+        if request.method != "GET" {
+            return Response::refused("405 Method Not Allowed");
         }
         let path = request.path.strip_prefix('/').unwrap_or_default();
         let (token, page) = path.split_once('/').unwrap_or((path, "-"));
         if !is_same(token, &self.token) {
-            return Answer::text(
+            return Response::text(
                 "403 Forbidden",
                 "The address lacks the secret that shelflife browse printed.\n",
             );
@@ -117,19 +108,27 @@ impl App {
             "" => self.page(),
             "sessions" => self.look().and_then(|()| self.listed(request)),
             "session" => self.look().and_then(|()| self.one(request)),
-            _ => Ok(Answer::text("404 Not Found", "Nothing is there.\n")),
+            _ => Ok(Response::text("404 Not Found", "Nothing is there.\n")),
         };
         answered.unwrap_or_else(|failure| {
             let failure = text::printable(&failure.to_string());
             say(&format!("shelflife: {failure}"));
-            Answer::text("500 Internal Server Error", format!("{failure}\n"))
+            Response::text("500 Internal Server Error", format!("{failure}\n"))
         })
     }
 
-    fn page(&self) -> Result<Answer> {
+    fn page(&self) -> Result<Response> {
         let nonce = secret()?;
         let page = PAGE.replace("{nonce}", &nonce);
-        Ok(Answer::page(page, &nonce))
+        // Its own script and style, which have the nonce, are all that runs; it may ask here for more.
+        let policy = format!(
+            "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        );
+        Ok(Response {
+            policy,
+            ..Response::new("200 OK", "text/html; charset=utf-8", page)
+        })
     }
 
     /// Goes on with another file, once somebody has put that in the place of the store.
@@ -142,7 +141,7 @@ impl App {
     }
 
     /// A page of the list, and how the store is.
-    fn listed(&self, request: &Request) -> Result<Answer> {
+    fn listed(&self, request: &Request) -> Result<Response> {
         let store = self.sessions.store();
         let stats = store.stats()?;
         let recovery = store.recovery();
@@ -176,12 +175,12 @@ impl App {
         members.push((Value::from("health"), Value::Map(health)));
         let rows = found.rows.into_iter().map(|row| row.value()).collect();
         members.push((Value::from("sessions"), Value::Array(rows)));
-        Ok(Answer::json(&Value::Map(members)))
+        Ok(json(&Value::Map(members)))
     }
 
     /// One session in full.
-    fn one(&self, request: &Request) -> Result<Answer> {
-        let wanted = request.query("handle").unwrap_or_default();
+    fn one(&self, request: &Request) -> Result<Response> {
+        let wanted = request.query.get("handle").unwrap_or_default();
         let mut unreadable = None;
         for session in self.sessions.iter_sessions() {
             match session {
@@ -191,7 +190,7 @@ impl App {
                         let value = value.map_or(Value::Null, Value::from);
                         Value::Array(vec![Value::from(name), value])
                     });
-                    return Ok(Answer::json(&Value::Array(fields.collect())));
+                    return Ok(json(&Value::Array(fields.collect())));
                 }
                 Ok(_) => {}
                 Err(error) => unreadable = Some(error),
@@ -200,7 +199,7 @@ impl App {
         match unreadable {
             // It may be the one that was asked for.
             Some(error) => Err(error.into()),
-            None => Ok(Answer::text(
+            None => Ok(Response::text(
                 "404 Not Found",
                 "There is no such session any more.\n",
             )),

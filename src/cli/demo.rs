@@ -1,35 +1,22 @@
 //! `demo`: a small web app on the sessions of a store, for a browser on this machine.
 
-use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod app;
-mod http;
 mod pages;
 
 use shelflife::{ManagerOptions, SessionOptions};
 
 use crate::cli::args::{Args, Command, Opt};
-use crate::cli::failure::{Failure, Result};
-use crate::cli::open;
+use crate::cli::failure::Result;
 use crate::cli::output::Output;
 use crate::cli::places::{self, PASSWORD_FILE, PREFIX, Sessions};
+use crate::cli::{http, open};
 use app::App;
-use http::{Connection, NoRequest};
 
-const THREADS: usize = 16;
-/// Connections that wait for a thread; those beyond wait in the system's queue.
-const WAITING_MAX: usize = 64;
-/// How long a thread listens to a connection that asks nothing: this long at most,
-const IDLE_MAX: Duration = Duration::from_secs(10);
-/// and, so that it gets to say something at all, this long even if others wait.
-const IDLE_MIN: Duration = Duration::from_millis(100);
 /// As [`shelflife::SessionManager::open`] has it.
 const IDLE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const FIRST_PORT: u16 = 8080;
@@ -70,11 +57,10 @@ pub(crate) const DEMO: Command = Command {
 };
 
 fn demo(args: &mut Args, output: &mut Output) -> Result<()> {
-    let listener = match args.number("--port", u16::MAX.into())? {
-        Some(port) => bind(u16::try_from(port).unwrap_or_default())?,
+    let (listener, port) = match args.number("--port", u16::MAX.into())? {
+        Some(port) => http::listen(u16::try_from(port).unwrap_or_default())?,
         None => first_free()?,
     };
-    let port = listener.local_addr().map_err(no_port)?.port();
     let mut options = SessionOptions::new();
     options.hash_ids(true).idle_lifetime(IDLE_LIFETIME);
     let (store, cookie, name): (Sessions, _, _) = match args.value(STORE.name) {
@@ -103,7 +89,7 @@ fn demo(args: &mut Args, output: &mut Output) -> Result<()> {
         "http://127.0.0.1:{port}/  (sessions in {name}; stop it with Ctrl-C)"
     ))?;
     output.flush()?;
-    serve(&listener, &app);
+    http::serve(&listener, &|request, visitor| app.respond(request, visitor));
     Ok(())
 }
 
@@ -121,84 +107,9 @@ fn cookie_name(file: &Path) -> String {
     format!("demo-{hash:08x}")
 }
 
-fn bind(port: u16) -> Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
-        let what = format!("failed to listen on port {port}; give a free one with --port");
-        Failure::Io(what, error)
-    })
-}
-
-fn first_free() -> Result<TcpListener> {
+fn first_free() -> Result<(TcpListener, u16)> {
     let last = FIRST_PORT + PORTS_TRIED - 1;
     (FIRST_PORT..last)
-        .find_map(|port| bind(port).ok())
-        .map_or_else(|| bind(last), Ok)
-}
-
-fn no_port(error: io::Error) -> Failure {
-    Failure::Io("failed to listen".to_string(), error)
-}
-
-fn serve(listener: &TcpListener, app: &App) {
-    let (sender, receiver) = mpsc::sync_channel(WAITING_MAX);
-    let receiver = Mutex::new(receiver);
-    let waiting = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| work(&receiver, &waiting, app));
-        }
-        for stream in listener.incoming() {
-            match stream {
-                Ok(stream) => {
-                    waiting.fetch_add(1, Ordering::Relaxed);
-                    if sender.send(stream).is_err() {
-                        return;
-                    }
-                }
-                // Out of file descriptors, most likely: some are freed as connections end.
-                Err(_) => thread::sleep(Duration::from_millis(100)),
-            }
-        }
-    });
-}
-
-fn work(receiver: &Mutex<Receiver<TcpStream>>, waiting: &AtomicUsize, app: &App) {
-    loop {
-        let received = receiver
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .recv();
-        let Ok(stream) = received else {
-            return;
-        };
-        waiting.fetch_sub(1, Ordering::Relaxed);
-        // A connection that breaks is the visitor's doing, and the next visitor's turn.
-        let _ = converse(stream, waiting, app);
-    }
-}
-
-/// Answers the requests of one connection, until it ends or others wait while it is silent.
-fn converse(stream: TcpStream, waiting: &AtomicUsize, app: &App) -> io::Result<()> {
-    let visitor = stream.peer_addr()?.ip();
-    let mut connection = Connection::new(stream)?;
-    let patience = |idle: Duration| {
-        idle < IDLE_MIN || (idle < IDLE_MAX && waiting.load(Ordering::Relaxed) == 0)
-    };
-    while connection.wait(patience) {
-        match connection.request() {
-            Ok(request) => {
-                let response = app.respond(&request, visitor);
-                connection.respond(&response, &request.method, request.keep_alive)?;
-                if !request.keep_alive {
-                    break;
-                }
-            }
-            Err(NoRequest::Closed) => break,
-            Err(NoRequest::Refused(response)) => {
-                connection.respond(&response, "", false)?;
-                break;
-            }
-        }
-    }
-    Ok(())
+        .find_map(|port| http::listen(port).ok())
+        .map_or_else(|| http::listen(last), Ok)
 }

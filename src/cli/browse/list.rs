@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use shelflife::{Session, SessionStore, ShelveSessionStore, Value};
 
-use super::serve::Request;
+use crate::cli::http::Request;
 use crate::cli::{text, times};
 
 const PAGE_ROWS: usize = 50;
@@ -136,7 +136,7 @@ pub(crate) struct Found<'a> {
 impl Filter {
     /// A parameter that does not parse filters nothing.
     pub(crate) fn of(request: &Request) -> Filter {
-        let given = |name| request.query(name).filter(|value| !value.is_empty());
+        let given = |name| request.query.get(name).filter(|value| !value.is_empty());
         let span = |name| given(name).and_then(|value| times::parse_span(value, None));
         Filter {
             search: given("search").unwrap_or_default().to_lowercase(),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use shelflife::manager::Visit;
 use shelflife::{Key, Lifetime, Result, Session, SessionManager};
 
-use crate::cli::demo::http::{Request, Response};
 use crate::cli::demo::pages::{self, Page};
+use crate::cli::http::{Request, Response};
 use crate::cli::output::say;
 use crate::cli::{text, times};
 
@@ -50,16 +50,15 @@ impl App {
                 true => "503 Service Unavailable",
                 false => "500 Internal Server Error",
             };
-            Response::text(status, format!("{status}\n"))
+            Response::refused(status)
         })
     }
 
     fn answer(&self, request: &Request, visitor: IpAddr) -> Result<Response> {
         let origin = request.origin();
         if self.sessions.is_cross_origin(&origin) {
-            let refused = "403 Forbidden";
             return Ok(Response::text(
-                refused,
+                "403 Forbidden",
                 "403 Forbidden: a page of another site sent this form\n",
             ));
         }
@@ -98,7 +97,7 @@ impl App {
                     Ok(plain(done))
                 }
                 ("POST", false) => self.changed(path, change(request, visit)?, visit),
-                _ => Ok(refused("405 Method Not Allowed")),
+                _ => Ok(Response::refused("405 Method Not Allowed")),
             };
         }
         let is_read = matches!(method, "GET" | "HEAD");
@@ -114,9 +113,9 @@ impl App {
             "/check" if is_read => self.check(visit),
             "/check_token" if is_read => self.check_token(visit),
             "/" | "/style.css" | "/login" | "/devices" | "/order" | "/check" | "/check_token" => {
-                Ok(refused("405 Method Not Allowed"))
+                Ok(Response::refused("405 Method Not Allowed"))
             }
-            _ => Ok(refused("404 Not Found")),
+            _ => Ok(Response::refused("404 Not Found")),
         }
     }
 
@@ -302,7 +301,7 @@ fn end_device(request: &Request, visit: &mut Visit) -> Result<Response> {
         return Ok(Response::see("/login"));
     }
     if !visit.is_csrf_token(request.body.get("csrf").unwrap_or_default())? {
-        return Ok(refused("403 Forbidden"));
+        return Ok(Response::refused("403 Forbidden"));
     }
     let text = match request
         .body
@@ -337,7 +336,7 @@ fn order_form(visit: &mut Visit) -> Result<Response> {
 fn order(request: &Request, visit: &mut Visit) -> Result<Response> {
     let token = |name| request.body.get(name).unwrap_or_default();
     if !visit.is_csrf_token(token("csrf"))? {
-        return Ok(refused("403 Forbidden"));
+        return Ok(Response::refused("403 Forbidden"));
     }
     if !visit.use_form_token(token("once"))? {
         visit.flash(
@@ -366,10 +365,6 @@ fn shown(visit: &mut Visit) -> Result<Page> {
 fn plain(done: Done) -> Response {
     let text = format!("<p class=\"said\">{}</p>", pages::escape(&done.text));
     pages::page(done.title, &Page::default(), &text)
-}
-
-fn refused(status: &'static str) -> Response {
-    Response::text(status, format!("{status}\n"))
 }
 
 fn access_time(session: &Session) -> String {

@@ -4,8 +4,11 @@ use std::time::SystemTime;
 
 use shelflife::manager::{Device, Flash};
 
-use crate::cli::demo::http::Response;
+use crate::cli::http::Response;
 use crate::cli::times;
+
+/// No scripts, no frames, nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The parts that stand around each page.
 #[derive(Debug, Default)]
@@ -50,7 +53,12 @@ pub(crate) fn page(title: &str, page: &Page, body: &str) -> Response {
          <h1>{title}</h1>\n{body}\n</main>\n\
          <footer>Kill this server and start it again: you stay logged in.</footer>\n</body>\n</html>\n"
     );
-    Response::new("200 OK", "text/html; charset=utf-8", html)
+    Response {
+        policy: POLICY.to_string(),
+        // Without one a browser would call the origin of the page's forms `null`.
+        referrer: "same-origin",
+        ..Response::new("200 OK", "text/html; charset=utf-8", html)
+    }
 }
 
 fn flash(flash: &Flash) -> String {

@@ -52,7 +52,7 @@ impl Page {
     fn ask(&self, path: &str) -> String {
         let (token, port) = (&self.token, self.port);
         self.send(
-            format!("GET /{token}/{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").as_bytes(),
+            format!("GET /{token}/{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n").as_bytes(),
         )
     }
 
@@ -94,34 +94,38 @@ fn only_who_has_the_address_is_answered_and_only_on_this_machine() {
     assert_eq!(page.token.len(), 32);
     assert_ne!(page.token, Page::of(&shell, "s.shelf").token);
     let (token, port) = (&page.token, page.port);
+    let close = "Connection: close\r\n";
     let host = format!("Host: 127.0.0.1:{port}\r\n");
     for (head, status) in [
-        (format!("GET /{token}/ HTTP/1.1\r\n{host}"), "200 OK"),
+        (format!("GET /{token}/ HTTP/1.1\r\n{host}{close}"), "200 OK"),
         (
-            format!("GET /{token}/ HTTP/1.1\r\nHost: localhost:{port}\r\n"),
+            format!("GET /{token}/ HTTP/1.1\r\nHost: localhost:{port}\r\n{close}"),
             "200 OK",
         ),
         (
-            format!("GET /{token}/x HTTP/1.1\r\n{host}"),
+            format!("GET /{token}/x HTTP/1.1\r\n{host}{close}"),
             "404 Not Found",
         ),
-        (format!("GET /{token} HTTP/1.1\r\n{host}"), "404 Not Found"),
-        (format!("GET / HTTP/1.1\r\n{host}"), "403 Forbidden"),
         (
-            format!("GET /{}/ HTTP/1.1\r\n{host}", "0".repeat(32)),
+            format!("GET /{token} HTTP/1.1\r\n{host}{close}"),
+            "404 Not Found",
+        ),
+        (format!("GET / HTTP/1.1\r\n{host}{close}"), "403 Forbidden"),
+        (
+            format!("GET /{}/ HTTP/1.1\r\n{host}{close}", "0".repeat(32)),
             "403 Forbidden",
         ),
         (
-            format!("GET /{}/sessions HTTP/1.1\r\n{host}", &token[..31]),
+            format!("GET /{}/sessions HTTP/1.1\r\n{host}{close}", &token[..31]),
             "403 Forbidden",
         ),
         (
-            format!("GET /{token}/ HTTP/1.1\r\nHost: evil.example:{port}\r\n"),
-            "403 Forbidden",
+            format!("GET /{token}/ HTTP/1.1\r\nHost: evil.example:{port}\r\n{close}"),
+            "421 Misdirected Request",
         ),
         (
-            format!("GET /{token}/ HTTP/1.1\r\nHost: 127.0.0.1\r\n"),
-            "403 Forbidden",
+            format!("GET /{token}/ HTTP/1.1\r\nHost: 127.0.0.1.evil.example\r\n{close}"),
+            "421 Misdirected Request",
         ),
         (format!("GET /{token}/ HTTP/1.1\r\n"), "400 Bad Request"),
         (
@@ -129,7 +133,7 @@ fn only_who_has_the_address_is_answered_and_only_on_this_machine() {
             "400 Bad Request",
         ),
         (
-            format!("POST /{token}/ HTTP/1.1\r\n{host}"),
+            format!("POST /{token}/ HTTP/1.1\r\n{host}{close}"),
             "405 Method Not Allowed",
         ),
         (

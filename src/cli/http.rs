@@ -1,13 +1,26 @@
-//! As much of HTTP/1.1 (RFC 9112) as a browser needs, with a limit on everything.
+//! As much of HTTP/1.1 (RFC 9112) as a browser on this machine needs, with a limit on everything.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use shelflife::manager::Origin;
 
-/// No scripts, no frames, nothing from elsewhere.
-const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+use crate::cli::failure::{self, Failure};
+
+const THREADS: usize = 16;
+/// Connections that wait for a thread; those beyond wait in the system's queue.
+const WAITING_MAX: usize = 64;
+/// How long a thread listens to a connection that asks nothing: this long at most,
+const IDLE_MAX: Duration = Duration::from_secs(10);
+/// and, so that it gets to say something at all, this long even if others wait.
+const IDLE_MIN: Duration = Duration::from_millis(100);
+/// The policy of an answer that is no page: it may do nothing.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// From the first byte of a request to its last.
@@ -24,7 +37,7 @@ pub(crate) struct Request {
     pub(crate) body: Form,
     /// The `Cookie` fields as they came: a cookie of another program that is no text locks nobody out.
     pub(crate) cookies: Vec<Vec<u8>>,
-    host: Vec<u8>,
+    pub(crate) host: Vec<u8>,
     origin: Option<Vec<u8>>,
     sec_fetch_site: Option<Vec<u8>>,
     /// The browser's `User-Agent`.
@@ -68,29 +81,24 @@ impl Form {
 
 /// Percent-decoding; a `%` without two hex digits behind it stands for itself.
 fn decode(text: &str) -> String {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, tail) {
-            (b'+', _) => bytes.push(b' '),
-            (b'%', [high, low, behind @ ..]) => match (hex(*high), hex(*low)) {
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        bytes.push(match (byte, behind) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, behind @ ..]) => match (digit(*high), digit(*low)) {
                 (Some(high), Some(low)) => {
-                    bytes.push(high << 4 | low);
                     rest = behind;
+                    u8::try_from(high * 16 + low).unwrap_or(byte)
                 }
-                _ => bytes.push(b'%'),
+                _ => byte,
             },
-            _ => bytes.push(byte),
-        }
+            _ => byte,
+        });
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[derive(Debug)]
@@ -102,6 +110,10 @@ pub(crate) struct Response {
     pub(crate) location: Option<&'static str>,
     /// How long a browser may keep it; `None` for what is made anew for each request.
     pub(crate) max_age: Option<u32>,
+    /// Its `Content-Security-Policy`.
+    pub(crate) policy: String,
+    /// Its `Referrer-Policy`.
+    pub(crate) referrer: &'static str,
     /// Of its session.
     pub(crate) headers: Vec<(String, String)>,
 }
@@ -118,12 +130,18 @@ impl Response {
             body: body.into(),
             location: None,
             max_age: None,
+            policy: NOTHING.to_string(),
+            referrer: "no-referrer",
             headers: Vec::new(),
         }
     }
 
     pub(crate) fn text(status: &'static str, body: impl Into<String>) -> Response {
         Response::new(status, "text/plain; charset=utf-8", body)
+    }
+
+    pub(crate) fn refused(status: &'static str) -> Response {
+        Response::text(status, format!("{status}\n"))
     }
 
     pub(crate) fn see(location: &'static str) -> Response {
@@ -136,11 +154,11 @@ impl Response {
 
 /// Why there is no request to answer.
 #[derive(Debug)]
-pub(crate) enum NoRequest {
+enum NoRequest {
     /// The other side is gone, or silent for too long.
     Closed,
-    /// It is no request that can be answered but by this refusal.
-    Refused(Response),
+    /// It is no request that can be answered but by a refusal with this status.
+    Refused(&'static str),
 }
 
 impl From<io::Error> for NoRequest {
@@ -149,19 +167,15 @@ impl From<io::Error> for NoRequest {
     }
 }
 
-fn refuse(status: &'static str) -> NoRequest {
-    NoRequest::Refused(Response::text(status, format!("{status}\n")))
-}
-
 #[derive(Debug)]
-pub(crate) struct Connection {
+struct Connection {
     stream: TcpStream,
     /// Bytes received and not yet understood; a client may send its next request before it has this answer.
     received: Vec<u8>,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream) -> io::Result<Connection> {
+    fn new(stream: TcpStream) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(WRITE_TIME_MAX))?;
         Ok(Connection {
@@ -171,7 +185,7 @@ impl Connection {
     }
 
     /// Waits until there is something to read, for as long as `patience` says, given how long it waits already.
-    pub(crate) fn wait(&mut self, patience: impl Fn(Duration) -> bool) -> bool {
+    fn wait(&mut self, patience: impl Fn(Duration) -> bool) -> bool {
         let start = Instant::now();
         while self.received.is_empty() {
             if !patience(start.elapsed()) || self.stream.set_read_timeout(Some(IDLE_STEP)).is_err()
@@ -188,7 +202,7 @@ impl Connection {
     }
 
     /// Reads one request.
-    pub(crate) fn request(&mut self) -> Result<Request, NoRequest> {
+    fn request(&mut self) -> Result<Request, NoRequest> {
         let deadline = Instant::now() + REQUEST_TIME_MAX;
         let head_len = loop {
             let end = self
@@ -198,10 +212,10 @@ impl Connection {
             match end {
                 Some(end) if end <= HEAD_BYTES_MAX => break end,
                 None if has_bare_end_of_line(&self.received) => {
-                    return Err(refuse("400 Bad Request"));
+                    return Err(NoRequest::Refused("400 Bad Request"));
                 }
                 None if self.received.len() <= HEAD_BYTES_MAX => self.receive_until(deadline)?,
-                _ => return Err(refuse("431 Request Header Fields Too Large")),
+                _ => return Err(NoRequest::Refused("431 Request Header Fields Too Large")),
             }
         };
         let head: Vec<u8> = self.received.drain(..head_len + 4).take(head_len).collect();
@@ -217,11 +231,11 @@ impl Connection {
     fn receive_until(&mut self, deadline: Instant) -> Result<(), NoRequest> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(refuse("408 Request Timeout"));
+            return Err(NoRequest::Refused("408 Request Timeout"));
         }
         self.stream.set_read_timeout(Some(left))?;
         self.receive().map_err(|error| match timed_out(&error) {
-            true => refuse("408 Request Timeout"),
+            true => NoRequest::Refused("408 Request Timeout"),
             false => NoRequest::Closed,
         })
     }
@@ -238,24 +252,22 @@ impl Connection {
     }
 
     /// Sends a response; of an answer to `HEAD`, everything but the body.
-    pub(crate) fn respond(
-        &mut self,
-        response: &Response,
-        method: &str,
-        keep_alive: bool,
-    ) -> io::Result<()> {
+    fn respond(&mut self, response: &Response, method: &str, keep_alive: bool) -> io::Result<()> {
         let cache = match response.max_age {
             Some(seconds) => format!("max-age={seconds}"),
             None => "no-store".to_string(),
         };
         let mut text = format!(
             "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {}\r\n\
-             Cache-Control: {cache}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: same-origin\r\n\
-             Content-Security-Policy: {POLICY}\r\n",
+             Cache-Control: {cache}\r\nContent-Security-Policy: {}\r\nReferrer-Policy: {}\r\n\
+             X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n\
+             Cross-Origin-Opener-Policy: same-origin\r\nCross-Origin-Resource-Policy: same-origin\r\n",
             response.status,
             response.content_type,
             response.body.len(),
             if keep_alive { "keep-alive" } else { "close" },
+            response.policy,
+            response.referrer,
         );
         if let Some(location) = response.location {
             text.push_str(&format!("Location: {location}\r\n"));
@@ -286,13 +298,13 @@ fn timed_out(error: &io::Error) -> bool {
 /// The request line and the fields, and the length of the body to come (RFC 9112 sections 3 and 5). A head that could
 /// be read in two ways is refused: so one request is passed off as two, and a page of another site as this one.
 fn parse_head(head: &[u8]) -> Result<(Request, usize), NoRequest> {
-    let malformed = || refuse("400 Bad Request");
+    let malformed = || NoRequest::Refused("400 Bad Request");
     if head.contains(&0) || has_bare_end_of_line(head) || head.ends_with(b"\r") {
         return Err(malformed());
     }
-    let mut lines = head.split(|byte| *byte == b'\n');
-    let first = lines.next().unwrap_or_default().trim_suffix_cr();
-    let first = std::str::from_utf8(first).map_err(|_| malformed())?;
+    let lines = head.split(|byte| *byte == b'\n');
+    let mut lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let first = str::from_utf8(lines.next().unwrap_or_default()).map_err(|_| malformed())?;
     let mut words = first.split(' ');
     let (Some(method), Some(target), Some(version), None) =
         (words.next(), words.next(), words.next(), words.next())
@@ -302,7 +314,7 @@ fn parse_head(head: &[u8]) -> Result<(Request, usize), NoRequest> {
     let mut keep_alive = match version {
         "HTTP/1.1" => true,
         "HTTP/1.0" => false,
-        _ => return Err(refuse("505 HTTP Version Not Supported")),
+        _ => return Err(NoRequest::Refused("505 HTTP Version Not Supported")),
     };
     if !is_token(method.as_bytes()) || !target.starts_with('/') {
         return Err(malformed());
@@ -323,7 +335,6 @@ fn parse_head(head: &[u8]) -> Result<(Request, usize), NoRequest> {
         keep_alive,
     };
     for line in lines {
-        let line = line.trim_suffix_cr();
         let colon = line
             .iter()
             .position(|byte| *byte == b':')
@@ -344,7 +355,7 @@ fn parse_head(head: &[u8]) -> Result<(Request, usize), NoRequest> {
                     return Err(malformed());
                 }
             }
-            b"transfer-encoding" => return Err(refuse("501 Not Implemented")),
+            b"transfer-encoding" => return Err(NoRequest::Refused("501 Not Implemented")),
             b"host" => once(&mut host)?,
             b"origin" => once(&mut request.origin)?,
             b"sec-fetch-site" => once(&mut request.sec_fetch_site)?,
@@ -359,22 +370,12 @@ fn parse_head(head: &[u8]) -> Result<(Request, usize), NoRequest> {
     }
     let host = host.ok_or_else(malformed)?;
     if !names_this_machine(&host) {
-        return Err(refuse("421 Misdirected Request"));
+        return Err(NoRequest::Refused("421 Misdirected Request"));
     }
     (request.host, request.keep_alive) = (host, keep_alive);
     match usize::try_from(body_len.unwrap_or(0)) {
         Ok(len) if len <= BODY_BYTES_MAX => Ok((request, len)),
-        _ => Err(refuse("413 Content Too Large")),
-    }
-}
-
-trait Line {
-    fn trim_suffix_cr(&self) -> &[u8];
-}
-
-impl Line for [u8] {
-    fn trim_suffix_cr(&self) -> &[u8] {
-        self.strip_suffix(b"\r").unwrap_or(self)
+        _ => Err(NoRequest::Refused("413 Content Too Large")),
     }
 }
 
@@ -392,13 +393,13 @@ fn length(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let text = std::str::from_utf8(digits).ok()?;
+    let text = str::from_utf8(digits).ok()?;
     Some(text.parse().unwrap_or(u64::MAX))
 }
 
 /// Another name that leads here is a page of somebody else's that means to be read as one of this site (DNS rebinding).
 fn names_this_machine(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else {
+    let Ok(host) = str::from_utf8(host) else {
         return false;
     };
     let (name, port) = match host.rsplit_once(':') {
@@ -413,6 +414,92 @@ fn names_this_machine(host: &[u8]) -> bool {
 fn is_token(bytes: &[u8]) -> bool {
     let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !bytes.is_empty() && bytes.iter().all(is_letter)
+}
+
+/// Listens on a port, any that is free for 0, and says which.
+pub(crate) fn listen(port: u16) -> failure::Result<(TcpListener, u16)> {
+    let listening = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .and_then(|listener| listener.local_addr().map(|is| (listener, is.port())));
+    listening.map_err(|error| {
+        let what = format!("failed to listen on port {port}; give a free one with --port");
+        Failure::Io(what, error)
+    })
+}
+
+/// Answers for ever, given each request and where it comes from.
+pub(crate) fn serve(
+    listener: &TcpListener,
+    answer: &(impl Fn(&Request, IpAddr) -> Response + Sync),
+) {
+    let (sender, receiver) = mpsc::sync_channel(WAITING_MAX);
+    let receiver = Mutex::new(receiver);
+    let waiting = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| work(&receiver, &waiting, answer));
+        }
+        for stream in listener.incoming() {
+            match stream {
+                Ok(stream) => {
+                    waiting.fetch_add(1, Ordering::Relaxed);
+                    if sender.send(stream).is_err() {
+                        return;
+                    }
+                }
+                // Out of file descriptors, most likely: some are freed as connections end.
+                Err(_) => thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    });
+}
+
+fn work(
+    receiver: &Mutex<Receiver<TcpStream>>,
+    waiting: &AtomicUsize,
+    answer: &impl Fn(&Request, IpAddr) -> Response,
+) {
+    loop {
+        let received = receiver
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv();
+        let Ok(stream) = received else {
+            return;
+        };
+        waiting.fetch_sub(1, Ordering::Relaxed);
+        // A connection that breaks is the visitor's doing, and the next visitor's turn.
+        let _ = converse(stream, waiting, answer);
+    }
+}
+
+/// Answers the requests of one connection, until it ends or others wait while it is silent.
+fn converse(
+    stream: TcpStream,
+    waiting: &AtomicUsize,
+    answer: &impl Fn(&Request, IpAddr) -> Response,
+) -> io::Result<()> {
+    let visitor = stream.peer_addr()?.ip();
+    let mut connection = Connection::new(stream)?;
+    let patience = |idle: Duration| {
+        idle < IDLE_MIN || (idle < IDLE_MAX && waiting.load(Ordering::Relaxed) == 0)
+    };
+    while connection.wait(patience) {
+        match connection.request() {
+            Ok(request) => {
+                let response = answer(&request, visitor);
+                connection.respond(&response, &request.method, request.keep_alive)?;
+                if !request.keep_alive {
+                    break;
+                }
+            }
+            Err(NoRequest::Closed) => break,
+            Err(NoRequest::Refused(status)) => {
+                connection.respond(&Response::refused(status), "", false)?;
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -436,7 +523,7 @@ mod tests {
 
     fn parse(head: impl AsRef<[u8]>) -> Result<(Request, usize), &'static str> {
         parse_head(head.as_ref()).map_err(|no| match no {
-            NoRequest::Refused(response) => response.status,
+            NoRequest::Refused(status) => status,
             NoRequest::Closed => "closed",
         })
     }
