@@ -152,14 +152,6 @@ impl Args {
         self.options.iter().any(|(option, _)| *option == name)
     }
 
-    /// Whether the command has such an option.
-    pub(crate) fn takes(&self, name: &str) -> bool {
-        self.command
-            .options
-            .iter()
-            .any(|option| option.name == name)
-    }
-
     /// The value of an option, the last one if it was given more than once.
     pub(crate) fn value(&self, name: &str) -> Option<&OsStr> {
         let mut given = self.options.iter().rev();

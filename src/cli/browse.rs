@@ -17,7 +17,7 @@ use crate::cli::failure::{Failure, Result};
 use crate::cli::file::state_of;
 use crate::cli::http::{self, Request, Response};
 use crate::cli::output::{Output, say};
-use crate::cli::sessions::in_full;
+use crate::cli::sessions::{handle, in_full};
 use crate::cli::{open, text};
 use list::{Filter, List};
 
@@ -148,34 +148,27 @@ impl App {
         let all = self.list.rows(&self.sessions);
         let now = SystemTime::now();
         let found = Filter::of(request).page(&all.rows, now);
-        let numbers = |members: &[(&str, u64)]| -> Vec<(Value, Value)> {
-            let members = members.iter();
-            members
-                .map(|(name, number)| (Value::from(*name), Value::from(*number)))
-                .collect()
-        };
-        let mut health = numbers(&[
-            ("keys", stats.keys),
-            ("size", stats.file_bytes),
-            ("live", stats.live_bytes),
-            ("dead", stats.dead_bytes),
-            ("past", stats.past_bytes),
-            ("damaged", recovery.damage.len() as u64),
-            ("unreadable", all.unreadable),
-        ]);
-        health.push((Value::from("state"), Value::from(state_of(&recovery))));
-        let mut members = numbers(&[
-            ("now", list::millis(Some(now)).unwrap_or_default()),
-            ("total", all.rows.len() as u64),
-            ("matched", found.matched as u64),
-            ("page", found.page as u64),
-            ("pages", found.pages as u64),
-        ]);
-        members.push((Value::from("name"), Value::from(self.name.as_str())));
-        members.push((Value::from("health"), Value::Map(health)));
         let rows = found.rows.into_iter().map(|row| row.value()).collect();
-        members.push((Value::from("sessions"), Value::Array(rows)));
-        Ok(json(&Value::Map(members)))
+        let health = text::object([
+            ("keys", stats.keys.into()),
+            ("size", stats.file_bytes.into()),
+            ("live", stats.live_bytes.into()),
+            ("dead", stats.dead_bytes.into()),
+            ("past", stats.past_bytes.into()),
+            ("damaged", (recovery.damage.len() as u64).into()),
+            ("unreadable", all.unreadable.into()),
+            ("state", state_of(&recovery).into()),
+        ]);
+        Ok(json(&text::object([
+            ("now", list::millis(Some(now)).unwrap_or_default().into()),
+            ("total", (all.rows.len() as u64).into()),
+            ("matched", (found.matched as u64).into()),
+            ("page", (found.page as u64).into()),
+            ("pages", (found.pages as u64).into()),
+            ("name", self.name.as_str().into()),
+            ("health", health),
+            ("sessions", Value::Array(rows)),
+        ])))
     }
 
     /// One session in full.
@@ -184,7 +177,7 @@ impl App {
         let mut unreadable = None;
         for session in self.sessions.iter_sessions() {
             match session {
-                Ok(session) if list::handle(&session) == wanted => {
+                Ok(session) if handle(&session) == wanted => {
                     let fields = in_full(&session, text::printable);
                     let fields = fields.into_iter().map(|(name, value)| {
                         let value = value.map_or(Value::Null, Value::from);

@@ -1,6 +1,6 @@
 //! `completions`: scripts that complete commands, options and files in a shell, from the table of commands.
 
-use crate::cli::args::{Args, Command, Opt, is_path};
+use crate::cli::args::{Args, Command, is_path};
 use crate::cli::failure::Result;
 use crate::cli::output::Output;
 
@@ -75,10 +75,6 @@ fn takes_files(command: &Command) -> bool {
     command.operands.split_whitespace().any(is_path)
 }
 
-fn options_of(command: &'static Command) -> impl Iterator<Item = &'static Opt> {
-    command.options.iter()
-}
-
 fn names(words: &[(&'static str, &'static str)]) -> String {
     let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     names.join(" ")
@@ -118,9 +114,11 @@ fn bash(commands: &'static [Command]) -> String {
     }
     script.push_str("    esac\n    case $command in\n");
     for command in commands {
-        let options: Vec<&str> = options_of(command).map(|option| option.name).collect();
+        let options: Vec<&str> = command.options.iter().map(|option| option.name).collect();
         let valued = |is_file: bool| -> Vec<&str> {
-            options_of(command)
+            command
+                .options
+                .iter()
                 .filter(|option| !option.value.is_empty() && is_path(option.value) == is_file)
                 .map(|option| option.name)
                 .collect()
@@ -205,7 +203,7 @@ fn zsh(commands: &'static [Command]) -> String {
     script.push_str("    esac\n    shift words\n    (( CURRENT-- ))\n    case $command in\n");
     for command in commands {
         script.push_str(&format!("    '{}')\n        _arguments", command.name));
-        for option in options_of(command) {
+        for option in command.options {
             let action = match (option.value, is_path(option.value)) {
                 ("", _) => String::new(),
                 (value, true) => format!(":{value}:_files"),
@@ -266,7 +264,7 @@ fn fish(commands: &'static [Command]) -> String {
             command.name
         )
         .replace('\'', "\"");
-        for option in options_of(command) {
+        for option in command.options {
             let flag = match option.name.strip_prefix("--") {
                 Some(long) => format!("-l {long}"),
                 None => format!("-s {}", option.name.trim_start_matches('-')),

@@ -74,7 +74,17 @@ fn places(verified: &Verified, output: &mut Output) -> Result<()> {
         output.header(&["STATE", "OFFSET", "BYTES", "REACH", "KEY"]);
     }
     for affected in &verified.damage {
-        output.row(place(&affected.damage, affected.key()))?;
+        let damage = &affected.damage;
+        output.row(fields([
+            "damaged",
+            &format!("{:#x}", damage.offset),
+            &damage.len_bytes.to_string(),
+            match damage.one_record {
+                true => "one record",
+                false => "unknown",
+            },
+            &affected.key().map_or("-".to_string(), shown),
+        ]))?;
     }
     for offset in &verified.bad_header_copies {
         output.row(fields([
@@ -206,25 +216,6 @@ fn report(salvaged: &Salvaged, output: &mut Output) -> Result<()> {
 fn older(salvaged: &Salvaged, output: &mut Output) -> Result<()> {
     let mut older = salvaged.lost.iter().filter_map(|lost| lost.older());
     older.try_for_each(|entry| output.line(&lines::line_of(entry, false).0))
-}
-
-fn place(damage: &Damage, key: Option<&[u8]>) -> Vec<String> {
-    let reach = if damage.one_record {
-        "one record"
-    } else {
-        "unknown"
-    };
-    let (offset, len) = (
-        format!("{:#x}", damage.offset),
-        damage.len_bytes.to_string(),
-    );
-    fields([
-        "damaged",
-        &offset,
-        &len,
-        reach,
-        &key.map_or("-".to_string(), shown),
-    ])
 }
 
 fn fields<const N: usize>(fields: [&str; N]) -> Vec<String> {

@@ -56,24 +56,20 @@ fn info(args: &mut Args, output: &mut Output) -> Result<()> {
         ));
     }
     if args.has("--json") {
-        let numbers = [
-            ("keys", stats.keys),
-            ("size_bytes", stats.file_bytes),
-            ("live_bytes", stats.live_bytes),
-            ("dead_bytes", stats.dead_bytes),
-            ("past_bytes", stats.past_bytes),
-            ("overdue_bytes", stats.overdue_bytes),
-            ("index_bytes", stats.index_bytes),
-            ("generation", stats.generation),
-        ];
-        let mut members = vec![(Value::from("path"), path)];
-        members.extend(numbers.map(|(name, number)| (Value::from(name), Value::from(number))));
-        members.push((Value::from("state"), Value::from(state)));
-        let format = stats
-            .format
-            .map_or(Value::Null, |version| Value::from(u64::from(version)));
-        members.push((Value::from("format"), format));
-        return output.line(&text::json(&Value::Map(members)));
+        let format = stats.format.map(u64::from);
+        return output.line(&text::json(&text::object([
+            ("path", path),
+            ("keys", stats.keys.into()),
+            ("size_bytes", stats.file_bytes.into()),
+            ("live_bytes", stats.live_bytes.into()),
+            ("dead_bytes", stats.dead_bytes.into()),
+            ("past_bytes", stats.past_bytes.into()),
+            ("overdue_bytes", stats.overdue_bytes.into()),
+            ("index_bytes", stats.index_bytes.into()),
+            ("generation", stats.generation.into()),
+            ("state", state.into()),
+            ("format", format.map_or(Value::Null, Value::from)),
+        ])));
     }
     output.header(&["FILE", "KEYS", "SIZE", "RECLAIMABLE", "STATE", "FORMAT"]);
     let format = stats

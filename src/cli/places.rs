@@ -122,9 +122,7 @@ fn connect(args: &Args, url: &str, sessions: &SessionOptions, part: Part) -> Res
     if let Some(password) = password(args, file)? {
         options.password(&password);
     }
-    if args.takes("--wait")
-        && let Some(wait) = args.span("--wait", Some("s"))?
-    {
+    if let Some(wait) = args.span("--wait", Some("s"))? {
         options.timeout(wait);
     }
     let store = options.connect(url)?;

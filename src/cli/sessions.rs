@@ -3,6 +3,7 @@
 //! Sessions are named by handles. An id is a secret that logs somebody in: it is never shown, and read from standard
 //! input only, since arguments can be seen by every user of a machine.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
@@ -324,10 +325,8 @@ pub(crate) fn is_of_handle(word: &str) -> bool {
 }
 
 fn named(store: &Sessions, typed: &[Vec<u8>]) -> Result<Named> {
-    let mut names = Vec::new();
-    for typed in typed {
-        names.push(String::from_utf8_lossy(typed).into_owned());
-    }
+    let names = typed.iter().map(|typed| String::from_utf8_lossy(typed));
+    let names: Vec<Cow<'_, str>> = names.collect();
     let is_beginning = |name: &str| name.len() < 12 && is_of_handle(name);
     let mut begun: Vec<Vec<SessionHandle>> = vec![Vec::new(); names.len()];
     if names.iter().any(|name| is_beginning(name)) {
@@ -337,7 +336,7 @@ fn named(store: &Sessions, typed: &[Vec<u8>]) -> Result<Named> {
             };
             let digits = handle.to_string();
             for (name, found) in names.iter().zip(&mut begun) {
-                if digits.starts_with(name) && !found.contains(&handle) {
+                if digits.starts_with(&**name) && !found.contains(&handle) {
                     found.push(handle);
                 }
             }
@@ -407,8 +406,8 @@ fn expire(args: &mut Args, output: &mut Output) -> Result<()> {
     };
     if args.has("--json") {
         let members = [("deleted", deleted), ("remaining", remaining)];
-        let member = |(name, count): (&str, usize)| (Value::from(name), Value::from(count as u64));
-        return output.line(&Value::Map(members.into_iter().map(member).collect()).to_string());
+        let members = members.map(|(name, count)| (name, Value::from(count as u64)));
+        return output.line(&text::json(&text::object(members)));
     }
     let counts = format!(
         "expire{} {}, {} remain",
@@ -504,7 +503,7 @@ fn is_idle(session: &Session, idle: Duration, now: SystemTime) -> bool {
     since.is_some_and(|since| since >= idle)
 }
 
-fn handle(session: &Session) -> String {
+pub(crate) fn handle(session: &Session) -> String {
     session
         .handle()
         .map_or("-".to_string(), |handle| handle.to_string())

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use shelflife::{Session, SessionStore, ShelveSessionStore, Value};
 
 use crate::cli::http::Request;
+use crate::cli::sessions::handle;
 use crate::cli::{text, times};
 
 const PAGE_ROWS: usize = 50;
@@ -59,11 +60,6 @@ impl List {
         *last = Some((until, Arc::clone(&all)));
         all
     }
-}
-
-pub(crate) fn handle(session: &Session) -> String {
-    let handle = session.handle();
-    handle.map_or("-".to_string(), |handle| handle.to_string())
 }
 
 pub(crate) fn millis(at: Option<SystemTime>) -> Option<u64> {
