@@ -372,6 +372,11 @@ impl Error {
         self.0.kind == ErrorKind::Corrupt
     }
 
+    /// Whether one record can't be read, and not that the store fails.
+    pub(crate) fn is_of_one_record(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::Corrupt | ErrorKind::Decode)
+    }
+
     /// Whether the lock could not be had in time, so that trying again later is sensible.
     pub fn is_busy(&self) -> bool {
         self.0.kind == ErrorKind::Busy

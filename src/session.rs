@@ -74,7 +74,7 @@ pub use redis::{RedisOptions, RedisSessionStore};
 pub use shelve::ShelveSessionStore;
 pub use state::Session;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::store::order::sort_by_number;
 use std::fmt;
@@ -382,7 +382,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
             match session {
                 Ok(session) if session.user() == Some(user) => sessions.push(session),
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode) => {}
+                Err(error) if error.is_of_one_record() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -132,7 +132,7 @@ pub enum Plant {
 impl SimDisk {
     /// A machine with an empty disk. The seed decides all its randomness.
     pub fn new(seed: u64) -> SimDisk {
-        SimDisk::with(seed, 0, Fs::new(0))
+        SimDisk::with(seed, 0, Fs::new())
     }
 
     fn with(seed: u64, depth: u16, fs: Fs) -> SimDisk {

@@ -4,7 +4,7 @@ use super::SessionStore;
 use super::id::SessionHandle;
 use super::outcome::Saved;
 use super::state::Session;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use std::collections::HashSet;
 
 /// Sessions in one batch at most, and about how many bytes they take.
@@ -80,7 +80,7 @@ pub fn copy_sessions(
     for session in from.iter_sessions() {
         let session = match session {
             Ok(session) => session,
-            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode) => {
+            Err(error) if error.is_of_one_record() => {
                 unreadable.get_or_insert(error);
                 continue;
             }

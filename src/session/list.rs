@@ -50,8 +50,6 @@ const NAMES_MAX: usize = 32;
 const NAMES_MIN: usize = 4;
 /// The most parts that one removal joins.
 const JOINS: usize = 4;
-/// The number of old names that the addition of a name checks, and drops if the store has no record of theirs.
-const LOOKED_AFTER: usize = 1;
 /// As an hour: a session that does not end by itself.
 const NEVER: u32 = u32::MAX;
 const HOUR_MS: u64 = 3_600_000;
@@ -433,22 +431,16 @@ impl<'a> Lists<'a> {
     /// Drops the oldest name of a part if the store has no record of its session; otherwise it goes to the end of the
     /// queue.
     fn look_after(&mut self, user: User, nth: u32) -> Result<()> {
-        for _ in 0..LOOKED_AFTER {
-            let names = &self.part(user, nth)?.part.names;
-            let Some(listed) = names
-                .first()
-                .filter(|_| names.len() > LOOKED_AFTER)
-                .copied()
-            else {
-                return Ok(());
-            };
-            let is_gone =
-                !listed.is_new && matches!(self.records.peek(&session_key(&listed.name)), Ok(None));
-            let names = &mut self.change(user, nth)?.names;
-            names.remove(0);
-            if !is_gone {
-                names.push(listed);
-            }
+        let names = &self.part(user, nth)?.part.names;
+        let &[listed, _, ..] = names.as_slice() else {
+            return Ok(());
+        };
+        let is_gone =
+            !listed.is_new && matches!(self.records.peek(&session_key(&listed.name)), Ok(None));
+        let names = &mut self.change(user, nth)?.names;
+        names.remove(0);
+        if !is_gone {
+            names.push(listed);
         }
         Ok(())
     }

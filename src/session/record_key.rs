@@ -55,7 +55,7 @@ impl Kind {
     pub(super) fn key_of(self, id: &SessionId) -> Vec<u8> {
         match self {
             Kind::Plain => session_key(&id.bits()),
-            Kind::Hashed => session_key(&hashed(id.letters(), id.hash())),
+            Kind::Hashed => [SESSION, &id.letters(), &id.hash()].concat(),
         }
     }
 
@@ -63,16 +63,9 @@ impl Kind {
     pub(super) fn key(self, identity: &Identity) -> Vec<u8> {
         match identity {
             Identity::Id(id) => self.key_of(id),
-            Identity::Hash { letters, hash } => session_key(&hashed(*letters, *hash)),
+            Identity::Hash { letters, hash } => [SESSION, letters, hash].concat(),
         }
     }
-}
-
-fn hashed(letters: [u8; 3], hash: [u8; 32]) -> [u8; 35] {
-    let mut name = [0; 35];
-    let bytes = letters.into_iter().chain(hash);
-    name.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
-    name
 }
 
 /// The key of the session of this name.

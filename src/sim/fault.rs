@@ -257,10 +257,6 @@ impl Calls {
         fault
     }
 
-    pub(super) fn note(&mut self, event: Event) {
-        self.trace.push(event);
-    }
-
     pub(super) fn count(&self, call: Call) -> u64 {
         self.counts[call as usize]
     }

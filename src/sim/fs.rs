@@ -278,7 +278,7 @@ impl Inode {
 }
 
 impl Fs {
-    pub(super) fn new(root: u64) -> Fs {
+    pub(super) fn new() -> Fs {
         let mut fs = Fs {
             inodes: Ordered::default(),
             dirs: Ordered::default(),
@@ -289,12 +289,9 @@ impl Fs {
             mode: 0o777,
         };
         let inode = Inode::new(Kind::Directory, owner, Content::default());
-        fs.inodes.insert(root, Arc::new(inode));
-        let dir = Dir {
-            inode: root,
-            ..Dir::default()
-        };
-        fs.dirs.insert(PathBuf::from("/"), Arc::new(dir));
+        // Its number is that of the default.
+        fs.inodes.insert(0, Arc::new(inode));
+        fs.dirs.insert(PathBuf::from("/"), Arc::default());
         fs
     }
 

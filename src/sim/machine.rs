@@ -82,15 +82,6 @@ pub(super) struct Open {
 }
 
 impl History {
-    pub(super) fn new(start: Fs) -> History {
-        History {
-            start,
-            first_step: 0,
-            steps: Arc::default(),
-            acknowledged: 0,
-        }
-    }
-
     /// The steps that happened since the machine was made, those included that were forgotten.
     pub(super) fn len(&self) -> usize {
         self.first_step + self.steps.len()
@@ -114,7 +105,12 @@ impl Machine {
         Machine {
             seed,
             depth,
-            history: History::new(fs.clone()),
+            history: History {
+                start: fs.clone(),
+                first_step: 0,
+                steps: Arc::default(),
+                acknowledged: 0,
+            },
             fs,
             processes: Vec::new(),
             files: HashMap::new(),

@@ -144,7 +144,7 @@ impl SimProcess {
         let Caller { pid, fault } = started.caller;
         let answer = result.as_ref().map_err(io::Error::kind);
         started.machine.tell(pid, (call, answer));
-        started.machine.calls.note(Event {
+        started.machine.calls.trace.push(Event {
             process: pid,
             call,
             inode: started.inode,
@@ -173,7 +173,7 @@ impl SimProcess {
                 Some(killed())
             }
             Some(FaultKind::Panic) => {
-                machine.calls.note(Event {
+                machine.calls.trace.push(Event {
                     process: pid,
                     call,
                     inode,
@@ -196,14 +196,6 @@ impl SimProcess {
             caller: Caller { pid, fault },
             failure,
         })
-    }
-
-    fn call_path<T: Hash>(
-        &self,
-        call: Call,
-        act: impl FnOnce(&mut Machine, Caller) -> io::Result<T>,
-    ) -> io::Result<T> {
-        self.call(call, None, act)
     }
 }
 

@@ -10,6 +10,7 @@
 mod tests;
 
 use super::Encoder;
+use std::cmp::Ordering;
 
 impl Encoder {
     /// The key of a field of a [`record!`](crate::record): its name, which `r#` is no part of.
@@ -27,7 +28,7 @@ impl Encoder {
     #[doc(hidden)]
     pub const fn place(names: &[&str], name: &str) -> usize {
         let mut place = 0;
-        while place < names.len() && !matches!(compare(names[place], name), Order::Same) {
+        while place < names.len() && !matches!(compare(names[place], name), Ordering::Equal) {
             place += 1;
         }
         place
@@ -42,11 +43,11 @@ impl Encoder {
             let mut at = sorted;
             while at > 0 {
                 match compare(names[order[at - 1]], names[sorted]) {
-                    Order::Before => break,
-                    Order::Same => {
+                    Ordering::Less => break,
+                    Ordering::Equal => {
                         panic!("two fields or variants of a `record!` have the same key")
                     }
-                    Order::After => order[at] = order[at - 1],
+                    Ordering::Greater => order[at] = order[at - 1],
                 }
                 at -= 1;
             }
@@ -57,34 +58,20 @@ impl Encoder {
     }
 }
 
-enum Order {
-    Before,
-    Same,
-    After,
-}
-
 /// Compares two names as their encodings compare: the shorter one comes first.
-const fn compare(a: &str, b: &str) -> Order {
+const fn compare(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.as_bytes(), b.as_bytes());
-    if a.len() != b.len() {
-        return if a.len() < b.len() {
-            Order::Before
-        } else {
-            Order::After
-        };
-    }
+    let (mut of_a, mut of_b) = (a.len(), b.len());
     let mut at = 0;
-    while at < a.len() {
-        if a[at] != b[at] {
-            return if a[at] < b[at] {
-                Order::Before
-            } else {
-                Order::After
-            };
-        }
+    while of_a == of_b && at < a.len() {
+        (of_a, of_b) = (a[at] as usize, b[at] as usize);
         at += 1;
     }
-    Order::Same
+    match of_a {
+        _ if of_a < of_b => Ordering::Less,
+        _ if of_a > of_b => Ordering::Greater,
+        _ => Ordering::Equal,
+    }
 }
 
 /// Makes structs and enums storable: it is written around their definition and adds [`Encode`](crate::Encode) and

@@ -11,7 +11,7 @@ use super::super::record_key::{identity_of, name_of, session_key};
 use super::super::records::Records;
 use super::super::state::Session;
 use super::listing::{CHUNK, Changes};
-use super::passed::{self, Passed, is_of_one_record};
+use super::passed::{self, Passed};
 use super::{Engine, Rules};
 use crate::error::Result;
 use crate::store::entry::Entry;
@@ -169,7 +169,7 @@ impl Engine<dyn Records> {
                 match self.session_of(user, name) {
                     Ok(Some(session)) => sessions.push(session),
                     Ok(None) => is_missing = true,
-                    Err(error) if is_of_one_record(&error) => {}
+                    Err(error) if error.is_of_one_record() => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -195,7 +195,7 @@ impl Engine<dyn Records> {
             match session {
                 Ok(session) if session.user() == Some(user) => sessions.push(session),
                 Ok(_) => {}
-                Err(error) if is_of_one_record(&error) => {}
+                Err(error) if error.is_of_one_record() => {}
                 Err(error) => return Err(error),
             }
         }

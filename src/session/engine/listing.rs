@@ -10,7 +10,7 @@ use super::super::records::{Edits, Records};
 use super::super::state::Session;
 use super::Engine;
 use super::kind::{Note, noting};
-use super::passed::{Passed, is_of_one_record};
+use super::passed::Passed;
 use crate::error::Result;
 use std::collections::BTreeMap;
 
@@ -131,7 +131,7 @@ impl Engine<dyn Records> {
                         Err(error) => walked.passed.note(Some(entry.key()), error),
                     }
                 }
-                Err(unreadable) if is_of_one_record(&unreadable.error) => {
+                Err(unreadable) if unreadable.error.is_of_one_record() => {
                     walked.passed.note_unreadable(unreadable);
                 }
                 Err(unreadable) => return Err(unreadable.error),
@@ -175,7 +175,7 @@ impl Engine<dyn Records> {
         for entry in self.records.walk() {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(unreadable) if is_of_one_record(&unreadable.error) => continue,
+                Err(unreadable) if unreadable.error.is_of_one_record() => continue,
                 Err(unreadable) => return Err(unreadable.error),
             };
             kind = kind.or(kind_of(entry.key()));

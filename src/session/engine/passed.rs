@@ -1,7 +1,7 @@
 //! Records that a look at many sessions can't read: it passes them by, and tells at the end.
 
 use super::super::record_key::identity_of;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::iter::Unreadable;
 
 /// The most sessions passed by that the error names.
@@ -72,9 +72,4 @@ pub(in crate::session) fn deleted(count: &usize) -> String {
         1 => "1 session was deleted".to_string(),
         _ => format!("{count} sessions were deleted"),
     }
-}
-
-/// Whether an error says that one record can't be read, and not that the store fails.
-pub(super) fn is_of_one_record(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode)
 }

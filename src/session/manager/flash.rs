@@ -42,8 +42,8 @@ pub(super) fn add(session: &mut Session, kind: &str, text: &str) -> Result<()> {
         u32::from_str_radix(last, 16).unwrap_or(0).wrapping_add(1)
     });
     let flash = Flash {
-        kind: cut(kind),
-        text: cut(text),
+        kind: cut(kind, TEXT_BYTES_MAX).to_string(),
+        text: cut(text, TEXT_BYTES_MAX).to_string(),
     };
     let key = format!("{KEYS}{nth:08x}{}", Base64::Url.encode(&bytes));
     session.insert(key.as_str(), &flash)?;
@@ -69,12 +69,13 @@ fn keys(session: &Session) -> Vec<String> {
     keys.map(String::from).collect()
 }
 
-fn cut(text: &str) -> String {
-    let mut end = text.len().min(TEXT_BYTES_MAX);
+/// The beginning of a text, of at most so many bytes.
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text.get(..end).unwrap_or_default().to_string()
+    text.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

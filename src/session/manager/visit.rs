@@ -18,7 +18,7 @@ use super::cookie::Candidates;
 use super::event::Event;
 use super::finished::{Lost, Outcome};
 use super::flash::{self, Flash};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::session::{Lifetime, Session, SessionHandle, SessionId};
 use std::fmt;
 use std::time::Duration;
@@ -306,7 +306,7 @@ impl Visit {
                 Ok(None) => {}
                 Ok(Some(_)) if found.is_some() => is_duplicate = true,
                 Ok(Some(session)) => found = Some(session),
-                Err(error) if is_unreadable(&error) => manager.tell(&Event::Unreadable {
+                Err(error) if error.is_of_one_record() => manager.tell(&Event::Unreadable {
                     session: id.handle(),
                     error: &error,
                 }),
@@ -404,11 +404,6 @@ impl Visit {
             false => Lost::Ended,
         })
     }
-}
-
-/// Whether this one session is at fault, not the system.
-fn is_unreadable(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Decode | ErrorKind::Corrupt)
 }
 
 impl fmt::Debug for Visit {

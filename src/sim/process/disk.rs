@@ -26,7 +26,7 @@ impl Sealed for SimProcess {}
 
 impl Disk for SimProcess {
     fn open(&self, path: &Path, how: OpenFile) -> io::Result<Arc<dyn DiskFile>> {
-        let file = self.call_path(Call::Open, |machine, caller| {
+        let file = self.call(Call::Open, None, |machine, caller| {
             let inode = open(machine, caller.pid, path, how)?;
             let stat = stat_of(inode, machine.fs.inode(inode)?);
             machine.remember(caller.pid, path, stat);
@@ -45,14 +45,14 @@ impl Disk for SimProcess {
     }
 
     fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
-        self.call_path(Call::Resolve, |machine, _| {
+        self.call(Call::Resolve, None, |machine, _| {
             machine.fs.lookup(path)?;
             machine.fs.locate(path, true)
         })
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
-        self.call_path(Call::StatPath, |machine, caller| {
+        self.call(Call::StatPath, None, |machine, caller| {
             let before = machine.remembered(caller.pid, path);
             if let Some(before) = before.filter(|_| caller.elides()) {
                 return Ok(before);
@@ -65,7 +65,7 @@ impl Disk for SimProcess {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        self.call_path(Call::List, |machine, caller| {
+        self.call(Call::List, None, |machine, caller| {
             let place = machine.fs.locate(dir, true)?;
             let inode = machine.fs.lookup(&place)?;
             machine.may(caller.pid, machine.fs.inode(inode)?.cached.owner, 0o4)?;
@@ -76,7 +76,7 @@ impl Disk for SimProcess {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call_path(Call::Rename, |machine, caller| {
+        self.call(Call::Rename, None, |machine, caller| {
             let from = machine.fs.locate(from, false)?;
             let to = machine.fs.locate(to, false)?;
             if machine.mounted.contains(&to) {
@@ -105,7 +105,7 @@ impl Disk for SimProcess {
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.call_path(Call::Link, |machine, caller| {
+        self.call(Call::Link, None, |machine, caller| {
             let from = machine.fs.locate(from, false)?;
             let to = machine.fs.locate(to, false)?;
             let (dir, name) = machine.writable_dir(caller.pid, &to)?;
@@ -126,7 +126,7 @@ impl Disk for SimProcess {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.call_path(Call::Remove, |machine, caller| {
+        self.call(Call::Remove, None, |machine, caller| {
             let place = machine.fs.locate(path, false)?;
             let (dir, name) = machine.writable_dir(caller.pid, &place)?;
             let node = machine.fs.node(&place).ok_or(io::ErrorKind::NotFound)?;
@@ -140,7 +140,7 @@ impl Disk for SimProcess {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.call_path(Call::SyncDir, |machine, caller| {
+        self.call(Call::SyncDir, None, |machine, caller| {
             let dir = machine.fs.locate(dir, true)?;
             if !machine.fs.dirs.contains_key(&dir) {
                 return Err(io::ErrorKind::NotADirectory.into());
@@ -154,7 +154,7 @@ impl Disk for SimProcess {
     }
 
     fn network_file_system(&self, _: &Path) -> io::Result<Option<String>> {
-        self.call_path(Call::NetworkFileSystem, |machine, _| {
+        self.call(Call::NetworkFileSystem, None, |machine, _| {
             Ok(machine.network.clone())
         })
     }
@@ -168,7 +168,7 @@ impl Disk for SimProcess {
     }
 
     fn random(&self, buf: &mut [u8]) -> io::Result<()> {
-        self.call_path(Call::Random, |machine, caller| {
+        self.call(Call::Random, None, |machine, caller| {
             if let Some(process) = machine.process_mut(caller.pid) {
                 process.random.fill(buf);
             }

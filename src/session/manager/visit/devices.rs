@@ -1,7 +1,8 @@
 //! The content of a page "your devices": the sessions that a user is logged in with.
 
+use super::super::flash::cut;
 use super::Visit;
-use super::settle::cut;
+use super::settle::TEXT_BYTES_MAX;
 use crate::error::Result;
 use crate::session::{Session, SessionHandle};
 use std::time::SystemTime;
@@ -65,7 +66,7 @@ impl Visit {
     pub fn set_device_label(&mut self, label: Option<&str>) -> Result<()> {
         let session = self.session()?;
         if session.user().is_some() {
-            session.set_label(label.map(cut));
+            session.set_label(label.map(|label| cut(label, TEXT_BYTES_MAX)));
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 use super::super::cookie::max_age;
 use super::super::event::Event;
 use super::super::finished::{Finished, Lost, Outcome};
-use super::{Client, Due, Notice, State, Visit, is_unreadable};
+use super::super::flash::cut;
+use super::{Client, Due, Notice, State, Visit};
 use crate::error::{Error, Result};
 use crate::session::contents::Contents;
 use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
@@ -14,7 +15,7 @@ use std::time::Duration;
 /// request of the visitor succeeded, so only a storm of requests makes as many fail in a row.
 pub(super) const CONFLICTS_MAX: usize = 8;
 
-const TEXT_BYTES_MAX: usize = 256;
+pub(super) const TEXT_BYTES_MAX: usize = 256;
 
 /// The outcome of an attempt to change the session where it is stored.
 pub(super) enum Edited<T> {
@@ -111,7 +112,7 @@ impl Visit {
                         error: &error,
                     });
                     // A store that fails may take long to say so, and the page waits.
-                    if !is_unreadable(&error) {
+                    if !error.is_of_one_record() {
                         return Outcome::Nothing;
                     }
                 }
@@ -388,17 +389,9 @@ fn has_lifetime_of_other_user(copy: &Session) -> bool {
 /// Notes where a user's request comes from. Without a user it is nobody's device.
 fn note(session: &mut Session, client: &Client) {
     if session.user().is_some() {
-        session.set_agent(Some(cut(&client.agent)));
-        session.set_remote_address(Some(cut(&client.address)));
+        session.set_agent(Some(cut(&client.agent, TEXT_BYTES_MAX)));
+        session.set_remote_address(Some(cut(&client.address, TEXT_BYTES_MAX)));
     }
-}
-
-pub(super) fn cut(text: &str) -> &str {
-    let mut end = text.len().min(TEXT_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }
 
 fn check_size(session: &Session, bytes_max: usize) -> Result<()> {
