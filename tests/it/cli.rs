@@ -468,26 +468,15 @@ fn help_at_each_level_begins_with_two_examples() {
     let shell = Shell::new();
     let overview = shell.run("--help").ok();
     assert_eq!(overview, shell.run("-h").ok());
-    let commands: Vec<&str> = overview
-        .lines()
-        .filter_map(|line| line.strip_prefix("  "))
-        .filter(|line| !line.starts_with("shelflife ") && !line.starts_with(' '))
-        .collect();
+    let commands = shells::table(&shell);
     assert_eq!(commands.len(), 27, "{overview}");
-    for command in commands {
-        let words: Vec<&str> = command
-            .split(' ')
-            .take_while(|word| {
-                word.chars().all(|c| c.is_lowercase() || c == '-') && !word.is_empty()
-            })
-            .collect();
-        let name = words.join(" ");
+    for (name, _) in commands {
         let help = shell.run(&format!("{name} --help")).ok();
         let lines: Vec<&str> = help.lines().collect();
         assert!(lines[2].contains(&format!("shelflife {name}")), "{help}");
         assert!(
             lines[3].contains(&format!("shelflife {name}"))
-                || lines[3].contains(&format!("shelflife {}", words[0]))
+                || lines[3].contains(&format!("shelflife {}", name.split(' ').next().unwrap()))
                 || name == "load",
             "{help}"
         );

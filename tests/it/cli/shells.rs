@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each command with the options that its help lists.
-fn table(shell: &Shell) -> Vec<(String, Vec<String>)> {
+pub(super) fn table(shell: &Shell) -> Vec<(String, Vec<String>)> {
     let overview = shell.run("--help").ok();
     let lines = overview
         .lines()
