@@ -20,27 +20,6 @@ fn an_update_is_one_step() {
 }
 
 #[test]
-fn updates_of_many_threads_are_all_counted() {
-    on_each_store(|store| {
-        let id = id(&login(store, "ann"));
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..50 {
-                        let counted = store.update_session(&id, |session| {
-                            let n = session.get::<u64>("n")?.unwrap_or(0);
-                            session.insert("n", &(n + 1))
-                        });
-                        assert!(counted.unwrap().is_some());
-                    }
-                });
-            }
-        });
-        assert_eq!(load(store, &id).get::<u64>("n").unwrap(), Some(200));
-    });
-}
-
-#[test]
 fn an_update_that_fails_or_panics_changes_nothing() {
     on_each_store(|store| {
         let id = id(&login(store, "ann"));
