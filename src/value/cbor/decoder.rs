@@ -486,10 +486,21 @@ impl<'a> Decoder<'a> {
         read: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
         let outer = self.levels;
-        self.levels = outer.checked_sub(1).ok_or_else(|| self.too_deep())?;
+        self.enter()?;
         let value = read(self)?;
         self.levels = outer;
         Ok(value)
+    }
+
+    #[inline]
+    fn enter(&mut self) -> Result<()> {
+        match self.levels.checked_sub(1) {
+            Some(inner) => {
+                self.levels = inner;
+                Ok(())
+            }
+            None => Err(self.too_deep()),
+        }
     }
 
     /// Room for the parts of a `Value`: no more than there are bytes to read, and within the limit of memory.

@@ -428,15 +428,29 @@ impl Encoder {
 
     #[inline]
     fn deeper(&mut self, write: impl FnOnce(&mut Encoder) -> Result<()>) -> Result<()> {
-        let outer = self.levels;
-        let inner = outer.checked_sub(1).ok_or_else(too_deep)?;
-        self.levels = inner;
+        let inner = self.enter()?;
         write(self)?;
+        self.leave(inner)
+    }
+
+    #[inline]
+    fn enter(&mut self) -> Result<usize> {
+        match self.levels.checked_sub(1) {
+            Some(inner) => {
+                self.levels = inner;
+                Ok(inner)
+            }
+            None => Err(too_deep()),
+        }
+    }
+
+    #[inline]
+    fn leave(&mut self, inner: usize) -> Result<()> {
         // A caller of the encoder caught a panic on the way, which took nothing back.
         if self.levels != inner {
             return Err(abandoned());
         }
-        self.levels = outer;
+        self.levels = inner.saturating_add(1);
         Ok(())
     }
 
