@@ -185,9 +185,13 @@ const THREADS: u64 = 3;
 const LONG: Duration = Duration::from_secs(60);
 
 /// Acknowledged is only what a sync covered, every wait ends, no sync is led for what is durable, and none follows one
-/// that failed. A reader takes the log's word that some of it is durable meanwhile.
+/// that failed. A reader takes the log's word that some of it is durable meanwhile. The last thread writes to a later reading
+/// of the file.
 fn commit_queue() {
     let commit = Arc::new(Commit::new(0));
+    let mut later = Commit::new(0);
+    later.share_queue_of(&commit);
+    let later = Arc::new(later);
     let (written, on_disk) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let fails_at = match thread_rng().gen_range(0..3u32) {
         0 => thread_rng().gen_range(0..3u64),
@@ -196,8 +200,9 @@ fn commit_queue() {
     let syncs = Arc::new(AtomicU64::new(0));
     let failed = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
-    for _ in 0..THREADS {
-        let (commit, written, on_disk) = (commit.clone(), written.clone(), on_disk.clone());
+    for nth in 1..=THREADS {
+        let reading = if nth < THREADS { &commit } else { &later };
+        let (commit, written, on_disk) = (reading.clone(), written.clone(), on_disk.clone());
         let (syncs, failed) = (syncs.clone(), failed.clone());
         threads.push(thread::spawn(move || {
             for _ in 0..2 {

@@ -116,8 +116,7 @@ impl Engine<dyn Records> {
     fn put(&self, next: &Session, before: Option<&Arc<Contents>>) -> Result<Edit> {
         let value = codec::encode(next, next.stamp)?;
         let most = self.rules.session_bytes_max;
-        let is_used = before.is_some_and(|before| Arc::ptr_eq(before, &next.contents));
-        if value.len() > most && !is_used {
+        if value.len() > most && before != Some(&next.contents) {
             let what = format!(
                 "a session of {} bytes is over the limit of {most}",
                 value.len()

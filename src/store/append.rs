@@ -34,7 +34,7 @@ pub(crate) struct Failed {
 /// The traces of a failed append in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// Nothing was written.
+    /// Nothing that could be taken back: nothing was written, or whole records, which count.
     Nothing,
     /// Bytes may stand behind the tail, where a later record could join up with them.
     Bytes,

@@ -2,7 +2,8 @@
 //!
 //! # Terms
 //!
-//! The **log** is one file; this queue belongs to that file and to no other. A writer that has appended waits here until
+//! The **log** is one file; the **queue** belongs to that file and to no other, also where this process reads the file
+//! anew: each reading of the file has a [`Commit`] of its own, and all share the queue. A writer that has appended waits until
 //! the log is **durable** up to the **end** of its record: known to be on disk. The caller tells the queue how far the log
 //! is **written**. One `fdatasync` serves all threads that wait when it starts. The thread that issues it is the
 //! **leader**; the other waiting threads are its **followers**.
@@ -35,7 +36,8 @@
 //!    counts itself twice: a leader may then expect one thread too many, which costs a wait and nothing else.
 //! 4. A leader leaves on every way out, an error and a panic included, because it does so by dropping its [`Leading`].
 //! 5. Once a sync has failed no other one starts: the kernel has dropped pages that it could not write, and would call
-//!    a second sync a success.
+//!    a second sync a success. Two syncs at once would be as bad, since the kernel tells one of them alone: so readings
+//!    of one file share the queue, not just the failure.
 //! 6. A thread takes the lead only if its own record is not durable at that moment, under the mutex, so that no sync is
 //!    issued, and no error returned, for a record that was known to be on disk when the thread took the lead.
 //! 7. No wait leaves a trace on the thread that waits. A condition variable keeps its sleepers in itself, whereas
@@ -72,7 +74,7 @@
 use super::poison::lock_of;
 use crate::error::Result;
 use std::sync::atomic::{AtomicU64, Ordering::*};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A leader waits no longer than this at a time for other threads to join.
@@ -82,12 +84,18 @@ const GATHERINGS_MAX: usize = 4;
 /// Syncs that start at once after a leader gathered in vain.
 const SYNCS_UNGATHERED: u32 = 64;
 
-/// How much of one file is known to be on disk, and the threads that wait for more of it.
+/// How much of one reading of a file is known to be on disk, and the threads that wait for more of it.
 #[derive(Debug)]
 pub(crate) struct Commit {
     /// Raised by a leader after its sync and by [`credit`](Commit::credit), lowered by nobody. Read without the mutex: a
     /// stale value is smaller, and sends its reader to the mutex.
     durable: AtomicU64,
+    queue: Arc<Queue>,
+}
+
+/// The threads that wait for a sync of one file, whichever reading of it they wrote to.
+#[derive(Debug, Default)]
+struct Queue {
     /// Locked by all that wait, for single steps; by no thread while it syncs.
     state: Mutex<State>,
     /// Tells the leader that as many have joined as it expects.
@@ -116,8 +124,7 @@ struct State {
     took: Duration,
     /// Syncs that are yet to start without gathering.
     ungathered: u32,
-    /// A sync failed, led from here or from the queue that this one replaced when its file was read anew. Never taken
-    /// back.
+    /// A sync of the file failed. Never taken back.
     failed: bool,
 }
 
@@ -131,7 +138,7 @@ pub(crate) enum Synced {
 
 /// The right to sync. Dropping it makes the queue idle and wakes all followers, one of which leads the next sync.
 struct Leading<'a> {
-    commit: &'a Commit,
+    queue: &'a Queue,
     /// Threads that the sync serves.
     served: usize,
 }
@@ -140,10 +147,13 @@ impl Commit {
     pub(crate) fn new(durable: u64) -> Commit {
         Commit {
             durable: AtomicU64::new(durable),
-            state: Mutex::default(),
-            gathered: Condvar::new(),
-            ended: Condvar::new(),
+            queue: Arc::default(),
         }
+    }
+
+    /// Waits in the queue of an earlier reading of the same file from now on.
+    pub(crate) fn share_queue_of(&mut self, earlier: &Commit) {
+        self.queue = Arc::clone(&earlier.queue);
     }
 
     /// The log is on disk up to here, at least.
@@ -159,11 +169,7 @@ impl Commit {
 
     /// Whether a sync failed.
     pub(crate) fn has_failed(&self) -> bool {
-        lock_of(&self.state).failed
-    }
-
-    pub(crate) fn fail(&self) {
-        lock_of(&self.state).failed = true;
+        lock_of(&self.queue.state).failed
     }
 
     /// Returns once the log is on disk up to `end`, or a sync failed; its caller has written that far, or gives more to have
@@ -180,7 +186,8 @@ impl Commit {
         if self.durable() >= end {
             return Ok(Synced::Durable);
         }
-        let mut state = lock_of(&self.state);
+        let queue = &*self.queue;
+        let mut state = lock_of(&queue.state);
         loop {
             if self.durable() >= end {
                 return Ok(Synced::Durable);
@@ -193,15 +200,15 @@ impl Commit {
                 break;
             }
             if state.phase == Phase::Gathering && state.joined == state.partners {
-                self.gathered.notify_one();
+                queue.gathered.notify_one();
             }
-            state = self
+            state = queue
                 .ended
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        let mut leading = Leading::start(self, &mut state);
-        state = self.gather(state);
+        let mut leading = Leading::start(queue, &mut state);
+        state = queue.gather(state);
         leading.served = std::mem::take(&mut state.joined);
         state.phase = Phase::Syncing;
         drop(state);
@@ -210,7 +217,7 @@ impl Commit {
         let result = sync();
         let took = clock().saturating_sub(start);
         {
-            let mut state = lock_of(&self.state);
+            let mut state = lock_of(&queue.state);
             state.took = took;
             match &result {
                 Ok(()) => self.credit(covered),
@@ -220,7 +227,9 @@ impl Commit {
         drop(leading);
         result.map(|()| Synced::Durable)
     }
+}
 
+impl Queue {
     /// Lets the leader wait for the threads that it expects to join.
     fn gather<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         if state.joined >= state.partners {
@@ -251,23 +260,23 @@ impl Commit {
 }
 
 impl<'a> Leading<'a> {
-    fn start(commit: &'a Commit, state: &mut State) -> Leading<'a> {
+    fn start(queue: &'a Queue, state: &mut State) -> Leading<'a> {
         debug_assert_eq!(state.phase, Phase::Idle, "two leaders");
         debug_assert!(!state.failed, "a sync after one that failed");
         state.phase = Phase::Gathering;
-        Leading { commit, served: 0 }
+        Leading { queue, served: 0 }
     }
 }
 
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
-        let mut state = lock_of(&self.commit.state);
+        let mut state = lock_of(&self.queue.state);
         debug_assert_ne!(state.phase, Phase::Idle, "somebody else ended this sync");
         state.phase = Phase::Idle;
         state.partners = self.served + std::mem::take(&mut state.joined);
         // After the mutex is free, so that the woken threads need not wait for it.
         drop(state);
-        self.commit.ended.notify_all();
+        self.queue.ended.notify_all();
     }
 }
 

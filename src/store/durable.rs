@@ -46,6 +46,8 @@ pub(crate) fn sync_log(
     match generation.commit.wait(end, written, clock, sync) {
         Ok(Synced::Durable) => Ok(()),
         Ok(Synced::Failed) => {
+            // The thread whose sync failed may have condemned an earlier reading of the file.
+            generation.condemn();
             let what = format!(
                 "an earlier sync of {} failed",
                 crate::error::Shown(&place.path)

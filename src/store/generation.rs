@@ -356,10 +356,15 @@ impl Generation {
 
     /// Waits until what this process has written is in the index, all of a batch or nothing. A reader that looks at the
     /// length of the file need not wait: it applies what is not applied yet.
+    ///
+    /// # Errors
+    ///
+    /// `Io` where a read failed by which the index would have told two keys apart; the next call tries it again.
     #[inline]
-    pub(crate) fn wait_for_apply(&self) {
-        if self.written.load(Acquire) > self.tail() {
-            drop(self.position());
+    pub(crate) fn wait_for_apply(&self) -> Result<()> {
+        match self.written.load(Acquire) > self.tail() {
+            true => self.apply(&[]),
+            false => Ok(()),
         }
     }
 

@@ -204,7 +204,7 @@ impl Place {
     pub(crate) fn fresh(&self) -> Result<Pinned> {
         if self.mode.is_exclusive() {
             let generation = self.current.get();
-            generation.wait_for_apply();
+            generation.wait_for_apply()?;
             return Ok(generation);
         }
         loop {
@@ -386,9 +386,10 @@ impl Place {
         let written = known.written.load(Acquire).min(next.tail());
         next.written.store(written, Release);
         next.reached = known.reached.max(known.tail());
-        if known.commit.has_failed() {
-            // The file's fault, not the handle's: reading it anew does not bring back what the kernel dropped.
-            next.commit.fail();
+        // A sync that fails, fails for every reading of the file: reading it anew does not bring back what the kernel
+        // dropped.
+        next.commit.share_queue_of(&known.commit);
+        if next.commit.has_failed() {
             next.condemn();
         }
         self.current.set(&Arc::new(next));

@@ -208,6 +208,28 @@ fn a_failed_sync_acknowledges_nobody_and_is_never_tried_again() {
     assert_eq!(bench.store.len().unwrap(), WRITERS + 2);
 }
 
+#[test]
+fn a_sync_that_fails_while_the_file_is_read_anew_acknowledges_no_later_write_to_it() {
+    let bench = Bench::new();
+    let failed = bench.generation();
+    thread::scope(|scope| {
+        let _over = bench.over();
+        let leader = bench.start(scope, "before".to_string());
+        let begun = bench.next_call();
+        bench.store.reopen().unwrap();
+        assert_ne!(bench.generation().reading, failed.reading);
+        let follower = bench.start(scope, "after".to_string());
+        begun.fail();
+        leader.join().unwrap().unwrap_err();
+        // A second sync would succeed, of what the kernel has dropped.
+        let (followed, synced) = bench.end_all_until(follower);
+        followed.unwrap_err();
+        assert_eq!(synced, []);
+    });
+    assert!(bench.store.insert("next", "").unwrap());
+    assert_ne!(bench.generation().identity.inode, failed.identity.inode);
+}
+
 /// Whether an `unpark` has gone to this thread that no `park` has taken yet. Takes it.
 fn takes_a_token(patience: Duration) -> bool {
     let start = Instant::now();
@@ -251,7 +273,7 @@ fn follow<'scope>(
     end: u64,
     syncs: &'scope AtomicU64,
 ) -> thread::ScopedJoinHandle<'scope, Synced> {
-    let joined = lock_of(&commit.state).joined;
+    let joined = lock_of(&commit.queue.state).joined;
     let follower = scope.spawn(move || {
         let sync = || {
             syncs.fetch_add(1, AcqRel);
@@ -259,7 +281,7 @@ fn follow<'scope>(
         };
         commit.wait(end, || end, || Duration::ZERO, sync).unwrap()
     });
-    while lock_of(&commit.state).joined == joined {
+    while lock_of(&commit.queue.state).joined == joined {
         thread::yield_now();
     }
     follower
@@ -300,7 +322,7 @@ fn a_panic_in_a_sync_lets_a_follower_lead() {
     });
     assert_eq!(syncs.into_inner(), 1);
     assert_eq!(commit.durable(), 20, "what panicked earned nothing");
-    assert_eq!(lock_of(&commit.state).phase, Phase::Idle);
+    assert_eq!(lock_of(&commit.queue.state).phase, Phase::Idle);
 }
 
 #[test]
@@ -322,17 +344,17 @@ fn a_leader_gathers_those_who_took_part_in_the_last_sync() {
         for follower in followers {
             assert_eq!(follower.join().unwrap(), Synced::Durable);
         }
-        assert_eq!(lock_of(&commit.state).partners, 3);
-        assert_eq!(lock_of(&commit.state).joined, 0);
+        assert_eq!(lock_of(&commit.queue.state).partners, 3);
+        assert_eq!(lock_of(&commit.queue.state).joined, 0);
         // Alone it waits in vain, and then not again for a while.
         let end = Cell::new(31);
         for ungathered in [super::SYNCS_UNGATHERED, super::SYNCS_UNGATHERED] {
             let led = commit.wait(end.get(), || end.get(), clock, || Ok(()));
             assert_eq!(led.unwrap(), Synced::Durable);
-            assert_eq!(lock_of(&commit.state).ungathered, ungathered);
+            assert_eq!(lock_of(&commit.queue.state).ungathered, ungathered);
             end.set(end.get() + 1);
         }
-        assert_eq!(lock_of(&commit.state).partners, 1);
+        assert_eq!(lock_of(&commit.queue.state).partners, 1);
     });
     assert_eq!(syncs.into_inner(), 0);
 }

@@ -14,30 +14,35 @@ const MOVES_TOGETHER: usize = 32;
 pub(super) struct Moves {
     /// Empty if each move is made at once.
     shards: Vec<Vec<Move>>,
-    /// This process wrote the records: it has looked their keys up, and they may not be in the file yet.
+    /// Moves that an error of a read kept from being made, and all that came after them where each is made at once.
+    late: Vec<Move>,
+    /// This process wrote the records: it has looked their keys up.
     is_own: bool,
 }
 
 impl Moves {
     /// Of records that are read from the log.
-    pub(super) fn of_replay(collect: bool) -> Moves {
+    pub(super) fn of_replay(late: Vec<Move>, collect: bool) -> Moves {
         let shards = if collect { SHARDS } else { 0 };
         Moves {
             shards: (0..shards)
                 .map(|_| Vec::with_capacity(MOVES_TOGETHER))
                 .collect(),
+            late,
             is_own: false,
         }
     }
 
     /// Of records that this process writes.
-    pub(super) fn of_own() -> Moves {
+    pub(super) fn of_own(late: Vec<Move>) -> Moves {
         Moves {
             shards: Vec::new(),
+            late,
             is_own: true,
         }
     }
 
+    /// Takes a move. After an error it has the move all the same, for the next time that all are made.
     #[inline]
     pub(super) fn push(&mut self, generation: &Generation, step: Move) -> Result<()> {
         match self.shards.get_mut(shard_of(step.fingerprint)) {
@@ -45,20 +50,45 @@ impl Moves {
                 some.push(step);
                 match some.len() < MOVES_TOGETHER {
                     true => Ok(()),
-                    false => make_some(generation, some, self.is_own),
+                    false => make_some(generation, some),
                 }
             }
-            None => make(generation, &[step], self.is_own).1,
+            None if self.late.is_empty() => {
+                let made = make(generation, &[step], self.is_own).1;
+                if made.is_err() {
+                    self.late.push(step);
+                }
+                made
+            }
+            None => {
+                self.late.push(step);
+                Ok(())
+            }
         }
     }
 
     pub(super) fn make(&mut self, generation: &Generation) -> Result<()> {
-        (self.shards.iter_mut()).try_for_each(|some| make_some(generation, some, self.is_own))
+        if !self.late.is_empty() {
+            make_late(generation, &mut self.late)?;
+        }
+        (self.shards.iter_mut()).try_for_each(|some| make_some(generation, some))
+    }
+
+    /// Forgets all of them: what comes next empties the index.
+    pub(super) fn clear(&mut self) {
+        self.late.clear();
+        for some in &mut self.shards {
+            some.clear();
+        }
     }
 
     /// Those that an error kept from being made; of each key in order.
     pub(super) fn unmade(self) -> Vec<Move> {
-        self.shards.into_iter().flatten().collect()
+        let mut unmade = self.late;
+        for mut some in self.shards {
+            unmade.append(&mut some);
+        }
+        unmade
     }
 }
 
@@ -79,14 +109,14 @@ fn make(generation: &Generation, moves: &[Move], is_own: bool) -> (usize, Result
 }
 
 /// As [`make`]; what was not made stays in the list.
-fn make_some(generation: &Generation, some: &mut Vec<Move>, is_own: bool) -> Result<()> {
-    let (made, result) = make(generation, some, is_own);
+fn make_some(generation: &Generation, some: &mut Vec<Move>) -> Result<()> {
+    let (made, result) = make(generation, some, false);
     some.drain(..made);
     result
 }
 
 /// Makes moves of any shards, in their order; what was not made stays in the list.
-pub(super) fn make_late(generation: &Generation, late: &mut Vec<Move>) -> Result<()> {
+fn make_late(generation: &Generation, late: &mut Vec<Move>) -> Result<()> {
     let mut moves = late.iter();
     let result = moves.try_for_each(|step| make(generation, std::slice::from_ref(step), false).1);
     let left = moves.len() + usize::from(result.is_err());

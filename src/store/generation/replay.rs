@@ -46,7 +46,7 @@
 //!    watermark could turn torn bytes into damage, and a replay that begins behind the damaged record would judge
 //!    otherwise than one that passed it.
 
-use super::moves::{Moves, make_late};
+use super::moves::Moves;
 use super::read_ahead::{STRETCH_BYTES, stretches};
 use super::verdict::{Case, Stands, Verdict, verdict};
 use super::*;
@@ -74,14 +74,14 @@ impl Generation {
     }
 
     fn replay_how(&self, position: &mut Position, access: Access, how: How) -> Result<()> {
-        make_late(self, &mut position.unmade)?;
+        let late = std::mem::take(&mut position.unmade);
         let mut replay = Replay {
             generation: self,
             position,
             batch: Vec::new(),
             damaged: Vec::new(),
             durable: self.commit.durable(),
-            moves: Moves::of_replay(how != How::Short),
+            moves: Moves::of_replay(late, how != How::Short),
         };
         let replayed = replay.run(access, how);
         // After an error as well (invariant 3).
@@ -95,15 +95,18 @@ impl Generation {
     /// Takes records that were just appended into the index, and the tail behind them.
     pub(crate) fn apply(&self, records: &[(u64, Head)]) -> Result<()> {
         let mut position = self.position();
-        let mut moves = Moves::of_own();
+        let mut moves = Moves::of_own(std::mem::take(&mut position.unmade));
         for (offset, head) in records {
-            self.apply_one(&mut position, &mut moves, *offset, head)?;
+            // `make` tries a failed move once more, and returns its error.
+            let _ = self.apply_one(&mut position, &mut moves, *offset, head);
         }
+        let made = moves.make(self);
+        position.unmade = moves.unmade();
         self.publish(&position);
-        Ok(())
+        made
     }
 
-    /// Applies one record that counts.
+    /// Applies one record that counts. After an error it has been applied, and `moves` has its effect on the index.
     #[inline]
     fn apply_one(
         &self,
@@ -116,28 +119,26 @@ impl Generation {
             return Ok(());
         }
         let at = Location::new(offset, head.record_bytes());
-        let step = |puts| Move {
-            fingerprint: head.fingerprint,
-            prev: head.prev,
-            at,
-            puts,
-        };
-        match head.kind {
+        let puts = match head.kind {
             Kind::Put => {
                 position.past.add(head.expires_ms, at.len());
-                moves.push(self, step(true))?;
+                Some(true)
             }
-            Kind::Delete => moves.push(self, step(false))?,
+            Kind::Delete => Some(false),
             Kind::Clear => {
-                moves.make(self)?;
+                moves.clear();
                 self.index.clear();
                 position.past = Past::new();
                 // No record from before the clear counts, so none can be outdated.
                 self.outdated_below.store(0, Release);
+                None
             }
-            Kind::Condemned => position.condemned = true,
-            Kind::Seal | Kind::Cut | Kind::Retired | Kind::Skippable(_) | Kind::Unknown(_) => {}
-        }
+            Kind::Condemned => {
+                position.condemned = true;
+                None
+            }
+            Kind::Seal | Kind::Cut | Kind::Retired | Kind::Skippable(_) | Kind::Unknown(_) => None,
+        };
         position.last = Some(Last {
             offset,
             checks: head.checks(),
@@ -147,7 +148,14 @@ impl Generation {
         position.tail = at.end();
         position.records += 1;
         position.end = End::Clean;
-        Ok(())
+        let Some(puts) = puts else { return Ok(()) };
+        let step = Move {
+            fingerprint: head.fingerprint,
+            prev: head.prev,
+            at,
+            puts,
+        };
+        moves.push(self, step)
     }
 
     /// Lets others see how far the position is.
@@ -202,6 +210,7 @@ struct Stop {
 
 impl Replay<'_> {
     fn run(&mut self, access: Access, how: How) -> Result<()> {
+        self.moves.make(self.generation)?;
         let Generation { log, header, .. } = self.generation;
         let scanner_of = match how {
             How::Short => Scanner::short,
@@ -321,12 +330,13 @@ impl Replay<'_> {
             self.batch.push((offset, *head));
             return Ok(());
         }
-        if !self.batch.is_empty() || !self.damaged.is_empty() {
-            self.take_batch()?;
-        }
+        let begun = match self.batch.is_empty() && self.damaged.is_empty() {
+            true => Ok(()),
+            false => self.take_batch(),
+        };
         self.durable = self.durable.max(head.durable);
-        self.generation
-            .apply_one(self.position, &mut self.moves, offset, head)
+        let ended = (self.generation).apply_one(self.position, &mut self.moves, offset, head);
+        begun.and(ended)
     }
 
     #[cold]
@@ -334,15 +344,16 @@ impl Replay<'_> {
         Error::newer_version(&self.generation.log.path, offset)
     }
 
-    /// Takes in what was read of a batch so far.
+    /// Takes in what was read of a batch so far, all of it also where there is an error.
     fn take_batch(&mut self) -> Result<()> {
+        let mut made = Ok(());
         for (offset, head) in self.batch.drain(..) {
             self.durable = self.durable.max(head.durable);
-            self.generation
-                .apply_one(self.position, &mut self.moves, offset, &head)?;
+            let one = (self.generation).apply_one(self.position, &mut self.moves, offset, &head);
+            made = made.and(one);
         }
         self.position.damage.append(&mut self.damaged);
-        Ok(())
+        made
     }
 
     /// Judges a place and does what the verdict says. True if the replay goes on.
@@ -397,7 +408,6 @@ impl Replay<'_> {
         // The rest of a batch that the damage hit counts: if it was acknowledged, the batch was complete once, and
         // otherwise a salvage takes what it can get.
         self.take_batch()?;
-        self.moves.make(self.generation)?;
         let damage = Damage::unknown(from, to.saturating_sub(from));
         self.position.damage.push(damage);
         self.generation.outdated_below.store(to, Release);

@@ -151,6 +151,17 @@ fn a_session_over_a_limit_that_was_lowered_is_used_on_and_not_made_larger() {
     let error = store.save_session(&mut changed).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
     assert!(error.to_string().contains("raise `session_bytes_max`"));
+    changed.remove("n");
+    sim.advance(HOUR);
+    save(&store, &mut changed);
+    sim.advance(HOUR);
+    let changed_back = store.update_session(&id(&session), |session| {
+        session.insert("n", &1u64)?;
+        session.remove("n");
+        Ok(())
+    });
+    changed_back.unwrap().unwrap();
+    let mut changed = load(&store, &id(&session));
     changed.insert("text", "x").unwrap();
     save(&store, &mut changed);
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sim::{Call, Fault, FaultKind, SimDisk};
+use crate::store::collisions::MASK;
 use crate::store::compaction::Space;
 use crate::store::disk::{Create, Disk, DiskFile, OpenFile, Stat, sealed};
 use crate::store::format::NewRecord;
@@ -48,7 +49,7 @@ fn reached(bytes: &[u8]) -> u64 {
         batch: Vec::new(),
         damaged: Vec::new(),
         durable: 0,
-        moves: Moves::of_replay(true),
+        moves: Moves::of_replay(Vec::new(), true),
     };
     replay.count_ahead(bytes.len() as u64).unwrap()
 }
@@ -218,6 +219,83 @@ fn a_read_that_fails_in_either_thread_is_an_error_and_the_next_replay_goes_on() 
     sim.clear_faults();
     let whole = generation.replay_how(&mut position, Access::Locked, How::Ahead);
     assert_eq!((whole.is_ok(), position.tail), (true, bytes.len() as u64));
+}
+
+/// Batches of keys whose fingerprints are the same, one of them changed in each.
+fn batches_that_collide(sim: &SimDisk) -> Vec<u8> {
+    let mut options = Options::new();
+    let store = options
+        .durability(Durability::Os)
+        .disk(sim.disk())
+        .open(PATH)
+        .unwrap();
+    for nth in 0..8 {
+        let mut batch = Batch::new();
+        batch.remove(key(nth.max(1) - 1));
+        for nth in [100, nth, nth + 20, nth + 40] {
+            batch.insert(key(nth), VALUE);
+        }
+        store.write(&batch).unwrap();
+    }
+    store.sync().unwrap();
+    sim.read(PATH).unwrap()
+}
+
+#[test]
+fn a_read_that_fails_stops_a_replay_between_two_batches_and_what_it_kept_out_of_the_index_comes_later()
+ {
+    MASK.set(0);
+    let bytes = batches_that_collide(&SimDisk::new(2));
+    let outcome = |generation: &Generation| {
+        let mut locations = generation.index.locations();
+        locations.sort_unstable();
+        let surveyed = generation.position().surveyed.take();
+        (format!("{:?}", *generation.position()), locations, surveyed)
+    };
+    for how in [How::Short, How::Long] {
+        let sound = generation_of(&SimDisk::new(1), &bytes, Crossing::Nothing);
+        let mut ends = vec![LOG_START];
+        let mut scanner = Scanner::new(&sound.log, sound.header.seed, LOG_START);
+        while let Step::Record { offset, head, .. } = scanner.step().unwrap() {
+            if !head.more() {
+                ends.push(offset + head.record_bytes());
+            }
+        }
+        sound
+            .replay_how(&mut sound.position(), Access::Locked, how)
+            .unwrap();
+        let mut failed = 0;
+        for nth in 1.. {
+            let case = format!("{how:?}, read {nth}");
+            let sim = SimDisk::new(1);
+            let generation = generation_of(&sim, &bytes, Crossing::Nothing);
+            sim.inject(Fault::new(FaultKind::Eio).on(Call::Read).nth(nth).forever());
+            let replayed = generation.replay_how(&mut generation.position(), Access::Locked, how);
+            let (tail, has_unmade) = {
+                let position = generation.position();
+                (position.tail, !position.unmade.is_empty())
+            };
+            assert!(ends.contains(&tail), "{case}: {tail} is within a batch");
+            // As a writer does whose records somebody else has applied by then, and a reader of its handle.
+            for _ in 0..2 {
+                assert_eq!(generation.apply(&[]).is_err(), has_unmade, "{case}");
+            }
+            assert_eq!(generation.tail() < tail, has_unmade, "{case}");
+            sim.clear_faults();
+            generation.apply(&[]).unwrap();
+            assert_eq!(generation.tail(), tail, "{case}");
+            if replayed.is_ok() {
+                break;
+            }
+            failed += 1;
+            generation
+                .replay_how(&mut generation.position(), Access::Locked, how)
+                .unwrap();
+            assert_eq!(outcome(&generation), outcome(&sound), "{case}");
+        }
+        assert!(failed > 50, "{how:?}: only {failed} reads");
+    }
+    MASK.set(u32::MAX);
 }
 
 /// A file that another process repairs and writes to while it is read: before the nth read.
@@ -402,7 +480,7 @@ fn while_half_of_a_batch_is_in_the_index_the_counts_are_those_before_it_or_wait(
     let (first, second) = (record(b"new 1"), record(b"new 2"));
 
     let mut position = generation.position();
-    let mut moves = Moves::of_own();
+    let mut moves = Moves::of_own(Vec::new());
     generation
         .apply_one(&mut position, &mut moves, first.0, &first.1)
         .unwrap();
