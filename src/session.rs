@@ -90,8 +90,8 @@ use std::time::{Duration, SystemTime};
 ///
 /// A session that can't be read any more is an error for a call that asks for it by its id, and for no other; it can be
 /// deleted. A call that looks at many sessions passes by those that it can't read, does its work on all others, and
-/// returns an error of [`ErrorKind::Corrupt`] or [`ErrorKind::Decode`] at the end, which says what was done and names
-/// those that it passed by.
+/// returns an error of [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) or
+/// [`ErrorKind::Decode`](crate::ErrorKind::Decode) at the end, which says what was done and names those that it passed by.
 ///
 /// # A store of your own
 ///
@@ -147,7 +147,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     ///
     /// After an error the outcome is unknown: load the session to learn what is stored. If the operating system gives
     /// no randomness there is no new session. A session over the limit of a value is
-    /// [`ErrorKind::TooLarge`].
+    /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge).
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, Saved, Session, SessionStore};
@@ -514,9 +514,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] for sessions of which only the hash of the id is
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for sessions of which only the hash of the id is
     /// known, if this store keeps ids as they are, and for one that no store has. A store that does not provide this
-    /// says [`ErrorKind::Unsupported`].
+    /// says [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     fn import_sessions(&self, sessions: &[Session]) -> Result<usize> {
         let _ = sessions;
         let what = "this store takes over no sessions of another";
@@ -530,7 +530,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::AlreadyExists`] if it does and [`Existing::Fail`] was given.
+    /// [`ErrorKind::AlreadyExists`](crate::ErrorKind::AlreadyExists) if it does and [`Existing::Fail`] was given.
     ///
     /// ```
     /// # use shelflife::{ErrorKind, Existing, MemorySessionStore, Session, SessionStore};
@@ -612,7 +612,7 @@ pub trait SessionStoreExt: SessionStore {
     /// # Errors
     ///
     /// The error of `change` ([`Error::other`](crate::Error::other) wraps one of the caller's own);
-    /// [`ErrorKind::Reentrant`] from a write to the same store inside `change`; and those
+    /// [`ErrorKind::Reentrant`](crate::ErrorKind::Reentrant) from a write to the same store inside `change`; and those
     /// of [`save_session`](SessionStore::save_session).
     ///
     /// ```

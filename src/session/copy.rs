@@ -50,7 +50,7 @@ pub struct Copied {
 /// # Errors
 ///
 /// Those of both stores. Hashed ids can't be copied to a store that keeps ids as they are
-/// ([`ErrorKind::InvalidInput`]). A session that can't be read is passed by; the others
+/// ([`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)). A session that can't be read is passed by; the others
 /// are copied, and the error comes at the end.
 ///
 /// ```
