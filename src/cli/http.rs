@@ -37,7 +37,7 @@ pub(crate) struct Request {
     pub(crate) body: Form,
     /// The `Cookie` fields as they came: a cookie of another program that is no text locks nobody out.
     pub(crate) cookies: Vec<Vec<u8>>,
-    pub(crate) host: Vec<u8>,
+    host: Vec<u8>,
     origin: Option<Vec<u8>>,
     sec_fetch_site: Option<Vec<u8>>,
     /// The browser's `User-Agent`.

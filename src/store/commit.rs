@@ -3,10 +3,10 @@
 //! # Terms
 //!
 //! The **log** is one file; the **queue** belongs to that file and to no other, also where this process reads the file
-//! anew: each reading of the file has a [`Commit`] of its own, and all share the queue. A writer that has appended waits until
-//! the log is **durable** up to the **end** of its record: known to be on disk. The caller tells the queue how far the log
-//! is **written**. One `fdatasync` serves all threads that wait when it starts. The thread that issues it is the
-//! **leader**; the other waiting threads are its **followers**.
+//! anew: each reading of the file has a [`Commit`] of its own, and all share the queue. A writer that has appended
+//! waits until the log is **durable** up to the **end** of its record: known to be on disk. The caller tells the queue
+//! how far the log is **written**. One `fdatasync` serves all threads that wait when it starts. The thread that issues
+//! it is the **leader**; the other waiting threads are its **followers**.
 //!
 //! # States
 //!

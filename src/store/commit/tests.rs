@@ -226,6 +226,8 @@ fn a_sync_that_fails_while_the_file_is_read_anew_acknowledges_no_later_write_to_
         followed.unwrap_err();
         assert_eq!(synced, []);
     });
+    // Also where the note of the failure did not reach the file.
+    assert!(bench.generation().is_condemned());
     assert!(bench.store.insert("next", "").unwrap());
     assert_ne!(bench.generation().identity.inode, failed.identity.inode);
 }

@@ -7,7 +7,7 @@ use crate::store::compaction::Space;
 use crate::store::disk::{Create, Disk, DiskFile, OpenFile, Stat, sealed};
 use crate::store::format::NewRecord;
 use crate::store::index::Location;
-use crate::{Batch, Durability, Options};
+use crate::{Batch, Durability, Options, Store};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -101,15 +101,19 @@ fn assert_same(bytes: &[u8], what: &str) {
     }
 }
 
-/// Records of one size, deletions, a clear, batches and a long value: handed over some fifty times.
-fn written() -> Vec<u8> {
-    let sim = SimDisk::new(2);
+fn store_on(sim: &SimDisk) -> Store {
     let mut options = Options::new();
-    let store = options
+    options
         .durability(Durability::Os)
         .disk(sim.disk())
         .open(PATH)
-        .unwrap();
+        .unwrap()
+}
+
+/// Records of one size, deletions, a clear, batches and a long value: handed over some fifty times.
+fn written() -> Vec<u8> {
+    let sim = SimDisk::new(2);
+    let store = store_on(&sim);
     for nth in 0..300 {
         store.insert(key(nth % 200), VALUE).unwrap();
         if nth > 50 && nth % 7 == 0 {
@@ -223,12 +227,7 @@ fn a_read_that_fails_in_either_thread_is_an_error_and_the_next_replay_goes_on() 
 
 /// Batches of keys whose fingerprints are the same, one of them changed in each.
 fn batches_that_collide(sim: &SimDisk) -> Vec<u8> {
-    let mut options = Options::new();
-    let store = options
-        .durability(Durability::Os)
-        .disk(sim.disk())
-        .open(PATH)
-        .unwrap();
+    let store = store_on(sim);
     for nth in 0..8 {
         let mut batch = Batch::new();
         batch.remove(key(nth.max(1) - 1));
