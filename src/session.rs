@@ -32,7 +32,7 @@
 //! | `engine/one`, `engine/import`, `engine/bulk` | calls about one session, about sessions of another store, about many |
 //! | `memory`, `shelve/convert`, `shelve`, `options` | the map is in memory, or a file; how one is opened |
 //! | `redis/sha1`, `redis/reply`, `redis/url`, `redis/marks`, `redis/keys`, `redis/scripts`, `redis/record`, `redis/cluster` | what is said to a server, as bytes |
-//! | `redis/connection`, `redis/randomness`, `redis/pool`, `redis/client` | the way to the server that has a key |
+//! | `redis/connection`, `redis/pause`, `redis/randomness`, `redis/pool`, `redis/client` | the way to the server that has a key |
 //! | `redis/store`, `redis/store/turn`, `redis/store/bulk`, `redis` | the rules once more, by scripts |
 //! | `copy`, `conformance` | what every store can do, and must |
 //! | `manager/cookie`, `manager/carrier`, `manager/finished`, `manager/event`, `manager/flash`, `manager/origin`, `manager/csrf`, `manager/bell` | what is read of a request and written to its answer |
@@ -236,7 +236,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// take turns. The method provided here for all others does one after the other: such logins may pass the cap by as
     /// many as come at once.
     ///
-    /// Which sessions ended for it is [told by the session](Session::displaced).
+    /// Which sessions ended for it is [told by the session](Session::displaced). Where ending them is a step of its own,
+    /// the login stands once it is stored: should the store fail behind that, the answer is [`Saved::Stored`] all the
+    /// same, those that ended until then are told, and the user's next login under the cap ends the rest.
     ///
     /// # Errors
     ///
@@ -260,25 +262,24 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     fn regenerate_id_capped(&self, session: &mut Session, cap: SessionCap) -> Result<Saved> {
-        match session.user().map(String::from) {
-            Some(user) => regenerate_counted(
-                self,
-                &user,
-                session,
-                cap,
-                || Ok(()),
-                |oldest| {
-                    let mut ended = Vec::new();
-                    for handle in oldest {
-                        if self.delete_user_session(&user, handle)? {
-                            ended.push(*handle);
-                        }
-                    }
-                    Ok(ended)
-                },
-            ),
-            None => self.regenerate_id(session),
+        let Some(user) = session.user().map(String::from) else {
+            return self.regenerate_id(session);
+        };
+        let beyond = match beyond_cap(self, &user, session, cap)? {
+            Ok(beyond) => beyond,
+            Err(refused) => return Ok(refused),
+        };
+        let saved = self.regenerate_id(session)?;
+        if matches!(saved, Saved::Stored) {
+            for handle in beyond {
+                match self.delete_user_session(&user, &handle) {
+                    Ok(true) => session.displaced.push(handle),
+                    Ok(false) => {}
+                    Err(_) => break, // a store that fails may take long to say so
+                }
+            }
         }
+        Ok(saved)
     }
 
     /// Whether a session had this id and was given [a new one](SessionStore::regenerate_id) a moment ago.
@@ -571,34 +572,27 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     fn is_multiprocess_safe(&self) -> bool;
 }
 
-/// A login under a cap, one step after the other; `before` is asked right before the session is stored, and `end` ends
-/// the sessions beyond the cap, and returns the handles of those that it ended.
-fn regenerate_counted<S: SessionStore + ?Sized>(
+/// The other sessions of a user that a login under a cap ends, the oldest first; or the answer to a login that the cap
+/// refuses.
+fn beyond_cap<S: SessionStore + ?Sized>(
     store: &S,
     user: &str,
-    session: &mut Session,
+    session: &Session,
     cap: SessionCap,
-    before: impl FnOnce() -> Result<()>,
-    end: impl FnOnce(&[SessionHandle]) -> Result<Vec<SessionHandle>>,
-) -> Result<Saved> {
+) -> Result<std::result::Result<Vec<SessionHandle>, Saved>> {
     let mut others = store.sessions_of(user)?;
     others.retain(|other| other.handle() != session.handle());
     let beyond = match cap {
         SessionCap::Refuse(most) if others.len() >= most => {
             // Where the session went besides, as by a login that took the room, that is the answer.
             let is_there = session.id().map_or(Ok(true), |id| store.has_session(id))?;
-            return Ok(if is_there { Saved::Full } else { Saved::Gone });
+            return Ok(Err(if is_there { Saved::Full } else { Saved::Gone }));
         }
         SessionCap::Refuse(_) => 0,
         SessionCap::EndOldest(most) => others.len().saturating_sub(most.saturating_sub(1)),
     };
-    before()?;
-    let saved = store.regenerate_id(session)?;
-    if matches!(saved, Saved::Stored) && beyond > 0 {
-        let oldest = others.iter().take(beyond).filter_map(Session::handle);
-        session.displaced = end(&oldest.collect::<Vec<_>>())?;
-    }
-    Ok(saved)
+    let oldest = others.iter().take(beyond);
+    Ok(Ok(oldest.filter_map(Session::handle).collect()))
 }
 
 /// Methods that every [`SessionStore`] has besides, with closures of any type.

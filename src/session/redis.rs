@@ -1,16 +1,17 @@
 //! `RedisSessionStore`: sessions on Redis or Valkey, shared by machines.
 //!
 //! Lowest first: [`reply`] has the bytes of the protocol, [`url`] says where the servers are, [`connection`] is one
-//! wire, [`pool`] those that are idle, [`cluster`] which server has a slot, [`client`] the loop that gets a command
-//! answered. [`scripts`] has what servers run, [`keys`] and [`record`] what they keep, [`marks`] what tells one write
-//! from another, [`randomness`] what ids are made of. [`store`] has the rules: for one session, in its `bulk` those for
-//! all, and in its `turn` those that keep logins under a cap apart.
+//! wire, [`pool`] those that are idle, [`pause`] the waits of a call, [`cluster`] which server has a slot, [`client`] the
+//! loop that gets a command answered. [`scripts`] has what servers run, [`keys`] and [`record`] what they keep, [`marks`]
+//! what tells one write from another, [`randomness`] what ids are made of. [`store`] has the rules: for one session, in
+//! its `bulk` those for all, and in its `turn` those that keep logins under a cap apart.
 
 mod client;
 mod cluster;
 mod connection;
 mod keys;
 mod marks;
+mod pause;
 mod pool;
 mod randomness;
 mod record;
@@ -26,7 +27,7 @@ use super::outcome::{Existing, Saved, SessionCap, Sessions};
 use super::random::random;
 use super::record_key::Kind;
 use super::state::Session;
-use super::{SessionStore, regenerate_counted};
+use super::{SessionStore, beyond_cap};
 use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use client::{Client, Replicas};
@@ -37,6 +38,10 @@ use reply::{Bounds, Reply};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use store::Store;
+use store::turn::Turn;
+
+/// The turn of a user to log in under a cap outlasts its holder's death by four of these.
+const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Where and how a [`RedisSessionStore`] keeps sessions. Setters return the options, as those of
 /// [`OpenOptions`](std::fs::OpenOptions) do.
@@ -106,7 +111,7 @@ impl RedisOptions {
     /// How long a call may take in all, with connecting and every further try. A call that goes step by step, such as a
     /// list, has this time for each step.
     ///
-    /// Default: 5 seconds. At least 100 milliseconds.
+    /// Default: 5 seconds. At least 100 milliseconds; more than 10 minutes count as 10 minutes.
     pub fn timeout(&mut self, timeout: Duration) -> &mut RedisOptions {
         self.timeout = timeout;
         self
@@ -127,9 +132,9 @@ impl RedisOptions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what is no such URL, for several servers that are
-    /// no cluster and for options that cannot be, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for `rediss://`, and
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if no server answers or lets this client in.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what is no such URL, for several servers of which
+    /// none is a cluster's and for options that cannot be, [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for
+    /// `rediss://`, and [`ErrorKind::Io`](crate::ErrorKind::Io) if no server answers or lets this client in.
     pub fn connect(&self, url: &str) -> Result<RedisSessionStore> {
         let mut servers = url::parse(url)?;
         let login = &mut servers.login;
@@ -152,15 +157,8 @@ impl RedisOptions {
         }
         let rules = self.sessions.rules();
         let keys = Keys::new(&self.prefix, rules.kind == Some(Kind::Hashed))?;
-        let several = !servers.others.is_empty();
-        let client = Client::connect(servers, self.timeout, self.replicas)?;
-        if several && !client.map().is_cluster() {
-            // While one does not answer others would be asked: its replica, or one with other sessions.
-            return Err(Error::invalid_input(
-                "several servers that are no cluster",
-                "name one, the primary",
-            ));
-        }
+        let timeout = self.timeout.min(TIMEOUT_MAX);
+        let client = Client::connect(servers, timeout, self.replicas)?;
         let warning = warning(&client);
         let store = Store {
             client,
@@ -246,8 +244,8 @@ impl std::fmt::Debug for RedisOptions {
 /// - **Logins under a [cap](SessionStore::regenerate_id_capped) wait for each other**, those of one user, since
 ///   counting and storing are several steps here. No two pass the cap together, also in a cluster, unless a failover or
 ///   an eviction loses what a server had answered. With [`EndOldest`](SessionCap::EndOldest) the new session is there
-///   before the oldest ends: a list may show one more for a moment, and should the client die in it, until the user's
-///   next login.
+///   before the oldest ends: a list may show one more for a moment, and should client or server fail in it, until the
+///   user's next login. A client that dies during such a login holds up the user's next for four times its timeout.
 /// - **A session can be 16 MiB large**, or what
 ///   [`session_bytes_max`](SessionOptions::session_bytes_max) allows if that is less.
 /// - **The outcome can be unknown**: with an error of kind [`Io`](crate::ErrorKind::Io) the change was made or not.
@@ -285,6 +283,28 @@ impl RedisSessionStore {
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
+
+    /// A login under a cap, in the turn of its user.
+    fn log_in(
+        &self,
+        turn: &Turn<'_>,
+        user: &str,
+        session: &mut Session,
+        cap: SessionCap,
+    ) -> Result<Saved> {
+        let beyond = match beyond_cap(self, user, session, cap)? {
+            Ok(beyond) => beyond,
+            Err(refused) => return Ok(refused),
+        };
+        turn.renew()?;
+        let saved = self.store.regenerate(session)?;
+        if matches!(saved, Saved::Stored) && !beyond.is_empty() {
+            // One walk finds all of them. The login stands, whatever comes of it.
+            let is_beyond = |its| beyond.contains(&its);
+            let _ = (self.store).delete_user(user, &is_beyond, &mut session.displaced);
+        }
+        Ok(saved)
+    }
 }
 
 impl SessionStore for RedisSessionStore {
@@ -317,10 +337,7 @@ impl SessionStore for RedisSessionStore {
             return self.regenerate_id(session);
         };
         let turn = self.store.turn_of(&user)?;
-        // One walk finds all of them.
-        let end =
-            |oldest: &[SessionHandle]| self.store.delete_user(&user, &|its| oldest.contains(&its));
-        let saved = regenerate_counted(self, &user, session, cap, || turn.renew(), end);
+        let saved = self.log_in(&turn, &user, session, cap);
         turn.end();
         saved
     }
@@ -346,17 +363,16 @@ impl SessionStore for RedisSessionStore {
     }
 
     fn delete_user_sessions(&self, user: &str) -> Result<usize> {
-        Ok(self.store.delete_user(user, &|_| true)?.len())
+        self.store.count_deleted(user, &|_| true)
     }
 
     fn delete_user_sessions_except(&self, user: &str, keep: &SessionHandle) -> Result<usize> {
-        let deleted = self.store.delete_user(user, &|its| its != *keep)?;
-        Ok(deleted.len())
+        self.store.count_deleted(user, &|its| its != *keep)
     }
 
     fn delete_user_session(&self, user: &str, handle: &SessionHandle) -> Result<bool> {
-        let deleted = self.store.delete_user(user, &|its| its == *handle)?;
-        Ok(!deleted.is_empty())
+        let deleted = self.store.count_deleted(user, &|its| its == *handle)?;
+        Ok(deleted > 0)
     }
 
     fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize> {

@@ -11,6 +11,7 @@ mod cluster;
 mod conformance;
 mod copying;
 mod fake;
+mod limits;
 mod memory;
 mod program;
 mod proxy;

@@ -173,8 +173,10 @@ impl Engine<dyn Records> {
                 };
                 next.identity = Some(identity.clone());
                 // An id whose session has ended, or can't be read, is taken as well.
-                if !matches!(self.records.peek(&key), Ok(None)) {
-                    return Ok(Changes::Dropped);
+                match self.records.peek(&key) {
+                    Ok(None) => {}
+                    Err(error) if !error.is_corrupt() => return Err(error),
+                    _ => return Ok(Changes::Dropped),
                 }
                 if let Some(cap) = cap {
                     let old = session.identity.as_ref().map(|old| kind.key(old));

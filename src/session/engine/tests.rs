@@ -24,6 +24,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+mod ids;
+
 type Meddling = Box<dyn FnOnce() + Send>;
 type Looked = Mutex<Option<Box<dyn FnMut(&[u8]) + Send>>>;
 
@@ -35,6 +37,7 @@ struct Process {
     /// Run after each look at an entry, with its key: between two looks of a call that takes several.
     looked: Looked,
     random: fn(&mut [u8]) -> Result<()>,
+    peek: fn(&Memory, &[u8]) -> Result<Option<Entry>>,
     /// More bytes in one step are refused.
     step_bytes_max: usize,
     /// The clock of this process, ms.
@@ -48,6 +51,7 @@ impl Process {
             meddling: Arc::default(),
             looked: Mutex::default(),
             random: |bytes| memory_random(bytes),
+            peek: |memory, key| memory.peek(key),
             step_bytes_max: usize::MAX,
             clock: AtomicU64::new(0),
         }
@@ -81,7 +85,7 @@ impl Records for Process {
     }
 
     fn peek(&self, key: &[u8]) -> Result<Option<Entry>> {
-        let found = self.memory.peek(key);
+        let found = (self.peek)(&self.memory, key);
         if let Some(looked) = self.looked.lock().unwrap().as_mut() {
             looked(key);
         }

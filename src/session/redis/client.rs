@@ -9,28 +9,22 @@ use super::super::lifetime::{Lifetimes, millis_of};
 use super::cluster::{Map, Refusal, slot_of};
 use super::connection::{Connection, Failed, Question, now, refused};
 use super::keys::RedisKey;
+use super::pause::{ATTEMPT_MIN, Pause, is_over};
 use super::pool::Pool;
 use super::record::millis;
 use super::reply::{Bounds, Reply, code, write_command, write_count, write_word};
 use super::scripts::Script;
 use super::url::{Address, Servers};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::disk::{Disk, os::OsDisk};
 use std::io;
-use std::sync::{Mutex, PoisonError, RwLock, TryLockError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 
-/// How often a slot can be elsewhere before the servers are said to send in circles.
+/// How often a slot can be elsewhere before the servers may be sending in circles.
 const HOPS_MAX: usize = 16;
 
 /// The map is read again at most this often.
 const REFRESH_TIME: Duration = Duration::from_secs(1);
-
-const PAUSE_MIN: Duration = Duration::from_millis(5);
-const PAUSE_MAX: Duration = Duration::from_millis(160);
-
-/// A wait that is shorter than this is not worth a connection.
-const ATTEMPT_MIN: Duration = Duration::from_millis(50);
 
 /// 16,384 ranges of one slot, with what servers tell of some replicas each.
 const SLOTS_BOUNDS: Bounds = Bounds::new(64 << 20, 2_000_000, 5);
@@ -191,7 +185,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Connects to the first server that answers, and reads where the slots are.
+    /// Connects to the first server that tells where the slots are; one that is named alone may have all of them.
     pub(super) fn connect(
         servers: Servers,
         timeout: Duration,
@@ -205,25 +199,32 @@ impl Client {
             pool: Pool::default(),
             refreshed: Mutex::new((now(), false)),
         };
+        let several = !client.servers.others.is_empty();
         let until = client.deadline();
         let mut pause = Pause::new(until);
         loop {
             let mut last = None;
             for server in client.known() {
                 match client.read_map(&server, until) {
+                    // It may be installed anew, or named by mistake: the next may be the cluster's.
+                    Ok(map) if several && !map.is_cluster() => {}
                     Ok(map) => {
                         client.replace_map(map);
                         return Ok(client);
                     }
                     Err(error) => last = Some(error),
                 }
-                if is_over(until) {
+                if last.is_some() && is_over(until) {
                     break;
                 }
             }
-            match last {
-                Some(error) if !error.is_busy() || !pause.wait() => return Err(error),
-                _ => {}
+            let Some(error) = last else {
+                // While one does not answer others would be asked: its replica, or one with other sessions.
+                let what = "several servers that are no cluster";
+                return Err(Error::invalid_input(what, "name one, the primary"));
+            };
+            if !error.is_busy() || !pause.wait() {
+                return Err(error);
             }
         }
     }
@@ -270,6 +271,7 @@ impl Client {
                 Err(Failed::Refused(error)) => return Err(error),
                 Err(Failed::Unanswered { cause, sent }) => {
                     repeated |= sent && command.changes();
+                    self.write_lock().doubt(&server);
                     self.suspect();
                     // A reply that is not RESP2 would be none the next time either.
                     if cause.kind() != io::ErrorKind::InvalidData && pause.wait() {
@@ -304,7 +306,8 @@ impl Client {
                 }
                 Refusal::NoScript | Refusal::Final => return Err(refused(&server, &text)),
             }
-            if hops > HOPS_MAX {
+            // Servers that have not heard yet where a slot went send back to each other for a while.
+            if hops > HOPS_MAX && !pause.wait() {
                 let what = "the servers of the cluster send in circles";
                 return Err(Error::failed(what, "check `CLUSTER SLOTS` of each"));
             }
@@ -547,10 +550,7 @@ impl Client {
     }
 
     fn learn(&self, slot: u16, server: Address) {
-        self.map
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .learn(slot, server);
+        self.write_lock().learn(slot, server);
         self.suspect();
     }
 
@@ -594,7 +594,7 @@ impl Client {
 
     fn replace_map(&self, map: Map) {
         self.pool.keep(&map.primaries());
-        *self.map.write().unwrap_or_else(PoisonError::into_inner) = map;
+        *self.write_lock() = map;
     }
 
     /// Where the slots are, as one server says.
@@ -638,34 +638,12 @@ impl Client {
         known
     }
 
-    fn read_lock(&self) -> std::sync::RwLockReadGuard<'_, Map> {
+    fn read_lock(&self) -> RwLockReadGuard<'_, Map> {
         self.map.read().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// The waits of one call, each longer than the one before.
-pub(super) struct Pause {
-    next: Duration,
-    until: Duration,
-}
-
-impl Pause {
-    pub(super) fn new(until: Duration) -> Pause {
-        Pause {
-            next: PAUSE_MIN,
-            until,
-        }
-    }
-
-    /// Waits; `false` when there is no time left.
-    pub(super) fn wait(&mut self) -> bool {
-        if is_over(self.until) {
-            return false;
-        }
-        let left = self.until.saturating_sub(now());
-        OsDisk.sleep(self.next.min(left));
-        self.next = (self.next * 2).min(PAUSE_MAX);
-        true
+    fn write_lock(&self) -> RwLockWriteGuard<'_, Map> {
+        self.map.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -681,11 +659,6 @@ fn unanswered(server: &Address, cause: io::Error, repeated: bool) -> Error {
 fn not_now(server: &Address, text: &str) -> Error {
     let code = code(text);
     Error::not_now(format!("the server at `{server}` is not ready: {code}"))
-}
-
-/// Whether no time is left that is worth an attempt.
-fn is_over(until: Duration) -> bool {
-    until.saturating_sub(now()) < ATTEMPT_MIN
 }
 
 fn unconfirmed(server: &Address, replicas: Replicas) -> Error {

@@ -5,7 +5,7 @@
 //! that stores it refuses if the stored version is not the copy's.
 
 mod bulk;
-mod turn;
+pub(super) mod turn;
 
 use super::super::engine::Rules;
 use super::super::id::{Identity, SessionId};
@@ -429,10 +429,15 @@ impl Store {
     /// The bytes of a session that are sent.
     pub(super) fn body(&self, session: &Session) -> Result<Vec<u8>> {
         let body = record::body(&session.contents)?;
-        let most = self.rules.session_bytes_max.min(BYTES_MAX);
+        let own = self.rules.session_bytes_max;
+        let (most, advice) = match own < BYTES_MAX {
+            true => (own, "keep less in it, or raise `session_bytes_max`"),
+            false => (BYTES_MAX, "keep less in it: no server gets a larger one"),
+        };
         if body.len() > most {
-            let what = format!("a session of {} bytes where {most} are allowed", body.len());
-            return Err(Error::too_large(what, "keep less in it"));
+            let bytes = body.len();
+            let what = format!("a session of {bytes} bytes is over this client's limit of {most}");
+            return Err(Error::too_large(what, advice));
         }
         Ok(body)
     }

@@ -460,3 +460,36 @@ fn what_failed_is_not_done_by_the_end_and_can_be_tried_again() {
     }
     assert!(site.store.store.sessions_of("ann").unwrap().is_empty());
 }
+
+#[test]
+fn a_login_stands_where_ending_the_others_fails_and_those_that_ended_are_told() {
+    let site = Site::with(
+        |_| (),
+        |it| {
+            it.session_cap(Some(SessionCap::EndOldest(1)));
+        },
+    );
+    let there: Vec<_> = (0..3)
+        .map(|_| {
+            let mut session = Session::new();
+            session.set_user(Some("ann"));
+            let _ = site.store.store.save_session(&mut session).unwrap();
+            site.advance(MINUTE);
+            session.handle().unwrap()
+        })
+        .collect();
+    site.calls();
+    site.store.fail(&["delete another"]);
+    let jar = site.login("ann");
+    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+    assert_eq!(site.events(), ["logged in", "ended"]);
+    let left = site.store.store.sessions_of("ann").unwrap();
+    let left: Vec<_> = left.iter().filter_map(Session::handle).collect();
+    assert!(
+        left.len() == 3 && !left.contains(&there[0]),
+        "{left:?}, {there:?}"
+    );
+    site.store.fail(&[]);
+    site.login("ann");
+    assert_eq!(site.sessions(), 1, "the next login ends the rest");
+}

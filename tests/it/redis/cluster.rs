@@ -374,3 +374,32 @@ fn a_server_that_is_no_cluster_any_more_makes_nobody_forget_the_others() {
     let session = store.load_session(&id()).unwrap();
     assert_eq!(session.unwrap().user(), Some("ann"));
 }
+
+#[test]
+fn a_server_that_is_no_cluster_does_not_hide_the_cluster_of_the_next() {
+    let alone = Fake::start(|_| say("-ERR a wrong server\r\n"));
+    let port = Arc::new(OnceLock::new());
+    let its = Arc::clone(&port);
+    let node = Fake::start_any(move |words| match words[0].as_str() {
+        "CLUSTER" => say(&format!(
+            "*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{}\r\n",
+            its.get().unwrap()
+        )),
+        "GET" => Act::Say(bulk(&value("ann"))),
+        _ => say("$0\r\n\r\n"),
+    });
+    port.set(node.port).unwrap();
+    let url = format!("redis://127.0.0.1:{},127.0.0.1:{}", alone.port, node.port);
+    let store = RedisSessionStore::connect(&url).unwrap();
+    let session = store.load_session(&id()).unwrap();
+    assert_eq!(session.unwrap().user(), Some("ann"));
+    assert_eq!(alone.count("GET"), 0);
+    // A server that does not answer may be the cluster's: nobody is told to name the other alone.
+    let away = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let url = format!("redis://127.0.0.1:{},127.0.0.1:{away}", alone.port);
+    let error = RedisSessionStore::connect(&url).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+}

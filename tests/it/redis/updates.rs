@@ -1,5 +1,6 @@
 //! Threads and processes that change one session at once.
 
+use super::fake::{Act, Fake, ID, bulk, id, say, value};
 use super::server::{Server, is_there, shared_cluster};
 use super::{counter, stored};
 use crate::support::{is_soak, metric};
@@ -188,6 +189,32 @@ fn a_login_under_a_cap_finds_all_that_it_displaces_in_one_look() {
     let is_displaced = |handle| session.displaced().contains(handle);
     assert!(left.len() == 3 && !left.iter().any(is_displaced));
     assert_eq!(store.sessions_of("bob").unwrap().len(), 1);
+}
+
+#[test]
+fn a_login_under_a_cap_stands_where_its_server_fails_behind_it_and_tells_whom_it_ended() {
+    let ids = [ID, "AAECAwQFBgcICQoLDA0ODQ"];
+    let keys = ids.map(|id| format!("shelflife:{{AAE}}{id}"));
+    let (first, listed) = (
+        keys[0].clone(),
+        keys.map(|key| bulk(key.as_bytes())).concat(),
+    );
+    let fake = Fake::start(move |words| match words[0].as_str() {
+        "SCAN" => Act::Say([b"*2\r\n$1\r\n0\r\n*2\r\n", &*listed].concat()),
+        "GETRANGE" => Act::Say(bulk(&value("ann")[..38])),
+        "GET" => Act::Say(bulk(&value("ann"))),
+        "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
+        // A turn, and a session that is new.
+        "EVALSHA" if words[3].contains("turn:") => Act::Answer(1, b":1\r\n".to_vec()),
+        "EVALSHA" if words.len() == 8 => Act::Answer(3, b":1\r\n:1\r\n:1\r\n".to_vec()),
+        "EVALSHA" if words[3] == first => Act::Answer(1, b":1\r\n".to_vec()),
+        _ => say("-ERR no\r\n"),
+    });
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let saved = (fake.store()).regenerate_id_capped(&mut session, SessionCap::EndOldest(1));
+    assert!(matches!(saved, Ok(Saved::Stored)), "{saved:?}");
+    assert_eq!(session.displaced(), [id().handle()]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::super::super::outcome::Existing;
 use super::super::super::state::Session;
 use super::super::client::Command;
 use super::super::keys::RedisKey;
+use super::super::pause::Pause;
 use super::super::record::{self, Head, Read, millis};
 use super::super::reply::{Bounds, Reply};
 use super::super::scripts;
@@ -221,14 +222,26 @@ impl Store {
         })
     }
 
-    /// Ends the sessions of a user that `doomed` names by their handles, until a walk finds none.
+    /// As [`delete_user`](Store::delete_user), and returns how many it ended.
+    pub(in crate::session) fn count_deleted(
+        &self,
+        user: &str,
+        doomed: &dyn Fn(SessionHandle) -> bool,
+    ) -> Result<usize> {
+        let mut deleted = Vec::new();
+        self.delete_user(user, doomed, &mut deleted)?;
+        Ok(deleted.len())
+    }
+
+    /// Ends the sessions of a user that `doomed` names by their handles, until a walk finds none. Those that it ended are
+    /// told also where it fails.
     pub(in crate::session) fn delete_user(
         &self,
         user: &str,
         doomed: &dyn Fn(SessionHandle) -> bool,
-    ) -> Result<Vec<SessionHandle>> {
+        deleted: &mut Vec<SessionHandle>,
+    ) -> Result<()> {
         self.check_not_editing()?;
-        let mut deleted = Vec::new();
         loop {
             let mut passed = Passed::default();
             let mut met = false;
@@ -239,10 +252,10 @@ impl Store {
                 if batch.is_empty() {
                     break;
                 }
-                met |= self.delete_batch(user, doomed, batch, &mut deleted, &mut passed)?;
+                met |= self.delete_batch(user, doomed, batch, deleted, &mut passed)?;
             }
             if !met {
-                return passed.answer(deleted, |deleted| self::deleted(&deleted.len()));
+                return passed.answer((), |()| self::deleted(&deleted.len()));
             }
         }
     }
@@ -259,6 +272,7 @@ impl Store {
     ) -> Result<bool> {
         let mut met = false;
         let mut pending = batch;
+        let mut pause = Pause::new(self.client.deadline());
         while !pending.is_empty() {
             let mut theirs = Vec::new();
             for (found, session) in self.sessions(pending) {
@@ -274,11 +288,18 @@ impl Store {
             let mut seen = theirs.iter().map(|((key, _), stamp)| (key, *stamp));
             let outcomes = self.delete_if(&mut seen, false);
             pending = Vec::new();
+            let mut all = Ok(());
             for ((found, _), outcome) in theirs.into_iter().zip(outcomes) {
-                match outcome? {
-                    Deleted::Done => deleted.push(found.1.handle()),
-                    Deleted::Changed | Deleted::Absent => pending.push(found),
+                match outcome {
+                    Ok(Deleted::Done) => deleted.push(found.1.handle()),
+                    Ok(Deleted::Changed | Deleted::Absent) => pending.push(found),
+                    Err(error) => all = all.and(Err(error)),
                 }
+            }
+            all?;
+            if !pending.is_empty() && !pause.wait() {
+                let what = "others change a session whenever it is to be ended";
+                return Err(Error::not_now(what));
             }
         }
         Ok(met)

@@ -7,11 +7,9 @@
 //! failover to a replica that did not have the key yet.
 
 use super::super::super::id::hex;
-use super::super::super::lifetime::millis_of;
 use super::super::super::sha256::sha256;
-use super::super::client::Pause;
 use super::super::keys::RedisKey;
-use super::super::record::millis;
+use super::super::pause::Pause;
 use super::super::scripts::{Script, TURN, TURN_OVER};
 use super::{NUMBERS, Store, is_done};
 use crate::error::{Error, Result};
@@ -66,7 +64,7 @@ impl Turn<'_> {
         let command = (self.store)
             .command(script, &self.key, NUMBERS)
             .with(&self.mark)
-            .with(&millis(Some(millis_of(lasts))))
+            .with(lasts.as_millis().to_string().as_bytes())
             .with(held);
         is_done(self.store.client.call(&command)?.reply)
     }

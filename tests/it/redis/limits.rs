@@ -1,0 +1,102 @@
+//! Where a client stops: sessions that are too large, waits, servers that never come to an end.
+
+use super::fake::{Act, Fake, ID, SLOT, bulk, id, load, say, value};
+use shelflife::{ErrorKind, RedisOptions, Session, SessionCap, SessionOptions, SessionStore};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+#[test]
+fn a_session_that_is_too_large_is_refused_with_the_limit_that_holds_and_what_raises_it() {
+    let fake = Fake::start(|_| Act::Stall(Vec::new()));
+    let url = format!("redis://127.0.0.1:{}", fake.port);
+    for (own, limit, advice) in [
+        (1 << 20, 1 << 20, "raise `session_bytes_max`"),
+        (64 << 20, 16 << 20, "no server gets a larger one"),
+    ] {
+        let sessions = SessionOptions::new().session_bytes_max(own).clone();
+        let store = RedisOptions::new().sessions(&sessions).connect(&url);
+        let mut session = Session::new();
+        session.insert("text", &"x".repeat(limit)).unwrap();
+        let error = store.unwrap().save_session(&mut session).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        let told = error.to_string();
+        let limit = format!("this client's limit of {limit}");
+        assert!(told.contains(&limit) && told.contains(advice), "{told}");
+    }
+}
+
+#[test]
+fn a_client_without_a_deadline_that_dies_holds_up_its_user_for_minutes_and_not_for_ever() {
+    let fake = Fake::start(|_| say("-ERR no\r\n"));
+    let url = format!("redis://127.0.0.1:{}", fake.port);
+    let store = RedisOptions::new().timeout(Duration::MAX).connect(&url);
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let login = (store.unwrap()).regenerate_id_capped(&mut session, SessionCap::Refuse(9));
+    assert_eq!(login.unwrap_err().kind(), ErrorKind::Io);
+    let asked = fake.asked.lock().unwrap();
+    let turn = asked.iter().find(|words| words[0] == "EVALSHA").unwrap();
+    assert!(turn[3].contains("turn:"), "{turn:?}");
+    let lasts = Duration::from_millis(turn[5].parse().unwrap());
+    assert!(lasts <= Duration::from_secs(3600), "{lasts:?}");
+}
+
+#[test]
+fn the_end_of_a_session_that_changes_before_each_try_is_given_up_at_the_deadline() {
+    let key = format!("shelflife:{{AAE}}{ID}");
+    let found = [b"*2\r\n$1\r\n0\r\n*1\r\n", &*bulk(key.as_bytes())].concat();
+    let looks = AtomicUsize::new(0);
+    let fake = Fake::start(move |words| match words[0].as_str() {
+        "SCAN" => Act::Say(found.clone()),
+        // A client that has no deadline comes this far.
+        "GET" if looks.fetch_add(1, Ordering::Relaxed) > 1000 => say("-ERR enough\r\n"),
+        "GET" => Act::Say(bulk(&value("ann"))),
+        _ => Act::Answer(1, b":2\r\n".to_vec()),
+    });
+    let error = fake.store().delete_user_sessions("ann").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    assert!(fake.count("GET") > 3);
+}
+
+#[test]
+fn servers_that_do_not_agree_yet_where_a_slot_went_are_asked_until_they_do() {
+    let port = Arc::new(AtomicUsize::new(0));
+    let (other, asked) = (Arc::clone(&port), AtomicUsize::new(0));
+    let fake = Fake::start(move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+        20.. => Act::Say(bulk(&value("ann"))),
+        _ => say(&format!(
+            "-MOVED {SLOT} 127.0.0.1:{}\r\n",
+            other.load(Ordering::Relaxed)
+        )),
+    });
+    port.store(usize::from(fake.port), Ordering::Relaxed);
+    assert_eq!(load(&fake.store()).unwrap().as_deref(), Some("ann"));
+}
+
+/// A cluster that nobody may ask for its map says of each slot alone where it is.
+#[test]
+fn a_server_that_had_a_slot_and_died_is_not_asked_for_ever_where_no_server_tells_the_map() {
+    let is_dead = Arc::new(AtomicBool::new(false));
+    let (died, known) = (Arc::clone(&is_dead), Arc::clone(&is_dead));
+    let old = Fake::start(move |_| match died.load(Ordering::Relaxed) {
+        true => Act::Last(Vec::new()),
+        false => Act::Say(bulk(&value("ann"))),
+    });
+    let new = Fake::start(|_| Act::Say(bulk(&value("bob"))));
+    let (old_port, new_port) = (old.port, new.port);
+    let first = Fake::start(move |_| {
+        let port = match known.load(Ordering::Relaxed) {
+            true => new_port,
+            false => old_port,
+        };
+        say(&format!("-MOVED {SLOT} 127.0.0.1:{port}\r\n"))
+    });
+    let store = first.store();
+    assert_eq!(load(&store).unwrap().as_deref(), Some("ann"));
+    is_dead.store(true, Ordering::Relaxed);
+    assert_eq!(load(&store).unwrap().as_deref(), Some("bob"));
+    assert!(store.load_session(&id()).unwrap().is_some());
+    // And no list of a part passes for the whole.
+    assert!(store.sessions_of("bob").is_err());
+}
