@@ -409,16 +409,12 @@ fn expire(args: &mut Args, output: &mut Output) -> Result<()> {
         let members = members.map(|(name, count)| (name, Value::from(count as u64)));
         return output.line(&text::json(&text::object(members)));
     }
-    let counts = format!(
-        "expire{} {}, {} remain",
-        if is_dry { "" } else { "d" },
-        text::count(deleted as u64),
-        text::count(remaining as u64)
-    );
+    let [deleted, remaining] = [deleted, remaining].map(|count| text::count(count as u64));
     match is_dry {
-        true => output.line(&format!("would {counts}")),
+        // Sessions that have ended are deleted as well, which logs nobody out.
+        true => output.line(&format!("would log out {deleted}, {remaining} remain")),
         false => {
-            output.note(&counts);
+            output.note(&format!("expired {deleted}, {remaining} remain"));
             Ok(())
         }
     }

@@ -249,7 +249,7 @@ fn expire_is_silent_for_cron_and_counts_on_request() {
     );
     assert_eq!(
         shell.run("session expire s.shelf --idle 0s --dry-run").ok(),
-        "would expire 3, 0 remain\n"
+        "would log out 3, 0 remain\n"
     );
     assert_eq!(app.iter_sessions().count(), 3);
     assert_eq!(

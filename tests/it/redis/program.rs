@@ -264,8 +264,8 @@ fn how_long_a_session_was_not_used_is_told_by_the_clock_of_its_server() {
     assert_eq!(prints(&["session", "ls", &url, "--idle", "2m"]), "");
     assert!(prints(&["session", "ls", &url, "--idle", "1m"]).contains("ann"));
     let would = |idle| prints(&["session", "expire", &url, "--dry-run", "--idle", idle]);
-    assert_eq!(would("2m"), "would expire 0, 1 remain\n");
-    assert_eq!(would("1m"), "would expire 1, 0 remain\n");
+    assert_eq!(would("2m"), "would log out 0, 1 remain\n");
+    assert_eq!(would("1m"), "would log out 1, 0 remain\n");
 }
 
 #[test]
