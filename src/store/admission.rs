@@ -375,12 +375,13 @@ impl Admission {
     /// looks torn as well, so this takes the lock and looks again.
     pub(crate) fn note_torn_tail(&self) -> Result<()> {
         let place = &self.place;
-        let mut generation = place.generation();
-        if generation.end() == End::Clean {
+        if place.generation().end() == End::Clean {
             return Ok(());
         }
         let deadline = self.deadline();
         let _turn = self.gate.enter(&deadline, &place.path)?;
+        place.notice_fork()?;
+        let mut generation = place.generation();
         let _os_lock = place.lock(&generation, &deadline)?;
         if place.prove(&generation)? == Proof::Different {
             generation = place.generation();

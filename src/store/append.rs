@@ -221,6 +221,8 @@ pub(crate) fn mark_behind(generation: &Generation, now_ms: u64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::LOG_START;
+    use crate::store::log::{Scanner, Step};
     use crate::store::{Batch, Store, poison::lock_of};
 
     #[test]
@@ -239,5 +241,31 @@ mod tests {
         let (bytes, heads) = kept_after(&short);
         assert!(bytes > 0 && heads > 0, "they are kept from write to write");
         assert_eq!(kept_after(&long), (0, 0));
+    }
+
+    /// A reader of its handle finds the record in the file before the writer comes to apply it.
+    #[test]
+    fn a_record_that_a_reader_applied_first_is_not_applied_once_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Store::open(dir.path().join("s.shelf")).unwrap();
+        let (ours, other) = (open(), open());
+        for value in ["one", "two"] {
+            other.insert("key", value).unwrap();
+        }
+        assert!(ours.contains_key("key").unwrap());
+        let generation = ours.place().generation();
+        let known = || {
+            let position = format!("{:?}", *generation.position());
+            (position, generation.index.locations())
+        };
+        let before = known();
+        let mut scanner = Scanner::new(&generation.log, generation.header.seed, LOG_START);
+        let mut records = 0;
+        while let Step::Record { offset, head, .. } = scanner.step().unwrap() {
+            generation.apply(&[(offset, head)]).unwrap();
+            assert_eq!(known(), before);
+            records += 1;
+        }
+        assert_eq!(records, 2);
     }
 }

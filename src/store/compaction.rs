@@ -65,7 +65,7 @@ struct Trouble {
     generation: u64,
     /// No attempt before the tail is here: damage or a full disk will not be gone after the next write.
     retry_at_tail: u64,
-    /// `None` if nothing failed: another process was compacting, or this handle was closing.
+    /// `None` if none failed yet: another process was compacting, or this handle was closing.
     overdue: Option<Overdue>,
 }
 
@@ -267,17 +267,15 @@ impl Compactor {
 
     fn note(&self, place: &Place, tried: &Generation, result: &Result<Option<Compacted>>) {
         let mut trouble = lock_of(&self.trouble);
+        let generation = tried.header.generation;
+        let earlier = trouble.take();
+        let earlier = earlier.filter(|earlier| earlier.generation == generation);
+        let earlier = earlier.and_then(|earlier| earlier.overdue);
         let overdue = match result {
-            Ok(Some(_)) => {
-                *trouble = None;
-                return;
-            }
-            Ok(None) => None,
+            Ok(Some(_)) => return,
+            Ok(None) => earlier,
             Err(error) => {
-                // The trouble began with the first attempt that failed.
-                let earlier = trouble
-                    .as_ref()
-                    .and_then(|earlier| earlier.overdue.as_ref());
+                // The trouble began with the first attempt at this file that failed.
                 let since = earlier.map_or_else(|| place.now(), |earlier| earlier.since);
                 let reason = error.to_string();
                 Some(Overdue { since, reason })
@@ -285,7 +283,7 @@ impl Compactor {
         };
         let tail = tried.tail();
         *trouble = Some(Trouble {
-            generation: tried.header.generation,
+            generation,
             retry_at_tail: tail + tail / 4 + FILE_BYTES_MIN,
             overdue,
         });

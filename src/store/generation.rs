@@ -2,8 +2,8 @@
 //!
 //! A switch replaces the whole object, so that nothing learnt about one file can be applied to another.
 //!
-//! Records reach the index in one way only, `apply_one` in `replay.rs`, whether they are replayed or were just written. It
-//! runs under the mutex of [`Position`], which no thread holds while it waits for the operating system's lock.
+//! Records reach the index in one way only, `apply_one` in `replay.rs`, whether they are replayed or were just written.
+//! It runs under the mutex of [`Position`], which no thread holds while it waits for the operating system's lock.
 
 use super::commit::Commit;
 use super::disk::Stat;
@@ -56,13 +56,13 @@ pub(crate) struct Generation {
     /// The tail when this process last held the lock: what a sync that starts now is sure to cover. Written with the
     /// lock; a sync that reads it stale covers less, and is credited with less.
     pub(crate) written: AtomicU64,
-    /// Records up to here were synced, and after that the path was seen to lead to the file. Raised by the thread that led
-    /// the sync, after such a look; a thread that reads it stale looks once more.
+    /// Records up to here were synced, and after that the path was seen to lead to the file. Raised by the thread that
+    /// led the sync, after such a look; a thread that reads it stale looks once more.
     pub(crate) seen_at_its_path: AtomicU64,
     /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
     /// the file. Set with the lock, and read with it.
     pub(crate) rewritten: AtomicBool,
-    /// Whether the file was not at its path any more when that was last looked at. Written by each thread that looks, most
+    /// Whether the last look at the path found no way to this file, or failed. Written by each thread that looks, most
     /// of them without the lock; an applicant that reads it stale looks once more, or one call later.
     pub(crate) displaced: AtomicBool,
     /// Taken for as long as records are applied, never while waiting for the lock.
@@ -467,7 +467,7 @@ impl Generation {
     }
 
     /// Compares what stands at the end of the log with what was applied last, and applies what was written since.
-    /// The caller holds the operating system's lock, or has put another reading of the file in the place of this one.
+    /// The caller holds the operating system's lock.
     pub(crate) fn prove(&self) -> Result<Proof> {
         let mut position = self.position();
         let tail = position.tail;

@@ -11,10 +11,8 @@
 //! with `Replaced`, since what is written to a file without a path is lost.
 //!
 //! Invariants:
-//! 1. One thread at a time follows the path, or renames a file to it (`following`): no two threads read the same
-//!    successor, and none takes the file that another thread is renaming for somebody else's. A forked child moves to a
-//!    file of its own without that: its applicant may move it back to a file that a reader has just left, and finds out in
-//!    the round that it is in.
+//! 1. One thread at a time moves this process to another file, or renames one to the path (`following`): no two threads
+//!    read the same successor, and none takes the file that another thread is renaming for somebody else's.
 //! 2. While `switching` is set, readers stay with the old file, which is complete: nobody can write to the new one yet.
 //! 3. After a fork the child never uses the open file of its parent for a lock: it would share the parent's.
 
@@ -28,7 +26,7 @@ use super::log::{LogFile, uninterrupted};
 use super::mode::{Mode, Start};
 use super::poison::lock_of;
 use super::recovery::{Recovery, Reverted, TornTail};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,8 +47,8 @@ pub(crate) struct Place {
     /// Without symbolic links: switches rename over it, and every look at the path is a look at this one.
     pub(crate) real: PathBuf,
     current: Current,
-    /// Guards invariant 1. Taken after the lock of the file, where a thread has both; but an exclusive handle that reopens
-    /// takes the lock of the file that it finds.
+    /// Guards invariant 1. Taken after the lock of the file, where a thread has both; but an exclusive handle that
+    /// reopens or was forked takes the lock of the file that it finds.
     pub(super) following: Mutex<()>,
     /// Written by the thread that installs a successor, with the lock of the file; readers may see it late, and wait
     /// for `following` then.
@@ -272,8 +270,7 @@ impl Place {
     /// `Replaced` if the file was deleted or moved, or something else stands there.
     pub(crate) fn follow(&self, known: &Generation) -> Result<bool> {
         let followed = self.follow_path(known);
-        let displaced = matches!(&followed, Err(error) if error.kind() == ErrorKind::Replaced);
-        known.displaced.store(displaced, Relaxed);
+        known.displaced.store(followed.is_err(), Relaxed);
         followed
     }
 
@@ -411,20 +408,23 @@ impl Place {
         let known = self.generation();
         let there = self.mode.disk.stat(&self.real);
         let is_same = there.is_ok_and(|stat| stat.same_file(&known.identity));
-        if is_same && !known.is_unborn() {
+        if is_same {
+            let from = known.tail();
             return match Generation::open(known.log.clone(), self.mode.crossing())? {
                 Some(next) => {
+                    let to = next.tail();
+                    let reverted = Reverted { from, to };
                     // Records that this handle has applied never change but by a fault of the disk, or by a copy put
                     // over them.
-                    let is_other = matches!(known.prove(), Ok(Proof::Different));
-                    let (from, to) = (known.tail(), next.tail());
-                    let reverted = Reverted { from, to };
+                    let is_other = to < from || matches!(known.is_still_there(), Ok(false));
                     self.adopt_same_file(&known, next);
                     if is_other {
                         self.note_reverted(reverted);
                     }
                     Ok(())
                 }
+                // Not created yet. By another open file, an exclusive handle would wait for its own lock.
+                None if known.is_unborn() => Ok(()),
                 None => Err(self.replaced("was emptied")),
             };
         }
@@ -458,6 +458,7 @@ impl Place {
         if self.process.load(Relaxed) == process {
             return Ok(());
         }
+        let _following = lock_of(&self.following);
         let known = self.generation();
         let log = self.open_again(true)?;
         match Generation::open(log.clone(), self.mode.crossing())? {
@@ -490,8 +491,13 @@ impl Place {
         })
     }
 
-    /// The lock for one operation on a file; an exclusive handle has it already.
+    /// The lock for one operation on a file; an exclusive handle has it already. A forked child gets none through the
+    /// open file of its parent (invariant 3): to give it back would give back the parent's.
     pub(crate) fn lock(&self, generation: &Generation, deadline: &Deadline<'_>) -> Result<OsLock> {
+        if !self.is_ours() {
+            let what = "was opened by the process that this one was forked from";
+            return Err(Error::busy(&self.path, what, "write to it first"));
+        }
         if self.mode.is_exclusive() {
             return Ok(OsLock::held_elsewhere());
         }

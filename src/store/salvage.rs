@@ -120,16 +120,19 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
     }
     let deadline = admission.deadline();
     let _turn = gate.enter(&deadline, &place.path)?;
+    if place.mode.writes() {
+        place.notice_fork()?;
+    }
     let (log, _lock) = loop {
         let known = place.fresh_or_known()?;
         // A handle that only reads can't write through its own open file.
-        let log = match place.mode.writes() {
-            true => known.log.clone(),
-            false => place.open_again(true)?,
-        };
-        let lock = match place.mode.is_exclusive() {
-            true => OsLock::held_elsewhere(),
-            false => OsLock::take(&log.file, &deadline, &place.path)?,
+        let (log, lock) = match place.mode.writes() {
+            true => (known.log.clone(), place.lock(&known, &deadline)?),
+            false => {
+                let log = place.open_again(true)?;
+                let lock = OsLock::take(&log.file, &deadline, &place.path)?;
+                (log, lock)
+            }
         };
         // If a successor took its place while this thread waited for the lock, that one is salvaged.
         if !place.follow(&known)? {

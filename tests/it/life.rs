@@ -5,6 +5,7 @@
 
 mod clocks;
 mod copies;
+mod overdue;
 
 use crate::proof::workload::PATH;
 use crate::support::{is_soak, metric};

@@ -349,6 +349,45 @@ fn a_forked_child_neither_uses_nor_frees_the_lock_of_its_parent() {
     );
 }
 
+#[test]
+fn a_forked_child_verifies_salvages_and_reopens_without_the_lock_of_its_parent() {
+    for case in 0..4 {
+        let (exclusive, salvages) = (case % 2 == 1, case > 1);
+        let sim = shelflife::sim::SimDisk::new(1);
+        let process = sim.process();
+        let open = || {
+            let mut options = impatient();
+            options.exclusive(exclusive).disk(process.disk()).open("/s")
+        };
+        let store = open().unwrap();
+        store.insert("parent", "1").unwrap();
+        // Bytes of which only a look with the lock shows that nobody is writing them.
+        let torn = [sim.read("/s").unwrap(), vec![7; 100]].concat();
+        sim.write("/s", torn).unwrap();
+        let parent = process.id();
+        process.fork();
+        let locked = sim.calls(Call::TryLock);
+        assert!(store.verify().unwrap().torn_tail.is_some());
+        assert_eq!(sim.calls(Call::TryLock), locked, "by its parent's file");
+        let look = || match salvages {
+            true => store.salvage_in_place().map(|_| ()),
+            false => store.reopen(),
+        };
+        if exclusive {
+            assert!(look().unwrap_err().is_busy());
+            sim.kill(parent);
+        }
+        sim.forget();
+        look().unwrap();
+        let trace = sim.trace();
+        let first = |call: Call| trace.iter().position(|event| event.call == call);
+        assert!(first(Call::Open).unwrap() < first(Call::TryLock).unwrap());
+        store.insert("child", "2").unwrap();
+        drop(store);
+        assert_eq!(open().unwrap().len().unwrap(), 2);
+    }
+}
+
 /// A program that opens its store and then becomes a daemon: the child goes on, and its parent ends without a word.
 #[test]
 fn a_forked_child_has_the_exclusive_lock_once_its_parent_has_ended() {

@@ -1,9 +1,9 @@
 //! The store on the simulated machine, as a user would put their own program on it.
 
 use crate::proof::together::{self, Searched, TookPart};
-use crate::proof::workload::{PATH, SHARED, SHARED_OS};
+use crate::proof::workload::{EXCLUSIVE, PATH, SHARED, SHARED_OS};
 use crate::support::{is_soak, metric};
-use shelflife::sim::{Call, Ran, Schedule, SimDisk, SimProcess};
+use shelflife::sim::{Call, Fault, FaultKind, Ran, Schedule, SimDisk, SimProcess};
 use shelflife::{Change, Disk, ErrorKind, Options};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -171,6 +171,34 @@ fn what_is_acknowledged_after_reopening_another_file_survives_every_power_cut() 
         images += 1;
     }
     assert!(images > 0);
+}
+
+/// Without syncs a writer looks at the path once in a while.
+#[test]
+fn a_look_at_the_path_that_fails_stays_due() {
+    let sim = SimDisk::new(1);
+    let store = SHARED_OS.options(sim.disk()).open(PATH).unwrap();
+    sim.process().remove(Path::new(PATH)).unwrap();
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::StatPath));
+    let looked = (0..100).find_map(|_| store.insert("a", "1").err());
+    assert_eq!(looked.unwrap().kind(), ErrorKind::Io);
+    let error = store.insert("a", "2").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Replaced, "{error}");
+}
+
+/// It has the lock of the very file that it made and could not fill.
+#[test]
+fn an_exclusive_handle_reopens_a_file_whose_creation_failed() {
+    let sim = SimDisk::new(1);
+    let store = EXCLUSIVE.options(sim.disk()).open(PATH).unwrap();
+    sim.process().remove(Path::new(PATH)).unwrap();
+    sim.inject(Fault::new(FaultKind::Enospc).on(Call::Write));
+    store.reopen().unwrap_err();
+    store.reopen().unwrap();
+    store.insert("a", "1").unwrap();
+    drop(store);
+    let store = SHARED.options(sim.disk()).open(PATH).unwrap();
+    assert_eq!(store.len().unwrap(), 1);
 }
 
 #[test]
