@@ -91,7 +91,8 @@ use std::time::{Duration, SystemTime};
 /// A session that can't be read any more is an error for a call that asks for it by its id, and for no other; it can be
 /// deleted. A call that looks at many sessions passes by those that it can't read, does its work on all others, and
 /// returns an error of [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) or
-/// [`ErrorKind::Decode`](crate::ErrorKind::Decode) at the end, which says what was done and names those that it passed by.
+/// [`ErrorKind::Decode`](crate::ErrorKind::Decode) at the end, which says what was done and names those that it passed
+/// by.
 ///
 /// # A store of your own
 ///

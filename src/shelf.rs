@@ -246,8 +246,8 @@ impl Shelf {
 
     /// How many keys there are.
     ///
-    /// Looks at every entry, since the file may hold more than the shelf's: sessions, keys that are not UTF-8, values that
-    /// have ended. `store().len()` counts all of them, at once.
+    /// Looks at every entry, since the file may hold more than the shelf's: sessions, keys that are not UTF-8, values
+    /// that have ended. `store().len()` counts all of them, at once.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -112,13 +112,14 @@ use worker::{Work, Worker};
 /// group and mode of the old one: a hard link to that keeps it, as it was then. After a `fork` the child's next write
 /// opens a file of its own, with a lock of its own, which a child of an exclusive handle gets once its parent has
 /// ended; no other thread may be inside a call when a process forks, which takes
-/// [`Compaction::Inline`](crate::Compaction) or `Manual`: else that may be a thread of the store's own. Nor may an iterator
-/// over a store be alive then: it may have a thread that reads ahead.
+/// [`Compaction::Inline`](crate::Compaction) or `Manual`: else that may be a thread of the store's own. Nor may an
+/// iterator over a store be alive then: it may have a thread that reads ahead.
 ///
 /// A handle that writes finds out that somebody put another file at the path, a backup for one, and says
 /// [`Replaced`](crate::ErrorKind::Replaced). A `get` does not look at the path, which would take another system call each
-/// time: a program that only reads asks for the [`position`](Store::position) once in a while, say every second, and calls
-/// [`reopen`](Store::reopen) where the answer is `Replaced`. Until it does, it reads on in the file that had the name.
+/// time: a program that only reads asks for the [`position`](Store::position) once in a while, say every second, and
+/// calls [`reopen`](Store::reopen) where the answer is `Replaced`. Until it does, it reads on in the file that had the
+/// name.
 ///
 /// Keys are at most 65,535 bytes; a record (48 bytes, key and value) and a batch at most 128 MiB. Memory: about 17 bytes
 /// a key, whatever its length. A `get` is one read of exactly the record (and, when shared, one look at the end of the
@@ -428,8 +429,8 @@ impl Store {
     /// A store does this by itself, except with [`Compaction::Manual`], when dead bytes exceed half of the log, or dead
     /// and past bytes together two thirds of it ([`Stats`] tells both), and the file 1 MiB. So the file stays within
     /// three times what is live or ended less than 24 hours ago, and 1 MiB, but for the time of a copy. A value that
-    /// does not verify goes on reading as an error, and the old file is kept as evidence. A compaction that must fail does
-    /// so before it copies anything, but for a full disk: the standard library can't ask how much is free.
+    /// does not verify goes on reading as an error, and the old file is kept as evidence. A compaction that must fail
+    /// does so before it copies anything, but for a full disk: the standard library can't ask how much is free.
     ///
     /// # Errors
     ///

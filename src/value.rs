@@ -27,8 +27,8 @@ use cbor::Head;
 /// # Errors
 /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for what could not be given back: a `Some` of something
 /// that is encoded as null, two equal keys in a map, a [`Value::Integer`] beyond -2^64 to 2^64 - 1;
-/// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) for nesting deeper than 64 levels. The text of the error says where
-/// in the value, as in `items[2].price`.
+/// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) for nesting deeper than 64 levels. The text of the error says
+/// where in the value, as in `items[2].price`.
 ///
 /// ```
 /// let bytes = shelflife::to_cbor(&("tea", 3))?;

@@ -111,8 +111,8 @@ impl Engine<dyn Records> {
     ///
     /// # Errors
     ///
-    /// `TooLarge` beyond the limit, unless the session holds the same as `before`: after the limit was lowered, a use of a
-    /// larger session must still be noted.
+    /// `TooLarge` beyond the limit, unless the session holds the same as `before`: after the limit was lowered, a use
+    /// of a larger session must still be noted.
     fn put(&self, next: &Session, before: Option<&Arc<Contents>>) -> Result<Edit> {
         let value = codec::encode(next, next.stamp)?;
         let most = self.rules.session_bytes_max;

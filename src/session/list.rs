@@ -1,9 +1,9 @@
 //! The list of a user's sessions, so that they are found without reading all others.
 //!
 //! The list holds the **name** of each session: its key without the first two bytes. It is kept as records of the same
-//! store, and changed in the same batch as the sessions, so that no crash parts them. A list is cut into **parts**, so that
-//! a login rewrites a short one. The last bits of a name tell its part, and parts are split and joined one by one (linear
-//! hashing; Litwin, 1980). Most lists have one part.
+//! store, and changed in the same batch as the sessions, so that no crash parts them. A list is cut into **parts**, so
+//! that a login rewrites a short one. The last bits of a name tell its part, and parts are split and joined one by one
+//! (linear hashing; Litwin, 1980). Most lists have one part.
 //!
 //! A part is 9 bytes and its sessions. Of part 0 the 9 bytes are about the whole list; nobody reads those of another.
 //!
@@ -25,8 +25,8 @@
 //!
 //! **A damaged list is mended by the next change of it that meets the damage**, from a walk over all records. The walk
 //! runs without the lock. A session that is stored meanwhile is named in the list, whole or not, so that the names which
-//! the walk has found and the names in the list are all sessions together. Unless more damage is found meanwhile, which the
-//! number that is drawn for it tells: another walk is needed.
+//! the walk has found and the names in the list are all sessions together. Unless more damage is found meanwhile, which
+//! the number that is drawn for it tells: another walk is needed.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
@@ -322,8 +322,9 @@ impl<'a> Lists<'a> {
         Ok((!first.is_whole).then_some(first.last_end))
     }
 
-    /// Whether a walk that ended before the lock was taken can make the list whole: not if more damage was found since the
-    /// one that was known `before` the walk, since it may have hit the name of a session that was stored during the walk.
+    /// Whether a walk that ended before the lock was taken can make the list whole: not if more damage was found since
+    /// the one that was known `before` the walk, since it may have hit the name of a session that was stored during the
+    /// walk.
     pub(super) fn can_be_mended(&mut self, user: &str, before: Option<u32>) -> Result<bool> {
         Ok(!self.is_whole(user)? && !self.is_damaged && self.damage(user)? == before)
     }

@@ -235,8 +235,8 @@ impl std::fmt::Debug for RedisOptions {
 /// - **A server can throw sessions away** when its memory is full, if it is set up so: see
 ///   [`warning`](RedisSessionStore::warning).
 /// - **Lists are no snapshot.** [`iter_sessions`](SessionStore::iter_sessions) yields each session that was there all
-///   the time, as it is when the list comes to it. An error of the server ends the list. A call that concerns all sessions, or all of one user, reads the
-///   keys of all servers: a few seconds for a million sessions.
+///   the time, as it is when the list comes to it. An error of the server ends the list. A call that concerns all
+///   sessions, or all of one user, reads the keys of all servers: a few seconds for a million sessions.
 /// - **Ended sessions are gone** without anybody's doing, so that
 ///   [`delete_old_sessions`](SessionStore::delete_old_sessions) does not count them.
 /// - **An update may run its closure more than once**, when others change the session at the same time. If that goes on

@@ -62,8 +62,8 @@ impl ShelveSessionStore {
         Ok(ShelveSessionStore { engine })
     }
 
-    /// Opens the sessions in this file with the default [`SessionOptions`](crate::SessionOptions), by which they live until
-    /// they are deleted, and creates it if there is none.
+    /// Opens the sessions in this file with the default [`SessionOptions`](crate::SessionOptions), by which they live
+    /// until they are deleted, and creates it if there is none.
     ///
     /// # Errors
     ///
@@ -104,8 +104,8 @@ impl ShelveSessionStore {
     ///
     /// # Errors
     ///
-    /// Those of [`Store::compact`], and [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if an entry is damaged: the store
-    /// is as it was.
+    /// Those of [`Store::compact`], and [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if an entry is damaged: the
+    /// store is as it was.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -431,7 +431,8 @@ impl Mirror {
     /// # Errors
     ///
     /// `Replaced` if another file was put in the place of the store; once the handle was [reopened](Store::reopen) with
-    /// that, the next call begins a copy of it, and the old one stays. `Io`, and those of [`Store::mirror`]: call it again.
+    /// that, the next call begins a copy of it, and the old one stays. `Io`, and those of [`Store::mirror`]: call it
+    /// again.
     pub fn update(&mut self) -> Result<u64> {
         let Inner { admission, .. } = &*self.inner;
         let copied = self.copy.update(&admission.place);

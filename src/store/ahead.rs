@@ -1,5 +1,5 @@
-//! Jobs done ahead. One thread, the taker, takes the products of jobs in the order of the jobs; a second thread makes them
-//! before they are asked for.
+//! Jobs done ahead. One thread, the taker, takes the products of jobs in the order of the jobs; a second thread makes
+//! them before they are asked for.
 //!
 //! The taker makes a product itself where it would otherwise wait for a job that nobody has begun. So both threads work
 //! all the time, whether making a product costs more or using it; and where the system gives no second thread, the taker

@@ -56,7 +56,8 @@ impl Position {
         self.offset
     }
 
-    /// The place in a file that this position means; `None` if the file has other records before it, or does not reach it.
+    /// The place in a file that this position means; `None` if the file has other records before it, or does not reach
+    /// it.
     fn find_in(&self, generation: &Generation) -> Result<Option<Mark>> {
         let header = &generation.header;
         if (self.lineage, self.generation) != (header.lineage, header.generation)
@@ -137,8 +138,8 @@ pub enum Seen {
     Event(Event),
     /// The file was rewritten without its dead bytes; nothing changed.
     Compacted,
-    /// Changes were missed, and why. Read everything again now: the next answers tell each change from before that reading
-    /// on, so none falls between.
+    /// Changes were missed, and why. Read everything again now: the next answers tell each change from before that
+    /// reading on, so none falls between.
     Missed(Gap),
 }
 

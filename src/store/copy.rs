@@ -30,8 +30,8 @@ pub(crate) enum Copied {
 }
 
 /// Copies the record of every key as of now. Reads by the places that the index has, so that whatever no key needs,
-/// damaged or not, is not even looked at. An entry that is replaced or removed while this lasts is left out, since a later
-/// pass has it, unless the copy `is_snapshot` and has no later pass.
+/// damaged or not, is not even looked at. An entry that is replaced or removed while this lasts is left out, since a
+/// later pass has it, unless the copy `is_snapshot` and has no later pass.
 pub(crate) fn copy_live(
     old: &Generation,
     successor: &mut Successor<'_>,
@@ -163,8 +163,8 @@ pub(crate) fn append_loaded(
     Ok(start..successor.generation().tail())
 }
 
-/// Copies what was appended since: each record may replace or remove what was copied before, but nothing that was `loaded`.
-/// A load counts as written when the successor takes the old file's place, so after all that the old file has.
+/// Copies what was appended since: each record may replace or remove what was copied before, but nothing that was
+/// `loaded`. A load counts as written when the successor takes the old file's place, so after all that the old file has.
 pub(crate) fn copy_appended(
     old: &Generation,
     successor: &mut Successor<'_>,

@@ -182,7 +182,8 @@ impl Entries {
         }
     }
 
-    /// Shows key and value of every entry. Goes on behind what can't be read, and returns the first such error at the end.
+    /// Shows key and value of every entry. Goes on behind what can't be read, and returns the first such error at the
+    /// end.
     pub(crate) fn show(mut self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<()> {
         let mut passed_by = None;
         while let Some(shown) = self.next_as(false, |record| visit(record.key, record.value)) {

@@ -1,5 +1,5 @@
-//! The two waits of a writer: for its turn among the threads of its handle ([`Gate`]), then for the lock of the file, which
-//! one handle on this machine has at a time ([`OsLock`]).
+//! The two waits of a writer: for its turn among the threads of its handle ([`Gate`]), then for the lock of the file,
+//! which one handle on this machine has at a time ([`OsLock`]).
 
 use super::disk::{Disk, DiskFile};
 use super::log::uninterrupted;
@@ -71,8 +71,8 @@ impl<'a> Deadline<'a> {
 ///
 /// Invariants:
 /// 1. A thread writes under the gate only while it has the one [`Turn`].
-/// 2. `state` becomes `AWAITED` only under the mutex of `queue`, and a thread sleeps only after it has marked the gate so,
-///    or behind another sleeper. So a thread that leaves an unmarked gate need not look for sleepers.
+/// 2. `state` becomes `AWAITED` only under the mutex of `queue`, and a thread sleeps only after it has marked the gate
+///    so, or behind another sleeper. So a thread that leaves an unmarked gate need not look for sleepers.
 /// 3. When the first sleeper was woken and not handed the gate, it takes the gate or marks it again, also when its
 ///    deadline has passed. So the wake-up is not lost for the sleepers behind it.
 /// 4. A gate that is handed over is never `FREE` in between: nobody can pass.

@@ -161,9 +161,10 @@ impl Options {
     ///
     /// `NotFound` (missing, and not to be created; or its folder is), `AlreadyExists` (with `create_new`), `NotAStore`,
     /// `NewerVersion`, `Corrupt` (acknowledged records are damaged beyond what can be told key by key), `Busy`
-    /// (another handle is exclusive, or had the lock for all of `lock_timeout`), `Unsupported` (to write to a network file
-    /// system without `exclusive`, where Linux tells that it is one; or a platform whose locks the store can't use, see
-    /// [`OsDisk`]), `InvalidInput` (options that contradict each other), `Io`. An opening that failed leaves no file behind.
+    /// (another handle is exclusive, or had the lock for all of `lock_timeout`), `Unsupported` (to write to a network
+    /// file system without `exclusive`, where Linux tells that it is one; or a platform whose locks the store can't
+    /// use, see [`OsDisk`]), `InvalidInput` (options that contradict each other), `Io`. An opening that failed leaves
+    /// no file behind.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         let (mode, start) = self.resolve()?;
         Store::open_as(mode, start, path.as_ref())

@@ -1,9 +1,9 @@
 //! A successor: a new file that takes the store's place.
 //!
-//! The new file is made beside the old one under a random name, is locked before anything is written to it, gets its records, is
-//! synced, and only then gets the store's name. Creation, compaction, truncation and the repairs that must not touch
-//! the old file all go this way, so a file that has the store's name is whole, or empty
-//! where its creator died.
+//! The new file is made beside the old one under a random name, is locked before anything is written to it, gets its
+//! records, is synced, and only then gets the store's name. Creation, compaction, truncation and the repairs that must
+//! not touch the old file all go this way, so a file that has the store's name is whole, or
+//! empty where its creator died.
 //!
 //! Before [`Successor::install`] the maker holds the lock of the new file; a process that removes leftovers passes by a
 //! locked file. During `install` the maker holds the lock of the old file as well. Afterwards the path leads to the new
@@ -14,7 +14,8 @@
 //! the other order a compactor that died between the two would leave no note: a process that got the lock of the old file
 //! then, and whose look at the path was not due, would append to a file that no name leads to. As it is, a compactor that
 //! dies between the two leaves a retired record in a file that is still the store's. The next writer looks at the path,
-//! finds the same file there, and appends behind the record: a retired record that is not the last one counts for nothing.
+//! finds the same file there, and appends behind the record: a retired record that is not the last one counts for
+//! nothing.
 //!
 //! Why the sync comes before the rename: the new name may reach the disk before the content does.
 
@@ -281,8 +282,8 @@ impl<'a> Successor<'a> {
         self.place.sync_directory_of(to)
     }
 
-    /// Gives the file the store's name. The caller holds the store's lock. `old` gets a note first that sends its users to
-    /// the path, unless it is condemned, which sends them already, or unborn.
+    /// Gives the file the store's name. The caller holds the store's lock. `old` gets a note first that sends its users
+    /// to the path, unless it is condemned, which sends them already, or unborn.
     pub(crate) fn install(mut self, old: &Generation) -> Result<Arc<Generation>> {
         let place = self.place;
         let header = self.finish()?;

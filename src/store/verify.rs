@@ -19,7 +19,8 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verified {
-    /// Records of the log that verify, superseded ones included. One that stands under another key's fingerprint does not.
+    /// Records of the log that verify, superseded ones included. One that stands under another key's fingerprint does
+    /// not.
     pub records: u64,
     /// Entries that can be read, expired ones not yet dropped included.
     pub live: u64,

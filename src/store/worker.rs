@@ -26,8 +26,8 @@ pub(crate) enum Work {
 
 impl Worker {
     /// Runs work on a thread of its own, unless a thread is at that kind of work already. Nobody waits for the outcome,
-    /// so `run` has to note an error where users see it. Where the system gives no thread, the work stays due, and the next
-    /// write tries again.
+    /// so `run` has to note an error where users see it. Where the system gives no thread, the work stays due, and the
+    /// next write tries again.
     pub(crate) fn start(&self, work: Work, run: Box<dyn FnOnce(&AtomicBool) + Send>) {
         let mut slot = lock_of(match work {
             Work::Compaction => &self.compaction,

@@ -69,7 +69,8 @@ impl<'a> Editing<'a> {
         let writing = admission.begin(Purpose::Write)?;
         let mut record = Vec::new();
         let generation = &writing.generation;
-        // In the file that the change goes to, which is proven, and in no other that somebody puts in its place meanwhile.
+        // In the file that the change goes to, which is proven, and in no other that somebody puts in its place
+        // meanwhile.
         let (prev, live) = match read::read_from(generation, key, &mut record)? {
             Lookup::Absent => (0, None),
             Lookup::Found {

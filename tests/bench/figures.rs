@@ -3,10 +3,10 @@
 //! `cargo bench --bench figures` measures 10,000 and 100,000 keys; with `-- 1000000 100,1024` one million keys with
 //! values of 100 and 1,024 bytes; with `-- sessions` half a million sessions, saved and deleted as old; with `-- users`
 //! a million sessions, of which those of one user are found and ended; with `-- visits` what the manager of sessions
-//! adds to a request; with `-- writers` how threads and processes that never stop writing share one file; with `-- growth`
-//! how long a new key waits for the table to grow at ten million; with `-- scale` how cost grows with keys, to ten
-//! million, and with values, to 64 KiB (it takes 5 GB of disk and two minutes). Times are of one run on a machine that
-//! does other things as well: compare within a line.
+//! adds to a request; with `-- writers` how threads and processes that never stop writing share one file; with
+//! `-- growth` how long a new key waits for the table to grow at ten million; with `-- scale` how cost grows with keys,
+//! to ten million, and with values, to 64 KiB (it takes 5 GB of disk and two minutes). Times are of one run on a machine
+//! that does other things as well: compare within a line.
 //!
 //! The work of each call, by `strace -c` (system calls) in the order in which it makes them, and by callgrind
 //! (instructions in user space for a value of 320 bytes, `cargo bench --bench instructions`):
@@ -39,8 +39,8 @@
 //! the one cache line of the index, a sixth pins the file and lets it go, a tenth hashes the key.
 //!
 //! Of durable saves by 32 threads (13.7 us each, where a sync takes 140 and serves 29) a sync's share is 4.8 us. The rest
-//! are the 29 threads that one after another wake, prove the tail, read the old key, write and fall asleep: a program that
-//! has the same group commit and makes nothing but these calls takes 12.5 us, and 9.9 without the two reads.
+//! are the 29 threads that one after another wake, prove the tail, read the old key, write and fall asleep: a program
+//! that has the same group commit and makes nothing but these calls takes 12.5 us, and 9.9 without the two reads.
 
 mod floor;
 mod writers;

@@ -29,8 +29,8 @@
 //!
 //! `proof` is shared by them: workloads on a simulated machine, the oracle that judges what is left, the checker of
 //! histories. `runs` shrinks what fails. `raw` writes the format down a second time, so that tests need not believe the
-//! crate. `plain` compiles a copy of `src` for tests that make programs of it. `support` has numbers from a seed, places to
-//! write to, and the two lines below. `.ci/mutants` does the crate wrong on
+//! crate. `plain` compiles a copy of `src` for tests that make programs of it. `support` has numbers from a seed,
+//! places to write to, and the two lines below. `.ci/mutants` does the crate wrong on
 //! purpose, by the list in `tests/mutants`, and sees that the suite named there notices.
 //!
 //! # How to repeat one case
@@ -41,12 +41,12 @@
 //!   with the seed 3. The image is named like `3:12:30`: what the power left at step 12 of that run, number 30. It is
 //!   had by `sim.power_cut("3:12:30".parse()?)` after the same steps.
 //! - `SHELF_FUZZ_SEED=7 SHELF_FUZZ_OPS=500 cargo test --test it swarm::...` runs the 500 steps of the seed 7. Those
-//!   that made it fail are printed as a list of steps, as short as it gets. `model`, `manager::walks`, `damage`, `format`,
-//!   `processes` and `real` go by the same seed, `past` by `SHELF_PAST_SEED`.
+//!   that made it fail are printed as a list of steps, as short as it gets. `model`, `manager::walks`, `damage`,
+//!   `format`, `processes` and `real` go by the same seed, `past` by `SHELF_PAST_SEED`.
 //! - A schedule prints its seed or its choices; the test of three processes takes seeds as its range.
 //!
-//! `SHELF_SOAK=1` lets every suite that draws its cases draw more: hours, where `cargo test` takes minutes. A test that could not run here
-//! prints `SKIP name: why`, and a figure is printed as `METRIC name=value`.
+//! `SHELF_SOAK=1` lets every suite that draws its cases draw more: hours, where `cargo test` takes minutes. A test that
+//! could not run here prints `SKIP name: why`, and a figure is printed as `METRIC name=value`.
 
 mod cli;
 mod crash;

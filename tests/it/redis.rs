@@ -1,8 +1,8 @@
 //! Sessions on real servers, which the tests start and end themselves, and on one that says what no real one would.
 //!
 //! Without `redis-server` the tests print `SKIP`. The same claims in their full sizes, as `.ci/run` holds them:
-//! `SHELF_SOAK=1 cargo test --test it redis::`. The server is the `redis-server` that is first on the `PATH`, whatever its
-//! version: a program of that name which starts Valkey will do.
+//! `SHELF_SOAK=1 cargo test --test it redis::`. The server is the `redis-server` that is first on the `PATH`, whatever
+//! its version: a program of that name which starts Valkey will do.
 
 use shelflife::{Saved, Session, SessionStore};
 

@@ -1,9 +1,9 @@
 //! The suites notice what they are for. Three methods, each of which does something wrong that a suite has to tell:
 //!
-//! - *A call is left out.* A workload runs once for each sync that it makes. In that run the disk answers `Ok` to that one
-//!   sync and does nothing (`FaultKind::Elide`). Some image of a power cut must break the oracle; where none does, either
-//!   a test is missing or the sync is wasted. The same for each look at the path, over scenes in which another file
-//!   stands there.
+//! - *A call is left out.* A workload runs once for each sync that it makes. In that run the disk answers `Ok` to that
+//!   one sync and does nothing (`FaultKind::Elide`). Some image of a power cut must break the oracle; where none does,
+//!   either a test is missing or the sync is wasted. The same for each look at the path, over scenes in which another
+//!   file stands there.
 //! - *A result is a lie.* The oracle of `proof` is shown states that no run may leave: a lost key, an old value, a record
 //!   of a batch without the others.
 //! - *A history has no order.* The checker of linearizability is shown answers that no order of the calls explains.
@@ -159,7 +159,8 @@ const SCENES: [(&str, &[u64], Scene); 7] = [
     }),
     (
         "who opens it to himself while another compacts has the new file",
-        // The first answer of all is none that was given before; after the second, with the lock, nothing changes any more.
+        // The first answer of all is none that was given before; after the second, with the lock, nothing changes any
+        // more.
         &[1, 3, 4, 5, 6, 7],
         |fault| {
             let (mut struck, mut held) = (0, true);

@@ -225,8 +225,8 @@ impl Engine<dyn Records> {
                 return Ok(None);
             }
             let places = lists.places(user)?;
-            // One part was read at one moment. A name that moves from one part to another is missed if the second was read
-            // before the move, and the first after it.
+            // One part was read at one moment. A name that moves from one part to another is missed if the second was
+            // read before the move, and the first after it.
             if places.len() == 1 || before.as_ref() == Some(&places) {
                 return lists.names(user).map(Some);
             }
@@ -264,7 +264,8 @@ impl Engine<dyn Records> {
                 }
                 let mut names = lists.names(user)?;
                 names.retain(is_meant);
-                // A whole list names all the user's sessions. If it is not whole, only another round shows that none is left.
+                // A whole list names all the user's sessions. If it is not whole, only another round shows that none is
+                // left.
                 is_all = names.len() <= CHUNK && lists.is_whole(user)?;
                 for name in names.iter().take(CHUNK) {
                     let key = session_key(name);

@@ -3,9 +3,9 @@
 //! The first session that is stored brings a note of it along. A handle that wants the other way is refused when it is
 //! opened. If a store of the other kind took the place of its own later, the next call that finds nothing is refused.
 //!
-//! The note vouches for the lists of users as well: while it is there, a part of a list that has no record never had one. A
-//! salvage that lost anything leaves it out ([`VOUCHER`](crate::store::salvage::VOUCHER)). From then on the keys of the
-//! sessions tell how ids are kept, and a user's sessions are found by reading all records, until the lists are
+//! The note vouches for the lists of users as well: while it is there, a part of a list that has no record never had
+//! one. A salvage that lost anything leaves it out ([`VOUCHER`](crate::store::salvage::VOUCHER)). From then on the keys
+//! of the sessions tell how ids are kept, and a user's sessions are found by reading all records, until the lists are
 //! [made anew](Engine::relist_all).
 
 use super::super::record_key::{KIND, Kind, kind_of};

@@ -236,8 +236,8 @@ impl Engine<dyn Records> {
         Ok(Ok(self.next(session, stamp, clock)))
     }
 
-    /// Ends as many sessions of the user as the cap asks for before `next` is stored, and returns their handles; `None` if
-    /// the cap refuses `next`. The session under the `old` key does not count: `next` takes its place.
+    /// Ends as many sessions of the user as the cap asks for before `next` is stored, and returns their handles; `None`
+    /// if the cap refuses `next`. The session under the `old` key does not count: `next` takes its place.
     fn make_room(
         &self,
         cap: SessionCap,

@@ -415,9 +415,9 @@ fn handles(sessions: &[Session]) -> BTreeSet<SessionHandle> {
     handles.collect()
 }
 
-/// A reader without the lock reads the parts of a list one after the other. This list is split between the looks at part 0
-/// and at part 1, joined when all were looked at, and split once more at the same place in the next round, which so
-/// reads the same names in the same order: those that went to part 3 are in neither.
+/// A reader without the lock reads the parts of a list one after the other. This list is split between the looks at
+/// part 0 and at part 1, joined when all were looked at, and split once more at the same place in the next round, which
+/// so reads the same names in the same order: those that went to part 3 are in neither.
 #[test]
 fn a_list_that_is_split_joined_and_split_again_between_two_reads_names_all_sessions() {
     let ([here, there], sessions) = three_parts();

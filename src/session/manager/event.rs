@@ -34,7 +34,8 @@ pub enum Event<'a> {
     /// A request ended a session: by a logout, by emptying it, because the user's credentials are others now, or by a
     /// login for which the user's [cap](crate::SessionCap::EndOldest) had no room otherwise.
     /// [`logout_everywhere`](crate::manager::Visit::logout_everywhere) and
-    /// [`logout_elsewhere`](crate::manager::Visit::logout_elsewhere) answer how many others they ended, which no event tells.
+    /// [`logout_elsewhere`](crate::manager::Visit::logout_elsewhere) answer how many others they ended, which no event
+    /// tells.
     Ended {
         /// The session that ended.
         session: SessionHandle,

@@ -17,8 +17,8 @@ impl SessionManager {
     ///   change it.
     /// - Each change survives a power cut when the request is answered.
     ///
-    /// Others are chosen by [`SessionOptions`](crate::SessionOptions) for the store and [`ManagerOptions`] for the rest. `SessionOptions` begin
-    /// with plain ids and without an end, so repeat what should stay as above:
+    /// Others are chosen by [`SessionOptions`](crate::SessionOptions) for the store and [`ManagerOptions`] for the
+    /// rest. `SessionOptions` begin with plain ids and without an end, so repeat what should stay as above:
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -47,7 +47,8 @@ impl Origin<'_> {
     ///
     /// ```
     /// # use shelflife::manager::Origin;
-    /// # let form = Origin { method: "POST", sec_fetch_site: Some(b"same-site"), origin: Some(b"https://app.shop.example"), host: Some(b"api.shop.example") };
+    /// # let (origin, host) = (Some(&b"https://app.shop.example"[..]), Some(&b"api.shop.example"[..]));
+    /// # let form = Origin { method: "POST", sec_fetch_site: Some(b"same-site"), origin, host };
     /// assert!(form.is_cross_origin());
     /// let is_ours = form.origin == Some(b"https://app.shop.example");
     /// assert!(is_ours || !form.is_cross_origin());

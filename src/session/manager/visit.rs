@@ -1,11 +1,12 @@
 //! `Visit`: one request and its session, from its first byte to the head of the response.
 //!
 //! The browser's cookie is changed only for what this request itself did. An id that is merely dead is left alone: a
-//! late request must neither delete nor replace the cookie of a login that overtook it. So what the browser has to be told
-//! is kept apart from the state of the session, as a [`Notice`].
+//! late request must neither delete nor replace the cookie of a login that overtook it. So what the browser has to be
+//! told is kept apart from the state of the session, as a [`Notice`].
 //!
-//! The changes of a session are kept by its copy alone. Three things stand beside it, and each says what the others can't:
-//! the [`State`] whether the copy can be stored, [`Due`] whether under a new id, and `stored` which session it is of.
+//! The changes of a session are kept by its copy alone. Three things stand beside it, and each says what the others
+//! can't: the [`State`] whether the copy can be stored, [`Due`] whether under a new id, and `stored` which session it
+//! is of.
 
 mod account;
 mod changes;
@@ -72,8 +73,8 @@ enum Notice {
 /// [`update`](Visit::update), [`save`](Visit::save), [`use_form_token`](Visit::use_form_token) and all that logs out.
 /// So is a [`login`](Visit::login) under [`SessionCap::Refuse`](crate::SessionCap::Refuse). And where a session waits for
 /// an id, [`csrf_token`](Visit::csrf_token), [`devices`](Visit::devices) and [`watch`](Visit::watch) store it.
-/// All these block for as long as a write to the store does, as `finish` may; [`needs_io`](Visit::needs_io) tells of that.
-/// All else only reads, which takes microseconds, or [longer where other processes write](super#blocking).
+/// All these block for as long as a write to the store does, as `finish` may; [`needs_io`](Visit::needs_io) tells of
+/// that. All else only reads, which takes microseconds, or [longer where other processes write](super#blocking).
 ///
 /// # Errors
 ///
@@ -102,7 +103,8 @@ pub struct Visit {
     state: State,
     session: Session,
     /// The session as it was loaded or stored last: its id stays, whatever is put in the place of the copy. It has one as
-    /// long as the session is there, as far as is known: where it is live, and where a conflict or a refusal lost the copy.
+    /// long as the session is there, as far as is known: where it is live, and where a conflict or a refusal lost the
+    /// copy.
     stored: Session,
     due: Due,
     /// Somebody asked for the session, so the response depends on it.
@@ -155,8 +157,9 @@ impl Visit {
     ///
     /// # Errors
     ///
-    /// Those of [`load_session`](crate::SessionStore::load_session), except for a session that cannot be read: its visitor
-    /// counts as one without a session, and the operator is told by an [event](crate::manager::Event::Unreadable).
+    /// Those of [`load_session`](crate::SessionStore::load_session), except for a session that cannot be read: its
+    /// visitor counts as one without a session, and the operator is told by an
+    /// [event](crate::manager::Event::Unreadable).
     pub fn session(&mut self) -> Result<&mut Session> {
         self.look()?;
         Ok(&mut self.session)

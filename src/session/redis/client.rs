@@ -297,7 +297,7 @@ impl Client {
                 refusal @ (Refusal::Wait | Refusal::WaitForOther) => {
                     if refusal == Refusal::WaitForOther {
                         self.suspect();
-                        // A name, or a balancer, may lead to another server by now; the connections still lead to this one.
+                        // A name, or a balancer, may lead to another server by now, the connections still to this one.
                         self.pool.forget(&server);
                     }
                     if !pause.wait() {

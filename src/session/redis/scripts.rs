@@ -26,8 +26,8 @@
 //! the version before, and the next write has the lost one's number. A copy of the lost one must not pass for a copy of
 //! that: so a script that compares versions compares marks as well, where the client knows it.
 //!
-//! **Each answer ends with the mark of the question**, behind what the verbs below say. So an answer to another question is
-//! told from it.
+//! **Each answer ends with the mark of the question**, behind what the verbs below say. So an answer to another
+//! question is told from it.
 //!
 //! **A script's keys lie in one slot**: there is one, or a new id that has the tag of the old one.
 

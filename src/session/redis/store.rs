@@ -1,7 +1,7 @@
 //! The rules of sessions, by scripts in place of locks.
 //!
-//! The rules are those that files and memory have, with two differences. The clock is the server's, so that a session ends
-//! for all machines at the same moment. And a change is not made under a lock: it is made on a copy, and the script
+//! The rules are those that files and memory have, with two differences. The clock is the server's, so that a session
+//! ends for all machines at the same moment. And a change is not made under a lock: it is made on a copy, and the script
 //! that stores it refuses if the stored version is not the copy's.
 
 mod bulk;

@@ -74,8 +74,8 @@ const TABLE: [Row; 11] = [
     // The same for a store to which nobody has written yet.
     row(&[OnlyFirst], YES, EITHER, EITHER, First),
     row(&[OnlySecond], YES, EITHER, EITHER, Second),
-    // The copy that is valid is another file's, and the one of this file is gone. To go by it would call all records torn,
-    // and the next writer would cut them off. It may also be this file's, and the log all rotten: nobody can tell.
+    // The copy that is valid is another file's, and the one of this file is gone. To go by it would call all records
+    // torn, and the next writer would cut them off. It may also be this file's, and the log all rotten: nobody can tell.
     row(&[OnlyFirst], NO, NO, EITHER, Refuse),
     row(&[OnlySecond], NO, EITHER, NO, Refuse),
     // A header of another file, such as the store's file before this one, came to stand over one copy.

@@ -1,6 +1,6 @@
-//! Random requests of several browsers, many open at once, beside a model of what a user expects. The content of a session
-//! is a map there, of which a request changes some keys; the user is one of them. A server is asked by two managers, each
-//! with connections of its own. In memory a call to the store fails now and then: nothing is done by it.
+//! Random requests of several browsers, many open at once, beside a model of what a user expects. The content of a
+//! session is a map there, of which a request changes some keys; the user is one of them. A server is asked by two
+//! managers, each with connections of its own. In memory a call to the store fails now and then: nothing is done by it.
 
 use super::*;
 use crate::redis::server::{Server, is_there};

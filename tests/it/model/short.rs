@@ -1,4 +1,5 @@
-//! Every sequence of three operations that a small vocabulary can say, four with `SHELF_SOAK=1`: what seeds miss by chance.
+//! Every sequence of three operations that a small vocabulary can say, four with `SHELF_SOAK=1`: what seeds miss by
+//! chance.
 
 use super::*;
 

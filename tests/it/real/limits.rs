@@ -171,7 +171,8 @@ fn a_full_disk_loses_nothing_and_the_store_goes_on_when_there_is_space() {
     let (dir, start) = (fast_dir(), Instant::now());
     let place = dir.path().to_str().unwrap();
     let mount = format!("mount -t tmpfs -o size=128k shelf '{place}'");
-    // In a mount namespace of its own, so that nothing has to be unmounted; a user who is not root needs one of users, too.
+    // In a mount namespace of its own, so that nothing has to be unmounted; a user who is not root needs one of users,
+    // too.
     let able = ["-m", "-Urm"].into_iter().find(|namespaces| {
         let mut unshare = Command::new("unshare");
         let tried = unshare.args([namespaces, "sh", "-c", &mount]).output();

@@ -26,8 +26,8 @@ impl Visit {
     ///
     /// # Errors
     ///
-    /// As [`session`](Visit::session); and under [`SessionCap::Refuse`] those of [`finish`](Visit::finish), since the login
-    /// is then stored at once.
+    /// As [`session`](Visit::session); and under [`SessionCap::Refuse`] those of [`finish`](Visit::finish), since the
+    /// login is then stored at once.
     ///
     /// ```
     /// # use shelflife::{ManagerOptions, MemorySessionStore};
@@ -297,8 +297,9 @@ impl Visit {
 
     /// Notes with which credentials the user logged in: call it after [`login`](Visit::login) with something that
     /// changes when they do, such as the stored hash of the password. The session keeps a code of it. A
-    /// reader of the file can try guesses against that code, so give no password and no short number. After a change of password call it in the request that made it; all other sessions
-    /// end at their next [`check_credentials`](Visit::check_credentials). `false` if nobody is logged in.
+    /// reader of the file can try guesses against that code, so give no password and no short number. After a change of
+    /// password call it in the request that made it; all other sessions end at their next
+    /// [`check_credentials`](Visit::check_credentials). `false` if nobody is logged in.
     ///
     /// # Errors
     ///

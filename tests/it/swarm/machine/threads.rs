@@ -72,7 +72,8 @@ impl Swarm {
         self.list(who)
     }
 
-    /// A thread is in the middle of a load, which writes the file anew, and another one of the process wants to do so too.
+    /// A thread is in the middle of a load, which writes the file anew, and another one of the process wants to do so
+    /// too.
     pub(super) fn wait(&mut self, who: Who) -> Result<(), String> {
         if !self.write_and_seal()? {
             return Ok(());
