@@ -139,10 +139,16 @@ pub(crate) fn append_marker(
 /// acknowledged. A process that had the file open then is told by the kernel with its own next sync; one that opens it
 /// later is not (Linux since 4.13, `fsync(2)`). A page that is on disk after all is there before, after and in the
 /// middle of being written again, and readers and writers that have it open are shown the same.
+#[inline]
 pub(crate) fn rewrite_unsynced(generation: &Generation) -> Result<()> {
-    if generation.rewritten.load(Acquire) {
-        return Ok(());
+    match generation.rewritten.load(Acquire) {
+        true => Ok(()),
+        false => rewrite(generation),
     }
+}
+
+#[cold]
+fn rewrite(generation: &Generation) -> Result<()> {
     // The tail that a header claims may lie before the log, where a file may even end.
     let mut from = generation.commit.durable().max(LOG_START);
     let tail = generation.tail();

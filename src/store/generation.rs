@@ -9,7 +9,7 @@ use super::commit::Commit;
 use super::disk::Stat;
 use super::format::{ALIGN, FileHeader, HEAD_BYTES, Head, Kind, LOG_START};
 use super::hash::siphash13;
-use super::index::{Index, Location, Move};
+use super::index::{Index, Location};
 use super::log::{LogFile, Scanner, Step};
 use super::poison::lock_of;
 use super::recovery::{Damage, Recovery, TornTail};
@@ -31,6 +31,7 @@ mod replay;
 mod verdict;
 
 pub(crate) use find::Found;
+use moves::Moves;
 use past::Past;
 
 #[derive(Debug)]
@@ -121,8 +122,9 @@ pub(crate) struct Position {
     pub(crate) records: u64,
     /// Where a replay surveyed last, and how long the file was: a reader surveys once for each length.
     surveyed: Option<(u64, u64)>,
-    /// Moves of records before the tail that a failed read kept out of the index.
-    unmade: Vec<Move>,
+    /// Moves of records before the tail that the index does not have yet: a replay that holds the mutex has collected
+    /// them, or a failed read kept them out.
+    unmade: Moves,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -193,7 +195,7 @@ impl Position {
             past: Past::new(),
             records: 0,
             surveyed: None,
-            unmade: Vec::new(),
+            unmade: Moves::default(),
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) fn value(
 #[inline]
 pub(crate) fn live(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
     let found = even_ended(place, key, record)?;
-    Ok(found.filter(|found| !has_ended(place, &found.generation, &found.head)))
+    Ok(found.filter(|found| !has_ended(place, &found.generation, found.head.expires_ms)))
 }
 
 /// As [`live`], also if it has ended and was not dropped yet.
@@ -96,22 +96,18 @@ pub(crate) fn contains(place: &Place, key: &[u8]) -> Result<bool> {
         let candidates = generation.index.candidates(fingerprint);
         match generation.find_among(&candidates, fingerprint, key)? {
             None => return Ok(false),
-            Some(found) => {
-                // A head that verifies, and the very key behind it.
-                if let Some(head) = found.head
-                    && found.is_exact
-                {
-                    return Ok(!has_ended(place, &generation, &head));
-                }
+            Some(found) if !found.is_damaged => {
+                return Ok(!has_ended(place, &generation, found.expires_ms));
             }
+            Some(_) => {}
         }
     }
     value(place, key, &mut Vec::new()).map(|value| value.is_some())
 }
 
 /// Asks for the time only where there is an end.
-pub(crate) fn has_ended(place: &Place, generation: &Generation, head: &Head) -> bool {
-    head.expires_ms != 0 && head.expires_ms <= place.ended_by_ms(generation)
+pub(crate) fn has_ended(place: &Place, generation: &Generation, expires_ms: u64) -> bool {
+    expires_ms != 0 && expires_ms <= place.ended_by_ms(generation)
 }
 
 /// Where an entry of a snapshot stands now, if it was not written since.

@@ -5,6 +5,7 @@ use super::batch::{Batch, NewValue, Op, expiry_at};
 use super::change::{Edit, Old};
 use super::entry::Entry;
 use super::format::{Head, KEY_MAX, Kind};
+use super::generation::Found;
 use super::order::order_of;
 use super::read::{self, Lookup};
 use super::writing::Writing;
@@ -21,7 +22,9 @@ pub(crate) fn insert(admission: &Admission, key: &[u8], put: NewValue<'_>) -> Re
     admission.write(|writing| {
         let fingerprint = writing.generation.fingerprint(key);
         let found = writing.find(key, fingerprint)?;
-        let is_new = !found.as_ref().is_some_and(|found| writing.is_live(found));
+        let has_ended =
+            |at: &Found| read::has_ended(writing.place, &writing.generation, at.expires_ms);
+        let is_new = found.as_ref().is_none_or(has_ended);
         writing.append_one(op, fingerprint, found.map_or(0, |found| found.at.offset()))?;
         Ok(is_new)
     })
@@ -78,12 +81,14 @@ impl<'a> Editing<'a> {
                 offset,
                 value,
             } => {
-                let is_live = !read::has_ended(writing.place, generation, &head);
+                let is_live = !read::has_ended(writing.place, generation, head.expires_ms);
                 (offset, is_live.then_some((head, value)))
             }
             // Nobody needs the value of what has ended, so its key does not suffer.
             Lookup::Damaged { offset } => match writing.find(key, generation.fingerprint(key))? {
-                Some(found) if !writing.is_live(&found) => (found.at.offset(), None),
+                Some(found) if read::has_ended(writing.place, generation, found.expires_ms) => {
+                    (found.at.offset(), None)
+                }
                 _ => return Err(generation.log.unverified(offset)),
             },
         };

@@ -52,16 +52,6 @@ impl Writing<'_> {
         self.generation.find_among(&candidates, fingerprint, key)
     }
 
-    /// Whether readers see a record that was found. They see a damaged one too, as an error.
-    pub(crate) fn is_live(&self, found: &Found) -> bool {
-        match found.head {
-            Some(head) if found.is_exact && head.expires_ms != 0 => {
-                head.expires_ms > self.place.ended_by_ms(&self.generation)
-            }
-            _ => true,
-        }
-    }
-
     /// Makes one change, of which it is known where the key stands.
     pub(crate) fn append_one(&mut self, op: Op<'_>, fingerprint: u32, prev: u64) -> Result<()> {
         self.append_all(&[op], &[(fingerprint, prev)])

@@ -17,36 +17,36 @@ const VALUE: [u8; 320] = [7; 320];
 const KEYS: u64 = 2_000;
 
 const OPERATIONS: [Operation; 13] = [
-    ("get, hit", 2_100, |path, count| {
+    ("get, hit", 2_050, |path, count| {
         let store = filled(path, true, KEYS);
         (0..count).for_each(|nth| assert!(store.get(key(nth % KEYS)).unwrap().is_some()));
     }),
-    ("get, hit, shared", 2_200, |path, count| {
+    ("get, hit, shared", 2_100, |path, count| {
         let store = filled(path, false, KEYS);
         (0..count).for_each(|nth| assert!(store.get(key(nth % KEYS)).unwrap().is_some()));
     }),
-    ("get_into, hit", 1_750, |path, count| {
+    ("get_into, hit", 1_700, |path, count| {
         let (store, mut value) = (filled(path, true, KEYS), Vec::new());
         (0..count).for_each(|nth| assert!(store.get_into(key(nth % KEYS), &mut value).unwrap()));
     }),
-    ("get, miss", 650, |path, count| {
+    ("get, miss", 635, |path, count| {
         let store = filled(path, true, KEYS);
         (0..count).for_each(|nth| assert!(store.get(key(KEYS + nth)).unwrap().is_none()));
     }),
-    ("insert over an old value", 3_500, |path, count| {
+    ("insert over an old value", 3_400, |path, count| {
         let store = filled(path, true, KEYS);
         (0..count).for_each(|nth| assert!(!store.insert(key(nth % KEYS), VALUE).unwrap()));
     }),
-    ("insert, shared", 3_850, |path, count| {
+    ("insert, shared", 3_700, |path, count| {
         let store = filled(path, false, KEYS);
         (0..count).for_each(|nth| assert!(!store.insert(key(nth % KEYS), VALUE).unwrap()));
     }),
     // As an app has it: each write looks whether the file is to be rewritten.
-    ("insert, compacting", 3_750, |path, count| {
+    ("insert, compacting", 3_650, |path, count| {
         let store = compacting(path, None);
         (0..count).for_each(|nth| assert!(!store.insert(key(nth), VALUE).unwrap()));
     }),
-    ("update", 5_000, |path, count| {
+    ("update", 4_900, |path, count| {
         let store = filled(path, true, KEYS);
         for nth in 0..count {
             let change = |old: Option<&[u8]>| Ok((Change::Put(old.unwrap().to_vec()), ()));
@@ -62,7 +62,7 @@ const OPERATIONS: [Operation; 13] = [
         let store = compacting(path, Some(in_an_hour()));
         (0..count).for_each(|nth| assert!(store.get(key(nth)).unwrap().is_some()));
     }),
-    ("insert, in batches", 3_050, |path, count| {
+    ("insert, in batches", 2_850, |path, count| {
         drop(filled(path, true, count));
     }),
     ("iter, an entry", 1_900, |path, count| {

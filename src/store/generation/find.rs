@@ -11,10 +11,10 @@ use crate::store::spans::Spans;
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) at: Location,
-    /// `None` if it does not verify.
-    pub(crate) head: Option<Head>,
-    /// Whether it has the very key; otherwise it is damaged, and may have had it.
-    pub(crate) is_exact: bool,
+    /// It may have had the key; otherwise it has the very key.
+    pub(crate) is_damaged: bool,
+    /// 0: never, and of a damaged one, which readers see as an error.
+    pub(crate) expires_ms: u64,
 }
 
 impl Generation {
@@ -53,23 +53,32 @@ impl Generation {
         };
         for at in candidates.iter() {
             let read = self.log.read_up_to(bytes, at.offset())?;
-            let found = |head, is_exact| Some(Found { at, head, is_exact });
             let Some((fixed, stored)) = bytes
                 .get(..read)
                 .and_then(|bytes| bytes.split_first_chunk())
             else {
-                damaged = found(None, false);
+                damaged = Some(at);
                 continue;
             };
             match Head::decode(fixed, self.header.seed, at.offset()) {
-                Some(head) if self.is_keyless(&head) => damaged = found(None, false),
+                Some(head) if self.is_keyless(&head) => damaged = Some(at),
                 Some(head) if usize::from(head.key_len) != key.len() => {}
-                head @ Some(_) if stored == key => return Ok(found(head, true)),
+                Some(head) if stored == key => {
+                    return Ok(Some(Found {
+                        at,
+                        is_damaged: false,
+                        expires_ms: head.expires_ms,
+                    }));
+                }
                 Some(_) if self.fingerprint(stored) == fingerprint => {}
-                head => damaged = found(head, false),
+                _ => damaged = Some(at),
             }
         }
-        Ok(damaged)
+        Ok(damaged.map(|at| Found {
+            at,
+            is_damaged: true,
+            expires_ms: 0,
+        }))
     }
 
     /// As [`find_among`](Generation::find_among) for many keys with their fingerprints: where each stands, 0 for

@@ -11,40 +11,39 @@ use crate::store::index::{Move, SHARDS, shard_of};
 /// Moves of one shard that are made together: few enough that the lists of all shards fit in a core's cache.
 const MOVES_TOGETHER: usize = 32;
 
+/// Moves of records before the tail that the index does not have yet.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Moves {
-    /// Empty if each move is made at once.
+    /// Those that a long replay collects. Empty if each move is made at once.
     shards: Vec<Vec<Move>>,
-    /// Moves that an error of a read kept from being made, and all that came after them where each is made at once.
+    /// Those that an error of a read kept from being made, and all that came after them where each is made at once.
     late: Vec<Move>,
-    /// This process wrote the records: it has looked their keys up.
-    is_own: bool,
 }
 
 impl Moves {
-    /// Of records that are read from the log.
-    pub(super) fn of_replay(late: Vec<Move>, collect: bool) -> Moves {
-        let shards = if collect { SHARDS } else { 0 };
-        Moves {
-            shards: (0..shards)
-                .map(|_| Vec::with_capacity(MOVES_TOGETHER))
-                .collect(),
-            late,
-            is_own: false,
+    /// Whether the index has them all. Asked where no replay is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.late.is_empty()
+    }
+
+    /// From now on moves are collected.
+    pub(super) fn collect(&mut self) {
+        self.shards = (0..SHARDS)
+            .map(|_| Vec::with_capacity(MOVES_TOGETHER))
+            .collect();
+    }
+
+    /// From now on each move is made at once. Keeps those that an error kept from being made; of each key in order.
+    pub(super) fn collect_no_more(&mut self) {
+        for mut some in std::mem::take(&mut self.shards) {
+            self.late.append(&mut some);
         }
     }
 
-    /// Of records that this process writes.
-    pub(super) fn of_own(late: Vec<Move>) -> Moves {
-        Moves {
-            shards: Vec::new(),
-            late,
-            is_own: true,
-        }
-    }
-
-    /// Takes a move. After an error it has the move all the same, for the next time that all are made.
+    /// Takes a move; with `is_own` this process wrote the record, and has looked its key up. After an error it has the
+    /// move all the same, for the next time that all are made.
     #[inline]
-    pub(super) fn push(&mut self, generation: &Generation, step: Move) -> Result<()> {
+    pub(super) fn push(&mut self, generation: &Generation, step: Move, is_own: bool) -> Result<()> {
         match self.shards.get_mut(shard_of(step.fingerprint)) {
             Some(some) => {
                 some.push(step);
@@ -54,7 +53,7 @@ impl Moves {
                 }
             }
             None if self.late.is_empty() => {
-                let made = make(generation, &[step], self.is_own).1;
+                let made = make(generation, &[step], is_own).1;
                 if made.is_err() {
                     self.late.push(step);
                 }
@@ -80,15 +79,6 @@ impl Moves {
         for some in &mut self.shards {
             some.clear();
         }
-    }
-
-    /// Those that an error kept from being made; of each key in order.
-    pub(super) fn unmade(self) -> Vec<Move> {
-        let mut unmade = self.late;
-        for mut some in self.shards {
-            unmade.append(&mut some);
-        }
-        unmade
     }
 }
 
@@ -160,6 +150,6 @@ fn same_key(generation: &Generation, step: &Move) -> Result<Option<u64>> {
     }
     let found = generation.find_among(&candidates, step.fingerprint, &key)?;
     Ok(found
-        .filter(|found| found.is_exact)
+        .filter(|found| !found.is_damaged)
         .map(|found| found.at.offset()))
 }

@@ -46,7 +46,6 @@
 //!    watermark could turn torn bytes into damage, and a replay that begins behind the damaged record would judge
 //!    otherwise than one that passed it.
 
-use super::moves::Moves;
 use super::read_ahead::{STRETCH_BYTES, stretches};
 use super::verdict::{Case, Stands, Verdict, verdict};
 use super::*;
@@ -74,20 +73,21 @@ impl Generation {
     }
 
     fn replay_how(&self, position: &mut Position, access: Access, how: How) -> Result<()> {
-        let late = std::mem::take(&mut position.unmade);
+        if how != How::Short {
+            position.unmade.collect();
+        }
         let mut replay = Replay {
             generation: self,
             position,
             batch: Vec::new(),
             damaged: Vec::new(),
             durable: self.commit.durable(),
-            moves: Moves::of_replay(late, how != How::Short),
         };
         let replayed = replay.run(access, how);
-        // After an error as well (invariant 3).
-        let made = replay.moves.make(self);
         self.commit.credit(replay.durable);
-        position.unmade = replay.moves.unmade();
+        // After an error as well (invariant 3).
+        let made = position.unmade.make(self);
+        position.unmade.collect_no_more();
         self.publish(position);
         replayed.and(made)
     }
@@ -95,25 +95,27 @@ impl Generation {
     /// Takes records that were just appended into the index, and the tail behind them.
     pub(crate) fn apply(&self, records: &[(u64, Head)]) -> Result<()> {
         let mut position = self.position();
-        let mut moves = Moves::of_own(std::mem::take(&mut position.unmade));
+        let is_own = true;
         for (offset, head) in records {
             // `make` tries a failed move once more, and returns its error.
-            let _ = self.apply_one(&mut position, &mut moves, *offset, head);
+            let _ = self.apply_one(&mut position, *offset, head, is_own);
         }
-        let made = moves.make(self);
-        position.unmade = moves.unmade();
+        let made = match position.unmade.is_empty() {
+            true => Ok(()),
+            false => position.unmade.make(self),
+        };
         self.publish(&position);
         made
     }
 
-    /// Applies one record that counts. After an error it has been applied, and `moves` has its effect on the index.
+    /// Applies one record that counts. After an error it has been applied, and its effect on the index is yet to be made.
     #[inline]
     fn apply_one(
         &self,
         position: &mut Position,
-        moves: &mut Moves,
         offset: u64,
         head: &Head,
+        is_own: bool,
     ) -> Result<()> {
         if offset < position.tail {
             return Ok(());
@@ -126,7 +128,7 @@ impl Generation {
             }
             Kind::Delete => Some(false),
             Kind::Clear => {
-                moves.clear();
+                position.unmade.clear();
                 self.index.clear();
                 position.past = Past::new();
                 // No record from before the clear counts, so none can be outdated.
@@ -155,7 +157,7 @@ impl Generation {
             at,
             puts,
         };
-        moves.push(self, step)
+        position.unmade.push(self, step, is_own)
     }
 
     /// Lets others see how far the position is.
@@ -197,7 +199,6 @@ struct Replay<'a> {
     /// The largest `durable` of all records that count, or what this process knew before, if that is more. `apply` has no need of it: a
     /// writer's own records tell the writer nothing new.
     durable: u64,
-    moves: Moves,
 }
 
 /// Where a replay stops.
@@ -210,7 +211,7 @@ struct Stop {
 
 impl Replay<'_> {
     fn run(&mut self, access: Access, how: How) -> Result<()> {
-        self.moves.make(self.generation)?;
+        self.position.unmade.make(self.generation)?;
         let Generation { log, header, .. } = self.generation;
         let scanner_of = match how {
             How::Short => Scanner::short,
@@ -335,7 +336,7 @@ impl Replay<'_> {
             false => self.take_batch(),
         };
         self.durable = self.durable.max(head.durable);
-        let ended = (self.generation).apply_one(self.position, &mut self.moves, offset, head);
+        let ended = (self.generation).apply_one(self.position, offset, head, false);
         begun.and(ended)
     }
 
@@ -349,7 +350,7 @@ impl Replay<'_> {
         let mut made = Ok(());
         for (offset, head) in self.batch.drain(..) {
             self.durable = self.durable.max(head.durable);
-            let one = (self.generation).apply_one(self.position, &mut self.moves, offset, &head);
+            let one = (self.generation).apply_one(self.position, offset, &head, false);
             made = made.and(one);
         }
         self.position.damage.append(&mut self.damaged);

@@ -49,7 +49,6 @@ fn reached(bytes: &[u8]) -> u64 {
         batch: Vec::new(),
         damaged: Vec::new(),
         durable: 0,
-        moves: Moves::of_replay(Vec::new(), true),
     };
     replay.count_ahead(bytes.len() as u64).unwrap()
 }
@@ -479,9 +478,9 @@ fn while_half_of_a_batch_is_in_the_index_the_counts_are_those_before_it_or_wait(
     let (first, second) = (record(b"new 1"), record(b"new 2"));
 
     let mut position = generation.position();
-    let mut moves = Moves::of_own(Vec::new());
+    let is_own = true;
     generation
-        .apply_one(&mut position, &mut moves, first.0, &first.1)
+        .apply_one(&mut position, first.0, &first.1, is_own)
         .unwrap();
     assert_eq!(generation.index.len(), keys + 1, "half of it is there");
     assert_eq!(generation.keys(), keys, "`len` shows nothing of it");
@@ -498,7 +497,7 @@ fn while_half_of_a_batch_is_in_the_index_the_counts_are_those_before_it_or_wait(
             .unwrap();
         wait_until_asleep(&begun, name);
         generation
-            .apply_one(&mut position, &mut moves, second.0, &second.1)
+            .apply_one(&mut position, second.0, &second.1, is_own)
             .unwrap();
         generation.publish(&position);
         drop(position);
