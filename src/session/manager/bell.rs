@@ -31,3 +31,16 @@ impl Bell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Bell;
+
+    #[test]
+    fn a_ring_between_the_look_and_the_wait_is_heard() {
+        let bell = Bell::default();
+        let heard = bell.rings();
+        bell.ring();
+        assert_ne!(bell.rings(), heard, "`wait` would sleep");
+    }
+}

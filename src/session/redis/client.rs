@@ -474,8 +474,8 @@ impl Client {
         }
     }
 
-    /// Sends commands about keys once, and returns their replies, behind which stands that of the servers' replicas where
-    /// these were asked for. Scripts are known by the marks of their answers, if all commands are scripts.
+    /// Sends commands about keys once, and returns their replies. What the framing asks for is answered besides: `ASKING`
+    /// before them, and a wait for replicas behind them. Scripts are known by the marks of their answers, if all commands are scripts.
     fn send(
         &self,
         server: &Address,
@@ -512,11 +512,7 @@ impl Client {
                 false => None,
             },
         };
-        let mut replies = self.ask(server, until, &question)?;
-        if framing.asking && !replies.is_empty() {
-            replies.remove(0);
-        }
-        Ok(replies)
+        self.ask(server, until, &question)
     }
 
     /// Sends commands once, over an idle connection or a new one. An attempt takes half of the time that is left, so

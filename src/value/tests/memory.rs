@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Random;
-use crate::error::ErrorKind;
-use crate::value::{Decode, Value, from_cbor, from_cbor_within, to_cbor};
+use crate::error::{ErrorKind, Result};
+use crate::value::{Decode, Decoder, Value, from_cbor, from_cbor_within, to_cbor};
 
 /// All that hangs on a value, by what was allocated, not by what is used.
 fn hanging_bytes(value: &Value) -> usize {
@@ -96,6 +96,24 @@ fn values_in_lists_in_maps_and_beside_the_fields_of_a_record_count_as_well() {
         from_cbor_within::<All>(&map, 128 << 20).unwrap().rest.len(),
         1 << 19
     );
+}
+
+#[test]
+fn what_was_read_in_vain_before_it_was_read_as_something_else_takes_no_memory() {
+    type Texts = Vec<(Value, String)>;
+    struct Either;
+
+    impl Decode for Either {
+        fn decode(from: &mut Decoder<'_>) -> Result<Either> {
+            let numbers = Vec::<(Value, u8)>::decode(from);
+            assert!(numbers.is_err());
+            Texts::decode(from).map(|_| Either)
+        }
+    }
+    let bytes = to_cbor(&vec![(Value::from("a text that takes memory"), "b")]).unwrap();
+    let least = (0..1_000).find(|most| from_cbor_within::<Texts>(&bytes, *most).is_ok());
+    assert!(least > Some(24));
+    assert!(from_cbor_within::<Either>(&bytes, least.unwrap()).is_ok());
 }
 
 #[test]

@@ -133,5 +133,6 @@ fn every_json_of_an_entry_has_the_members_that_dump_gives_it() {
         assert_eq!(line.get("k"), dumped.get("k"), "{line}");
         let end = dumped.get("expires").unwrap_or(&null);
         assert_eq!(line.get("expires"), Some(end), "{line}");
+        assert!(line.get("size").is_some() && line.get("written").is_some());
     }
 }

@@ -314,13 +314,12 @@ fn the_beginning_of_a_handle_will_do_where_it_is_the_only_one() {
     assert_eq!(app.iter_sessions().count(), handles.len());
     // Several at once, and the others are ended where one is not there.
     let ran = shell.run(&format!(
-        "session rm s.shelf {} 000000000000 {twice}",
+        "session rm s.shelf {} 000000000000 111111111111 {twice}",
         &alone[..6]
     ));
-    assert_eq!(
-        (ran.code, ran.err.as_str()),
-        (1, "shelflife: no such session: 000000000000\n")
-    );
+    let said =
+        ["000000000000", "111111111111"].map(|it| format!("shelflife: no such session: {it}\n"));
+    assert_eq!((ran.code, ran.err), (1, said.concat()));
     assert_eq!(app.iter_sessions().count(), handles.len() - 2);
     // `session rm` reads the handles that `session ls` prints.
     for form in ["-0", "--json"] {

@@ -89,8 +89,11 @@ fn one_device_can_be_logged_out_from_another_and_nobody_elses() {
     assert!(!out(&desk, &bob).0, "bob's is not ann's to end");
     assert!(!out(&Jar::default(), &bob).0);
     assert_eq!(site.user(&bob).as_deref(), Some("bob"));
+    site.events();
     assert!(out(&desk, &phone).0);
+    assert_eq!(site.events(), ["ended"]);
     assert!(!out(&desk, &phone).0, "it is gone already");
+    assert_eq!(site.events(), [""; 0]);
     assert_eq!(
         (site.user(&phone), site.user(&desk).as_deref()),
         (None, Some("ann"))
@@ -162,6 +165,22 @@ fn the_end_of_a_session_is_told_to_whoever_waits_for_it() {
         assert!(told.join().unwrap(), "{name}");
     }
     assert!(site.begin(&Jar::default()).watch().unwrap().is_none());
+}
+
+#[test]
+fn a_watch_stores_a_session_that_is_new_and_leaves_the_changes_of_one_that_is_there() {
+    let site = Site::new();
+    let mut visit = site.begin(&Jar::default());
+    put(&mut visit, "cart", "tea");
+    let watch = visit.watch().unwrap().unwrap();
+    assert!(watch.is_live().unwrap());
+    assert_eq!(visit.finish().unwrap().outcome(), Outcome::Stored);
+    let mut visit = site.begin(&site.shopper());
+    put(&mut visit, "cart", "milk");
+    site.calls();
+    assert!(visit.watch().unwrap().is_some());
+    assert_eq!(site.calls(), [""; 0]);
+    assert_eq!(visit.finish().unwrap().outcome(), Outcome::Stored);
 }
 
 #[test]

@@ -400,6 +400,7 @@ fn an_update_that_logs_a_user_in_is_within_the_cap_and_a_login_like_others() {
                 assert_eq!(site.user(&first).as_deref(), Some("ann"));
             }
             _ => {
+                assert_eq!(answer.outcome, Outcome::Stored);
                 assert_eq!(user.as_deref(), Some("ann"));
                 assert_eq!(site.user(&second).as_deref(), Some("ann"));
                 assert_eq!(site.user(&first), None);

@@ -108,7 +108,7 @@ type Serve = dyn Fn(&[String]) -> Act + Send + Sync;
 pub(super) struct Fake {
     pub(super) port: u16,
     pub(super) asked: Arc<Mutex<Vec<Vec<String>>>>,
-    connections: Arc<AtomicUsize>,
+    pub(super) connections: Arc<AtomicUsize>,
     over: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }

@@ -1,9 +1,10 @@
-//! Where a client stops: sessions that are too large, waits, servers that never come to an end.
+//! Where a client stops: sessions that are too large, waits, servers that never come to an end,
+//! connections that nobody uses.
 
 use super::fake::{Act, Fake, ID, SLOT, bulk, id, load, say, value};
 use shelflife::{ErrorKind, RedisOptions, Session, SessionCap, SessionOptions, SessionStore};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 #[test]
@@ -99,4 +100,25 @@ fn a_server_that_had_a_slot_and_died_is_not_asked_for_ever_where_no_server_tells
     assert!(store.load_session(&id()).unwrap().is_some());
     // And no list of a part passes for the whole.
     assert!(store.sessions_of("bob").is_err());
+}
+
+#[test]
+fn calls_use_the_connections_of_those_before_and_sixteen_are_kept() {
+    const THREADS: usize = 20;
+    let all = Barrier::new(THREADS);
+    let fake = Fake::start(move |words| {
+        if words[0] == "GET" {
+            all.wait();
+        }
+        Act::Say(bulk(&value("ann")))
+    });
+    let store = fake.store();
+    for connections in [THREADS, THREADS + 4] {
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| load(&store).unwrap());
+            }
+        });
+        assert_eq!(fake.connections.load(Ordering::Relaxed), connections);
+    }
 }
