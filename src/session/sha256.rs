@@ -191,7 +191,7 @@ mod tests {
 
     /// The test cases of RFC 4231, section 4, but the one that truncates.
     #[test]
-    fn hmac_gives_the_tags_of_rfc_4231() {
+    fn hmac_gives_the_tags_of_rfc_4231_and_of_another_implementation() {
         let long_key = [0xaa; 131];
         let counting: Vec<u8> = (1..=25).collect();
         for (key, message, tag) in [
@@ -225,6 +225,22 @@ mod tests {
                 b"This is a test using a larger than block-size key and a larger than block-size \
                   data. The key needs to be hashed before being used by the HMAC algorithm.",
                 "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
+            ),
+        ] {
+            assert_eq!(hex(hmac_sha256(key, message)), tag);
+        }
+        // Of the length at which a key is hashed not yet, and of the next one; made with Python's hmac.
+        let key: Vec<u8> = (0..65).collect();
+        for (key, message, tag) in [
+            (
+                key.get(..64).unwrap(),
+                b"64 bytes",
+                "15d26eb127355ccbb499d1ec25bc544fe981ddd44b2ea5086c7b738dda515ef8",
+            ),
+            (
+                &key,
+                b"65 bytes",
+                "ea75ae971bc2767fad5f70e3a9f47cf41ee4487cf7fd135631b46edfee9d9060",
             ),
         ] {
             assert_eq!(hex(hmac_sha256(key, message)), tag);

@@ -204,15 +204,12 @@ impl Engine<dyn Records> {
 
     /// A user's session by its name.
     fn session_of(&self, user: &str, name: &[u8]) -> Result<Option<Session>> {
-        let key = session_key(name);
-        let Some(stored) = self.records.get(&key)? else {
+        let Some(entry) = self.records.peek(&session_key(name))? else {
             return Ok(None);
         };
-        if self.live_stamp(&stored, self.clock())?.is_none() {
-            return Ok(None);
-        }
-        let session = self.decode(identity_of(&key), &stored)?;
-        Ok(Some(session).filter(|session| session.user() == Some(user)))
+        let session = listed(&entry, &self.rules, self.clock());
+        let session = session.map_err(|error| self.at_path(error))?;
+        Ok(session.filter(|session| session.user() == Some(user)))
     }
 
     /// The names of all sessions of a user at one moment, without the lock; `None` as for

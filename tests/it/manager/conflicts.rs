@@ -451,6 +451,15 @@ fn a_change_that_is_overtaken_again_and_again_is_merged_and_a_new_id_is_given_up
     assert_eq!(site.value(&jar, "cart").as_deref(), Some("coffee"));
     assert_eq!(others(), Some(9));
 
+    // What a reload forgets is not lost.
+    let mut visit = busy(8).begin(jar.field());
+    put(&mut visit, "cart", "milk");
+    visit.renew().unwrap();
+    assert_eq!(visit.save().unwrap(), Outcome::Lost(Lost::Conflict));
+    visit.reload().unwrap();
+    visit.set_quiet(true);
+    assert_eq!(visit.finish().unwrap().outcome(), Outcome::Nothing);
+
     // The session is still there: a login or a reload in the same request goes on with it.
     for logs_in in [false, true] {
         let mut visit = busy(8).begin(jar.field());
