@@ -63,13 +63,13 @@
 //! # Gathering
 //!
 //! Followers come back with their next write soon after a sync has let them go, but not all at once. If the first of
-//! them synced for itself, the others would wait for that and share the sync after it: two syncs where one would do. So
-//! the leader expects as many threads as took part in the last sync or joined during it. It waits for them at most half
-//! as long as that sync took, which PostgreSQL's manual advises for its `commit_delay`, and waits again
-//! while each wait brings some of them, four times in all at most: 32 threads on two cores need more than that half to write one
-//! after another, and with a second wait a sync serves 25 to 30 of them, without it 13. After a leader has waited without
-//! as many as it expected, the next syncs start at once: the writers are either too many to leave the disk idle, or too few to meet. A
-//! thread that is left alone waits in vain once.
+//! them synced for itself, the others would wait for that and share the sync after it: two syncs where one would do.
+//! So the leader expects as many threads as took part in the last sync or joined during it. It waits for them at most
+//! half as long as that sync took, which PostgreSQL's manual advises for its `commit_delay`, and waits again while
+//! each wait brings some of them, four times in all at most: 32 threads on two cores need more than that half to write
+//! one after another, and with a second wait a sync serves 25 to 30 of them, without it 13. After a leader has waited
+//! without as many as it expected, the next syncs start at once: the writers are either too many to leave the disk
+//! idle, or too few to meet. A thread that is left alone waits in vain once.
 
 use super::poison::lock_of;
 use crate::error::Result;
@@ -172,10 +172,11 @@ impl Commit {
         lock_of(&self.queue.state).failed
     }
 
-    /// Returns once the log is on disk up to `end`, or a sync failed; its caller has written that far, or gives more to have
-    /// one more sync, so the thread that leads a sync does not ask whether it covered `end`. `written` tells how far this
-    /// process knows the log to be written; it is asked before the sync starts, so that the sync is credited with no more
-    /// than it covered. `clock` only goes forward. The error of `sync` goes to the thread that led it, and to no other.
+    /// Returns once the log is on disk up to `end`, or a sync failed; its caller has written that far, or gives more
+    /// to have one more sync, so the thread that leads a sync does not ask whether it covered `end`. `written` tells
+    /// how far this process knows the log to be written; it is asked before the sync starts, so that the sync is
+    /// credited with no more than it covered. `clock` only goes forward. The error of `sync` goes to the thread that
+    /// led it, and to no other.
     pub(crate) fn wait(
         &self,
         end: u64,

@@ -435,7 +435,6 @@ fn nothing_is_left_undone_and_no_file_is_too_long() {
 
 /// Rustfmt leaves comments alone, and a window that is narrower breaks them anew. A row of a table can't be broken.
 const COMMENT_COLUMNS_MAX: usize = 122;
-const NOT_YET_WRAPPED: &[&str] = &["src/store/commit.rs", "src/store/generation/replay.rs"];
 
 #[test]
 fn no_line_of_a_comment_is_too_long() {
@@ -446,9 +445,6 @@ fn no_line_of_a_comment_is_too_long() {
     };
     let sources = ["src", "tests"].map(|folder| sources(root().join(folder)));
     for path in sources.concat() {
-        if NOT_YET_WRAPPED.iter().any(|file| path.ends_with(file)) {
-            continue;
-        }
         let long = read(&path).lines().find(is_too_long).map(str::to_string);
         assert_eq!(long, None, "{}", path.display());
     }

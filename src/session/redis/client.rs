@@ -474,8 +474,9 @@ impl Client {
         }
     }
 
-    /// Sends commands about keys once, and returns their replies. What the framing asks for is answered besides: `ASKING`
-    /// before them, and a wait for replicas behind them. Scripts are known by the marks of their answers, if all commands are scripts.
+    /// Sends commands about keys once, and returns their replies. A server answers `ASKING` before them, and a wait
+    /// for replicas behind them, where the framing has these. Scripts are known by the marks of their answers, if all
+    /// commands are scripts.
     fn send(
         &self,
         server: &Address,

@@ -39,7 +39,7 @@
 //! 2. Records are applied in the order of the log, and once: a record below the tail is passed over. A reader may have
 //!    been faster than the writer that applies its own record.
 //! 3. Whenever the mutex is free, the index has exactly what the position says, also after an error: but for the moves
-//!    that the error kept from being made. The position keeps those moves; its tail is shown to nobody before they are made.
+//!    that the error kept from being made. The position keeps those moves; nobody is shown its tail before they are made.
 //! 4. The copies of the position that are read without its mutex are written last, so that they lag behind the index
 //!    and never lead it.
 //! 5. Only whole records tell what is durable; the head of a damaged one is believed in all but that. Otherwise a wrong
@@ -196,8 +196,8 @@ struct Replay<'a> {
     batch: Vec<(u64, Head)>,
     /// Damage that counts once its batch does.
     damaged: Vec<Damage>,
-    /// The largest `durable` of all records that count, or what this process knew before, if that is more. `apply` has no need of it: a
-    /// writer's own records tell the writer nothing new.
+    /// The largest `durable` of all records that count, or what this process knew before, if that is more. `apply` has
+    /// no need of it: a writer's own records tell the writer nothing new.
     durable: u64,
 }
 
