@@ -40,7 +40,7 @@ use std::time::{Duration, SystemTime};
 use store::Store;
 use store::turn::Turn;
 
-/// The turn of a user to log in under a cap outlasts its holder's death by four of these.
+/// The turn of a user to log in under a cap outlasts its holder's death by four timeouts.
 const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Where and how a [`RedisSessionStore`] keeps sessions. Setters return the options, as those of
@@ -144,12 +144,13 @@ impl RedisOptions {
             .password
             .take()
             .filter(|password| !password.is_empty());
-        if self.timeout < Duration::from_millis(100) {
+        let timeout = self.timeout.min(TIMEOUT_MAX);
+        if timeout < Duration::from_millis(100) {
             return Err(invalid("a timeout under 100 milliseconds"));
         }
         if self
             .replicas
-            .is_some_and(|replicas| replicas.wait.is_zero() || replicas.wait >= self.timeout / 2)
+            .is_some_and(|replicas| replicas.wait.is_zero() || replicas.wait >= timeout / 2)
         {
             return Err(invalid(
                 "a wait for replicas of nothing, or of half the timeout or more",
@@ -157,7 +158,6 @@ impl RedisOptions {
         }
         let rules = self.sessions.rules();
         let keys = Keys::new(&self.prefix, rules.kind == Some(Kind::Hashed))?;
-        let timeout = self.timeout.min(TIMEOUT_MAX);
         let client = Client::connect(servers, timeout, self.replicas)?;
         let warning = warning(&client);
         let store = Store {
@@ -240,7 +240,8 @@ impl std::fmt::Debug for RedisOptions {
 /// - **Ended sessions are gone** without anybody's doing, so that
 ///   [`delete_old_sessions`](SessionStore::delete_old_sessions) does not count them.
 /// - **An update may run its closure more than once**, when others change the session at the same time. If that goes on
-///   until the deadline it is [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+///   until the deadline it is [`ErrorKind::Busy`](crate::ErrorKind::Busy); so is the end of a user's sessions of which
+///   others change one before each try, and those that it could end have ended.
 /// - **Logins under a [cap](SessionStore::regenerate_id_capped) wait for each other**, those of one user, since
 ///   counting and storing are several steps here. No two pass the cap together, also in a cluster, unless a failover or
 ///   an eviction loses what a server had answered. With [`EndOldest`](SessionCap::EndOldest) the new session is there

@@ -55,7 +55,7 @@ pub struct Compacted {
 pub(crate) struct Compactor {
     /// Entered by the thread that compacts, before it asks for the right to write; no thread enters in the other order.
     running: Gate,
-    /// The reason why the last attempt failed. Written by the thread that compacts.
+    /// The reason why the last attempt that failed did. Written by the thread that compacts.
     trouble: Mutex<Option<Trouble>>,
 }
 

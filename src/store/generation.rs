@@ -63,7 +63,7 @@ pub(crate) struct Generation {
     /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
     /// the file. Set with the lock, and read with it.
     pub(crate) rewritten: AtomicBool,
-    /// Whether the last look at the path found no way to this file, or failed. Written by each thread that looks, most
+    /// Whether the last call of `follow` found no way to this file, or failed. Written by each thread that looks, most
     /// of them without the lock; an applicant that reads it stale looks once more, or one call later.
     pub(crate) displaced: AtomicBool,
     /// Taken for as long as records are applied, never while waiting for the lock.

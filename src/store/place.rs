@@ -443,6 +443,8 @@ impl Place {
             None => Generation::unborn(log)?,
         };
         self.current.set(&Arc::new(next));
+        // A forked child has a file of its own by now.
+        self.process.store(self.mode.disk.process(), Relaxed);
         Ok(())
     }
 
@@ -491,13 +493,9 @@ impl Place {
         })
     }
 
-    /// The lock for one operation on a file; an exclusive handle has it already. A forked child gets none through the
-    /// open file of its parent (invariant 3): to give it back would give back the parent's.
+    /// The lock for one operation on a file; an exclusive handle has it already.
     pub(crate) fn lock(&self, generation: &Generation, deadline: &Deadline<'_>) -> Result<OsLock> {
-        if !self.is_ours() {
-            let what = "was opened by the process that this one was forked from";
-            return Err(Error::busy(&self.path, what, "write to it first"));
-        }
+        debug_assert!(self.is_ours(), "invariant 3");
         if self.mode.is_exclusive() {
             return Ok(OsLock::held_elsewhere());
         }

@@ -37,7 +37,7 @@ pub struct Recovery {
 pub struct Overdue {
     /// When this handle first tried it in vain, by its clock.
     pub since: SystemTime,
-    /// The reason why the last attempt failed, and what to do about it.
+    /// The reason why the last attempt that failed did, and what to do about it.
     pub reason: String,
 }
 

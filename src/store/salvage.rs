@@ -121,13 +121,17 @@ pub(crate) fn salvage_in_place(admission: &Admission) -> Result<Salvaged> {
     let deadline = admission.deadline();
     let _turn = gate.enter(&deadline, &place.path)?;
     if place.mode.writes() {
-        place.notice_fork()?;
+        match place.notice_fork() {
+            // A salvage is for damaged files. The child of an exclusive parent finds this one locked then.
+            Err(error) if !error.is_corrupt() => return Err(error),
+            _ => {}
+        }
     }
     let (log, _lock) = loop {
         let known = place.fresh_or_known()?;
-        // A handle that only reads can't write through its own open file.
-        let (log, lock) = match place.mode.writes() {
+        let (log, lock) = match place.mode.writes() && place.is_ours() {
             true => (known.log.clone(), place.lock(&known, &deadline)?),
+            // By a file of its own: one that only reads can't be written to, that of a parent has the parent's lock.
             false => {
                 let log = place.open_again(true)?;
                 let lock = OsLock::take(&log.file, &deadline, &place.path)?;

@@ -2,8 +2,8 @@
 //!
 //! The new file is made beside the old one under a random name, is locked before anything is written to it, gets its
 //! records, is synced, and only then gets the store's name. Creation, compaction, truncation and the repairs that must
-//! not touch the old file all go this way, so a file that has the store's name is whole, or
-//! empty where its creator died.
+//! not touch the old file all go this way, so a file that has the store's name is whole, or empty where its creator
+//! died.
 //!
 //! Before [`Successor::install`] the maker holds the lock of the new file; a process that removes leftovers passes by a
 //! locked file. During `install` the maker holds the lock of the old file as well. Afterwards the path leads to the new

@@ -9,6 +9,7 @@ use super::anew::{read_anew, sound_key};
 use super::format::LOG_START;
 use super::generation::{Crossing, End, Generation};
 use super::index::Location;
+use super::lock::OsLock;
 use super::log::{Scanner, Step};
 use super::order::sort_by_number;
 use super::recovery::{Damage, TornTail};
@@ -135,7 +136,16 @@ fn torn_tail(admission: &Admission, read: &Generation) -> Result<Option<TornTail
     let Admission { place, gate, .. } = admission;
     let deadline = admission.deadline();
     let turn = gate.enter(&deadline, &place.path);
-    let lock = turn.and_then(|turn| Ok((place.lock(read, &deadline)?, turn)));
+    let lock = turn.and_then(|turn| {
+        let lock = match place.is_ours() {
+            true => place.lock(read, &deadline)?,
+            false => {
+                let apart = place.open_again(place.mode.writes())?;
+                OsLock::take(&apart.file, &deadline, &place.path)?
+            }
+        };
+        Ok((lock, turn))
+    });
     match lock {
         Ok(_lock) => _ = read.prove()?,
         // A writer that keeps the lock for so long has finished the bytes that were behind the tail.

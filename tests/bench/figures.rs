@@ -13,14 +13,14 @@
 //!
 //! | call | exclusive, `Os` | shared | instructions |
 //! |---|---|---|---|
-//! | `get`, hit | read the record | ask for the length, read the record | 1,750, 1,810 |
-//! | `get`, miss | nothing | ask for the length | 530 |
+//! | `get`, hit | read the record | ask for the length, read the record | 1,740, 1,800 |
+//! | `get`, miss | nothing | ask for the length | 535 |
 //! | `insert`, new | getpid, ask for the length, write | getpid, prove the tail, write, between lock and unlock | |
-//! | `insert`, over an old value | and read header and key before writing | and read header and key before writing | 3,040, 3,330; 280 more where it looks whether to compact |
+//! | `insert`, over an old value | and read header and key before writing | and read header and key before writing | 2,910, 3,210; 270 more where it looks whether to compact |
 //! | `insert`, `Immediate` | prove the tail as when shared; and sync, look at the path | and sync, look at the path | |
 //! | a batch of 1,000 | one write | one write between lock and unlock | 2,430 an entry |
-//! | `iter` | a read for 128 KiB | a read for 128 KiB | 1,670 an entry |
-//! | opening | a read for 128 KiB | a read for 128 KiB | 1,720 a record |
+//! | `iter` | a read for 128 KiB | a read for 128 KiB | 1,690 an entry |
+//! | opening | a read for 128 KiB | a read for 128 KiB | 1,730 a record |
 //!
 //! Where the time goes (`perf`, a million keys, warm): of a hit two thirds are the read itself, mostly waiting for
 //! memory (the kernel's page and its place in the page cache), a sixth is the index (one slot, a cache and a TLB miss),

@@ -30,8 +30,8 @@
 //! `proof` is shared by them: workloads on a simulated machine, the oracle that judges what is left, the checker of
 //! histories. `runs` shrinks what fails. `raw` writes the format down a second time, so that tests need not believe the
 //! crate. `plain` compiles a copy of `src` for tests that make programs of it. `support` has numbers from a seed,
-//! places to write to, and the two lines below. `.ci/mutants` does the crate wrong on
-//! purpose, by the list in `tests/mutants`, and sees that the suite named there notices.
+//! places to write to, and the two lines below. `.ci/mutants` does the crate wrong on purpose, by the list in
+//! `tests/mutants`, and sees that the suite named there notices.
 //!
 //! # How to repeat one case
 //!

@@ -366,9 +366,15 @@ fn a_forked_child_verifies_salvages_and_reopens_without_the_lock_of_its_parent()
         sim.write("/s", torn).unwrap();
         let parent = process.id();
         process.fork();
-        let locked = sim.calls(Call::TryLock);
-        assert!(store.verify().unwrap().torn_tail.is_some());
-        assert_eq!(sim.calls(Call::TryLock), locked, "by its parent's file");
+        // Each takes the lock by a file that the child has opened itself.
+        let opens_first = |call: &dyn Fn()| {
+            sim.forget();
+            call();
+            let trace = sim.trace();
+            let first = |call: Call| trace.iter().position(|event| event.call == call);
+            assert!(first(Call::Open).unwrap() < first(Call::TryLock).unwrap());
+        };
+        opens_first(&|| assert!(store.verify().unwrap().torn_tail.is_some()));
         let look = || match salvages {
             true => store.salvage_in_place().map(|_| ()),
             false => store.reopen(),
@@ -377,15 +383,50 @@ fn a_forked_child_verifies_salvages_and_reopens_without_the_lock_of_its_parent()
             assert!(look().unwrap_err().is_busy());
             sim.kill(parent);
         }
-        sim.forget();
-        look().unwrap();
-        let trace = sim.trace();
-        let first = |call: Call| trace.iter().position(|event| event.call == call);
-        assert!(first(Call::Open).unwrap() < first(Call::TryLock).unwrap());
+        opens_first(&|| look().unwrap());
         store.insert("child", "2").unwrap();
         drop(store);
         assert_eq!(open().unwrap().len().unwrap(), 2);
     }
+}
+
+#[test]
+fn a_forked_child_whose_file_was_deleted_reopens_and_writes() {
+    for exclusive in [false, true] {
+        let sim = shelflife::sim::SimDisk::new(1);
+        let process = sim.process();
+        let mut options = impatient();
+        let store = options.exclusive(exclusive).disk(process.disk());
+        let store = store.open("/s").unwrap();
+        store.insert("parent", "1").unwrap();
+        process.fork();
+        process.disk().remove(Path::new("/s")).unwrap();
+        store.reopen().unwrap();
+        store.insert("child", "2").unwrap();
+        assert_eq!(store.len().unwrap(), 1);
+    }
+}
+
+#[test]
+fn a_forked_child_salvages_a_file_that_it_cannot_open() {
+    let sim = shelflife::sim::SimDisk::new(1);
+    let process = sim.process();
+    let mut options = impatient();
+    let options = options.durability(Durability::Immediate);
+    let store = options.disk(process.disk()).open("/s").unwrap();
+    for key in ["a", "b", "c"] {
+        store.insert(key, key.repeat(1000)).unwrap();
+    }
+    let mut bytes = sim.read("/s").unwrap();
+    let first = bytes.windows(9).position(|some| some == b"aaaaaaaaa");
+    bytes[first.unwrap() - 50..][..100].fill(0xA5);
+    sim.write("/s", bytes).unwrap();
+    process.fork();
+    assert!(store.insert("child", "1").unwrap_err().is_corrupt());
+    let salvaged = store.salvage_in_place().unwrap();
+    assert!(salvaged.kept.is_some());
+    store.insert("child", "1").unwrap();
+    assert_eq!(store.len().unwrap(), 3);
 }
 
 /// A program that opens its store and then becomes a daemon: the child goes on, and its parent ends without a word.

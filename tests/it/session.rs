@@ -2,9 +2,9 @@
 
 use shelflife::sim::SimDisk;
 use shelflife::{
-    Compaction, Error, ErrorKind, Existing, MemorySessionStore, Options, Result, Saved, Session,
-    SessionHandle, SessionId, SessionOptions, SessionStore, SessionStoreExt, ShelveSessionStore,
-    Store,
+    Beyond, Compaction, Error, ErrorKind, Existing, Lifetime, MemorySessionStore, Options, Result,
+    Saved, Session, SessionHandle, SessionId, SessionOptions, SessionStore, SessionStoreExt,
+    ShelveSessionStore, Store, copy_sessions,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier, Mutex};
@@ -16,7 +16,7 @@ mod conformance;
 mod damage;
 mod hashed;
 mod ids;
-mod lifetimes;
+pub(crate) mod lifetimes;
 mod lists;
 mod races;
 mod shelve;

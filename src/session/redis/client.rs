@@ -253,12 +253,13 @@ impl Client {
         let mut hops = 0;
         let mut repeated = false;
         let mut with_text = false;
-        let mut asked = None;
+        let (mut asked, mut other) = (None, None);
         loop {
             self.refresh(until);
             let asking = asked.is_some();
-            let server = asked
-                .take()
+            let is_other = other.is_some();
+            let server = (asked.take())
+                .or(other.take())
                 .unwrap_or_else(|| self.read_lock().server(slot).clone());
             let framing = Framing {
                 asking,
@@ -267,11 +268,16 @@ impl Client {
             };
             let text = match self.attempt(&server, command, framing, until) {
                 Ok(Reply::Error(text)) => text,
-                Ok(reply) => return Ok(Answer { reply, repeated }),
+                Ok(reply) => {
+                    if is_other {
+                        self.learn(slot, server);
+                    }
+                    return Ok(Answer { reply, repeated });
+                }
                 Err(Failed::Refused(error)) => return Err(error),
                 Err(Failed::Unanswered { cause, sent }) => {
                     repeated |= sent && command.changes();
-                    self.write_lock().doubt(&server);
+                    other = self.another(&server);
                     self.suspect();
                     // A reply that is not RESP2 would be none the next time either.
                     if cause.kind() != io::ErrorKind::InvalidData && pause.wait() {
@@ -549,6 +555,17 @@ impl Client {
     fn learn(&self, slot: u16, server: Address) {
         self.write_lock().learn(slot, server);
         self.suspect();
+    }
+
+    /// Where no server tells of all slots, another one may know who has the slot of a server that does not answer: the
+    /// next of those that are known.
+    fn another(&self, server: &Address) -> Option<Address> {
+        if !self.map().is_hidden_cluster() {
+            return None;
+        }
+        let known = self.known();
+        let behind = known.iter().skip_while(|known| *known != server).nth(1);
+        behind.or(known.first()).cloned()
     }
 
     /// Reads the map again if it is suspect. One call does so at a time, the others go on with what is known.

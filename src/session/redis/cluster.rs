@@ -95,12 +95,6 @@ impl Map {
         self.moved.insert(slot, server);
     }
 
-    /// Notes that a server does not answer: where no server tells of all slots, the first one may know who has its now.
-    pub(super) fn doubt(&mut self, server: &Address) {
-        let its = self.moved.values_mut().filter(|known| *known == server);
-        its.for_each(|known| known.clone_from(&self.any));
-    }
-
     /// Every server that has a slot, each once.
     pub(super) fn primaries(&self) -> Vec<Address> {
         let ranged = self.ranges.iter().map(|range| &range.primary);

@@ -432,7 +432,7 @@ impl Store {
         let own = self.rules.session_bytes_max;
         let (most, advice) = match own < BYTES_MAX {
             true => (own, "keep less in it, or raise `session_bytes_max`"),
-            false => (BYTES_MAX, "keep less in it: no server gets a larger one"),
+            false => (BYTES_MAX, "keep less in it: a larger one is never sent"),
         };
         if body.len() > most {
             let bytes = body.len();

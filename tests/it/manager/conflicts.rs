@@ -357,75 +357,9 @@ fn a_use_that_meets_a_logout_tells_that_the_session_ended() {
 fn a_change_that_is_overtaken_again_and_again_is_merged_and_a_new_id_is_given_up_and_told() {
     let site = Site::new();
     let jar = site.shopper();
-    // A store in which somebody else is faster, this often.
-    #[derive(Debug)]
-    struct Busy(Arc<Spied>, Mutex<usize>);
-    impl Busy {
-        fn change(&self, session: &Session) -> Result<()> {
-            let mut left = self.1.lock().unwrap();
-            if *left == 0 {
-                return Ok(());
-            }
-            *left -= 1;
-            let changed = self.0.update_session(session.id().unwrap(), |other| {
-                let n = other.get::<u64>("other")?.unwrap_or(0) + 1;
-                other.insert("other", &n)
-            });
-            changed.map(drop)
-        }
-    }
-    impl SessionStore for Busy {
-        fn load_session(&self, id: &SessionId) -> Result<Option<Session>> {
-            self.0.load_session(id)
-        }
-        fn save_session(&self, session: &mut Session) -> Result<Saved> {
-            self.change(session)?;
-            self.0.save_session(session)
-        }
-        fn edit_session(
-            &self,
-            id: &SessionId,
-            edit: &mut dyn FnMut(&mut Session) -> Result<()>,
-        ) -> Result<Option<Session>> {
-            self.0.edit_session(id, edit)
-        }
-        fn touch_session(&self, id: &SessionId) -> Result<bool> {
-            self.0.touch_session(id)
-        }
-        fn regenerate_id(&self, session: &mut Session) -> Result<Saved> {
-            self.change(session)?;
-            self.0.regenerate_id(session)
-        }
-        fn delete_session(&self, id: &SessionId) -> Result<bool> {
-            self.0.delete_session(id)
-        }
-        fn has_session(&self, id: &SessionId) -> Result<bool> {
-            self.0.has_session(id)
-        }
-        fn iter_sessions(&self) -> Sessions {
-            self.0.iter_sessions()
-        }
-        fn delete_old_sessions(&self, idle: Duration) -> Result<(usize, usize)> {
-            self.0.delete_old_sessions(idle)
-        }
-        fn delete_user_sessions(&self, user: &str) -> Result<usize> {
-            self.0.delete_user_sessions(user)
-        }
-        fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize> {
-            self.0.delete_by_handle(handle)
-        }
-        fn setup(&self, existing: Existing) -> Result<()> {
-            self.0.setup(existing)
-        }
-        fn is_thread_safe(&self) -> bool {
-            true
-        }
-        fn is_multiprocess_safe(&self) -> bool {
-            false
-        }
-    }
     let busy = |times| {
-        let store = Busy(site.store.clone(), Mutex::new(times));
+        let store = Foreign::of(&site.store);
+        *store.overtaken.lock().unwrap() = times;
         ManagerOptions::new().manage(store).unwrap()
     };
     let manager = busy(9);

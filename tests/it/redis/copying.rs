@@ -3,6 +3,7 @@
 use super::proxy::Proxy;
 use super::server::{Server, is_there, shared_cluster};
 use super::stored;
+use crate::session::lifetimes::ends_as_it_did;
 use crate::support::{Random, fast_dir};
 use shelflife::{
     Beyond, ErrorKind, Lifetime, MemorySessionStore, RedisOptions, RedisSessionStore, Saved,
@@ -255,43 +256,16 @@ fn hashes_are_not_copied_to_where_ids_are_kept_as_they_are() {
 }
 
 #[test]
-fn a_copied_session_ends_when_it_would_have_ended_where_it_came_from() {
-    if !is_there("a_copied_session_ends_when_it_would_have_ended_where_it_came_from") {
+fn a_session_that_is_copied_to_a_server_ends_when_it_would_have_ended_where_it_came_from() {
+    if !is_there(
+        "a_session_that_is_copied_to_a_server_ends_when_it_would_have_ended_where_it_came_from",
+    ) {
         return;
     }
-    const HOUR: Duration = Duration::from_secs(3600);
     let server = Server::start(&[]);
-    let lasting = |idle| SessionOptions::new().idle_lifetime(idle).clone();
-    let from = lasting(HOUR).in_memory();
-    stored(&from, "ann");
-    let mut own = stored(&from, "bob");
-    own.set_lifetime(Some(Lifetime {
-        idle: Some(5 * HOUR),
-        absolute: None,
-    }));
-    assert!(matches!(from.save_session(&mut own), Ok(Saved::Stored)));
-    let ends = |store: &dyn SessionStore| -> Vec<_> {
-        let session = |user: &str| store.sessions_of(user).unwrap().remove(0);
-        ["ann", "bob"]
-            .map(|user| session(user).expires().unwrap())
-            .into()
-    };
-    // Stores in which sessions live longer, and not so long.
-    for (nth, idle) in [10 * HOUR, HOUR / 2].into_iter().enumerate() {
-        let redis = RedisOptions::new()
-            .sessions(&lasting(idle))
-            .prefix(&format!("{nth}:"))
-            .connect(&server.url())
-            .unwrap();
-        let memory = lasting(idle).in_memory();
-        for to in [&memory as &dyn SessionStore, &redis] {
-            copy_sessions(&from, to, Beyond::Keep, |_| {}).unwrap();
-            let (theirs, here) = (ends(&from), ends(to));
-            assert_eq!(here[1], theirs[1], "a lifetime of its own: {to:?}");
-            match nth {
-                0 => assert_eq!(here[0], theirs[0], "{to:?}"),
-                _ => assert_eq!(here[0], theirs[0] - HOUR / 2, "{to:?}"),
-            }
-        }
-    }
+    ends_as_it_did(&|options, name| {
+        let mut redis = RedisOptions::new();
+        let store = redis.sessions(options).prefix(name).connect(&server.url());
+        Box::new(store.unwrap())
+    });
 }

@@ -13,7 +13,7 @@ fn a_session_that_is_too_large_is_refused_with_the_limit_that_holds_and_what_rai
     let url = format!("redis://127.0.0.1:{}", fake.port);
     for (own, limit, advice) in [
         (1 << 20, 1 << 20, "raise `session_bytes_max`"),
-        (64 << 20, 16 << 20, "no server gets a larger one"),
+        (64 << 20, 16 << 20, "a larger one is never sent"),
     ] {
         let sessions = SessionOptions::new().session_bytes_max(own).clone();
         let store = RedisOptions::new().sessions(&sessions).connect(&url);
@@ -103,6 +103,30 @@ fn a_server_that_had_a_slot_and_died_is_not_asked_for_ever_where_no_server_tells
 }
 
 #[test]
+fn a_server_that_is_silent_once_is_asked_again_although_the_first_one_is_gone_for_good() {
+    let (is_gone, falls_silent) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (gone, once) = (Arc::clone(&is_gone), Arc::clone(&falls_silent));
+    let other = Fake::start(move |_| match once.swap(false, Ordering::Relaxed) {
+        true => Act::Last(Vec::new()),
+        false => Act::Say(bulk(&value("ann"))),
+    });
+    let port = other.port;
+    let first = Fake::start(move |_| match gone.load(Ordering::Relaxed) {
+        true => Act::Last(Vec::new()),
+        false => say(&format!("-MOVED {SLOT} 127.0.0.1:{port}\r\n")),
+    });
+    let store = first.store();
+    assert_eq!(load(&store).unwrap().as_deref(), Some("ann"));
+    is_gone.store(true, Ordering::Relaxed);
+    falls_silent.store(true, Ordering::Relaxed);
+    assert_eq!(load(&store).unwrap().as_deref(), Some("ann"));
+    assert!(first.count("GET") > 1, "it was asked in vain");
+}
+
+#[test]
 fn calls_use_the_connections_of_those_before_and_sixteen_are_kept() {
     const THREADS: usize = 20;
     let all = Barrier::new(THREADS);
@@ -112,11 +136,16 @@ fn calls_use_the_connections_of_those_before_and_sixteen_are_kept() {
         }
         Act::Say(bulk(&value("ann")))
     });
-    let store = fake.store();
+    let url = format!("redis://127.0.0.1:{}", fake.port);
+    // All twenty wait for the last one, however late that comes.
+    let store = RedisOptions::new()
+        .timeout(Duration::from_secs(60))
+        .connect(&url);
+    let store = store.unwrap();
     for connections in [THREADS, THREADS + 4] {
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
-                scope.spawn(|| load(&store).unwrap());
+                scope.spawn(|| store.load_session(&id()).unwrap());
             }
         });
         assert_eq!(fake.connections.load(Ordering::Relaxed), connections);

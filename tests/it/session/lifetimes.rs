@@ -164,3 +164,37 @@ fn loading_alone_is_no_use() {
         assert_absent(&*bench.store, &id);
     });
 }
+
+/// Copies sessions to stores in which others live longer, and not so long.
+pub(crate) fn ends_as_it_did(open: &dyn Fn(&SessionOptions, &str) -> Box<dyn SessionStore>) {
+    let lasting = |idle| SessionOptions::new().idle_lifetime(idle).clone();
+    let from = lasting(HOUR).in_memory();
+    login(&from, "ann");
+    let mut own = login(&from, "bob");
+    own.set_lifetime(Some(Lifetime {
+        idle: Some(5 * HOUR),
+        absolute: None,
+    }));
+    save(&from, &mut own);
+    let end = |store: &dyn SessionStore, user: &str| {
+        let session = store.sessions_of(user).unwrap().remove(0);
+        session.expires().unwrap()
+    };
+    let stores = [
+        ("long", 10 * HOUR, Duration::ZERO),
+        ("short", HOUR / 2, HOUR / 2),
+    ];
+    for (name, idle, sooner) in stores {
+        let to = open(&lasting(idle), name);
+        copy_sessions(&from, &*to, Beyond::Keep, |_| {}).unwrap();
+        assert_eq!(end(&*to, "bob"), end(&from, "bob"), "{to:?}");
+        assert_eq!(end(&*to, "ann"), end(&from, "ann") - sooner, "{to:?}");
+    }
+}
+
+#[test]
+fn a_copied_session_ends_when_it_would_have_ended_where_it_came_from() {
+    ends_as_it_did(&|options, _| Box::new(options.in_memory()));
+    let dir = tempfile::tempdir().unwrap();
+    ends_as_it_did(&|options, name| Box::new(options.open(dir.path().join(name)).unwrap()));
+}

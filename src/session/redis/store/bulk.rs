@@ -260,8 +260,9 @@ impl Store {
         }
     }
 
-    /// Ends the user's sessions among these, and tells whether there was one. One that is busy, or gets another id, is
-    /// read again and does not escape by that; one that became another user's meanwhile stays.
+    /// Ends the user's sessions among these, and tells whether there was one. One that others change, or that gets
+    /// another id, is read again and does not escape by that, unless it goes on until the deadline, which is an
+    /// error; one that became another user's meanwhile stays.
     fn delete_batch(
         &self,
         user: &str,
@@ -272,7 +273,7 @@ impl Store {
     ) -> Result<bool> {
         let mut met = false;
         let mut pending = batch;
-        let mut pause = Pause::new(self.client.deadline());
+        let mut pause: Option<Pause> = None;
         while !pending.is_empty() {
             let mut theirs = Vec::new();
             for (found, session) in self.sessions(pending) {
@@ -297,7 +298,9 @@ impl Store {
                 }
             }
             all?;
-            if !pending.is_empty() && !pause.wait() {
+            // The time for further tries begins behind the first, which may have waited for replicas.
+            let begun = || Pause::new(self.client.deadline());
+            if !pending.is_empty() && !pause.get_or_insert_with(begun).wait() {
                 let what = "others change a session whenever it is to be ended";
                 return Err(Error::not_now(what));
             }
