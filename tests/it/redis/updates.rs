@@ -9,6 +9,7 @@ use shelflife::{
     SessionStore, SessionStoreExt,
 };
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The task of a child process: the server, the session, how many updates each thread makes.
@@ -215,6 +216,31 @@ fn a_login_under_a_cap_stands_where_its_server_fails_behind_it_and_tells_whom_it
     let saved = (fake.store()).regenerate_id_capped(&mut session, SessionCap::EndOldest(1));
     assert!(matches!(saved, Ok(Saved::Stored)), "{saved:?}");
     assert_eq!(session.displaced(), [id().handle()]);
+}
+
+#[test]
+fn a_session_that_has_another_id_when_a_user_is_logged_out_everywhere_is_ended_under_that() {
+    let [old, new] = [ID, "AAECAwQFBgcICQoLDA0ODQ"].map(|id| format!("shelflife:{{AAE}}{id}"));
+    let mut moved: Vec<u8> = [0_u64, 1_700_000_000_000, 1, 0, 0]
+        .iter()
+        .flat_map(|number| number.to_be_bytes()[2..].to_vec())
+        .collect();
+    moved.extend_from_slice(b"somemark");
+    moved.extend_from_slice(new.as_bytes());
+    let found = [b"*2\r\n$1\r\n0\r\n*1\r\n", &*bulk(old.as_bytes())].concat();
+    let is_ended = AtomicBool::new(false);
+    let fake = Fake::start(move |words| match words[0].as_str() {
+        "SCAN" => Act::Say(found.clone()),
+        "GET" if words[1] == old => Act::Say(bulk(&moved)),
+        "GET" if !is_ended.load(Ordering::Relaxed) => Act::Say(bulk(&value("ann"))),
+        "GET" => say("$-1\r\n"),
+        "EVALSHA" if words[3] == new => {
+            is_ended.store(true, Ordering::Relaxed);
+            Act::Answer(1, b":1\r\n".to_vec())
+        }
+        _ => say("-ERR no\r\n"),
+    });
+    assert_eq!(fake.store().delete_user_sessions("ann").unwrap(), 1);
 }
 
 #[test]
