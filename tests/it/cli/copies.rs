@@ -303,7 +303,8 @@ pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(60), "{what}");
-        std::thread::yield_now();
+        // Asked without a pause, it would keep a core from all other tests.
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
