@@ -561,7 +561,7 @@ fn whatever_a_server_answers_no_verb_takes_for_a_success_what_is_none() {
         let said = answer.clone();
         let fake = Fake::start(move |_| say(&said));
         let store = fake.store();
-        for (name, verb) in verbs {
+        each_at_once(verbs, |(name, verb)| {
             let failed = verb(&store, session.clone());
             let error = failed.expect_err(&format!("{name}: {answer:?}"));
             let shown = format!("{error} {error:?}");
@@ -569,7 +569,7 @@ fn whatever_a_server_answers_no_verb_takes_for_a_success_what_is_none() {
                 !shown.contains(ID) && !shown.contains("secret"),
                 "{name}: {answer:?}: {shown}"
             );
-        }
+        });
         let asked = fake.asked.lock().unwrap().len();
         assert!(asked < 400, "{answer:?} was asked for {asked} times");
     });
