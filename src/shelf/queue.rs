@@ -1,7 +1,7 @@
 //! A shelf as a queue.
 
 use super::{Shelf, key_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::batch::Batch;
 use crate::store::changes::Position;
 use crate::store::entry::Entry;
@@ -24,6 +24,8 @@ struct Found {
     end: Position,
     /// The latest time by which an entry was passed by because it had ended. By a clock that reads earlier it has not.
     by: SystemTime,
+    /// The first that was passed by because it can't be read.
+    unreadable: Option<Error>,
     /// All entries were looked at.
     is_over: bool,
 }
@@ -42,7 +44,14 @@ impl Queue {
         loop {
             if let Some(found) = found.as_mut() {
                 for entry in &mut found.entries {
-                    let entry = entry?;
+                    let entry = match entry {
+                        Ok(entry) => entry,
+                        Err(error) if error.is_corrupt() => {
+                            found.unreadable.get_or_insert(error);
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    };
                     let now = shelf.store.ended_by();
                     if entry.expires().is_some_and(|end| end <= now) {
                         found.by = found.by.max(now);
@@ -52,10 +61,14 @@ impl Queue {
                 }
                 found.is_over = true;
             }
-            if let Some(found) = found.as_ref()
-                && found.holds(shelf)?
+            if let Some(last) = found.as_ref()
+                && last.holds(shelf)?
             {
-                return Ok(None);
+                // The next call looks anew, and tells the same.
+                let passed = found.take_if(|found| found.unreadable.is_some());
+                return passed
+                    .and_then(|found| found.unreadable)
+                    .map_or(Ok(None), Err);
             }
             // An entry that is written between these two lines is in the snapshot, and the next look at the file finds
             // it changed: that costs one more walk, and misses nothing.
@@ -65,6 +78,7 @@ impl Queue {
                 entries,
                 end,
                 by: shelf.store.ended_by(),
+                unreadable: None,
                 is_over: false,
             });
         }
@@ -110,7 +124,9 @@ impl Shelf {
     /// # Errors
     ///
     /// [`ErrorKind::Decode`](crate::ErrorKind::Decode) if the oldest value is not a `T`. It is then kept, and stays the
-    /// first until [`remove`](Shelf::remove) takes it away; [`Error::key`](crate::Error::key) names it.
+    /// first until [`remove`](Shelf::remove) takes it away; [`Error::key`](crate::Error::key) names it. An entry that
+    /// can't be read stays, too, and is passed by: its error, of [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt), comes
+    /// where no other is left.
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! A shelf as a queue.
 
 use super::{folder, shelf};
+use crate::raw;
 use shelflife::sim::SimDisk;
 use shelflife::{Compaction, Durability, ErrorKind, Options, Shelf};
 use std::thread;
@@ -44,6 +45,29 @@ fn a_value_of_another_type_stays_the_first_of_the_queue_until_it_is_removed() {
     }
     shelf.remove("poison").unwrap();
     assert_eq!(shelf.pop_first::<u64>().unwrap().unwrap().1, 3);
+}
+
+#[test]
+fn an_entry_that_cannot_be_read_keeps_nobody_from_those_behind_it() {
+    let sim = SimDisk::new(1);
+    let open = || Shelf::from(Options::new().disk(sim.disk()).open("/queue").unwrap());
+    let shelf = open();
+    for n in 1..=3u64 {
+        shelf.insert(&n.to_string(), &n).unwrap();
+    }
+    shelf.close().unwrap();
+    // Of the first neither key nor value can be told.
+    let first = raw::records(&sim.read("/queue").unwrap())[0].start;
+    sim.flip_bit("/queue", (first + raw::HEAD) as u64, 0)
+        .unwrap();
+    let shelf = open();
+    let pop = || shelf.pop_first::<u64>().map(|popped| popped.unwrap().1);
+    assert_eq!((pop().unwrap(), pop().unwrap()), (2, 3));
+    for n in 4..6 {
+        assert_eq!(pop().unwrap_err().kind(), ErrorKind::Corrupt);
+        shelf.insert("later", &n).unwrap();
+        assert_eq!(pop().unwrap(), n);
+    }
 }
 
 #[test]
