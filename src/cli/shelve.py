@@ -504,7 +504,8 @@ def attributes_of(name, state):
     for part in parts:
         if part is None:
             continue
-        if not isinstance(part, dict) or not all(isinstance(key, (str, bytes)) for key in part):
+        is_one = isinstance(part, dict) and all(isinstance(key, (str, bytes)) for key in part)
+        if not is_one or attributes.keys() & part.keys():
             raise Problem(f"{name} with a state of its own making")
         attributes.update(part)
     return attributes

@@ -223,7 +223,7 @@ fn what_was_moved_over_is_read_as_types_of_rust() {
 }
 
 /// The values that can't be converted, by key, with the words of the message.
-const BAD: [(&str, &str); 12] = [
+const BAD: [(&str, &str); 13] = [
     ("evil", "['inner'][0]: a call of io.open"),
     ("alone", "a call of builtins.print"),
     ("function", "a reference to __main__.function"),
@@ -234,6 +234,7 @@ const BAD: [(&str, &str); 12] = [
         "mixed",
         "__main__.Mixed, which has attributes and something else",
     ),
+    ("pair", "__main__.Pair with a state of its own making"),
     ("keys alike", "two keys of a dict that become the same"),
     ("half", "str with half of a surrogate pair"),
     ("step", "range with a step of 3"),
@@ -273,7 +274,7 @@ fn nothing_is_written_unless_all_is_and_what_is_not_is_told_by_key_and_type() {
     assert_eq!(
         last,
         format!(
-            "12 of {all} values can't be converted, so nothing was written; --skip passes over them"
+            "13 of {all} values can't be converted, so nothing was written; --skip passes over them"
         )
     );
 

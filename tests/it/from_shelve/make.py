@@ -98,6 +98,13 @@ class Mixed(list):
         self.name = "both"
 
 
+class Pair:
+    """Its state looks like attributes and slots."""
+
+    def __getstate__(self):
+        return {"x": 1}, {"x": 2}
+
+
 def function():
     pass
 
@@ -165,6 +172,7 @@ bad = {
     "cycle": cycle,
     "deep": deep,
     "mixed": Mixed(),
+    "pair": Pair(),
     "keys alike": {decimal.Decimal("1"): 1, "1": 2},
     "half": "\ud800",
     "step": range(0, 9, 3),
