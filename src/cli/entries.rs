@@ -145,13 +145,18 @@ fn get(args: &mut Args, output: &mut Output) -> Result<()> {
             Ok(None) => Err(Failure::No(no_such(&key))),
             Err(error) => Err(error.into()),
         };
-        if let Err(failure) = said {
+        if let Err(mut failure) = said {
             if failure.is_of_the_output() {
                 return Err(failure);
             }
-            if let Some(earlier) = failed.replace(failure) {
+            if let Some(mut earlier) = failed.take() {
+                // The exit code tells of what can't be read, rather than of what is not there.
+                if matches!(failure, Failure::No(_)) && !matches!(earlier, Failure::No(_)) {
+                    std::mem::swap(&mut earlier, &mut failure);
+                }
                 say(&format!("shelflife: {earlier}"));
             }
+            failed = Some(failure);
         }
     }
     failed.map_or(Ok(()), Err)

@@ -59,13 +59,14 @@ fn escape_json(json: &str) -> String {
 /// A message with everything escaped that could drive a terminal: a path in it may hold any bytes. Printable characters
 /// stay as they are, the backslash among them, so that a part that was escaped already is not escaped twice.
 pub(crate) fn printable(message: &str) -> String {
-    message
-        .chars()
-        .map(|c| match misleads(c) {
-            true => escape(c.encode_utf8(&mut [0; 4]).as_bytes()),
-            false => c.to_string(),
-        })
-        .collect()
+    let mut text = String::with_capacity(message.len());
+    for c in message.chars() {
+        match misleads(c) {
+            true => text.push_str(&escape(c.encode_utf8(&mut [0; 4]).as_bytes())),
+            false => text.push(c),
+        }
+    }
+    text
 }
 
 /// As [`printable`], for text that may have several lines and columns.

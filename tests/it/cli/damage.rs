@@ -65,6 +65,10 @@ fn what_is_sound_of_a_damaged_file_can_be_had_and_nothing_of_it_is_told() {
     damaged(&shell);
     assert_eq!(shell.run("get n.shelf sound").ok(), "canary-sound");
     shell.run("get n.shelf tea").failed(3);
+    for keys in ["tea\0sound\0nix\0", "nix\0sound\0tea\0"] {
+        let got = shell.pipe(keys.as_bytes(), "get n.shelf -0");
+        assert_eq!((got.code, &*got.out), (3, "canary-sound\0"), "{got:?}");
+    }
     let (dumped, listed) = (shell.run("dump n.shelf"), shell.run("ls n.shelf"));
     assert!(dumped.out.starts_with("{\"k\":\"sound\","), "{dumped:?}");
     assert_eq!(
