@@ -11,7 +11,7 @@ use shelflife::{Batch, Entry, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT, is_end};
 use crate::cli::failure::Result;
-use crate::cli::keys::value_of;
+use crate::cli::keys::{NOTE, value_of};
 use crate::cli::output::{Output, say};
 use crate::cli::{open, text};
 
@@ -48,13 +48,17 @@ fn dump(args: &mut Args, output: &mut Output) -> Result<()> {
     let prefix = args.operand().unwrap_or_default().into_encoded_bytes();
     let with_end = args.has("--expires");
     let store = open::to_read(args, file)?;
-    let mut mislabelled = 0;
+    let (mut mislabelled, mut note) = (0, None);
     let dumped = open::each("dumping", "entries", store.entries(), |entry| {
         if !entry.key().starts_with(&prefix) {
             return Ok(());
         }
         let (line, is_what_it_says) = line_of(&entry, with_end);
         mislabelled += u64::from(!is_what_it_says);
+        if entry.key() == NOTE {
+            note = Some(line);
+            return Ok(());
+        }
         output.line(&line)
     });
     if mislabelled > 0 {
@@ -63,7 +67,9 @@ fn dump(args: &mut Args, output: &mut Output) -> Result<()> {
             text::count(mislabelled)
         ));
     }
-    dumped
+    dumped?;
+    // It vouches for lists that a dump of a damaged store lacks, and one that was cut off.
+    note.map_or(Ok(()), |note| output.line(&note))
 }
 
 /// The memory that showing one value may take: more than a program allows, since the command does nothing else.

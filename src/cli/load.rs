@@ -56,6 +56,7 @@ fn load(args: &mut Args, output: &mut Output) -> Result<()> {
         number: 0,
         note: Batch::new(),
         has_sessions: false,
+        key_len: None,
     };
     let mut first = Batch::new();
     let (mut entries, mut bytes) = (0, 0);
@@ -70,9 +71,9 @@ fn load(args: &mut Args, output: &mut Output) -> Result<()> {
     if bytes < BATCH_BYTES {
         drop(progress);
         let store = open::to_fill(args, file)?;
-        let vouched = lines.doubt_lists(&store)?;
+        let note = lines.doubt_lists(&store)?;
         store.write(&first)?;
-        store.write(&vouched)?;
+        lines.vouch(&store, &note)?;
     } else {
         let mut spool = Spool::beside(&file)?;
         while let Some(line) = lines.next()? {
@@ -91,9 +92,8 @@ fn load(args: &mut Args, output: &mut Output) -> Result<()> {
 
 /// Stores what was read.
 fn fill(args: &Args, file: &OsStr, first: Batch, spool: Spool, read: &mut Lines) -> Result<()> {
-    let is_new = !Path::new(file).exists();
     let store = open::to_fill(args, file.to_owned())?;
-    let vouched = read.doubt_lists(&store)?;
+    let note = read.doubt_lists(&store)?;
     let progress = Progress::of("loading", "");
     let (mut first, mut lines) = (Some(first), spool.read()?);
     let mut failed = None;
@@ -108,16 +108,9 @@ fn fill(args: &Args, file: &OsStr, first: Batch, spool: Spool, read: &mut Lines)
         })
     });
     drop(progress);
-    let Err(error) = loaded else {
-        store.write(&vouched)?;
-        return Ok(store.close()?);
-    };
-    if is_new && store.is_empty().unwrap_or(false) {
-        // Made for nothing.
-        drop(store);
-        let _ = fs::remove_file(file);
-    }
-    Err(failed.unwrap_or(error.into()))
+    loaded.map_err(|error| failed.unwrap_or(error.into()))?;
+    read.vouch(&store, &note)?;
+    Ok(store.close()?)
 }
 
 fn unreadable(name: &str, error: io::Error) -> Failure {
@@ -132,6 +125,8 @@ struct Lines {
     /// The note that vouches for the lists of users' sessions.
     note: Batch,
     has_sessions: bool,
+    /// How long the key of a session is.
+    key_len: Option<usize>,
 }
 
 impl Lines {
@@ -159,10 +154,12 @@ impl Lines {
             number,
             note,
             has_sessions,
+            key_len,
             ..
         } = self;
         let batch_of = |key: &[u8]| {
             *has_sessions |= is_of_sessions(key);
+            *key_len = session_of(key).map(|_| key.len()).or(*key_len);
             if key == NOTE { note } else { batch }
         };
         add(line, batch_of).map_err(|what| {
@@ -170,20 +167,56 @@ impl Lines {
         })
     }
 
-    /// Returns the note that lists are whole, to be stored once all else is. Where the store has sessions already, lists
-    /// that are loaded lack some of them: no note is left there, so that a user's sessions are found by reading all,
-    /// until an application opens the store, which makes the lists anew.
+    /// Takes the note that lists are whole away, and returns the one to be stored once all else is. Where it is not
+    /// loaded, or the store has sessions already, lists lack some of them: no note is left there, so that a user's
+    /// sessions are found by reading all, until an application opens the store, which makes the lists anew.
     fn doubt_lists(&mut self, store: &Store) -> Result<Batch> {
         let note = std::mem::take(&mut self.note);
-        if self.has_sessions {
-            for entry in store {
-                if session_of(&entry?.0).is_some() {
-                    store.remove(NOTE)?;
-                    return Ok(Batch::new());
-                }
+        if !self.has_sessions {
+            return Ok(note);
+        }
+        let mut there = None;
+        for entry in store {
+            let (key, _) = entry?;
+            if session_of(&key).is_some() {
+                there = Some(key.len());
+                break;
             }
         }
-        Ok(note)
+        // Of two kinds in a store, one is found by no visitor.
+        if let (Some(there), Some(loaded)) = (there, self.key_len)
+            && there != loaded
+        {
+            // The key of a hash is the longer one.
+            let what = match there > loaded {
+                true => {
+                    "the store keeps hashes of session ids, and not the ids that are to be loaded; nothing was loaded: load \
+                     them into a new file, from which shelflife session copy takes them along"
+                }
+                false => {
+                    "the store keeps session ids, and not the hashes that are to be loaded; nothing was loaded: shelflife \
+                     session hash makes it keep hashes, for good"
+                }
+            };
+            return Err(Failure::Usage(what.to_string()));
+        }
+        store.remove(NOTE)?;
+        Ok(match there {
+            None => note,
+            Some(_) => Batch::new(),
+        })
+    }
+
+    /// Stores the note, unless there is none, or a visitor logged in since: his session brought a note along, and may
+    /// stand in none of the lists that were loaded.
+    fn vouch(&self, store: &Store, note: &Batch) -> Result<()> {
+        if self.has_sessions {
+            match note.is_empty() || store.contains_key(NOTE)? {
+                true => _ = store.remove(NOTE)?,
+                false => store.write(note)?,
+            }
+        }
+        Ok(())
     }
 
     /// Some of the lines, `None` behind the last.
@@ -241,6 +274,7 @@ impl Spool {
             number: 1,
             note: Batch::new(),
             has_sessions: false,
+            key_len: None,
         })
     }
 

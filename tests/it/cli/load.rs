@@ -238,3 +238,87 @@ fn sessions_that_a_dump_does_not_know_are_found_after_it_was_loaded() {
         }
     }
 }
+
+/// The same where the list was damaged when it was dumped, and where it was left out and everybody had left the store.
+#[test]
+fn sessions_are_found_where_their_list_is_not_loaded() {
+    let shell = Shell::new();
+    let store = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let _ = store.save_session(&mut session).unwrap();
+    store.close().unwrap();
+    fs::copy(shell.path("s.shelf"), shell.path("left.shelf")).unwrap();
+    let left = ShelveSessionStore::open(shell.path("left.shelf")).unwrap();
+    assert_eq!(left.delete_user_sessions("ann").unwrap(), 1);
+    left.close().unwrap();
+    let of_sessions = OsString::from_vec(b"\xFFs".to_vec());
+    let words = ["dump".into(), "s.shelf".into(), of_sessions];
+    let sessions = shell.words(b"", words).ok();
+    let mut bytes = fs::read(shell.path("s.shelf")).unwrap();
+    let list = bytes.windows(2).rposition(|at| at == b"\xFFu").unwrap();
+    // Behind its key.
+    bytes[list + 22] ^= 1;
+    fs::write(shell.path("s.shelf"), bytes).unwrap();
+    let damaged = shell.run("dump s.shelf");
+    assert_eq!(damaged.code, 3, "{damaged:?}");
+    for (file, lines) in [("new.shelf", &damaged.out), ("left.shelf", &sessions)] {
+        shell.pipe(lines.as_bytes(), &format!("load {file}")).ok();
+        let store = ShelveSessionStore::open(shell.path(file)).unwrap();
+        assert_eq!(store.sessions_of("ann").unwrap().len(), 1, "{file}");
+        assert_eq!(store.delete_user_sessions("ann").unwrap(), 1, "{file}");
+    }
+}
+
+/// The list that is loaded replaces that of the login.
+#[test]
+fn a_login_while_sessions_are_loaded_is_found_with_them() {
+    let shell = Shell { dir: fast_dir() };
+    let login = |store: &ShelveSessionStore| {
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        let _ = store.save_session(&mut session).unwrap();
+    };
+    login(&ShelveSessionStore::open(shell.path("old.shelf")).unwrap());
+    let dump = shell.run("dump old.shelf").ok();
+    let input = [dump.as_bytes(), &lines(20_000, "")].concat();
+    fs::write(shell.path("in.jsonl"), input).unwrap();
+    let app = ShelveSessionStore::from(os(&shell.path("s.shelf")));
+    let mut load = Command::new(BIN);
+    let load = load.args(["load", "s.shelf", "in.jsonl"]);
+    let mut load = load.current_dir(shell.dir.path()).spawn().unwrap();
+    let is_copying = || {
+        let names = names(shell.dir.path());
+        let of_copy = names.iter().find(|name| name.starts_with("s.shelf.tmp-"));
+        of_copy.is_some_and(|name| fs::metadata(shell.path(name)).is_ok_and(|is| is.len() > 0))
+    };
+    while !is_copying() && load.try_wait().unwrap().is_none() {}
+    login(&app);
+    assert!(load.wait().unwrap().success());
+    assert_eq!(app.sessions_of("ann").unwrap().len(), 2);
+}
+
+/// Nobody would find them.
+#[test]
+fn sessions_are_not_loaded_beside_those_whose_ids_are_kept_the_other_way() {
+    let shell = Shell::new();
+    for (file, is_hashed) in [("plain.shelf", false), ("hashed.shelf", true)] {
+        let mut options = SessionOptions::new();
+        let store = options.hash_ids(is_hashed).open(shell.path(file)).unwrap();
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        let _ = store.save_session(&mut session).unwrap();
+    }
+    let dumps = ["plain.shelf", "hashed.shelf"].map(|file| shell.run(&format!("dump {file}")).ok());
+    let more = String::from_utf8(lines(20_000, "")).unwrap();
+    for (dump, file) in dumps.iter().zip(["hashed.shelf", "plain.shelf"]) {
+        let before = now_and_bytes(&shell.path(file));
+        for input in [dump.clone(), format!("{dump}{more}")] {
+            let said = shell
+                .pipe(input.as_bytes(), &format!("load {file}"))
+                .failed(2);
+            assert!(said.contains("nothing was loaded"), "{said}");
+        }
+        assert!(now_and_bytes(&shell.path(file)) == before);
+    }
+}
