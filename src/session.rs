@@ -286,7 +286,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// Whether a session had this id and was given [a new one](SessionStore::regenerate_id) a moment ago.
     ///
     /// A request that comes with such an id was overtaken by a login: it has no session, and it must not replace the
-    /// cookie that the login has set. A store remembers it for a minute; one that does not says `false`.
+    /// cookie that the login has set. A store remembers it for a minute; one that does not, or can't read what it
+    /// remembers, says `false`.
     ///
     /// ```
     /// # use shelflife::{MemorySessionStore, Session, SessionStore};

@@ -644,7 +644,10 @@ impl Session {
 
     /// Makes this a change of the session with that id, if the application put another one in its place.
     pub(super) fn stay(&mut self, stored: &Session) {
-        if self.id() != stored.id() || self.identity.is_some() != stored.identity.is_some() {
+        if self.id() != stored.id()
+            || self.identity.is_some() != stored.identity.is_some()
+            || self.version() < stored.version()
+        {
             *self = Session {
                 contents: Arc::clone(&self.contents),
                 confirming: self.confirming,

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 mod clocks;
-mod conformance;
+pub(crate) mod conformance;
 mod damage;
 mod hashed;
 mod ids;

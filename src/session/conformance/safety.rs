@@ -419,6 +419,7 @@ pub fn a_damaged_session_is_an_error_for_its_visitor_alone_who_can_be_given_a_ne
         "{error}"
     );
     assert!(!error.to_string().contains(bad.as_str()));
+    assert!(!store.was_replaced(&bad).unwrap());
     assert_eq!(load(&*store, &id(&sessions[0])).user(), Some("ann"));
     let new = login(&*store, "cleo");
     assert!(store.delete_session(&bad).unwrap());

@@ -77,7 +77,11 @@ impl Engine<dyn Records> {
     }
 
     pub(in crate::session) fn was_replaced(&self, id: &SessionId) -> Result<bool> {
-        let stored = self.get(id)?;
+        let stored = match self.get(id) {
+            // A record that can't be read says no more of it than one that is no session.
+            Err(error) if error.is_corrupt() => None,
+            stored => stored?,
+        };
         Ok(stored.is_some_and(|stored| matches!(codec::head(&stored), Ok(Head::Replaced))))
     }
 

@@ -42,6 +42,9 @@ impl Origin<'_> {
     ///   does.
     /// - With neither the request comes from no browser.
     ///
+    /// The request that opens a WebSocket is a GET, and what comes over it may change something: ask with the method
+    /// `POST` in its place.
+    ///
     /// A page of another subdomain is of another origin too. A server that trusts one compares
     /// [`origin`](Origin::origin) with its name before it asks here:
     ///

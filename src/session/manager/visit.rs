@@ -224,7 +224,7 @@ impl Visit {
 
     /// Notes where the request comes from, for the [list of a user's devices](Visit::devices). Both are cut at 256 bytes.
     /// If they differ from those of the last request, the visit stores them with the user's session when it is finished,
-    /// unless nobody looked at the session.
+    /// unless nobody looked at the session, or they have no room in it.
     pub fn set_client(&mut self, address: &str, agent: &str) {
         self.client = Some(Client {
             address: address.to_string(),
@@ -391,14 +391,25 @@ impl Visit {
         matches!(self.outcome, Outcome::Stored | Outcome::Merged)
     }
 
-    /// The session ended by a deed of this request: the browser gives its cookie back, if it brought one.
+    /// The stored session ended by a deed of this request.
+    fn end_of(&mut self, session: SessionHandle) {
+        self.tell_end(session);
+        self.end();
+    }
+
+    /// Tells the operator and all who wait that a session has ended.
+    fn tell_end(&self, session: SessionHandle) {
+        self.manager.tell(&Event::Ended { session });
+        self.manager.ring();
+    }
+
+    /// The visitor has no session any more: the browser gives its cookie back, if it brought one.
     fn end(&mut self) {
         self.become_empty(State::Ended);
         if !self.candidates.ids.is_empty() {
             self.notice = Notice::Revoke;
         }
         self.outcome = Outcome::Ended;
-        self.manager.ring();
     }
 
     fn why_gone(&self, id: &SessionId) -> Result<Lost> {

@@ -632,3 +632,38 @@ fn a_form_token_that_is_made_while_a_login_is_at_work_is_not_good_after_it() {
         assert_eq!(site.value(&jar, "note").as_deref(), Some("kept"));
     }
 }
+
+#[test]
+fn a_request_that_began_before_the_change_of_password_does_not_end_the_session_that_made_it() {
+    let site = Site::new();
+    let mut jar = Jar::default();
+    site.visit(&mut jar, |visit| {
+        visit.login("ann").unwrap();
+        visit.set_credentials(b"old").unwrap()
+    });
+    let mut slow = site.begin(&jar);
+    assert_eq!(slow.user().unwrap(), Some("ann"));
+    let _ = site.ask(&jar, |visit| visit.set_credentials(b"new").unwrap());
+    assert!(slow.check_credentials(b"new").unwrap());
+    assert_eq!(answer(slow.finish().unwrap()).set_cookie(), None);
+    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+}
+
+#[test]
+fn nothing_of_an_update_that_failed_on_a_session_that_went_is_stored_by_a_login_behind_it() {
+    let site = Site::new();
+    let jar = site.login("ann");
+    let mut visit = site.begin(&jar);
+    put(&mut visit, "size", "tall");
+    site.store.store.delete_session(&jar.id().unwrap()).unwrap();
+    let failed = visit.update(|session| {
+        session.insert("cart", "coffee")?;
+        Err::<(), _>(Error::other("no coffee"))
+    });
+    assert!(failed.is_err());
+    visit.login("ann").unwrap();
+    let mut jar = Jar::default();
+    jar.receive(&answer(visit.finish().unwrap()));
+    assert_eq!(site.value(&jar, "size").as_deref(), Some("tall"));
+    assert_eq!(site.value(&jar, "cart"), None);
+}

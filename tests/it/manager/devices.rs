@@ -263,3 +263,24 @@ fn a_logout_everywhere_tells_that_the_visitors_own_session_ended() {
     let (ended, _) = site.ask(&jar, |visit| visit.logout_everywhere().unwrap());
     assert_eq!((ended, site.events()), (2, vec!["ended".to_string()]));
 }
+
+#[test]
+fn a_page_that_only_reads_works_where_the_new_address_has_no_room_in_the_session() {
+    let site = Site::with(
+        |_| (),
+        |it| {
+            it.session_bytes_max(1_000);
+        },
+    );
+    let jar = login_from(&site, "ann", "10.0.0.7", "Firefox");
+    let mut visit = site.begin(&jar);
+    let left = 1_000 - visit.session().unwrap().size_bytes().unwrap();
+    put(&mut visit, "text", &"x".repeat(left - 20));
+    let _ = visit.finish().unwrap();
+    let (user, answer) = site.ask(&jar, |visit| {
+        visit.set_client("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", "Firefox");
+        visit.user().unwrap().map(String::from)
+    });
+    assert_eq!(user.as_deref(), Some("ann"));
+    assert_eq!(answer.outcome, Outcome::Touched);
+}

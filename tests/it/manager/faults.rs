@@ -199,6 +199,7 @@ fn a_store_that_cannot_be_reached_at_the_start_is_no_crash() {
 
 mod on_a_file {
     use super::*;
+    use crate::session::conformance::value_of;
     use crate::support::metric;
     use shelflife::sim::{Fault, FaultKind, SimDisk};
     use shelflife::{Compaction, Options, ShelveSessionStore, Store};
@@ -380,6 +381,31 @@ mod on_a_file {
             manager.begin(ann.field()).logout().unwrap(),
             "what can't be read can be ended"
         );
+    }
+
+    /// A bit of the record flipped: nothing of it can be read, not even that it is no session.
+    #[test]
+    fn a_damaged_session_gives_the_visitor_a_new_one_and_the_operator_an_event() {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let disk = SimDisk::new(1);
+        let (manager, store) = manager(&disk, &events);
+        let (ann, _) = (login(&manager, "ann"), login(&manager, "bob"));
+        let ann_handle = ann.id().unwrap().handle();
+        let keys = store.store().iter().map(|entry| entry.unwrap().0);
+        let key = keys
+            .filter(|key| SessionHandle::of_key(key) == Some(ann_handle))
+            .last();
+        let at = value_of(&disk.read("/sessions.shelf").unwrap(), &key.unwrap());
+        disk.flip_bit("/sessions.shelf", at, 3).unwrap();
+        events.lock().unwrap().clear();
+        let mut visit = manager.begin(ann.field());
+        assert_eq!(visit.user().unwrap(), None);
+        assert_eq!(*events.lock().unwrap(), ["unreadable"]);
+        visit.login("ann").unwrap();
+        let mut jar = ann.clone();
+        jar.receive(&answer(visit.finish().unwrap()));
+        assert_eq!(manager.begin(jar.field()).user().unwrap(), Some("ann"));
+        assert!(manager.begin(ann.field()).logout().unwrap());
     }
 
     #[test]

@@ -567,3 +567,62 @@ fn debug_of_all_that_a_visit_hands_out_shows_no_id() {
         assert!(!shown.contains(id), "{shown}");
     }
 }
+
+#[test]
+fn each_session_that_a_request_ends_is_told() {
+    let empty = |session: &mut Session| {
+        session.clear();
+        Ok(())
+    };
+    type End<'a> = (&'a str, &'a dyn Fn(&Site, &Jar));
+    let ends: [End<'_>; 4] = [
+        ("emptied", &|site, jar| {
+            site.ask(jar, |visit| visit.session().unwrap().clear());
+        }),
+        ("emptied by an update", &|site, jar| {
+            site.ask(jar, |visit| visit.update(empty).unwrap());
+        }),
+        ("emptied beside another change", &|site, jar| {
+            let mut visit = site.begin(jar);
+            visit.session().unwrap().clear();
+            site.ask(jar, |visit| put(visit, "cart", "milk"));
+            assert_eq!(visit.finish().unwrap().outcome(), Outcome::Ended);
+        }),
+        ("the last token used", &|site, jar| {
+            site.ask(jar, |visit| {
+                let token = visit.session().unwrap().create_form_token().unwrap();
+                visit.session().unwrap().clear();
+                assert!(visit.use_form_token(&token).unwrap());
+            });
+        }),
+    ];
+    for (name, end) in ends {
+        let site = Site::new();
+        let jar = site.shopper();
+        site.events();
+        end(&site, &jar);
+        assert_eq!(site.sessions(), 0, "{name}");
+        assert_eq!(site.events(), ["ended"], "{name}");
+    }
+    let site = Site::new();
+    let both = [site.shopper().field(), site.shopper().field()].concat();
+    site.events();
+    assert!(site.manager.begin(&both).logout().unwrap());
+    assert_eq!(site.events(), ["ended", "ended"]);
+}
+
+#[test]
+fn an_earlier_copy_that_is_put_back_after_a_save_undoes_what_was_saved() {
+    let site = Site::new();
+    let jar = site.shopper();
+    let (_, answer) = site.ask(&jar, |visit| {
+        let before = visit.session().unwrap().clone();
+        put(visit, "cart", "coffee");
+        put(visit, "size", "tall");
+        assert_eq!(visit.save().unwrap(), Outcome::Stored);
+        *visit.session().unwrap() = before;
+    });
+    assert_eq!(answer.outcome, Outcome::Stored);
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+    assert_eq!(site.value(&jar, "size"), None);
+}

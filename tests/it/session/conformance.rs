@@ -73,7 +73,7 @@ fn key_in(store: &Store, id: &SessionId) -> Vec<u8> {
 }
 
 /// Where the value of a key stands: its record is the last one that has the key.
-pub(super) fn value_of(file: &[u8], key: &[u8]) -> u64 {
+pub(crate) fn value_of(file: &[u8], key: &[u8]) -> u64 {
     let at = file.windows(key.len()).rposition(|window| window == key);
     (at.expect("it is there") + key.len()) as u64
 }

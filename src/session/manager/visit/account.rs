@@ -1,6 +1,5 @@
 //! Login, logout, and proofs of who the visitor is.
 
-use super::super::event::Event;
 use super::super::finished::{Lost, Outcome};
 use super::settle::made_anew;
 use super::{Due, State, Visit};
@@ -18,7 +17,8 @@ impl Visit {
     /// CWE-384).
     ///
     /// The values of an anonymous visitor, such as a cart, stay; those of another user do not. Form tokens
-    /// and tokens against forged requests that were made before are void, and the absolute lifetime begins anew.
+    /// and tokens against forged requests that were made before are void, and the absolute lifetime begins anew. The
+    /// lifetimes are the store's, also where this request sets others: [`login_for`](Visit::login_for) gives those.
     ///
     /// `false` only if the user has as many sessions as
     /// [`session_cap`](crate::ManagerOptions::session_cap) allows and
@@ -125,8 +125,7 @@ impl Visit {
     /// Those of [`delete_session`](crate::SessionStore::delete_session).
     pub fn logout(&mut self) -> Result<bool> {
         self.looked = true;
-        if let Some(session) = self.delete_here()? {
-            self.manager.tell(&Event::Ended { session });
+        if self.delete_here()? {
             self.end();
             return Ok(true);
         }
@@ -143,16 +142,17 @@ impl Visit {
         Ok(false)
     }
 
-    /// Deletes all that the visitor's ids still lead to.
-    fn delete_here(&self) -> Result<Option<SessionHandle>> {
+    /// Deletes all that the visitor's ids still lead to; `false` if that is nothing.
+    fn delete_here(&self) -> Result<bool> {
         let stored = self
             .stored
             .id()
             .filter(|id| !self.candidates.ids.contains(id));
-        let mut ended = None;
+        let mut ended = false;
         for id in self.candidates.ids.iter().chain(stored) {
             if self.manager.store().delete_session(id)? {
-                ended = ended.or(Some(id.handle()));
+                self.tell_end(id.handle());
+                ended = true;
             }
         }
         Ok(ended)
@@ -186,11 +186,11 @@ impl Visit {
         let ended = self.manager.store().delete_user_sessions(&user)?;
         let beside = self.delete_here()?;
         // A login that gave the session another id has given the browser its cookie, which must stay.
-        let is_superseded = beside.is_none() && self.was_replaced().unwrap_or(true);
-        let ended_here = beside.or(was_here.map(|id| id.handle()));
-        if let Some(session) = ended_here.filter(|_| !is_superseded) {
-            self.manager.tell(&Event::Ended { session });
+        let is_superseded = !beside && self.was_replaced().unwrap_or(true);
+        if beside {
             self.end();
+        } else if let Some(id) = was_here.filter(|_| !is_superseded) {
+            self.end_of(id.handle());
         } else {
             self.become_empty(match is_superseded {
                 true => State::Superseded,
@@ -199,7 +199,7 @@ impl Visit {
             self.outcome = Outcome::Ended;
             self.manager.ring();
         }
-        Ok(ended.saturating_add(usize::from(beside.is_some())))
+        Ok(ended.saturating_add(usize::from(beside)))
     }
 
     /// Ends all sessions of the user but this one, at once, and answers how many that were. Do this after a change of
@@ -235,8 +235,7 @@ impl Visit {
         }
         let ended = self.manager.store().delete_user_session(&user, &session)?;
         if ended {
-            self.manager.tell(&Event::Ended { session });
-            self.manager.ring();
+            self.tell_end(session);
         }
         Ok(ended)
     }
@@ -338,12 +337,19 @@ impl Visit {
             return Ok(false);
         };
         let right = code_of(user, current);
-        if self
-            .session
-            .credentials()
-            .is_some_and(|known| same(known.as_bytes(), right.as_bytes()))
-        {
-            return Ok(true);
+        for is_last in [false, true] {
+            if self
+                .session
+                .credentials()
+                .is_some_and(|known| same(known.as_bytes(), right.as_bytes()))
+            {
+                return Ok(true);
+            }
+            // Another request of this session may have noted them after the copy was loaded.
+            if is_last || self.is_changed() {
+                break;
+            }
+            self.reload()?;
         }
         self.logout()?;
         Ok(false)

@@ -1,6 +1,5 @@
 //! Changes that are stored at once, and the end of a visit.
 
-use super::super::event::Event;
 use super::super::finished::{Finished, Lost, Outcome};
 use super::super::watch::SessionWatch;
 use super::settle::{CONFLICTS_MAX, Edited};
@@ -85,9 +84,7 @@ impl Visit {
             match self.renew_at_once(id) {
                 Ok(Saved::Stored) => return Ok(value),
                 Ok(Saved::Empty) => {
-                    let session = id.handle();
-                    self.manager.tell(&Event::Ended { session });
-                    self.end();
+                    self.end_of(id.handle());
                     return Ok(value);
                 }
                 Ok(Saved::Full) => {
@@ -113,7 +110,10 @@ impl Visit {
         change: &mut impl FnMut(&mut Session) -> Result<T>,
         why: Lost,
     ) -> Result<T> {
-        let value = change(&mut self.session)?;
+        // A login may still store what is in the copy, so a change that fails leaves nothing there.
+        let mut copy = self.session.clone();
+        let value = change(&mut copy)?;
+        self.session = copy;
         self.lose(why);
         Ok(value)
     }

@@ -63,7 +63,7 @@ impl Visit {
             (Err(_), Some(edited @ (Edited::Foreign | Edited::Login))) => Ok(edited),
             (Err(error), _) => Err(error),
             (Ok(Some(stored)), Some(edited)) => {
-                self.take_stored(stored);
+                self.take_stored(id, stored);
                 Ok(edited)
             }
             (Ok(_), _) => Ok(Edited::Gone),
@@ -71,11 +71,11 @@ impl Visit {
     }
 
     /// From here on the copy is what [`edit`](Visit::edit) stored.
-    fn take_stored(&mut self, stored: Session) {
+    fn take_stored(&mut self, id: &SessionId, stored: Session) {
         self.outcome = Outcome::Stored;
         match stored.id() {
             Some(_) => self.become_live(stored),
-            None => self.end(),
+            None => self.end_of(id.handle()),
         }
     }
 
@@ -201,9 +201,7 @@ impl Visit {
                 }
                 Saved::Full => return Ok(self.refuse_login()),
                 Saved::Empty => {
-                    let session = id.handle();
-                    self.manager.tell(&Event::Ended { session });
-                    self.end();
+                    self.end_of(id.handle());
                     return Ok(Outcome::Ended);
                 }
                 Saved::Gone => return self.gone(&id),
@@ -295,9 +293,9 @@ impl Visit {
             _ => Event::Created { session },
         });
         for &session in self.session.displaced() {
-            self.manager.tell(&Event::Ended { session });
+            self.tell_end(session);
         }
-        if from.is_some() || !self.session.displaced().is_empty() {
+        if from.is_some() {
             self.manager.ring();
         }
     }
@@ -327,7 +325,14 @@ impl Visit {
         }
         self.session.forget_device_of_user_before();
         if let (Some(client), false) = (&self.client, self.quiet) {
+            let before = (Arc::clone(&self.session.contents), self.session.modified);
             note(&mut self.session, client);
+            // A page that only reads must not fail for what is noted beside it.
+            if !Arc::ptr_eq(&before.0, &self.session.contents)
+                && check_size(&self.session, self.manager.0.session_bytes_max).is_err()
+            {
+                (self.session.contents, self.session.modified) = before;
+            }
         }
     }
 
