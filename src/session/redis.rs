@@ -22,6 +22,7 @@ mod store;
 mod url;
 
 use super::id::{SessionHandle, SessionId};
+use super::lifetime::Lifetime;
 use super::options::SessionOptions;
 use super::outcome::{Existing, Saved, SessionCap, Sessions};
 use super::random::random;
@@ -40,8 +41,9 @@ use std::time::{Duration, SystemTime};
 use store::Store;
 use store::turn::Turn;
 
+/// A server knows for so long what it has ended: a new id that a client asks for again later than that would be refused.
 /// The turn of a user to log in under a cap outlasts its holder's death by four timeouts.
-const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// Where and how a [`RedisSessionStore`] keeps sessions. Setters return the options, as those of
 /// [`OpenOptions`](std::fs::OpenOptions) do.
@@ -111,7 +113,7 @@ impl RedisOptions {
     /// How long a call may take in all, with connecting and every further try. A call that goes step by step, such as a
     /// list, has this time for each step.
     ///
-    /// Default: 5 seconds. At least 100 milliseconds; more than 10 minutes count as 10 minutes.
+    /// Default: 5 seconds. At least 100 milliseconds; more than a minute counts as a minute.
     pub fn timeout(&mut self, timeout: Duration) -> &mut RedisOptions {
         self.timeout = timeout;
         self
@@ -247,6 +249,8 @@ impl std::fmt::Debug for RedisOptions {
 ///   an eviction loses what a server had answered. With [`EndOldest`](SessionCap::EndOldest) the new session is there
 ///   before the oldest ends: a list may show one more for a moment, and should client or server fail in it, until the
 ///   user's next login. A client that dies during such a login holds up the user's next for four times its timeout.
+/// - **How ids are kept is noted nowhere.** Clients that share sessions need the same
+///   [`hash_ids`](SessionOptions::hash_ids): one with the other choice finds none of them, and says nothing.
 /// - **A session can be 16 MiB large**, or what
 ///   [`session_bytes_max`](SessionOptions::session_bytes_max) allows if that is less.
 /// - **The outcome can be unknown**: with an error of kind [`Io`](crate::ErrorKind::Io) the change was made or not.
@@ -394,6 +398,10 @@ impl SessionStore for RedisSessionStore {
 
     fn setup(&self, existing: Existing) -> Result<()> {
         self.store.setup(existing)
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        self.store.rules.lifetimes.into()
     }
 
     /// By the server's clock; by this machine's if the server does not answer.

@@ -180,9 +180,11 @@ pub fn one_session_can_be_made_to_never_expire(subject: &dyn Subject) {
     assert_absent(&*store, &id(&session));
 }
 
-/// By the session.
+/// By the session, and by the lifetimes of its store.
 pub fn the_end_of_a_session_can_be_read(subject: &dyn Subject) {
-    let store = subject.store(Settings::lifetimes(Some(HOUR), Some(8 * HOUR)));
+    let settings = Settings::lifetimes(Some(HOUR), Some(8 * HOUR));
+    let store = subject.store(settings);
+    assert_eq!(store.lifetime(), settings.lifetime);
     let session = login(&*store, "ann");
     assert_eq!(session.expires(), session.accessed().map(|at| at + HOUR));
     let loaded = load(&*store, &id(&session));

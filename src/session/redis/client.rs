@@ -307,7 +307,10 @@ impl Client {
                         self.pool.forget(&server);
                     }
                     if !pause.wait() {
-                        return Err(not_now(&server, &text));
+                        return Err(match repeated {
+                            true => unanswered(&server, io::ErrorKind::TimedOut.into(), true),
+                            false => not_now(&server, &text),
+                        });
                     }
                 }
                 Refusal::NoScript | Refusal::Final => return Err(refused(&server, &text)),
@@ -661,7 +664,11 @@ impl Client {
     }
 }
 
-fn unanswered(server: &Address, cause: io::Error, repeated: bool) -> Error {
+fn unanswered(server: &Address, mut cause: io::Error, repeated: bool) -> Error {
+    if repeated && cause.kind() == io::ErrorKind::ResourceBusy {
+        // The caller of what is busy may try it again, and do the change twice.
+        cause = io::ErrorKind::TimedOut.into();
+    }
     let error = Error::server("get an answer from", server, cause);
     match repeated {
         true => error.advise("the outcome is unknown: load the session to learn what is stored"),

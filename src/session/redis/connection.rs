@@ -89,7 +89,7 @@ impl Connection {
             sound: true,
             process: OsDisk.process(),
             // Numbers of its own: what stands in between may hand an answer to another connection.
-            questions: RandomState::new().hash_one(()),
+            questions: of_process(RandomState::new().hash_one(()), OsDisk.process()),
         };
         let replies = connection.exchange(until, Bounds::new(0, 0, 0), &|commands| {
             let password = login.password.as_deref().unwrap_or_default().as_bytes();
@@ -222,6 +222,11 @@ impl Connection {
     pub(super) fn is_quiet(&mut self) -> bool {
         self.sound && self.input.get_mut().is_silent()
     }
+}
+
+/// A number that a fork, which draws the same as its parent, does not have.
+fn of_process(drawn: u64, process: u32) -> u64 {
+    drawn ^ (u64::from(process) << 32)
 }
 
 struct Wire {
@@ -494,6 +499,12 @@ mod tests {
         numbers.sort_unstable();
         let far = |two: &[u64]| two[1] - two[0] > 1000;
         assert!(numbers.windows(2).all(far), "{numbers:?}");
+    }
+
+    #[test]
+    fn a_fork_numbers_its_questions_unlike_its_parent() {
+        let [parent, fork] = [7, 8].map(|process| of_process(u64::MAX, process));
+        assert!(parent.abs_diff(fork) > 1000, "{parent} {fork}");
     }
 
     #[test]

@@ -230,7 +230,7 @@ return {1}
 
 /// Of the old key and the new one; version and mark, or -1 for a copy that was not changed and so takes over what is
 /// stored; idle, absolute, whether the session begins anew, contents: `{1, value}`, `{0}`, `{2, value}`, or `{3}` if
-/// the new id is taken.
+/// the new id is taken. The lifetimes are as those of [`TOUCH`].
 ///
 /// The new one is stored first: a server that is out of memory refuses that, and nothing has changed.
 pub(super) static MOVE: Script = script!(
@@ -243,13 +243,12 @@ if not alive then
   end
   return {0}
 end
-local contents = ARGV[6]
+local contents, has_own = ARGV[6], false
 if tonumber(ARGV[1]) < 0 then
   contents = redis.call('GETRANGE', key, 38, -1)
-else
-  if not seen(ARGV[1], ARGV[2]) then return {2, redis.call('GET', key)} end
-  idle, absolute = tonumber(ARGV[3]), tonumber(ARGV[4])
-end
+  has_own = string.byte(contents) == 130
+elseif not seen(ARGV[1], ARGV[2]) then return {2, redis.call('GET', key)} end
+if not has_own then idle, absolute = tonumber(ARGV[3]), tonumber(ARGV[4]) end
 if redis.call('EXISTS', KEYS[2]) == 1 then return {3} end
 created, accessed = used()
 if ARGV[5] == '1' then created = now end

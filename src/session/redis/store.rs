@@ -226,12 +226,13 @@ impl Store {
         let until = self.client.deadline();
         let next = self.settled(session, until)?;
         let body = self.body(&next)?;
-        let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
+        let own = next.contents.lifetimes;
         // A copy that was not changed must not undo what others have changed: what is stored moves.
-        let (version, mark) = match session.modified {
-            true => (session.stamp.version.to_string(), session.write),
-            false => ("-1".into(), None),
+        let (version, mark, own) = match session.modified {
+            true => (session.stamp.version.to_string(), session.write, own),
+            false => ("-1".into(), None, None),
         };
+        let lifetimes = self.rules.lifetimes_of(own);
         let old_key = self.keys.of_identity(&old);
         for _ in 0..DRAWS {
             let identity = Identity::Id(SessionId::draw_like(old_key.tag, |bytes| {

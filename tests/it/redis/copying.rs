@@ -255,6 +255,39 @@ fn hashes_are_not_copied_to_where_ids_are_kept_as_they_are() {
     }
 }
 
+/// Also without a change: it is a use, and the store that uses a session says how long it lives.
+#[test]
+fn a_new_id_brings_the_lifetimes_of_the_store_that_gives_it_unless_the_session_has_its_own() {
+    if !is_there(
+        "a_new_id_brings_the_lifetimes_of_the_store_that_gives_it_unless_the_session_has_its_own",
+    ) {
+        return;
+    }
+    let server = Server::start(&[]);
+    let before = RedisSessionStore::connect(&server.url()).unwrap();
+    let [hour, minute] = [3600, 60].map(Duration::from_secs);
+    let options = SessionOptions::new().idle_lifetime(hour).clone();
+    let now = RedisOptions::new()
+        .sessions(&options)
+        .connect(&server.url());
+    let now = now.unwrap();
+    for (own, lives) in [(None, hour), (Some(minute), minute)] {
+        let mut session = stored(&before, "ann");
+        session.set_lifetime(own.map(|idle| Lifetime {
+            idle: Some(idle),
+            absolute: None,
+        }));
+        assert!(before.save_session(&mut session).is_ok());
+        let mut session = now.load_session(session.id().unwrap()).unwrap().unwrap();
+        let renewed = now.regenerate_id(&mut session);
+        assert!(matches!(renewed, Ok(Saved::Stored)));
+        let loaded = before.load_session(session.id().unwrap()).unwrap().unwrap();
+        for session in [session, loaded] {
+            assert_eq!(session.expires(), session.accessed().map(|at| at + lives));
+        }
+    }
+}
+
 #[test]
 fn a_session_that_is_copied_to_a_server_ends_when_it_would_have_ended_where_it_came_from() {
     if !is_there(
