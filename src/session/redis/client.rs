@@ -146,7 +146,6 @@ impl Command {
 }
 
 /// The reply to a command.
-#[derive(Debug)]
 pub(super) struct Answer {
     pub(super) reply: Reply,
     /// Whether the command was sent before without an answer, so that it may have been carried out then.

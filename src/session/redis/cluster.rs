@@ -27,7 +27,8 @@ pub(super) fn slot_of(tag: &[u8]) -> u16 {
 }
 
 /// Where each slot is, as far as this client knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(super) struct Map {
     /// Sorted; empty for a single server.
     ranges: Vec<Range>,
@@ -37,7 +38,8 @@ pub(super) struct Map {
     any: Address,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(PartialEq))]
 struct Range {
     first: u16,
     last: u16,
@@ -138,7 +140,8 @@ impl Range {
 }
 
 /// The meaning of an error that a server answered: what the client does about it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub(super) enum Refusal {
     /// The slot is there now.
     Moved(Address),

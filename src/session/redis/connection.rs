@@ -43,7 +43,7 @@ pub(super) fn now() -> Duration {
 }
 
 /// Why there is no reply. The connection is of no more use.
-#[derive(Debug)]
+#[cfg_attr(test, derive(Debug))]
 pub(super) enum Failed {
     /// The server does not let this client in.
     Refused(Error),

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 pub(super) const TAG_LETTERS: usize = 3;
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Keys {
     /// With the brace that opens the tag, so that `prod` and `prod2` have no key in common.
     prefix: Vec<u8>,
@@ -18,7 +18,7 @@ pub(super) struct Keys {
 }
 
 /// One key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub(super) struct RedisKey {
     pub(super) text: Vec<u8>,
     /// The letters between the braces.

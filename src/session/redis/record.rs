@@ -21,7 +21,8 @@ use crate::value::{Decode, Decoder, Encode, Encoder, from_cbor, to_cbor};
 use std::sync::Arc;
 
 /// The part of a value that stands before the contents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub(super) enum Head {
     Session {
         stamp: Stamp,
@@ -63,7 +64,7 @@ pub(super) fn head(value: &[u8]) -> Result<(Head, &[u8])> {
 }
 
 /// A value, read.
-#[derive(Debug)]
+#[cfg_attr(test, derive(Debug))]
 pub(super) enum Read {
     Session(Box<Session>),
     Ended,

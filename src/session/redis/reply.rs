@@ -15,7 +15,8 @@ use std::io::{self, BufRead};
 /// One line of a reply: the texts of errors are the longest.
 const LINE_BYTES_MAX: usize = 4096;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub(super) enum Reply {
     /// `+OK` and the like.
     Status,
@@ -43,7 +44,7 @@ pub(super) fn code(text: &str) -> &str {
 }
 
 /// How large a reply may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Bounds {
     /// Of all its strings together.
     pub(super) bytes: usize,

@@ -72,7 +72,6 @@ struct Written {
 }
 
 /// The outcome for a session that was to be deleted if it is as it was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deleted {
     Absent,
     Done,

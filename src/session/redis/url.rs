@@ -9,7 +9,7 @@ use std::path::PathBuf;
 const PORT: u16 = 6379;
 
 /// One server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address {
     Tcp { host: String, port: u16 },
     Unix(PathBuf),
@@ -39,7 +39,7 @@ impl fmt::Display for Address {
 }
 
 /// The first commands of a new connection: user, password and database.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Default)]
 pub(super) struct Login {
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
@@ -58,7 +58,7 @@ impl fmt::Debug for Login {
 }
 
 /// A URL that was read: at least one server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Servers {
     pub(super) first: Address,
     pub(super) others: Vec<Address>,
