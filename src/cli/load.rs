@@ -207,11 +207,11 @@ impl Lines {
         })
     }
 
-    /// Stores the note, unless there is none, or a visitor logged in since: his session brought a note along, and may
-    /// stand in none of the lists that were loaded.
+    /// Stores the note, unless a visitor logged in since: his session brought a note along, and may stand in none of the
+    /// lists that were loaded.
     fn vouch(&self, store: &Store, note: &Batch) -> Result<()> {
         if self.has_sessions {
-            match note.is_empty() || store.contains_key(NOTE)? {
+            match store.contains_key(NOTE)? {
                 true => _ = store.remove(NOTE)?,
                 false => store.write(note)?,
             }
