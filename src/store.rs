@@ -429,8 +429,9 @@ impl Store {
     /// A store does this by itself, except with [`Compaction::Manual`], when dead bytes exceed half of the log, or dead
     /// and past bytes together two thirds of it ([`Stats`] tells both), and the file 1 MiB. So the file stays within
     /// three times what is live or ended less than 24 hours ago, and 1 MiB, but for the time of a copy. A value that
-    /// does not verify goes on reading as an error, and the old file is kept as evidence. A compaction that must fail
-    /// does so before it copies anything, but for a full disk: the standard library can't ask how much is free.
+    /// does not verify goes on reading as an error, unless its entry ended over 24 hours ago, and the old file is kept as
+    /// evidence. A compaction that must fail does so before it copies anything, but for a full disk: the standard
+    /// library can't ask how much is free.
     ///
     /// # Errors
     ///

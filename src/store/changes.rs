@@ -302,5 +302,6 @@ fn is_boundary(generation: &Generation, offset: u64) -> Result<bool> {
         return Ok(false);
     }
     let mut scanner = Scanner::short(&generation.log, generation.header.seed, offset);
-    Ok(matches!(scanner.step()?, Step::Record { .. }))
+    let step = scanner.step()?;
+    Ok(matches!(step, Step::Record { .. } | Step::BadBody { .. }))
 }

@@ -199,10 +199,8 @@ impl Compactor {
         let generation = place.generation();
         let mut kept_before = evidence::files(place)?;
         // An attempt that failed may have kept this very file: it is the evidence of this attempt as well.
-        kept_before.retain(|path| {
-            let kept = place.mode.disk.stat(path);
-            !kept.is_ok_and(|kept| kept.same_file(&generation.identity))
-        });
+        let own = evidence::path_of_whole_file(place, &generation, EVIDENCE_SUFFIX);
+        kept_before.retain(|path| *path != own);
         let result = compact_alone(admission, &deadline, &AtomicBool::new(false));
         self.note(place, &generation, &result);
         let Some(compacted) = result? else {

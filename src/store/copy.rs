@@ -54,13 +54,12 @@ pub(crate) fn copy_live(
         }
         let bytes = spans.read(&old.log, at, upcoming.iter().copied())?;
         match Stored::of(bytes, old, at) {
+            // A past entry is left out also where it does not verify: carried along, it would make the next compaction
+            // due at once.
             Stored::Sound { head, .. } | Stored::Damaged { head, .. }
-                if !is_snapshot && !old.index.holds(head.fingerprint, at.offset()) => {}
-            Stored::Sound { head, body } => {
-                if !is_past(head.expires_ms, ended_by_ms) {
-                    successor.append(copy_of(&head, body), 0)?;
-                }
-            }
+                if is_past(head.expires_ms, ended_by_ms)
+                    || !is_snapshot && !old.index.holds(head.fingerprint, at.offset()) => {}
+            Stored::Sound { head, body } => successor.append(copy_of(&head, body), 0)?,
             Stored::Damaged { head, body } => {
                 new_damage |= !head.is_spoilt(body, old.header.seed, at.offset());
                 successor.append_damaged(copy_of(&head, body))?;

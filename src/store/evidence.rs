@@ -181,18 +181,28 @@ pub(crate) fn keep_whole_file(
     suffix: &str,
 ) -> Result<Kept> {
     let disk = &*place.mode.disk;
-    let is = &generation.identity;
-    let name = xxh64(&is.inode.to_le_bytes(), is.device ^ generation.header.seed);
-    let path = sibling(&place.real, &format!("{suffix}{name:016x}"));
+    let path = path_of_whole_file(place, generation, suffix);
     if !has_room(place, suffix, &path) {
         return Ok(Kept::Enough);
     }
-    // An earlier try may have given it that name already.
-    let has_it = disk.stat(&path).is_ok_and(|there| there.same_file(is));
-    let linked = match has_it {
-        true => Ok(()),
-        false => link_or_copy(disk, &place.real, &path)
-            .map_err(|error| Error::io("keep the file as", &path, error)),
+    let has_name = disk.stat(&path);
+    let linked = match has_name {
+        Ok(there) if there.same_file(&generation.identity) => Ok(()),
+        _ => {
+            // An earlier try at this very repair, which failed, left a copy where no file has two names.
+            if has_name.is_ok() {
+                let _ = disk.remove(&path);
+            }
+            link_or_copy(disk, &place.real, &path)
+                .map_err(|error| Error::io("keep the file as", &path, error))
+        }
     };
     Kept::of(linked.and_then(|()| place.sync_directory()).map(|()| path))
+}
+
+/// The second name of a file.
+pub(crate) fn path_of_whole_file(place: &Place, generation: &Generation, suffix: &str) -> PathBuf {
+    let is = &generation.identity;
+    let name = xxh64(&is.inode.to_le_bytes(), is.device ^ generation.header.seed);
+    sibling(&place.real, &format!("{suffix}{name:016x}"))
 }

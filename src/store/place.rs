@@ -16,7 +16,6 @@
 //! 2. While `switching` is set, readers stay with the old file, which is complete: nobody can write to the new one yet.
 //! 3. After a fork the child never uses the open file of its parent for a lock: it would share the parent's.
 
-use super::batch::unix_ms;
 use super::current::{Current, Pinned};
 use super::disk::{Create, OpenFile, Stat};
 use super::format::LOG_START;
@@ -32,7 +31,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+mod clock;
 
 /// Between two looks at a path that does not come to rest.
 const LOOK_PAUSE: Duration = Duration::from_millis(1);
@@ -217,7 +218,7 @@ impl Place {
                 self.read_anew(&generation)?;
                 continue;
             }
-            looked?;
+            self.unless_left(&generation, looked)?;
             if !self.follow(&generation)? {
                 return Ok(generation);
             }
@@ -353,8 +354,27 @@ impl Place {
         Error::replaced(&self.path, what)
     }
 
+    /// The outcome of reading a file. If that is damage, a salvage in place may have put a successor at the path, of
+    /// which the damaged file has no note that can be read: then this process goes on with that.
+    fn unless_left(&self, known: &Generation, read: Result<()>) -> Result<()> {
+        match read {
+            Err(error) if error.is_corrupt() && self.follow(known)? => {
+                if matches!(known.is_still_there(), Ok(false)) {
+                    let (from, to) = (known.tail(), self.generation().tail());
+                    self.note_reverted(Reverted { from, to });
+                }
+                Ok(())
+            }
+            read => read,
+        }
+    }
+
     /// Reads the file anew because something was put over it, most likely a backup.
     pub(crate) fn read_anew(&self, known: &Generation) -> Result<()> {
+        self.unless_left(known, self.read_same_file(known))
+    }
+
+    fn read_same_file(&self, known: &Generation) -> Result<()> {
         let _following = lock_of(&self.following);
         if !self.is_current(known) {
             return Ok(());
@@ -395,11 +415,12 @@ impl Place {
     /// Proves that the file is the one that this process knows, and reads it anew where it is not. The caller holds the
     /// lock of the file.
     pub(crate) fn prove(&self, known: &Generation) -> Result<Proof> {
-        let proof = known.prove()?;
-        if proof == Proof::Different {
-            self.read_anew(known)?;
+        match known.prove() {
+            Ok(Proof::Different) => self.read_anew(known)?,
+            Ok(Proof::Same) => return Ok(Proof::Same),
+            Err(error) => self.unless_left(known, Err(error))?,
         }
-        Ok(proof)
+        Ok(Proof::Different)
     }
 
     /// Reads what stands at the path, whatever it is: the caller asked for that. The caller has its turn.
@@ -597,46 +618,6 @@ impl Place {
         };
         let ours = names.into_iter().filter(is_ours);
         Ok(ours.map(|name| dir.join(name)).collect())
-    }
-
-    /// The time of the wall clock, which may step in both directions. A clock that reads earlier than the creation of
-    /// the store is wrong (a device that boots in 1970), and the creation counts in its place.
-    pub(crate) fn now(&self) -> SystemTime {
-        self.mode.disk.wall_clock().max(self.created())
-    }
-
-    /// Whether the wall clock reads earlier than the creation of the store.
-    pub(crate) fn is_clock_wrong(&self) -> bool {
-        self.mode.disk.wall_clock() < self.created()
-    }
-
-    /// When the store was created, by the clock of its creator.
-    #[inline(never)]
-    pub(crate) fn created(&self) -> SystemTime {
-        let created_ms = self.current.get().header.created_ms;
-        UNIX_EPOCH
-            .checked_add(Duration::from_millis(created_ms))
-            .unwrap_or(UNIX_EPOCH)
-    }
-
-    /// As [`now`](Place::now), in milliseconds since 1970.
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.now_ms_of(&self.current.get())
-    }
-
-    /// As [`now_ms`](Place::now_ms), for a caller that has the file in hand: to ask for it again costs as much as the
-    /// clock.
-    pub(crate) fn now_ms_of(&self, generation: &Generation) -> u64 {
-        unix_ms(self.mode.disk.wall_clock()).max(generation.header.created_ms)
-    }
-
-    /// The time up to which entries have ended, in milliseconds since 1970: by a wrong clock none has. The creation
-    /// would not do here: a program that has this clock gives entries ends that lie before the creation.
-    pub(crate) fn ended_by_ms(&self, generation: &Generation) -> u64 {
-        match unix_ms(self.mode.disk.wall_clock()) {
-            wall_ms if wall_ms < generation.header.created_ms => 0,
-            wall_ms => wall_ms,
-        }
     }
 
     pub(crate) fn random(&self, bytes: &mut [u8]) -> Result<()> {

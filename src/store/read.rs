@@ -2,7 +2,7 @@
 
 use super::current::Pinned;
 use super::entry::Entry;
-use super::format::{FileHeader, HEAD_BYTES, Head, KEY_MAX};
+use super::format::{FileHeader, HEAD_BYTES, Head, KEY_MAX, Kind};
 use super::generation::Generation;
 use super::place::Place;
 use crate::error::Result;
@@ -183,13 +183,17 @@ pub(crate) fn read_from(
         let stored = head.and_then(|head| body.get(..usize::from(head.key_len)));
         match head {
             Some(head) if read == record.len() && head.body_holds(body, seed, at.offset()) => {
-                if stored == Some(key) {
+                if head.kind == Kind::Put && stored == Some(key) {
                     let start = HEAD_BYTES + key.len();
                     return Ok(Lookup::Found {
                         head,
                         offset: at.offset(),
                         value: start..start + head.value_len as usize,
                     });
+                }
+                // The index never leads to such a record: something was put over the file.
+                if head.kind != Kind::Put || head.fingerprint != fingerprint {
+                    damaged = Some(at.offset());
                 }
             }
             // A damaged record that is surely another key's takes nothing from this one.

@@ -604,3 +604,33 @@ fn a_reader_that_only_walks_through_the_store_sees_what_was_copied_over_it() {
         assert_eq!(walk(&reader).unwrap(), 1, "{name}");
     }
 }
+
+#[test]
+fn a_key_is_not_read_from_what_stands_in_its_place_since_something_was_copied_over_the_store() {
+    // Each record is as long as the one in whose place it comes to stand.
+    let changes: [fn(&Store) -> shelflife::Result<bool>; 2] = [
+        |store| store.remove("tea"),
+        |store| store.insert("pot", "green"),
+    ];
+    for (nth, change) in changes.into_iter().enumerate() {
+        let dir = fast_dir();
+        let path = dir.path().join("s.shelf");
+        let store = unsynced().open(&path).unwrap();
+        store.insert("tea", "green").unwrap();
+        let copy = fs::read(&path).unwrap();
+        store.insert("tea", "black").unwrap();
+        let knowing = || [reading(&path), unsynced().open(&path).unwrap()];
+        let (getting, looking) = (knowing(), knowing());
+        fs::write(&path, copy).unwrap();
+        let other = unsynced().open(&path).unwrap();
+        change(&other).unwrap();
+        let there = other.get("tea").unwrap();
+        for store in &getting {
+            assert_eq!(store.get("tea").unwrap(), there, "change {nth}");
+        }
+        for store in &looking {
+            let is_there = store.contains_key("tea").unwrap();
+            assert_eq!(is_there, there.is_some(), "change {nth}");
+        }
+    }
+}

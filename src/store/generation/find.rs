@@ -61,6 +61,10 @@ impl Generation {
                 continue;
             };
             match Head::decode(fixed, self.header.seed, at.offset()) {
+                // The index leads to no other record, unless something was put over the file.
+                Some(head) if head.kind != Kind::Put || head.fingerprint != fingerprint => {
+                    damaged = Some(at);
+                }
                 Some(head) if self.is_keyless(&head) => damaged = Some(at),
                 Some(head) if usize::from(head.key_len) != key.len() => {}
                 Some(head) if stored == key => {

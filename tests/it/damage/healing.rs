@@ -94,6 +94,71 @@ fn what_is_damaged_stays_so_when_records_stand_behind_a_torn_tail() {
     only_b_is_lost(&torn, &store);
 }
 
+/// Without links the evidence is a copy, which a try that fails leaves behind.
+#[test]
+fn a_repair_that_failed_where_there_are_no_links_is_done_by_the_next_try() {
+    let repairs: [fn(&Store) -> shelflife::Result<()>; 2] = [
+        |store| store.compact().map(drop),
+        |store| store.salvage_in_place().map(drop),
+    ];
+    for (nth, repair) in repairs.into_iter().enumerate() {
+        let sim = rotten();
+        let damaged = sim.read(PATH).unwrap();
+        let store = open(&sim, |_| {}).unwrap();
+        sim.inject(Fault::new(FaultKind::Unsupported).on(Call::Link).forever());
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::Rename));
+        repair(&store).unwrap_err();
+        repair(&store).unwrap();
+        let [kept] = &names(&sim)[..] else {
+            panic!("{nth}: {:?}", names(&sim));
+        };
+        assert!(sim.read(kept).unwrap().starts_with(&damaged), "{nth}");
+    }
+}
+
+/// The damage hit the end of what they know, or what others wrote since.
+#[test]
+fn who_cannot_read_the_damaged_file_goes_on_with_the_salvaged_one_too() {
+    for writes in [false, true] {
+        for is_ahead in [false, true] {
+            let case = format!("writes {writes}, ahead {is_ahead}");
+            let sim = SimDisk::new(5);
+            let store = open(&sim, |_| {}).unwrap();
+            store.insert("a", "1").unwrap();
+            let ends = raw::records(&sim.read(PATH).unwrap()).swap_remove(0).end;
+            let sleeping = || open(&sim, |options| _ = options.read_only(!writes)).unwrap();
+            let slept = is_ahead.then(sleeping);
+            for key in ["b", "c"] {
+                store.insert(key, "1").unwrap();
+            }
+            store.compact().unwrap();
+            let slept = slept.unwrap_or_else(sleeping);
+            if is_ahead {
+                slept.get("a").unwrap();
+                for key in ["d", "e"] {
+                    store.insert(key, "1").unwrap();
+                }
+                store.close().unwrap();
+                let d = raw::records(&sim.read(PATH).unwrap()).swap_remove(3);
+                sim.flip_bit(PATH, d.start as u64 + 20, 0).unwrap();
+            } else {
+                let file = sim.read(PATH).unwrap();
+                sim.write(PATH, &file[..ends]).unwrap();
+            }
+            let refused = slept.get("c").unwrap_err();
+            assert!(refused.is_corrupt(), "{case}: {refused}");
+            open_damaged(&sim).salvage_in_place().unwrap();
+            if writes {
+                assert!(slept.insert("new", "1").unwrap(), "{case}");
+            }
+            assert_eq!(slept.get("a").unwrap().unwrap(), b"1", "{case}");
+            assert_eq!(slept.get("c").unwrap().is_some(), is_ahead, "{case}");
+            assert_eq!(entries(&slept), entries(&open(&sim, |_| {}).unwrap()));
+            assert_eq!(slept.recovery().reverted.is_empty(), is_ahead, "{case}");
+        }
+    }
+}
+
 #[test]
 fn what_a_repair_cut_off_is_no_store() {
     let sim = rotten();

@@ -26,3 +26,26 @@ fn a_compaction_is_overdue_since_the_first_try_at_this_file_whoever_else_compact
     overwrite_much(&store);
     assert!(store.recovery().overdue.unwrap().since >= now);
 }
+
+#[test]
+fn an_entry_that_is_damaged_and_past_makes_one_compaction_due_and_no_more() {
+    let sim = SimDisk::new(1);
+    let process = sim.process();
+    let open = || options(process.disk()).open(PATH).unwrap();
+    let store = open();
+    let until = process.wall_clock() + HOUR;
+    store
+        .insert_until("large", vec![7; 3 << 20], until)
+        .unwrap();
+    store.insert("small", [7; 1000]).unwrap();
+    store.close().unwrap();
+    sim.flip_bit(PATH, 2 << 20, 0).unwrap();
+    process.set_wall_clock(until + 2 * DAY);
+    let store = open();
+    for nth in 0..3 {
+        store.insert([nth], "").unwrap();
+        let stats = store.stats().unwrap();
+        assert_eq!((stats.generation, stats.overdue_bytes), (2, 0), "{nth}");
+    }
+    assert!(sim.read(PATH).unwrap().len() < 10_000);
+}

@@ -102,3 +102,24 @@ fn who_follows_is_told_that_what_no_log_tells_was_missed() {
         assert!(matches!(seen, Some(Seen::Missed(_))), "{nth}: {seen:?}");
     }
 }
+
+#[test]
+fn a_position_before_a_record_that_does_not_verify_is_still_the_stores() {
+    let sim = SimDisk::new(1);
+    let store = open(&sim.process());
+    store.insert("before", "").unwrap();
+    let position = store.position().unwrap();
+    store.insert("damaged", "value").unwrap();
+    store.insert("after", "").unwrap();
+    store.close().unwrap();
+    sim.flip_bit(PATH, position.offset() + 48, 0).unwrap();
+    let store = open(&sim.process());
+    let mut changes = store.changes(position).unwrap();
+    let error = changes.next();
+    assert!(
+        matches!(&error, Err(error) if error.is_corrupt()),
+        "{error:?}"
+    );
+    let mut failures = 0;
+    assert_eq!(keys_of(&mut changes, &mut failures), [b"after"]);
+}
