@@ -186,7 +186,7 @@ impl Cursor {
         let header = &at.header;
         let (mark, missed) = if let Some(mark) = from.find_in(&at)? {
             (mark, None)
-        } else if from.generation == 0 && header.generation == 1 {
+        } else if from.generation == 0 {
             // The position was taken while the store held nothing.
             (beginning(LOG_START), None)
         } else {

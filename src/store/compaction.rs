@@ -200,7 +200,7 @@ impl Compactor {
         let mut kept_before = evidence::files(place)?;
         // An attempt that failed may have kept this very file: it is the evidence of this attempt as well.
         let own = evidence::path_of_whole_file(place, &generation, EVIDENCE_SUFFIX);
-        kept_before.retain(|path| *path != own);
+        kept_before.retain(|path| path.as_os_str() != own.as_os_str());
         let result = compact_alone(admission, &deadline, &AtomicBool::new(false));
         self.note(place, &generation, &result);
         let Some(compacted) = result? else {

@@ -329,6 +329,12 @@ impl Generation {
         self.standing() == Standing::Unborn
     }
 
+    /// Whether a file with this header is a successor of this one.
+    pub(crate) fn is_before(&self, there: &FileHeader) -> bool {
+        self.is_unborn()
+            || (there.lineage == self.header.lineage && there.generation > self.header.generation)
+    }
+
     /// Where the log begins to tell what happened: before it stand the records that the file was made with. `None` if
     /// it tells everything since the store was created.
     pub(crate) fn dropped_before(&self) -> Option<u64> {

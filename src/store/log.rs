@@ -1,6 +1,6 @@
 //! Records on one file: reading them one after another, and finding them behind damage.
 
-use super::disk::{DiskFile, Stat};
+use super::disk::{Disk, DiskFile, Stat};
 use super::format::{ALIGN, HEAD_BYTES, Head};
 use crate::error::{Error, Result};
 use std::io;
@@ -104,6 +104,16 @@ impl LogFile {
 
     pub(crate) fn stat(&self) -> Result<Stat> {
         uninterrupted(|| self.file.stat()).map_err(|error| Error::io("look at", &self.path, error))
+    }
+
+    /// Whether a path leads to this file.
+    pub(crate) fn is_at(&self, disk: &dyn Disk, path: &Path) -> Result<bool> {
+        let ours = self.stat()?;
+        match uninterrupted(|| disk.stat(path)) {
+            Ok(there) => Ok(there.same_file(&ours)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("look at", &self.path, error)),
+        }
     }
 
     pub(crate) fn corrupt(&self, offset: u64, what: &str) -> Error {

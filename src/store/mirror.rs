@@ -12,7 +12,6 @@
 //! would follow it as if others had compacted the store, and never say that what was written since is gone.
 
 use super::backup::copy_bytes;
-use super::disk::{Create, OpenFile};
 use super::durable::sync_log;
 use super::format::{ALIGN, FileHeader, LOG_START, MORE};
 use super::generation::Generation;
@@ -97,7 +96,7 @@ impl LogCopy {
         let lock = lock(place, &self.to)?;
         // An append to a copy that was deleted or moved is lost. And another process that went on with this copy may
         // have cut it shorter than this one left it.
-        if !self.is_at_its_path(place)? || self.to.size()? < self.copied {
+        if !self.to.is_at(&*place.mode.disk, self.path())? || self.to.size()? < self.copied {
             drop(lock);
             *self = LogCopy::of(place, Arc::clone(&self.at), &self.dir())?;
             return Ok(self.copied.saturating_sub(LOG_START));
@@ -122,15 +121,6 @@ impl LogCopy {
 
     fn dir(&self) -> PathBuf {
         self.path().parent().unwrap_or(Path::new(".")).to_path_buf()
-    }
-
-    fn is_at_its_path(&self, place: &Place) -> Result<bool> {
-        let ours = self.to.stat()?;
-        match uninterrupted(|| place.mode.disk.stat(self.path())) {
-            Ok(there) => Ok(there.same_file(&ours)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::io("look at", self.path(), error)),
-        }
     }
 }
 
@@ -313,17 +303,7 @@ fn is_same(one: &LogFile, other: &LogFile, mut from: u64, end: u64) -> Result<bo
 }
 
 fn open(place: &Place, path: &Path) -> Result<LogFile> {
-    let how = OpenFile {
-        write: true,
-        create: Create::Never,
-        mode: 0,
-    };
-    let file = uninterrupted(|| place.mode.disk.open(path, how))
-        .map_err(|error| Error::io("open", path, error))?;
-    Ok(LogFile {
-        file,
-        path: Arc::from(path),
-    })
+    place.open_file_at(path, Arc::from(path), true)
 }
 
 /// The folder, without symbolic links.

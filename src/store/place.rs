@@ -87,17 +87,11 @@ pub(crate) fn open_at(mode: &Mode, start: Start, path: &Path) -> Result<Opened> 
         }
         let lock = OsLock::take(&log.file, &deadline, path)?;
         // While this call waited for the lock, another file may have taken the place of the one that was opened.
-        let identity = log.stat()?;
-        match uninterrupted(|| disk.stat(&real)) {
-            Ok(there) if there.same_file(&identity) => {
-                if mode.is_exclusive() {
-                    lock.keep();
-                }
-                return Ok(Opened { log, real, is_new });
+        if log.is_at(disk, &real)? {
+            if mode.is_exclusive() {
+                lock.keep();
             }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("look at", path, error)),
+            return Ok(Opened { log, real, is_new });
         }
         drop(lock);
         // This call has made its file; the one that took its place need not be new.
@@ -309,12 +303,8 @@ impl Place {
             return Err(self.replaced("was replaced by what is no file"));
         }
         let log = self.open_again(self.mode.writes())?;
-        let there = Generation::read_header(&log)?.map(|(header, _)| header);
-        let ours = &known.header;
-        let succeeds = there.is_some_and(|there| {
-            known.is_unborn()
-                || (there.lineage == ours.lineage && there.generation > ours.generation)
-        });
+        let there = Generation::read_header(&log)?;
+        let succeeds = there.is_some_and(|(there, _)| known.is_before(&there));
         if !succeeds || self.mode.is_exclusive() {
             return Err(self.replaced("was replaced by another file"));
         }
@@ -356,6 +346,7 @@ impl Place {
 
     /// The outcome of reading a file. If that is damage, a salvage in place may have put a successor at the path, of
     /// which the damaged file has no note that can be read: then this process goes on with that.
+    #[cold]
     fn unless_left(&self, known: &Generation, read: Result<()>) -> Result<()> {
         match read {
             Err(error) if error.is_corrupt() && self.follow(known)? => {
@@ -430,18 +421,11 @@ impl Place {
         let there = self.mode.disk.stat(&self.real);
         let is_same = there.is_ok_and(|stat| stat.same_file(&known.identity));
         if is_same {
-            let from = known.tail();
             return match Generation::open(known.log.clone(), self.mode.crossing())? {
                 Some(next) => {
                     let to = next.tail();
-                    let reverted = Reverted { from, to };
-                    // Records that this handle has applied never change but by a fault of the disk, or by a copy put
-                    // over them.
-                    let is_other = to < from || matches!(known.is_still_there(), Ok(false));
                     self.adopt_same_file(&known, next);
-                    if is_other {
-                        self.note_reverted(reverted);
-                    }
+                    self.note_if_reverted(&known, to);
                     Ok(())
                 }
                 // Not created yet. By another open file, an exclusive handle would wait for its own lock.
@@ -484,8 +468,14 @@ impl Place {
         let _following = lock_of(&self.following);
         let known = self.generation();
         let log = self.open_again(true)?;
+        let is_same = |next: &Generation| {
+            next.identity.same_file(&known.identity) && next.header.lineage == known.header.lineage
+        };
         match Generation::open(log.clone(), self.mode.crossing())? {
-            Some(next) if known.is_unborn() || next.header.lineage == known.header.lineage => {
+            Some(next) if is_same(&next) || known.is_before(&next.header) => {
+                if is_same(&next) {
+                    self.note_if_reverted(&known, next.tail());
+                }
                 drop(known);
                 self.current.set(&Arc::new(next));
             }
@@ -501,17 +491,24 @@ impl Place {
 
     /// Opens what stands at the path now.
     pub(crate) fn open_again(&self, write: bool) -> Result<LogFile> {
+        self.open_file_at(&self.real, Arc::clone(&self.path), write)
+    }
+
+    /// Opens a file that is there; `path` is its path in messages.
+    pub(crate) fn open_file_at(
+        &self,
+        real: &Path,
+        path: Arc<Path>,
+        write: bool,
+    ) -> Result<LogFile> {
         let how = OpenFile {
             write,
             create: Create::Never,
             mode: 0,
         };
-        let file = uninterrupted(|| self.mode.disk.open(&self.real, how))
-            .map_err(|error| Error::io("open", &self.path, error))?;
-        Ok(LogFile {
-            file,
-            path: Arc::clone(&self.path),
-        })
+        let file = uninterrupted(|| self.mode.disk.open(real, how))
+            .map_err(|error| Error::io("open", &path, error))?;
+        Ok(LogFile { file, path })
     }
 
     /// The lock for one operation on a file; an exclusive handle has it already.
@@ -643,6 +640,15 @@ impl Place {
         // Of an empty file no record was known.
         if reverted.from > LOG_START && !notes.reverted.contains(&reverted) {
             notes.reverted.push(reverted);
+        }
+    }
+
+    /// Notes what is gone of a file that was read again. Records that were applied never change but by a fault of the
+    /// disk, or by a copy put over them.
+    fn note_if_reverted(&self, known: &Generation, to: u64) {
+        let from = known.tail();
+        if to < from || matches!(known.is_still_there(), Ok(false)) {
+            self.note_reverted(Reverted { from, to });
         }
     }
 

@@ -10,7 +10,7 @@ use super::copy::copy_of;
 use super::entry::Entry;
 use super::evidence::{self, Kept, ORIGINAL_SUFFIX};
 use super::format::{HEAD_BYTES, Head, Kind, LOG_START};
-use super::generation::{Crossing, Found, Generation};
+use super::generation::{Crossing, Generation};
 use super::lock::OsLock;
 use super::log::{Scanner, Step};
 use super::mode::Access;
@@ -211,16 +211,8 @@ fn rescue(old: &Generation, successor: &mut Successor<'_>, path: &Path) -> Resul
         damage: old.position().damage.clone(),
         ..Salvaged::new(path)
     };
-    let mut locations = old.index.locations();
-    let fingerprint = old.fingerprint(VOUCHER);
-    let vouching = old.index.candidates(fingerprint);
-    if let Some(Found { at: voucher, .. }) = old.find_among(&vouching, fingerprint, VOUCHER)? {
-        // Last, when it is known whether anything is lost.
-        locations.retain(|at| *at != voucher);
-        locations.push(voucher);
-    }
     let mut scanner = Scanner::new(&old.log, old.header.seed, LOG_START);
-    for at in locations {
+    for at in old.index.locations() {
         scanner.seek(at.offset(), false);
         let (head, body) = match scanner.step()? {
             Step::Record { head, body, .. } if !old.is_misfiled(&head, body) => (head, body),
@@ -231,7 +223,7 @@ fn rescue(old: &Generation, successor: &mut Successor<'_>, path: &Path) -> Resul
         };
         let record = copy_of(&head, body);
         let key = record.key;
-        if key == VOUCHER && !(salvaged.damage.is_empty() && salvaged.lost.is_empty()) {
+        if key == VOUCHER && !salvaged.damage.is_empty() {
             continue;
         }
         if at.offset() < old.outdated_below() {

@@ -12,7 +12,6 @@ use super::lock::try_lock;
 use super::log::{LogFile, uninterrupted};
 use super::place::{Place, sibling};
 use crate::error::{Error, Result};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,11 +56,7 @@ fn is_held(disk: &dyn Disk, log: &LogFile) -> Result<bool> {
     if !try_lock(&log.file, &log.path)? {
         return Ok(false);
     }
-    match uninterrupted(|| disk.stat(&log.path)) {
-        Ok(found) => Ok(found.same_file(&log.stat()?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::io("look at", &log.path, error)),
-    }
+    log.is_at(disk, &log.path)
 }
 
 /// Removes what processes that died left of the file `target`. False if a process is making it now.

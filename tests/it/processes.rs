@@ -10,7 +10,7 @@ mod owners;
 
 use crate::support::{metric, skip};
 use shelflife::sim::Call;
-use shelflife::{Change, Durability, ErrorKind, Options, Store};
+use shelflife::{Change, Disk, Durability, ErrorKind, Options, Store};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{ChildStderr, Command, Stdio};
@@ -463,5 +463,42 @@ fn a_forked_child_that_wrote_nothing_closes_without_a_word_in_the_file_of_its_pa
         store.close().unwrap();
         assert!(sim.trace().is_empty(), "{:?}", sim.trace());
         assert_eq!(sim.read("/s").unwrap(), before);
+    }
+}
+
+#[test]
+fn a_forked_child_is_told_of_what_was_put_over_the_store_as_its_parent_is() {
+    for exclusive in [false, true] {
+        for is_older_file in [false, true] {
+            let case = format!("exclusive {exclusive}, an older file {is_older_file}");
+            let sim = shelflife::sim::SimDisk::new(1);
+            let process = sim.process();
+            let mut options = impatient();
+            let options = options.exclusive(exclusive).disk(process.disk());
+            let store = options.open("/s").unwrap();
+            store.insert("key", "1").unwrap();
+            let copy = sim.read("/s").unwrap();
+            if is_older_file {
+                store.compact().unwrap();
+            }
+            store.insert("key", "2").unwrap();
+            let parent = process.id();
+            process.fork();
+            sim.kill(parent);
+            if is_older_file {
+                sim.write("/older", copy).unwrap();
+                let admin = sim.process();
+                admin.rename(Path::new("/older"), Path::new("/s")).unwrap();
+                let error = store.insert("child", "").unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Replaced, "{case}: {error}");
+                store.reopen().unwrap();
+            } else {
+                sim.write("/s", copy).unwrap();
+                store.insert("child", "").unwrap();
+                assert_eq!(store.recovery().reverted.len(), 1, "{case}");
+            }
+            store.insert("child", "").unwrap();
+            assert_eq!(store.get("key").unwrap().unwrap(), b"1", "{case}");
+        }
     }
 }

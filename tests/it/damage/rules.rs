@@ -231,22 +231,6 @@ fn a_copy_brings_up_nothing_that_stands_under_the_fingerprint_of_another_key() {
 }
 
 #[test]
-fn a_salvage_that_loses_only_what_nobody_finds_leaves_out_what_vouches_for_lists() {
-    let sim = SimDisk::new(5);
-    let store = open(&sim, |options| _ = options.durability(Durability::Os)).unwrap();
-    for key in [&b"\xFFk"[..], b"a", b"b"] {
-        store.insert(key, "1").unwrap();
-    }
-    let mut file = sim.read(PATH).unwrap();
-    let at = starts(&file)[1];
-    set(&mut file, at, FINGERPRINT, &7u32.to_le_bytes());
-    let sim = with_file(&file);
-    let (salvaged, saved) = salvage(&sim, &open(&sim, |_| {}).unwrap());
-    assert_eq!((salvaged.lost.len(), salvaged.damage.len()), (1, 0));
-    assert_eq!(saved.into_keys().collect::<Vec<_>>(), [b"b"]);
-}
-
-#[test]
 fn the_value_of_a_delete_and_padding_are_passed_over() {
     let mut file = written(&[("abc", Some("1")), ("abc", None), ("d", Some("2"))]);
     let starts = starts(&file);

@@ -123,3 +123,25 @@ fn a_position_before_a_record_that_does_not_verify_is_still_the_stores() {
     let mut failures = 0;
     assert_eq!(keys_of(&mut changes, &mut failures), [b"after"]);
 }
+
+#[test]
+fn who_follows_a_file_that_held_nothing_is_told_of_all_that_came_since() {
+    let sim = SimDisk::new(1);
+    sim.write(PATH, "").unwrap();
+    let mut reading = Options::new();
+    reading.read_only(true).disk(sim.disk());
+    let watching = reading.open(PATH).unwrap();
+    let position = watching.position().unwrap();
+    let mut changes = watching.changes(position).unwrap();
+    let store = open(&sim.process());
+    store.insert("first", "").unwrap();
+    store.compact().unwrap();
+    store.insert("second", "").unwrap();
+    assert!(matches!(changes.next(), Ok(Some(Seen::Compacted))));
+    for mut changes in [
+        changes,
+        reading.open(PATH).unwrap().changes(position).unwrap(),
+    ] {
+        assert_eq!(keys_of(&mut changes, &mut 0), [&b"first"[..], b"second"]);
+    }
+}
