@@ -202,6 +202,11 @@ impl Connection {
                 .map_err(|cause| Failed::Unanswered { cause, sent: true })?;
             match reply {
                 Reply::Error(text) if text.starts_with(TOO_MANY) => return Err(passing(TOO_MANY)),
+                Reply::Error(text) if text.starts_with("DENIED") => {
+                    let what = "it is in protected mode, and lets in nobody without a password";
+                    let cause = io::Error::new(io::ErrorKind::PermissionDenied, what);
+                    return Err(Failed::Unanswered { cause, sent: false });
+                }
                 reply => replies.push(reply),
             }
         }

@@ -61,6 +61,42 @@ fn the_end_of_a_session_that_changes_before_each_try_is_given_up_at_the_deadline
     assert!(fake.count("GET") > 3);
 }
 
+/// The server hangs up behind that, before it has read a command.
+#[test]
+fn a_server_that_lets_nobody_in_without_a_password_says_so() {
+    let denied = "-DENIED Redis is running in protected mode because no password is set.\r\n";
+    let fake = Fake::start_any(move |_| Act::Last(denied.as_bytes().to_vec()));
+    let url = format!("redis://127.0.0.1:{}", fake.port);
+    let error = RedisOptions::new().connect(&url).unwrap_err();
+    assert!(error.to_string().contains("protected mode"), "{error}");
+}
+
+/// The second run goes through its keys in another order: the cursor of the first leads to the end at once.
+#[test]
+fn a_list_of_a_server_that_is_started_anew_meanwhile_is_whole() {
+    let pages = AtomicUsize::new(0);
+    let key = bulk(format!("shelflife:{{AAE}}{ID}").as_bytes());
+    let runs = Arc::new(AtomicUsize::new(0));
+    let fake = Fake::start_any(move |words| match words[0].as_str() {
+        "INFO" => {
+            let run = runs.load(Ordering::Relaxed);
+            Act::Say(bulk(format!("# Server\r\nrun_id:{run}\r\nx:y").as_bytes()))
+        }
+        "SCAN" => match pages.fetch_add(1, Ordering::Relaxed) {
+            0 => say("*2\r\n$1\r\n7\r\n*0\r\n"),
+            1 => {
+                runs.fetch_add(1, Ordering::Relaxed);
+                say("*2\r\n$1\r\n0\r\n*0\r\n")
+            }
+            _ => Act::Say([b"*2\r\n$1\r\n0\r\n*1\r\n", &*key].concat()),
+        },
+        "GET" => Act::Say(bulk(&value("ann"))),
+        "GETRANGE" => Act::Say(bulk(&value("ann")[..38])),
+        _ => say("-ERR This instance has cluster support disabled\r\n"),
+    });
+    assert_eq!(fake.store().sessions_of("ann").unwrap().len(), 1);
+}
+
 /// A caller may try again what is busy, and would do this twice.
 #[test]
 fn a_change_that_may_have_been_made_is_never_called_busy() {

@@ -1,7 +1,7 @@
 //! Calls that concern all sessions: lists, and deletions of many.
 //!
 //! A server has no snapshot. `SCAN` promises this much: a key that is there from the beginning of a walk to its end is
-//! met. While slots move between the servers of a cluster that does not hold for a walk over all of them: a key can
+//! met, unless the server is started anew in between, which its run tells. While slots move between the servers of a cluster that does not hold for a walk over all of them: a key can
 //! leave a server before its turn for one whose turn is over. So a cluster is walked twice, and again for as long as
 //! its map changes: of any two servers the one that a key leaves is then walked before the one that it goes to.
 
@@ -57,21 +57,40 @@ impl Store {
             ));
         }
         for walk in 1..=WALKS_MAX {
+            let mut is_whole = true;
             for server in map.primaries() {
+                let run = self.run_of(&server)?;
                 self.walk_server(&server, &hasher, |text| {
                     if seen.insert(hasher.hash_one(&text)) {
                         found.extend(self.keys.read(text));
                     }
                 })?;
+                is_whole &= self.run_of(&server)? == run;
             }
             self.client.refresh_now();
             let before = std::mem::replace(&mut map, self.client.map());
-            if !map.is_cluster() || (walk > 1 && map.primaries() == before.primaries()) {
+            let is_settled = walk > 1 && map.primaries() == before.primaries();
+            if is_whole && (is_settled || !map.is_cluster()) {
                 return Ok(found);
             }
         }
-        let what = "the slots of the cluster move faster than they can be read";
+        let what = "slots move, or servers are started anew, faster than their keys can be read";
         Err(Error::not_now(what))
+    }
+
+    /// The name of a server's run; `None` if the server does not tell. One that is started anew, or takes another's place,
+    /// goes through its keys in another order: a cursor from before leads past some of them.
+    fn run_of(&self, server: &Address) -> Result<Option<Vec<u8>>> {
+        let words: [&[u8]; 2] = [b"INFO", b"server"];
+        match self.client.ask_one(server, &words, SCAN_BOUNDS) {
+            Ok(Reply::Bulk(info)) => {
+                let mut lines = info.split(|byte| *byte == b'\n');
+                let run = lines.find(|line| line.starts_with(b"run_id:"));
+                Ok(run.map(<[u8]>::to_vec))
+            }
+            Err(error) if error.is_busy() || error.io_kind().is_some() => Err(error),
+            _ => Ok(None),
+        }
     }
 
     fn walk_server(
