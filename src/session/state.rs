@@ -50,6 +50,8 @@ pub struct Session {
     pub(super) modified: bool,
     /// The user has proven to be who he is, which the store is still to note the time of.
     pub(super) confirming: bool,
+    /// The lifetime was set since the session was loaded or stored, if only to what it was.
+    pub(super) lifetime_is_set: bool,
     pub(super) contents: Arc<Contents>,
     /// The contents that were loaded or stored last.
     pub(super) base: Arc<Contents>,
@@ -163,6 +165,7 @@ impl Session {
     /// ```
     pub fn set_lifetime(&mut self, lifetime: Option<Lifetime>) {
         let lifetimes = lifetime.map(Lifetimes::from);
+        self.lifetime_is_set = true;
         if self.contents.lifetimes != lifetimes {
             self.change().lifetimes = lifetimes;
         }
@@ -505,6 +508,7 @@ impl Session {
         Some(Session {
             modified: confirming || contents != *base,
             confirming,
+            lifetime_is_set: self.lifetime_is_set,
             contents: Arc::new(contents),
             base,
             ..current
@@ -651,6 +655,8 @@ impl Session {
             *self = Session {
                 contents: Arc::clone(&self.contents),
                 confirming: self.confirming,
+                lifetime_is_set: self.lifetime_is_set
+                    || self.contents.lifetimes != stored.base.lifetimes,
                 modified: true,
                 ..stored.clone()
             };
@@ -659,27 +665,21 @@ impl Session {
 
     /// Notes that this copy is what the store has now.
     pub(super) fn mark_stored(&mut self, stamp: Stamp, end: Option<u64>) {
-        self.stamp = stamp;
-        self.end = end;
-        self.modified = false;
+        (self.stamp, self.end) = (stamp, end);
+        (self.modified, self.lifetime_is_set) = (false, false);
         self.base = Arc::clone(&self.contents);
         self.displaced.clear();
     }
 
     /// Makes this copy, with all that it holds, a session that was never stored.
     pub(super) fn mark_new(&mut self) {
-        self.identity = None;
+        (self.identity, self.write, self.end) = (None, None, None);
         self.stamp = Stamp::default();
-        self.write = None;
-        self.end = None;
         self.base = Arc::default();
     }
 
     fn if_stored(&self, millis: u64) -> Option<SystemTime> {
-        match self.stamp.version {
-            0 => None,
-            _ => time_at(millis),
-        }
+        time_at(millis).filter(|_| self.version() > 0)
     }
 }
 

@@ -262,3 +262,21 @@ fn a_login_that_the_same_request_takes_back_by_hand_leaves_nothing_of_its_own() 
         assert_eq!(site.events(), [event]);
     }
 }
+
+#[test]
+fn a_lifetime_that_comes_with_a_change_of_user_stays_also_where_a_stranger_had_the_same() {
+    let site = Site::new();
+    let meanwhile: [fn(&mut Visit); 2] = [|_| (), |visit| put(visit, "size", "tall")];
+    for other_request in meanwhile {
+        let mut jar = site.shopper();
+        let other = jar.clone();
+        site.visit(&mut jar, |visit| {
+            let session = visit.session().unwrap();
+            session.set_user(Some("ann"));
+            session.set_lifetime(Some(idle(HOUR)));
+            let _ = site.ask(&other, other_request);
+        });
+        assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+        assert_eq!(site.begin(&jar).time_left().unwrap(), Some(HOUR));
+    }
+}

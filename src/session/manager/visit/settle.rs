@@ -388,7 +388,7 @@ pub(super) fn made_anew(copy: &Session) -> Session {
 
 /// Whether somebody logged in or out, and the lifetime is still that of before.
 fn has_lifetime_of_other_user(copy: &Session) -> bool {
-    copy.has_other_user() && copy.contents.lifetimes == copy.base.lifetimes
+    copy.has_other_user() && !copy.lifetime_is_set
 }
 
 /// Notes where a user's request comes from. Without a user it is nobody's device.

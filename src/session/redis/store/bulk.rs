@@ -1,9 +1,10 @@
 //! Calls that concern all sessions: lists, and deletions of many.
 //!
 //! A server has no snapshot. `SCAN` promises this much: a key that is there from the beginning of a walk to its end is
-//! met, unless the server is started anew in between, which its run tells. While slots move between the servers of a cluster that does not hold for a walk over all of them: a key can
-//! leave a server before its turn for one whose turn is over. So a cluster is walked twice, and again for as long as
-//! its map changes: of any two servers the one that a key leaves is then walked before the one that it goes to.
+//! met, unless the server is started anew in between, which its run tells. While slots move between the servers of a
+//! cluster that does not hold for a walk over all of them: a key can leave a server before its turn for one whose turn
+//! is over. So a cluster is walked twice, and again for as long as its map changes: of any two servers the one that a
+//! key leaves is then walked before the one that it goes to.
 
 use super::super::super::engine::passed::{Passed, deleted};
 use super::super::super::id::{Identity, SessionHandle};
@@ -78,8 +79,8 @@ impl Store {
         Err(Error::not_now(what))
     }
 
-    /// The name of a server's run; `None` if the server does not tell. One that is started anew, or takes another's place,
-    /// goes through its keys in another order: a cursor from before leads past some of them.
+    /// The name of a server's run; `None` if the server does not tell. One that is started anew, or takes another's
+    /// place, goes through its keys in another order: a cursor from before leads past some of them.
     fn run_of(&self, server: &Address) -> Result<Option<Vec<u8>>> {
         let words: [&[u8]; 2] = [b"INFO", b"server"];
         match self.client.ask_one(server, &words, SCAN_BOUNDS) {
