@@ -144,10 +144,12 @@ impl Shell {
     }
 }
 
-/// A terminal, its user and what they see, with all of it on standard output.
-const TERMINAL: &str = "import fcntl, os, pty, re, struct, sys, termios\n\
+/// A terminal, its user and what they see, with all of it on standard output. Ctrl-C works there also where the tests run
+/// in the background, which a shell starts with that signal ignored.
+const TERMINAL: &str = "import fcntl, os, pty, re, signal, struct, sys, termios\n\
     pid, fd = pty.fork()\n\
     if pid == 0:\n    \
+        signal.signal(signal.SIGINT, signal.SIG_DFL)\n    \
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, int(sys.argv[3]), 0, 0))\n    \
         os.execvp('sh', ['sh', '-c', sys.argv[1]])\n\
     seen = b''\n\
