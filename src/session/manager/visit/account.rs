@@ -337,19 +337,19 @@ impl Visit {
             return Ok(false);
         };
         let right = code_of(user, current);
-        for is_last in [false, true] {
-            if self
-                .session
-                .credentials()
-                .is_some_and(|known| same(known.as_bytes(), right.as_bytes()))
-            {
+        let are_right = |session: &Session| {
+            let known = session.credentials();
+            known.is_some_and(|known| same(known.as_bytes(), right.as_bytes()))
+        };
+        if are_right(&self.session) {
+            return Ok(true);
+        }
+        // Another request of this session may have noted them after the copy was loaded.
+        if !self.is_changed() {
+            self.reload()?;
+            if are_right(&self.session) {
                 return Ok(true);
             }
-            // Another request of this session may have noted them after the copy was loaded.
-            if is_last || self.is_changed() {
-                break;
-            }
-            self.reload()?;
         }
         self.logout()?;
         Ok(false)
