@@ -92,10 +92,14 @@ impl Queue {
             None => Ok(false),
         }
     }
+}
 
-    /// Looks anew at the next call, which begins with the oldest again.
-    fn rewind(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+/// Dropped, it makes the next call look anew, which begins with the oldest again.
+struct Rewind<'a>(&'a Queue);
+
+impl Drop for Rewind<'_> {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -142,6 +146,8 @@ impl Shelf {
         if self.queue.is_empty(self)? {
             return Ok(None);
         }
+        // The entry stays where the write fails, and where `T` fails or panics.
+        let rewind = Rewind(&self.queue);
         // With the lock held: else a thread could be given an entry, and others younger ones before it is removed.
         let popped = self.store.edit_batch(|| {
             let mut batch = Batch::new();
@@ -156,10 +162,8 @@ impl Shelf {
                 return Ok((batch, Some((key.to_owned(), value))));
             }
             Ok((batch, None))
-        });
-        if popped.is_err() {
-            self.queue.rewind();
-        }
-        popped
+        })?;
+        std::mem::forget(rewind);
+        Ok(popped)
     }
 }

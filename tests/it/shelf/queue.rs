@@ -3,7 +3,8 @@
 use super::{folder, shelf};
 use crate::raw;
 use shelflife::sim::SimDisk;
-use shelflife::{Compaction, Durability, ErrorKind, Options, Shelf};
+use shelflife::{Compaction, Decode, Decoder, Durability, ErrorKind, Options, Result, Shelf};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
@@ -45,6 +46,24 @@ fn a_value_of_another_type_stays_the_first_of_the_queue_until_it_is_removed() {
     }
     shelf.remove("poison").unwrap();
     assert_eq!(shelf.pop_first::<u64>().unwrap().unwrap().1, 3);
+}
+
+#[test]
+fn an_entry_at_which_its_type_panics_stays_the_first_of_the_queue() {
+    struct Panics;
+    impl Decode for Panics {
+        fn decode(_: &mut Decoder<'_>) -> Result<Panics> {
+            panic!("a fault of the type")
+        }
+    }
+    let (_dir, shelf) = shelf();
+    shelf.extend([("a", 1u64), ("b", 2)]).unwrap();
+    for left in [1, 2] {
+        let popped = catch_unwind(AssertUnwindSafe(|| shelf.pop_first::<Panics>()));
+        assert!(popped.is_err());
+        assert_eq!(shelf.pop_first::<u64>().unwrap().unwrap().1, left);
+    }
+    assert_eq!(shelf.pop_first::<u64>().unwrap(), None);
 }
 
 #[test]
