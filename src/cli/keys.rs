@@ -42,6 +42,10 @@ pub(crate) fn is_of_sessions(key: &[u8]) -> bool {
 /// Where a store notes how ids are kept, and with that that the lists of users name all their sessions.
 pub(crate) const NOTE: &[u8] = b"\xFFk";
 
+/// How long the key of a session is, and the one of a session of whose id the hash is kept.
+pub(crate) const KEY_LEN: usize = 18;
+pub(crate) const HASHED_KEY_LEN: usize = 37;
+
 /// Whether a key is of what the store keeps about sessions, which is shown to nobody: lists of ids, for one.
 pub(crate) fn is_inner(key: &[u8]) -> bool {
     is_of_sessions(key) && session_of(key).is_none()

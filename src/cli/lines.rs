@@ -11,7 +11,7 @@ use shelflife::{Batch, Entry, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT, is_end};
 use crate::cli::failure::Result;
-use crate::cli::keys::{NOTE, value_of};
+use crate::cli::keys::{NOTE, session_of, value_of};
 use crate::cli::output::{Output, say};
 use crate::cli::{open, text};
 
@@ -122,10 +122,11 @@ pub(crate) fn end_of(entry: &Entry) -> (&'static str, Value) {
     ("expires", millis.unwrap_or(Value::Null))
 }
 
-/// Adds the entry of a line to the batch that `batch_of` has for its key. Line, value and CBOR are never all in memory:
-/// one line may be large.
+/// Adds the entry of a line to the batch that `batch_of` has for its key, a session with at least the version that
+/// `version_min` has for its key. Line, value and CBOR are never all in memory: one line may be large.
 pub(crate) fn add<'a>(
     line: Vec<u8>,
+    version_min: impl FnOnce(&[u8]) -> u64,
     batch_of: impl FnOnce(&[u8]) -> &'a mut Batch,
 ) -> std::result::Result<(), String> {
     let text = str::from_utf8(&line).map_err(|_| match line.as_slice() {
@@ -164,6 +165,18 @@ pub(crate) fn add<'a>(
         }
     }
     let key: Vec<u8> = key.ok_or("no \"k\"")?;
+    if let Some(Value::Map(members)) = &mut content
+        && session_of(&key).is_some()
+    {
+        let least = version_min(&key).into();
+        for (name, member) in members {
+            if let (Value::Text(name), Value::Integer(version)) = (name, member)
+                && name == "version"
+            {
+                *version = (*version).max(least);
+            }
+        }
+    }
     let (bytes, is_cbor) = match (content.ok_or("no \"v\"")?, is_cbor) {
         (Value::Bytes(bytes), None | Some(false)) => (bytes, false),
         (value, _) => (

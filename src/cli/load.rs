@@ -3,17 +3,19 @@
 //! A few megabytes are one batch. A larger input is first copied to its end into a file without a name, so that the
 //! store is not touched before every line is known to be an entry; a switch to a file that has all entries stores it.
 
-use std::ffi::OsStr;
+use std::cell::OnceCell;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use shelflife::{Batch, Store};
+use shelflife::{Batch, Options, Store};
 
 use crate::cli::args::{Args, Command, WAIT};
 use crate::cli::failure::{Failure, Result};
-use crate::cli::keys::{NOTE, is_of_sessions, session_of};
+use crate::cli::keys::{HASHED_KEY_LEN, KEY_LEN, NOTE, is_of_sessions, session_of};
 use crate::cli::lines::add;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
@@ -34,8 +36,9 @@ pub(crate) const LOAD: Command = Command {
     notes: "A line is {\"k\":KEY,\"v\":VALUE}; {\"$b64\":\"...\"} stands for bytes, with \"cbor\":true for those that are a\n\
             value of a shelf; \"expires\" is an end, in milliseconds since 1970. Without I, or with `-`, from standard\n\
             input. F is created if there is no such file; what it has under other keys stays. A line that is no\n\
-            entry is named by its number, and nothing is loaded. Others may write meanwhile. More than 16 MiB\n\
-            rewrite F as compact does, and take as much room again beside it while they are read.",
+            entry is named by its number, and nothing is loaded. Others may write meanwhile: a session that F\n\
+            has gets a new version, so that a request at work on it is told of a conflict. More than 16 MiB rewrite F\n\
+            as compact does, and take as much room again beside it while they are read.",
     run: load,
 };
 
@@ -57,6 +60,8 @@ fn load(args: &mut Args, output: &mut Output) -> Result<()> {
         note: Batch::new(),
         has_sessions: false,
         key_len: None,
+        file: file.clone(),
+        there: OnceCell::new(),
     };
     let mut first = Batch::new();
     let (mut entries, mut bytes) = (0, 0);
@@ -95,7 +100,7 @@ fn fill(args: &Args, file: &OsStr, first: Batch, spool: Spool, read: &mut Lines)
     let store = open::to_fill(args, file.to_owned())?;
     let note = read.doubt_lists(&store)?;
     let progress = Progress::of("loading", "");
-    let (mut first, mut lines) = (Some(first), spool.read()?);
+    let (mut first, mut lines) = (Some(first), spool.read(file.to_owned())?);
     let mut failed = None;
     let loaded = store.load(|| {
         if let Some(first) = first.take() {
@@ -113,6 +118,16 @@ fn fill(args: &Args, file: &OsStr, first: Batch, spool: Spool, read: &mut Lines)
     Ok(store.close()?)
 }
 
+/// Under a session's key, more than any version that it had: a request may be at work on one that it loaded before, and
+/// would else take what others changed since for that. No session has more than one change a millisecond.
+fn version_min(there: Option<&Store>, key: &[u8]) -> u64 {
+    if !there.is_some_and(|store| store.contains_key(key).unwrap_or(true)) {
+        return 0;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or_default()
+}
+
 fn unreadable(name: &str, error: io::Error) -> Failure {
     Failure::Io(format!("failed to read {name}"), error)
 }
@@ -127,6 +142,9 @@ struct Lines {
     has_sessions: bool,
     /// How long the key of a session is.
     key_len: Option<usize>,
+    file: OsString,
+    /// The store that is loaded into, opened for the first session; nothing if it does not open, which is told later.
+    there: OnceCell<Option<Store>>,
 }
 
 impl Lines {
@@ -155,6 +173,8 @@ impl Lines {
             note,
             has_sessions,
             key_len,
+            file,
+            there,
             ..
         } = self;
         let batch_of = |key: &[u8]| {
@@ -162,7 +182,11 @@ impl Lines {
             *key_len = session_of(key).map(|_| key.len()).or(*key_len);
             if key == NOTE { note } else { batch }
         };
-        add(line, batch_of).map_err(|what| {
+        let version_min = |key: &[u8]| {
+            let there = there.get_or_init(|| Options::new().read_only(true).open(file).ok());
+            version_min(there.as_ref(), key)
+        };
+        add(line, version_min, batch_of).map_err(|what| {
             Failure::Usage(format!("{name}, line {number}: {what}; nothing was loaded"))
         })
     }
@@ -183,8 +207,14 @@ impl Lines {
                 break;
             }
         }
-        // Of two kinds in a store, one is found by no visitor.
-        if let (Some(there), Some(loaded)) = (there, self.key_len)
+        // Of two kinds in a store, one is found by no visitor; and one that everybody left is of a kind as well.
+        let noted = store
+            .get(NOTE)?
+            .map(|note| match note.ends_with(b"hashed") {
+                true => HASHED_KEY_LEN,
+                false => KEY_LEN,
+            });
+        if let (Some(there), Some(loaded)) = (there.or(noted), self.key_len)
             && there != loaded
         {
             // The key of a hash is the longer one.
@@ -263,7 +293,7 @@ impl Spool {
         written.map_err(Spool::failed)
     }
 
-    fn read(self) -> Result<Lines> {
+    fn read(self, target: OsString) -> Result<Lines> {
         let file = self.0.into_inner();
         let mut file = file.map_err(|error| Spool::failed(error.into_error()))?;
         file.rewind().map_err(Spool::failed)?;
@@ -275,6 +305,8 @@ impl Spool {
             note: Batch::new(),
             has_sessions: false,
             key_len: None,
+            file: target,
+            there: OnceCell::new(),
         })
     }
 

@@ -108,7 +108,7 @@ impl Session {
         &self.displaced
     }
 
-    /// How often the session has been changed in the store; 0 before it was stored.
+    /// Larger after each change of the session in the store, from 1 on; 0 before it was stored.
     pub fn version(&self) -> u64 {
         self.stamp.version
     }

@@ -311,14 +311,57 @@ fn sessions_are_not_loaded_beside_those_whose_ids_are_kept_the_other_way() {
     }
     let dumps = ["plain.shelf", "hashed.shelf"].map(|file| shell.run(&format!("dump {file}")).ok());
     let more = String::from_utf8(lines(20_000, "")).unwrap();
-    for (dump, file) in dumps.iter().zip(["hashed.shelf", "plain.shelf"]) {
-        let before = now_and_bytes(&shell.path(file));
-        for input in [dump.clone(), format!("{dump}{more}")] {
-            let said = shell
-                .pipe(input.as_bytes(), &format!("load {file}"))
-                .failed(2);
-            assert!(said.contains("nothing was loaded"), "{said}");
+    // Where everybody has left, the next visitor's id is kept as theirs were.
+    for left in [1, 0] {
+        for (dump, file) in dumps.iter().zip(["hashed.shelf", "plain.shelf"]) {
+            if left == 0 {
+                let rm = format!("session rm {file} --user ann --yes");
+                shell.run(&rm).ok();
+            }
+            let before = now_and_bytes(&shell.path(file));
+            for input in [dump.clone(), format!("{dump}{more}")] {
+                let said = shell
+                    .pipe(input.as_bytes(), &format!("load {file}"))
+                    .failed(2);
+                assert!(said.contains("nothing was loaded"), "{said}");
+            }
+            assert!(now_and_bytes(&shell.path(file)) == before);
+            let listed = shell.run(&format!("session ls {file}")).ok();
+            assert_eq!(listed.lines().count(), left);
         }
-        assert!(now_and_bytes(&shell.path(file)) == before);
+    }
+}
+
+/// Versions would else be counted anew from what was dumped, and come to one that a request has loaded before.
+#[test]
+fn a_request_at_work_while_sessions_are_loaded_takes_no_later_change_for_what_it_knows() {
+    for more in [Vec::new(), lines(20_000, "")] {
+        let shell = Shell { dir: fast_dir() };
+        let app = ShelveSessionStore::from(os(&shell.path("s.shelf")));
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        let _ = app.save_session(&mut session).unwrap();
+        let dump = shell.run("dump s.shelf").ok();
+        let id = session.id().unwrap().clone();
+        let change = |session: &mut Session, what: &str| {
+            session.insert(what, &true).unwrap();
+            app.save_session(session).unwrap()
+        };
+        assert!(matches!(change(&mut session, "once"), Saved::Stored));
+        let mut slow = app.load_session(&id).unwrap().unwrap();
+        let input = [dump.as_bytes(), &more].concat();
+        // Twice: what was loaded before, and changed since, is loaded over as well.
+        for what in ["first", "second"] {
+            let ran = shell.pipe(&input, "load s.shelf");
+            assert_eq!(ran.code, 0, "{}", ran.err);
+            let mut quick = app.load_session(&id).unwrap().unwrap();
+            assert_eq!(quick.keys().count(), 0);
+            assert!(matches!(change(&mut quick, what), Saved::Stored));
+            assert!(matches!(change(&mut slow, "slow"), Saved::Conflict(_)));
+            slow = quick;
+        }
+        // In a new file all versions are as they were.
+        shell.pipe(dump.as_bytes(), "load new.shelf").ok();
+        assert_eq!(shell.run("dump new.shelf").ok(), dump);
     }
 }
