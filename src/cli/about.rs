@@ -8,10 +8,13 @@ pub(crate) const EXITS: &[(u8, &str)] = &[
     (0, "ok"),
     (
         1,
-        "no: what was asked about is not there, or what was to be new is",
+        "no: there is no such key or session, or a key that was to be new is there",
     ),
     (2, "usage, or input that makes no sense"),
     (3, "damaged file"),
     (4, "busy: others held the lock for longer than --wait"),
-    (5, "other failures of input and output"),
+    (
+        5,
+        "other failures: no such file, one that is there already or no store, a full disk",
+    ),
 ];

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use shelflife::{Beyond, Error, ErrorKind, copy_sessions};
+use shelflife::{Beyond, copy_sessions};
 
 use crate::cli::args::{Args, Command, DRY_RUN, Opt, WAIT, YES};
 use crate::cli::ask::confirm;
-use crate::cli::failure::{Failure, Result};
+use crate::cli::failure::{Failure, Result, is_of_bytes};
 use crate::cli::output::{Output, say};
 use crate::cli::places::{self, PASSWORD_FILE, PREFIX, Part, TO_PASSWORD_FILE, TO_PREFIX};
 use crate::cli::progress::Progress;
@@ -63,6 +63,9 @@ fn copy(args: &mut Args, output: &mut Output) -> Result<()> {
             known.extend(session.handle());
             Ok(())
         })?;
+        if known.is_empty() {
+            return Err(nothing_to_mirror());
+        }
         let to = places::part_to_read(args, to, Part::Second)?;
         let would_end = sessions::list_any(&to, output, |session| {
             session
@@ -75,16 +78,13 @@ fn copy(args: &mut Args, output: &mut Output) -> Result<()> {
         return Ok(());
     }
     // A session that can't be read is passed by; a server that fails tells nothing of the others.
-    let is_passed = |error: &Error| matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode);
     let first = from
         .iter_sessions()
-        .find(|found| !found.as_ref().is_err_and(is_passed))
+        .find(|found| !found.as_ref().is_err_and(is_of_bytes))
         .transpose()?;
     if is_mirror {
-        // Another number of a database, or another prefix, is as empty as a store that everybody left.
         if first.is_none() {
-            let what = "FROM holds no session, and --mirror would end all that TO has: check the address, and --prefix";
-            return Err(Failure::No(what.to_string()));
+            return Err(nothing_to_mirror());
         }
         confirm(args, "this ends sessions", || {
             Ok("end the sessions that only TO has?".to_string())
@@ -120,4 +120,10 @@ fn copy(args: &mut Args, output: &mut Output) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Another number of a database, or another prefix, is as empty as a store that everybody left.
+fn nothing_to_mirror() -> Failure {
+    let what = "FROM holds no session, and --mirror would end all that TO has: check the address, and --prefix";
+    Failure::No(what.to_string())
 }

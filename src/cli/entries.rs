@@ -140,8 +140,7 @@ fn get(args: &mut Args, output: &mut Output) -> Result<()> {
     for key in wanted {
         let said = match store.entry(&key) {
             Ok(Some(entry)) if is_one => print(&entry, args, output),
-            Ok(Some(entry)) if args.has("--json") => output.line(&lines::line_of(&entry, false).0),
-            Ok(Some(entry)) => print(&entry, args, output).and_then(|()| output.bytes(b"\0")),
+            Ok(Some(entry)) => print_one(&entry, args, output),
             Ok(None) => Err(Failure::No(no_such(&key))),
             Err(error) => Err(error.into()),
         };
@@ -160,6 +159,27 @@ fn get(args: &mut Args, output: &mut Output) -> Result<()> {
         }
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// One entry of many: what fails names its key.
+fn print_one(entry: &Entry, args: &Args, output: &mut Output) -> Result<()> {
+    let named = |what: String| Failure::Damaged(format!("{}: {what}", keys::shown(entry.key())));
+    if !args.has("--json") {
+        print(entry, args, output).map_err(|failure| match failure {
+            Failure::Damaged(what) => named(what),
+            failure => failure,
+        })?;
+        return output.bytes(b"\0");
+    }
+    let (line, is_what_it_says) = lines::line_of(entry, false);
+    output.line(&line)?;
+    match is_what_it_says {
+        true => Ok(()),
+        false => {
+            let what = "not the CBOR that it is marked as, written as plain bytes";
+            Err(named(what.to_string()))
+        }
+    }
 }
 
 fn print(entry: &Entry, args: &Args, output: &mut Output) -> Result<()> {

@@ -9,11 +9,20 @@ use shelflife::{Error, ErrorKind};
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 /// The library's advice to a programmer, and what a user of the program does in place of that.
-const ADVICE: [(&str, &str); 2] = [
+const ADVICE: [(&str, &str); 5] = [
     ("raise `lock_timeout`", "wait longer with --wait"),
     (
         "or reopen() what is there now",
         "or run the command again with what is there now",
+    ),
+    ("open it without `hash_ids`, or convert it", "convert it"),
+    (
+        "or `read_only`, or `exclusive` if only one process ever opens it",
+        "or a command that only reads",
+    ),
+    (
+        "a timeout under 100 milliseconds",
+        "--wait 0 leaves a server no time to answer",
     ),
 ];
 
@@ -43,7 +52,7 @@ impl Failure {
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Failure::Damaged(_) => true,
-            Failure::Store(error) => matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode),
+            Failure::Store(error) => is_of_bytes(error),
             _ => false,
         }
     }
@@ -55,14 +64,19 @@ impl Failure {
             Failure::Usage(_) => 2,
             Failure::Damaged(_) => 3,
             Failure::Io(..) => 5,
+            Failure::Store(error) if is_of_bytes(error) => 3,
             Failure::Store(error) => match error.kind() {
                 ErrorKind::InvalidInput | ErrorKind::TooLarge => 2,
-                ErrorKind::Corrupt | ErrorKind::Decode => 3,
                 ErrorKind::Busy => 4,
                 _ => 5,
             },
         })
     }
+}
+
+/// Whether what is stored can't be read: a place where no server is says nothing of that.
+pub(crate) fn is_of_bytes(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Decode) && error.io_kind().is_none()
 }
 
 /// For a command that has more to do or to say than to print: a reader that closed standard output keeps it from neither.

@@ -475,6 +475,25 @@ fn what_is_marked_as_cbor_and_is_not_can_still_be_had() {
         said.ends_with("; --raw prints its bytes\n") && !said.contains("canary"),
         "{said}"
     );
+    // Of many, the one is named.
+    shell.run("set n.shelf tea green").ok();
+    let line =
+        "{\"k\":\"odd\",\"v\":{\"$b64\":\"/2NhbmFyeQ==\"}}\n{\"k\":\"tea\",\"v\":\"green\"}\n";
+    for (form, keys, out, why) in [
+        (
+            "--json",
+            "\"odd\"\n\"tea\"",
+            line,
+            "marked as, written as plain bytes\n",
+        ),
+        ("-0", "odd\0tea\0", "green\n\0", "marked as: "),
+    ] {
+        let got = shell.pipe(keys.as_bytes(), &format!("get n.shelf {form}"));
+        assert_eq!((got.code, got.out.as_str()), (3, out));
+        let said = format!("shelflife: odd: not the CBOR that it is {why}");
+        assert!(got.err.starts_with(&said), "{}", got.err);
+    }
+    shell.run("rm n.shelf tea").ok();
     let dumped = shell.run("dump n.shelf");
     assert_eq!(
         dumped.out,
@@ -482,4 +501,41 @@ fn what_is_marked_as_cbor_and_is_not_can_still_be_had() {
     );
     let note = "shelflife: values that are marked as CBOR and are not, written as plain bytes: 1\n";
     assert_eq!((dumped.code, dumped.err.as_str()), (0, note));
+}
+
+#[test]
+fn what_is_no_server_is_no_damaged_file_and_is_given_time_to_answer() {
+    let shell = Shell::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let said = shell.run(&format!("session ls {url} --wait 0")).failed(2);
+    assert_eq!(
+        said,
+        "shelflife: --wait 0 leaves a server no time to answer\n"
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let said = shell.run(&format!("session ls {url}")).failed(5);
+    assert!(said.contains("reply that RESP2 does not have"), "{said}");
+}
+
+/// A user of the program sets no option of the library's.
+#[test]
+fn hashed_sessions_that_are_copied_to_ids_are_told_the_command_that_helps() {
+    let shell = Shell::new();
+    for (file, is_hashed) in [("plain.shelf", false), ("hashed.shelf", true)] {
+        let mut options = SessionOptions::new();
+        let store = options.hash_ids(is_hashed).open(shell.path(file)).unwrap();
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        let _ = store.save_session(&mut session).unwrap();
+    }
+    let said = shell.run("session copy hashed.shelf plain.shelf").failed(2);
+    let expected = "was opened to keep their hashes; convert it with `shelflife session hash`\n";
+    assert!(said.ends_with(expected), "{said}");
 }
