@@ -2,7 +2,7 @@
 
 use super::SessionStore;
 use super::id::SessionHandle;
-use super::outcome::Saved;
+use super::outcome::{Saved, Sessions};
 use super::state::Session;
 use crate::error::Result;
 use std::collections::HashSet;
@@ -104,7 +104,14 @@ pub fn copy_sessions(
         );
         return Err(error.retold(what));
     }
-    look_beyond(to, &known, beyond, &mut copied)?;
+    let there = to.iter_sessions();
+    if beyond == Beyond::End {
+        // Both may be one store under two names: then all that began there before this list is in both.
+        for session in from.iter_sessions() {
+            known.extend(session?.handle());
+        }
+    }
+    look_beyond(to, there, &known, beyond, &mut copied)?;
     progress(&copied);
     Ok(copied)
 }
@@ -121,11 +128,12 @@ fn import(to: &dyn SessionStore, batch: &mut Vec<Session>, copied: &mut Copied) 
 /// here, and stays.
 fn look_beyond(
     to: &dyn SessionStore,
+    there: Sessions,
     known: &HashSet<SessionHandle>,
     beyond: Beyond,
     copied: &mut Copied,
 ) -> Result<()> {
-    for session in to.iter_sessions() {
+    for session in there {
         let mut session = session?;
         if session
             .handle()

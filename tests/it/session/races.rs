@@ -31,6 +31,21 @@ struct Model {
     marks: BTreeSet<String>,
 }
 
+/// A link to its file, or a server in another spelling, is a second name of a store.
+#[test]
+fn a_store_that_is_mirrored_to_itself_loses_nobody_who_logs_in_meanwhile() {
+    on_each_store(|store| {
+        // Behind so many, a batch of the copy is done.
+        (0..256).for_each(|_| drop(login(store, "ann")));
+        let mut late = None;
+        let copied = copy_sessions(store, store, Beyond::End, |_| {
+            late.get_or_insert_with(|| login(store, "bob"));
+        });
+        assert_eq!(copied.unwrap().beyond, 0);
+        assert!(store.has_session(&id(&late.unwrap())).unwrap());
+    });
+}
+
 /// All ways in which three requests, each with the copy that it loaded first, can act one after the other.
 #[test]
 fn in_every_order_of_three_requests_no_change_is_lost_and_no_logout_undone() {
