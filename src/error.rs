@@ -73,8 +73,6 @@ pub enum ErrorKind {
     Replaced,
     /// A write from inside the closure of an `update` of the same store.
     Reentrant,
-    /// An earlier failure left this handle unable to write; reading goes on, `reopen()` heals it.
-    Stopped,
     /// The operating system refused; [`Error::io_kind`] tells what it said.
     Io,
     /// An error of the caller's own closure, see [`Error::other`].
@@ -134,7 +132,9 @@ impl Error {
                 ErrorKind::ReadOnly,
                 "open it read-only, or put it elsewhere",
             ),
-            io::ErrorKind::StorageFull => (ErrorKind::Io, "free some space and try again"),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                (ErrorKind::Io, "free some space and try again")
+            }
             io::ErrorKind::InvalidFilename => (
                 ErrorKind::Io,
                 "give the store a shorter name: files beside it add up to 26 bytes to it",
@@ -220,12 +220,6 @@ impl Error {
     pub(crate) fn nested() -> Error {
         let what = "a write to a store from inside an update of it";
         Error::new(ErrorKind::Reentrant, what).advise("write before or after the update")
-    }
-
-    pub(crate) fn stopped(path: &Path) -> Error {
-        let what = "is closed to writes: an earlier write failed and could not be taken back";
-        Error::of_file(ErrorKind::Stopped, path, what)
-            .advise("reopen() repairs the tail; reading goes on")
     }
 
     pub(crate) fn exists(path: &Path, what: &str, advice: &'static str) -> Error {
@@ -483,11 +477,9 @@ impl From<Error> for io::Error {
             | ErrorKind::Decode => io::ErrorKind::InvalidData,
             ErrorKind::Unsupported => io::ErrorKind::Unsupported,
             ErrorKind::TooLarge | ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
-            ErrorKind::Replaced
-            | ErrorKind::Reentrant
-            | ErrorKind::Stopped
-            | ErrorKind::Io
-            | ErrorKind::Other => error.io_kind().unwrap_or(io::ErrorKind::Other),
+            ErrorKind::Replaced | ErrorKind::Reentrant | ErrorKind::Io | ErrorKind::Other => {
+                error.io_kind().unwrap_or(io::ErrorKind::Other)
+            }
         };
         io::Error::new(kind, error)
     }
@@ -519,6 +511,7 @@ mod tests {
             io::ErrorKind::AlreadyExists,
             io::ErrorKind::PermissionDenied,
             io::ErrorKind::ReadOnlyFilesystem,
+            io::ErrorKind::QuotaExceeded,
             io::ErrorKind::InvalidFilename,
         ] {
             let said = Error::io("create", Path::new("x.shelf"), cause.into()).to_string();

@@ -257,7 +257,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `TooLarge` (nothing was written), `ReadOnly`, `Busy`, `Replaced`, `Reentrant`, `Stopped`, `Io`.
+    /// `TooLarge` (nothing was written), `ReadOnly`, `Busy`, `Replaced`, `Reentrant`, `Io`.
     pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool> {
         let put = NewValue {
             value: value.as_ref(),
@@ -472,9 +472,8 @@ impl Store {
         recovery
     }
 
-    /// Reads the file anew, as opening does. Lets a handle write again that a failure has stopped, and heals a file
-    /// whose sync failed by moving what can be read to a new one. Creates the file if it is missing, unless the handle
-    /// was opened with `create(false)`.
+    /// Reads the file anew, as opening does. Heals a file whose sync failed by moving what can be read to a new one.
+    /// Creates the file if it is missing, unless the handle was opened with `create(false)`.
     ///
     /// # Errors
     ///
@@ -649,7 +648,7 @@ impl Store {
                 && place.mode.compaction != Compaction::Manual
                 && place.is_ours()
                 && !std::thread::panicking()
-                && !desk.is_stopped()
+                && !desk.left_bytes()
                 && !place.generation().is_condemned()
                 && compactor.is_over_bound(place)
         };

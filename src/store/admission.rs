@@ -227,9 +227,6 @@ impl Admission {
             return Err(Error::read_only(&place.path));
         }
         let turn = self.gate.enter(deadline, &place.path)?;
-        if self.desk.is_stopped() {
-            return Err(Error::stopped(&place.path));
-        }
         // Once due, a look at the path stays due: the next round may be about another file.
         let mut is_look_due = false;
         for _ in 0..ROUNDS_MAX {
@@ -241,6 +238,7 @@ impl Admission {
             if self.is_proven_by_length(&generation, purpose, is_look_due)?
                 || self.round(&generation, is_look_due)?
             {
+                self.desk.left_bytes.store(false, Release);
                 return Ok(Writing {
                     place,
                     desk: &self.desk,
@@ -292,8 +290,8 @@ impl Admission {
             Step::LookAgain | Step::Admit => {}
             Step::Create => mend::start_anew(place, generation)?,
             Step::Heal => mend::heal(place, generation)?,
-            Step::CutTail => place.note_torn_tail(mend::cut_torn_tail(place, generation)?),
-            Step::LeaveFile => place.note_torn_tail(mend::leave_torn_file(place, generation)?),
+            Step::CutTail => mend::cut_torn_tail(place, generation)?,
+            Step::LeaveFile => mend::leave_torn_file(place, generation)?,
         }
         Ok(step == Step::Admit)
     }

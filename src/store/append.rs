@@ -131,6 +131,22 @@ pub(crate) fn append_marker(
     Pen::default().append(generation, &[op], &[(0, 0)], now_ms)
 }
 
+/// Notes that a new file is about to take this one's place. If a full disk cuts the note short, it is taken back: the
+/// next writer would take its beginning for the work of a crash. The cut needs no mark: of so little no record can come
+/// but the note, which is harmless where it is the last one.
+pub(crate) fn retire(generation: &Generation, now_ms: u64) -> Result<()> {
+    match append_marker(generation, Kind::Retired, now_ms) {
+        Ok(_) => Ok(()),
+        Err(Failed { error, left }) => {
+            if left == Left::Bytes {
+                let tail = generation.position().tail;
+                let _ = generation.log.set_len(tail);
+            }
+            Err(error)
+        }
+    }
+}
+
 /// Writes once more, where it stands, what others wrote and nobody called durable, so that this process's own sync covers
 /// it. Once for each file, before this process appends to it or acknowledges anything in it.
 ///

@@ -150,8 +150,8 @@ pub enum Gap {
     /// The store was compacted meanwhile, and the file that had the changes is gone; or entries were
     /// [loaded](crate::Store::load) or [salvaged](crate::Store::salvage_in_place), which no file tells one by one.
     Compacted,
-    /// A new file took the store's place that was not made of all that the old one had: the store was emptied, or the
-    /// old file is damaged.
+    /// A new file took the store's place that was not made of all that the old one had: the store was emptied, or all in
+    /// it had ended over 24 hours before, or the old file is damaged.
     Emptied,
     /// Another file, or an earlier state of the store, was put in its place: somebody restored a backup.
     Replaced,

@@ -7,7 +7,7 @@ use super::append::{append_marker, cut_at_tail, mark_as_left, mark_behind};
 use super::copy::{Copied, copy_live};
 use super::durable::sync_log;
 use super::evidence::{self, EVIDENCE_SUFFIX, Kept};
-use super::format::Kind;
+use super::format::{HEAD_BYTES, Kind};
 use super::generation::{Generation, Proof};
 use super::place::Place;
 use super::recovery::{Reverted, TornTail};
@@ -39,34 +39,39 @@ pub(crate) fn cut(place: &Place, generation: &Generation) -> Result<()> {
     })
 }
 
-/// Undoes what a failed append may have left behind the tail, so that no later record ever joins up with it.
+/// Undoes what a failed append may have left behind the tail, so that no later record ever joins up with it. Of less
+/// than the head of a record none can come; and where a full disk cut it so short, it has no room for a mark either.
 pub(crate) fn take_back(place: &Place, generation: &Generation, tail: u64) -> Result<()> {
-    let nothing_there = generation.log.size().is_ok_and(|size| size <= tail);
-    match nothing_there {
-        true => Ok(()),
-        false => cut(place, generation),
+    let size_bytes = generation.log.size().unwrap_or(u64::MAX);
+    match size_bytes.saturating_sub(tail) {
+        0 => Ok(()),
+        left_bytes if left_bytes < HEAD_BYTES as u64 => generation.log.set_len(tail),
+        _ => cut(place, generation),
     }
 }
 
 /// Cuts a torn tail in place, behind which no record verifies. Its bytes are kept as evidence first.
-pub(crate) fn cut_torn_tail(place: &Place, generation: &Generation) -> Result<TornTail> {
+pub(crate) fn cut_torn_tail(place: &Place, generation: &Generation) -> Result<()> {
     let (tail, size_bytes) = (generation.tail(), generation.log.size()?);
     let kept = match size_bytes > tail {
         true => evidence::keep_cut_bytes(place, generation)?,
         false => Kept::Enough,
     };
-    cut(place, generation)?;
-    Ok(torn(tail, size_bytes, kept))
+    // First: the evidence is there, also if the cut fails, and the next try may find nothing to cut any more.
+    place.note_torn_tail(torn(tail, size_bytes, kept));
+    cut(place, generation)
 }
 
 /// Leaves a file whose torn tail must not be cut in place: records behind the torn place could count again if it were
 /// overwritten in a way that joins up with them, and they are the only trace of what went wrong. The file gets another
 /// name, and a note that it was left.
-pub(crate) fn leave_torn_file(place: &Place, generation: &Generation) -> Result<TornTail> {
+pub(crate) fn leave_torn_file(place: &Place, generation: &Generation) -> Result<()> {
     let (tail, size_bytes) = (generation.tail(), generation.log.size()?);
     let (kept, successor) = copy_to_successor(place, generation, true)?;
+    // First, as above: after a rename that failed the file counts as condemned, not as torn.
+    place.note_torn_tail(torn(tail, size_bytes, kept));
     successor.install(generation)?;
-    Ok(torn(tail, size_bytes, kept))
+    Ok(())
 }
 
 /// Moves what can be read of a file whose sync failed to a new one.

@@ -12,7 +12,6 @@ use super::place::{Opened, Place, open_at};
 use crate::error::Result;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::*;
 use std::time::Duration;
 
 pub(crate) fn open(mode: Mode, start: Start, path: &Path) -> Result<Admission> {
@@ -106,16 +105,13 @@ fn replace_damaged(admission: &Admission) -> Result<bool> {
     Ok(true)
 }
 
-/// Reads what stands at the path, lets the handle write again, and makes the file writable where only a writer can.
+/// Reads what stands at the path, and makes the file writable where only a writer can.
 pub(crate) fn reopen(admission: &Admission) -> Result<()> {
-    let Admission {
-        place, gate, desk, ..
-    } = admission;
+    let Admission { place, gate, .. } = admission;
     {
         let deadline = admission.deadline();
         let _turn = gate.enter(&deadline, &place.path)?;
         place.reopen(&deadline)?;
-        desk.is_stopped.store(false, Release);
     }
     let generation = place.generation();
     if place.mode.writes() && (generation.is_condemned() || generation.is_unborn()) {

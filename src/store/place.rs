@@ -629,9 +629,9 @@ impl Place {
 
     pub(crate) fn note_torn_tail(&self, torn: TornTail) {
         let mut notes = lock_of(&self.notes);
-        notes
-            .torn_tails
-            .retain(|known| known.offset != torn.offset || known.evidence.is_some());
+        notes.torn_tails.retain(|known| {
+            known.offset != torn.offset || known.evidence.is_some() && *known != torn
+        });
         notes.torn_tails.push(torn);
     }
 

@@ -59,7 +59,7 @@ pub(crate) fn finish(admission: &Admission) -> Result<()> {
     }
     let generation = place.generation();
     let finished = admission.make_durable(&generation, generation.written.load(Acquire));
-    if finished.is_ok() && !desk.is_stopped() {
+    if finished.is_ok() && !desk.left_bytes() {
         _ = seal(admission);
     }
     desk.wrote.store(false, Release);

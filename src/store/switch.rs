@@ -19,7 +19,7 @@
 //!
 //! Why the sync comes before the rename: the new name may reach the disk before the content does.
 
-use super::append::{append_marker, mark_behind};
+use super::append::{mark_behind, retire};
 use super::disk::Stat;
 use super::disk::names::rename_to_new;
 use super::format::{FileHeader, Head, Kind, LOG_START, NewRecord};
@@ -290,7 +290,7 @@ impl<'a> Successor<'a> {
         let _switching = place.begin_switch();
         if !old.is_unborn() && !old.position().condemned {
             if old.log.size()? <= old.tail() {
-                append_marker(old, Kind::Retired, place.now_ms())?;
+                retire(old, place.now_ms())?;
             } else {
                 // Bytes stand behind the tail. Another process may have applied them before they were damaged, and has
                 // its tail where they end, so the note goes there. A disk that refuses the note is one more reason to

@@ -21,17 +21,18 @@ use std::sync::{Arc, Mutex};
 pub(crate) struct Desk {
     /// Locked by the thread that has its turn.
     pub(crate) pen: Mutex<Pen>,
-    /// Whether a failed append could not be taken back: this handle writes no more until it is reopened. Set by the
-    /// thread that has its turn, cleared by `reopen` with its turn.
-    pub(crate) is_stopped: AtomicBool,
+    /// Whether a failed append could not be taken back, and nobody of this handle was admitted since: the next writer
+    /// repairs the file and tells of it, so a handle that closes leaves it alone. Written by the thread that has its
+    /// turn; a closing thread may read it late, and repairs then.
+    pub(crate) left_bytes: AtomicBool,
     /// Whether there is something that a seal would say. Set by a writer, with its turn, cleared by the
     /// thread that sealed or that closes the handle; a closing thread may read it late, and seals once too often then.
     pub(crate) wrote: AtomicBool,
 }
 
 impl Desk {
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Acquire)
+    pub(crate) fn left_bytes(&self) -> bool {
+        self.left_bytes.load(Acquire)
     }
 }
 
@@ -58,7 +59,7 @@ impl Writing<'_> {
     }
 
     /// Makes all changes or none. The bytes that a failed append leaves behind the tail are cut back at once; if that
-    /// fails as well, this handle stops writing, and the next writer repairs or leaves the file.
+    /// fails as well, the next writer repairs or leaves the file.
     pub(crate) fn append_all(&mut self, ops: &[Op<'_>], places: &[(u32, u64)]) -> Result<()> {
         let tail = self.generation.tail();
         let now_ms = self.place.now_ms_of(&self.generation);
@@ -72,7 +73,7 @@ impl Writing<'_> {
                 if left == Left::Bytes
                     && mend::take_back(self.place, &self.generation, tail).is_err()
                 {
-                    self.desk.is_stopped.store(true, Release);
+                    self.desk.left_bytes.store(true, Release);
                 }
                 Err(error)
             }

@@ -254,3 +254,44 @@ fn what_has_ended_is_updated_as_if_it_were_absent_although_its_value_is_damaged(
     update("new").unwrap();
     assert_eq!(store.get("b").unwrap().as_deref(), Some(&b"new"[..]));
 }
+
+/// A repair that fails when it has kept the evidence: the next try may find another thing to do, or nothing.
+#[test]
+fn evidence_that_a_repair_left_is_named_also_where_the_repair_failed() {
+    let mut failed = 0;
+    for records_behind in [false, true] {
+        let sim = SimDisk::new(5);
+        let store = open(&sim, |options| _ = options.durability(Durability::Os)).unwrap();
+        for key in ["a", "b", "c"] {
+            store.insert(key, "unsynced").unwrap();
+        }
+        let mut torn = sim.read(PATH).unwrap();
+        drop(store);
+        let second = raw::records(&torn)[1].start;
+        match records_behind {
+            true => torn[second + 20] ^= 1,
+            false => torn.extend([7; 100]),
+        }
+        for call in [Call::Write, Call::SetLen, Call::Sync, Call::Rename] {
+            for nth in 1..=6 {
+                let case = format!("{call:?} {nth}, records behind: {records_behind}");
+                let sim = with_file(&torn);
+                let store = open(&sim, |_| {}).unwrap();
+                sim.inject(Fault::new(FaultKind::Eio).on(call).nth(nth));
+                failed += usize::from(store.insert("d", "").is_err());
+                sim.clear_faults();
+                store.insert("e", "").unwrap();
+                let torn_tails = store.recovery().torn_tails;
+                let told = torn_tails.iter().filter_map(|tail| tail.evidence.as_ref());
+                let mut told: Vec<_> = told
+                    .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+                    .collect();
+                told.sort();
+                let mut kept = names(&sim);
+                kept.sort();
+                assert_eq!(told, kept, "{case}: {torn_tails:?}");
+            }
+        }
+    }
+    assert!(failed > 10, "only {failed} repairs failed");
+}

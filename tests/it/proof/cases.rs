@@ -265,7 +265,7 @@ pub(crate) fn failed_appends() -> Case {
         ])
     };
     let script = vec![
-        half(30),
+        half(50),
         Do::Put(1, 60),
         Do::Look,
         Do::Put(2, 20),
@@ -273,7 +273,7 @@ pub(crate) fn failed_appends() -> Case {
         Do::Batch(vec![(3, Some(40)), (1, None), (4, Some(20))]),
         Do::Look,
         Do::Remove(2),
-        // Even that fails to be taken back.
+        // Even that fails to be taken back: the next write repairs it.
         Do::Inject(vec![
             Fault::new(FaultKind::Short(99)).on(Call::Write),
             Fault::new(FaultKind::Enospc).on(Call::Write).nth(2),
@@ -283,6 +283,10 @@ pub(crate) fn failed_appends() -> Case {
         Do::Put(4, 9),
         Do::Reopen,
         Do::Put(4, 30),
+        // Too little for a record to come of.
+        half(30),
+        Do::Put(2, 40),
+        Do::Put(3, 25),
     ];
     Case {
         failures: 4,

@@ -2,7 +2,6 @@
 
 use super::{Ledger, Outcome, Step, check_afterwards, child, ledger_of, options, tell, told};
 use crate::support::{Random, fast_dir, is_soak, metric, setting, skip};
-use shelflife::{ErrorKind, Options, Store};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -77,7 +76,7 @@ pub(super) fn work(path: &Path, arg: &str) {
             ledger.note(&step, Outcome::Unknown);
             tell(&format!("failed {nth}: {error}"));
             if is_once {
-                result = again(&step, &mut store, &options, path);
+                result = step.make(&mut store, &options, path);
                 result.as_ref().unwrap();
             }
         }
@@ -91,22 +90,6 @@ pub(super) fn work(path: &Path, arg: &str) {
     }
     drop(store);
     tell("done");
-}
-
-/// A handle that a failure has stopped says so, and `reopen` heals it; any other just goes on.
-fn again(
-    step: &Step,
-    store: &mut Option<Store>,
-    options: &Options,
-    path: &Path,
-) -> shelflife::Result<()> {
-    match step.make(store, options, path) {
-        Err(error) if error.kind() == ErrorKind::Stopped => {
-            store.as_ref().unwrap().reopen()?;
-            step.make(store, options, path)
-        }
-        result => result,
-    }
 }
 
 /// Runs a child under the tracer, with a fault or to see which calls it makes. `None`: there is no tracer.
