@@ -61,8 +61,8 @@ pub(crate) struct Compactor {
 
 #[derive(Debug)]
 struct Trouble {
-    /// The file of the attempt.
-    generation: u64,
+    /// The file of the attempt, as it was read: somebody may put an older state of it in its place.
+    reading: u64,
     /// No attempt before the tail is here: damage or a full disk will not be gone after the next write.
     retry_at_tail: u64,
     /// `None` if none failed yet: another process was compacting, or this handle was closing.
@@ -144,6 +144,8 @@ impl Compactor {
 
     /// Whether the handle has to compact before it closes.
     pub(crate) fn is_over_bound(&self, place: &Place) -> bool {
+        // A process that was compacting may have died since, and this handle has no later try.
+        lock_of(&self.trouble).take_if(|trouble| trouble.overdue.is_none());
         let generation = place.generation();
         Space::of(&generation, || place.ended_by_ms(&generation)).is_over_bound()
             && self.may_try(&generation)
@@ -152,8 +154,7 @@ impl Compactor {
     fn may_try(&self, generation: &Generation) -> bool {
         let trouble = lock_of(&self.trouble);
         trouble.as_ref().is_none_or(|trouble| {
-            trouble.generation != generation.header.generation
-                || generation.tail() >= trouble.retry_at_tail
+            trouble.reading != generation.reading || generation.tail() >= trouble.retry_at_tail
         })
     }
 
@@ -164,7 +165,7 @@ impl Compactor {
         let trouble = lock_of(&self.trouble);
         trouble
             .as_ref()
-            .filter(|trouble| is_due && trouble.generation == generation.header.generation)
+            .filter(|trouble| is_due && trouble.reading == generation.reading)
             .and_then(|trouble| trouble.overdue.clone())
     }
 
@@ -265,9 +266,9 @@ impl Compactor {
 
     fn note(&self, place: &Place, tried: &Generation, result: &Result<Option<Compacted>>) {
         let mut trouble = lock_of(&self.trouble);
-        let generation = tried.header.generation;
+        let reading = tried.reading;
         let earlier = trouble.take();
-        let earlier = earlier.filter(|earlier| earlier.generation == generation);
+        let earlier = earlier.filter(|earlier| earlier.reading == reading);
         let earlier = earlier.and_then(|earlier| earlier.overdue);
         let overdue = match result {
             Ok(Some(_)) => return,
@@ -281,7 +282,7 @@ impl Compactor {
         };
         let tail = tried.tail();
         *trouble = Some(Trouble {
-            generation,
+            reading,
             retry_at_tail: tail + tail / 4 + FILE_BYTES_MIN,
             overdue,
         });

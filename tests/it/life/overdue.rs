@@ -49,3 +49,35 @@ fn an_entry_that_is_damaged_and_past_makes_one_compaction_due_and_no_more() {
     }
     assert!(sim.read(PATH).unwrap().len() < 10_000);
 }
+
+#[test]
+fn of_an_older_state_that_was_put_in_the_place_no_compaction_has_failed_yet() {
+    let sim = SimDisk::new(1);
+    let store = options(sim.disk()).open(PATH).unwrap();
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Rename).forever());
+    overwrite_much(&store);
+    let older = sim.read(PATH).unwrap();
+    overwrite_much(&store);
+    assert!(store.recovery().overdue.is_some());
+    sim.clear_faults();
+    sim.write(PATH, &older).unwrap();
+    store.insert("small", "").unwrap();
+    assert_eq!(store.recovery().overdue, None);
+    bound(&sim, 5000).unwrap();
+}
+
+#[test]
+fn who_left_the_compaction_to_a_process_that_died_compacts_when_it_closes() {
+    let sim = SimDisk::new(1);
+    let store = options(sim.disk()).open(PATH).unwrap();
+    let mut temp = options(sim.disk());
+    let temp = temp.exclusive(true);
+    let at_work = temp.open(format!("{PATH}.tmp-0123456789abcdef")).unwrap();
+    overwrite_much(&store);
+    bound(&sim, 5000).unwrap_err();
+    assert_eq!(store.recovery().overdue, None, "it is left to another one");
+    drop(at_work);
+    store.close().unwrap();
+    bound(&sim, 5000).unwrap();
+    assert!(names(&sim).is_empty(), "{:?}", names(&sim));
+}
