@@ -93,7 +93,7 @@ pub(crate) trait Rekey {
 }
 
 /// Copies every entry under the key that it gets. The caller holds the store's lock. Fails at an entry that can't be
-/// read: it can't get another key, and its bytes may hold the old one.
+/// read, unless it is past: it can't get another key, and its bytes may hold the old one.
 pub(crate) fn copy_rekeyed(
     old: &Generation,
     successor: &mut Successor<'_>,
@@ -107,17 +107,22 @@ pub(crate) fn copy_rekeyed(
     while let Some((&at, upcoming)) = rest.split_first() {
         rest = upcoming;
         let bytes = spans.read(&old.log, at, upcoming.iter().copied())?;
-        let Stored::Sound { head, body } = Stored::of(bytes, old, at) else {
-            let what = "an entry is damaged, so that nothing can be stored under other keys";
-            let error = old.log.corrupt(at.offset(), what);
-            return Err(
-                error.advise("remove it or restore it from a backup, or `shelflife salvage`")
-            );
+        let (head, body) = match Stored::of(bytes, old, at) {
+            Stored::Sound { head, .. } | Stored::Damaged { head, .. }
+                if is_past(head.expires_ms, ended_by_ms) =>
+            {
+                continue;
+            }
+            Stored::Sound { head, body } => (head, body),
+            _ => {
+                let what = "an entry is damaged, so that nothing can be stored under other keys";
+                let error = old.log.corrupt(at.offset(), what);
+                return Err(
+                    error.advise("remove it or restore it from a backup, or `shelflife salvage`")
+                );
+            }
         };
         let record = copy_of(&head, body);
-        if is_past(head.expires_ms, ended_by_ms) {
-            continue;
-        }
         if let Some(key) = rekey.key_of(record.key, record.value, head.expires_ms)? {
             let prev = successor.prev_of(&key)?;
             successor.append(

@@ -212,7 +212,9 @@ fn rescue(old: &Generation, successor: &mut Successor<'_>, path: &Path) -> Resul
         ..Salvaged::new(path)
     };
     let mut scanner = Scanner::new(&old.log, old.header.seed, LOG_START);
-    for at in old.index.locations() {
+    let (mut places, mut nth) = (old.index.locations(), 0);
+    while let Some(&at) = places.get(nth) {
+        nth += 1;
         scanner.seek(at.offset(), false);
         let (head, body) = match scanner.step()? {
             Step::Record { head, body, .. } if !old.is_misfiled(&head, body) => (head, body),
@@ -223,8 +225,15 @@ fn rescue(old: &Generation, successor: &mut Successor<'_>, path: &Path) -> Resul
         };
         let record = copy_of(&head, body);
         let key = record.key;
-        if key == VOUCHER && !salvaged.damage.is_empty() {
-            continue;
+        if key == VOUCHER {
+            // Behind all others: what is lost may stand behind it.
+            if nth < places.len() {
+                places.push(at);
+                continue;
+            }
+            if !salvaged.damage.is_empty() || !salvaged.lost.is_empty() {
+                continue;
+            }
         }
         if at.offset() < old.outdated_below() {
             salvaged.uncertain.push(key.to_vec());

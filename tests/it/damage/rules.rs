@@ -243,3 +243,31 @@ fn the_value_of_a_delete_and_padding_are_passed_over() {
     assert_eq!(store.get("abc").unwrap(), None);
     assert_eq!(store.get("d").unwrap().as_deref(), Some(&b"2"[..]));
 }
+
+/// The note that vouches for lists, which FORMAT.md calls FF `k`, may stand before what is lost or behind it.
+#[test]
+fn a_salvage_that_lost_anything_leaves_out_the_note_that_vouches_for_lists() {
+    const NOTE: &[u8] = b"\xFFk";
+    for note_first in [false, true] {
+        let sim = SimDisk::new(5);
+        let store = open(&sim, |_| {}).unwrap();
+        let keys = match note_first {
+            true => [NOTE, b"a"],
+            false => [&b"a"[..], NOTE],
+        };
+        for key in keys {
+            store.insert(key, "1").unwrap();
+        }
+        let (_, saved) = salvage(&sim, &store);
+        assert_eq!(saved.len(), 2, "nothing is lost");
+        drop(store);
+        let mut file = sim.read(PATH).unwrap();
+        let at = starts(&file)[usize::from(note_first)];
+        set(&mut file, at, FINGERPRINT, &7u32.to_le_bytes());
+        let sim = with_file(&file);
+        let store = open(&sim, |_| {}).unwrap();
+        let (salvaged, saved) = salvage(&sim, &store);
+        assert_eq!((salvaged.lost.len(), salvaged.entries), (1, 0));
+        assert!(saved.is_empty(), "note first: {note_first}");
+    }
+}

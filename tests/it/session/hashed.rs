@@ -281,3 +281,25 @@ fn ids_are_not_hashed_while_an_entry_is_damaged() {
         .unwrap();
     assert!(hashed.has_session(&id(&sessions[1])).unwrap());
 }
+
+#[test]
+fn what_ended_over_a_day_ago_keeps_no_ids_from_being_hashed_although_it_is_damaged() {
+    let sim = sim();
+    let mut options = SessionOptions::new();
+    options.idle_lifetime(HOUR);
+    let plain = options.with_store(open(&sim)).unwrap();
+    login(&plain, "ann");
+    plain.close().unwrap();
+    let file = sim.read("/sessions.shelf").unwrap();
+    let at = file.windows(3).position(|window| window == b"ann").unwrap();
+    sim.flip_bit("/sessions.shelf", at as u64, 0).unwrap();
+    sim.advance(26 * HOUR);
+    let plain = options.with_store(open(&sim)).unwrap();
+    let bob = login(&plain, "bob");
+    plain.close().unwrap();
+    assert_eq!(on(&sim).hash_ids().unwrap(), 1);
+    let hashed = options.hash_ids(true).with_store(open(&sim)).unwrap();
+    assert!(hashed.has_session(&id(&bob)).unwrap());
+    assert_eq!(users(&hashed), ["bob"]);
+    assert!(hashed.store().verify().unwrap().is_sound());
+}
