@@ -123,7 +123,8 @@ impl RedisOptions {
     /// after a logout can undo the logout.
     ///
     /// If they do not answer in time the call returns an error, and the session has ended on its primary all the same.
-    /// The time is part of the [`timeout`](RedisOptions::timeout) and must be less than half of it.
+    /// To delete it again waits for them again; a further call for all sessions of a user finds none, and waits for
+    /// nothing. The time is part of the [`timeout`](RedisOptions::timeout) and must be less than half of it.
     pub fn replicas(&mut self, count: u32, wait: Duration) -> &mut RedisOptions {
         self.replicas = (count > 0).then_some(Replicas { count, wait });
         self
@@ -237,8 +238,10 @@ impl std::fmt::Debug for RedisOptions {
 /// - **A server can throw sessions away** when its memory is full, if it is set up so: see
 ///   [`warning`](RedisSessionStore::warning).
 /// - **Lists are no snapshot.** [`iter_sessions`](SessionStore::iter_sessions) yields each session that was there all
-///   the time, as it is when the list comes to it. An error of the server ends the list. A call that concerns all
-///   sessions, or all of one user, reads the keys of all servers: a few seconds for a million sessions.
+///   the time, as it is when the list comes to it; one that got a new id over a minute before that may be missing. An
+///   error of the server ends the list. A call that concerns all sessions, or all of one user, reads the keys of all
+///   servers: a few seconds for a million sessions. Where that takes a minute, the end of a user's sessions is
+///   [`ErrorKind::Busy`](crate::ErrorKind::Busy): one with a new id may have been missed.
 /// - **Ended sessions are gone** without anybody's doing, so that
 ///   [`delete_old_sessions`](SessionStore::delete_old_sessions) does not count them.
 /// - **An update may run its closure more than once**, when others change the session at the same time. If that goes on

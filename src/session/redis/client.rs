@@ -7,7 +7,7 @@
 
 use super::super::lifetime::{Lifetimes, millis_of};
 use super::cluster::{Map, Refusal, slot_of};
-use super::connection::{Connection, Failed, Question, now, refused};
+use super::connection::{Connection, Failed, Question, not_now, now, refused};
 use super::keys::RedisKey;
 use super::pause::{ATTEMPT_MIN, Pause, is_over};
 use super::pool::Pool;
@@ -119,7 +119,7 @@ impl Command {
             }
             Verb::Script(script, mark) => {
                 let (name, which) = match with_text {
-                    true => ("EVAL", script.text),
+                    true => ("EVAL", script.text()),
                     false => ("EVALSHA", script.sha()),
                 };
                 write_count(to, 4 + self.words);
@@ -238,8 +238,18 @@ impl Client {
         now().saturating_add(self.timeout)
     }
 
-    pub(super) fn map(&self) -> Map {
-        self.read_lock().clone()
+    /// Every server that has a slot.
+    pub(super) fn primaries(&self) -> Vec<Address> {
+        self.read_lock().primaries()
+    }
+
+    /// Whether some servers of the cluster may be unknown.
+    pub(super) fn is_hidden_cluster(&self) -> bool {
+        self.read_lock().is_hidden_cluster()
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.read_lock().is_cluster()
     }
 
     pub(super) fn call(&self, command: &Command) -> Result<Answer> {
@@ -328,7 +338,7 @@ impl Client {
         let until = self.deadline();
         self.refresh(until);
         let mut of_servers: Vec<(Address, Vec<usize>)> = Vec::new();
-        let map = self.map();
+        let map = self.read_lock().clone();
         for (at, command) in commands.iter().enumerate() {
             let server = map.server(command.slot);
             match of_servers.iter_mut().find(|(known, _)| known == server) {
@@ -400,7 +410,7 @@ impl Client {
         bounds: Bounds,
         until: Duration,
     ) -> Result<(Address, Reply)> {
-        let servers = self.map().primaries();
+        let servers = self.primaries();
         self.ask_first(&servers, words, bounds, until)
     }
 
@@ -435,12 +445,11 @@ impl Client {
                     Err(Failed::Refused(error)) => return Err(error),
                     Err(Failed::Unanswered { cause, .. }) => {
                         self.suspect();
-                        let is_no_resp2 = cause.kind() == io::ErrorKind::InvalidData;
-                        let error = unanswered(server, cause, false);
-                        if is_no_resp2 {
-                            return Err(error);
+                        // It would be none the next time either. That kind tells of one session, and this is of none.
+                        if cause.kind() == io::ErrorKind::InvalidData {
+                            return Err(nonsense(server));
                         }
-                        error
+                        unanswered(server, cause, false)
                     }
                 });
                 if is_over(until) {
@@ -559,10 +568,15 @@ impl Client {
         self.suspect();
     }
 
+    /// A server said of itself that it belongs to a cluster.
+    pub(super) fn learn_cluster(&self) {
+        self.write_lock().learn_cluster();
+    }
+
     /// Where no server tells of all slots, another one may know who has the slot of a server that does not answer: the
     /// next of those that are known.
     fn another(&self, server: &Address) -> Option<Address> {
-        if !self.map().is_hidden_cluster() {
+        if !self.is_hidden_cluster() {
             return None;
         }
         let known = self.known();
@@ -590,9 +604,8 @@ impl Client {
     }
 
     fn read_any_map(&self, until: Duration) {
-        let map = self.map();
-        let is_hidden = map.is_hidden_cluster();
-        if !map.is_cluster() && !is_hidden {
+        let is_hidden = self.is_hidden_cluster();
+        if !is_hidden && !self.is_cluster() {
             return; // there is no other server to be told of
         }
         for server in self.known() {
@@ -673,12 +686,6 @@ fn unanswered(server: &Address, mut cause: io::Error, repeated: bool) -> Error {
         true => error.advise("the outcome is unknown: load the session to learn what is stored"),
         false => error,
     }
-}
-
-/// Of what the server said only the code is shown, which names no key.
-fn not_now(server: &Address, text: &str) -> Error {
-    let code = code(text);
-    Error::not_now(format!("the server at `{server}` is not ready: {code}"))
 }
 
 fn unconfirmed(server: &Address, replicas: Replicas) -> Error {

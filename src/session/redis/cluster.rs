@@ -36,6 +36,8 @@ pub(super) struct Map {
     moved: HashMap<u16, Address>,
     /// For what no range covers.
     any: Address,
+    /// That one said of itself that it belongs to a cluster.
+    is_part: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -52,6 +54,7 @@ impl Map {
             ranges: Vec::new(),
             moved: HashMap::new(),
             any: server,
+            is_part: false,
         }
     }
 
@@ -68,6 +71,7 @@ impl Map {
             ranges,
             moved: HashMap::new(),
             any,
+            is_part: false,
         })
     }
 
@@ -75,9 +79,15 @@ impl Map {
         !self.ranges.is_empty()
     }
 
-    /// Whether a server named another one, as only those of a cluster do, and none tells where all the slots are.
+    /// Whether a server named another one, as only those of a cluster do, or said that it belongs to one, and none tells
+    /// where all the slots are.
     pub(super) fn is_hidden_cluster(&self) -> bool {
-        !self.is_cluster() && !self.moved.is_empty()
+        !self.is_cluster() && (self.is_part || !self.moved.is_empty())
+    }
+
+    /// Notes that a server said so.
+    pub(super) fn learn_cluster(&mut self) {
+        self.is_part = true;
     }
 
     pub(super) fn server(&self, slot: u16) -> &Address {
@@ -253,8 +263,12 @@ mod tests {
         assert!(map.is_cluster() && !map.is_hidden_cluster());
         let mut single = Map::single(asked);
         assert!(!single.is_cluster() && !single.is_hidden_cluster());
+        let mut part = single.clone();
+        part.learn_cluster();
         single.learn(5, at("new", 4));
-        assert!(!single.is_cluster() && single.is_hidden_cluster());
+        for hidden in [single, part] {
+            assert!(!hidden.is_cluster() && hidden.is_hidden_cluster());
+        }
     }
 
     #[test]

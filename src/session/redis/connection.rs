@@ -462,6 +462,11 @@ pub(super) fn refused(by: &Address, text: &str) -> Error {
             code,
             "the server's memory is full: raise `maxmemory`",
         ),
+        "MISCONF" => (
+            ErrorKind::Io,
+            code,
+            "the server can't write to its disk, and refuses changes until it can: its log says why",
+        ),
         "WRONGTYPE" => (
             ErrorKind::Decode,
             code,
@@ -473,7 +478,9 @@ pub(super) fn refused(by: &Address, text: &str) -> Error {
             code,
             "the server has no such database, and a cluster only 0",
         ),
-        "ERR" if text.contains("AUTH") => (ErrorKind::Io, code, "check the user and the password"),
+        "ERR" if text.contains("AUTH") || text.contains("unauthenticated") => {
+            (ErrorKind::Io, code, "check the user and the password")
+        }
         _ => (ErrorKind::Io, code, ""),
     };
     let shown: String = shown
@@ -483,6 +490,19 @@ pub(super) fn refused(by: &Address, text: &str) -> Error {
         .collect();
     let what = format!("the server at `{by}` refused a command: {shown}");
     Error::new(kind, what).advise(advice)
+}
+
+/// Of what the server said only the code is shown, which names no key.
+pub(super) fn not_now(server: &Address, text: &str) -> Error {
+    let code = code(text);
+    let error = Error::not_now(format!("the server at `{server}` is not ready: {code}"));
+    error.advise(match code {
+        "READONLY" | "MASTERDOWN" => "it is a replica: connect to the primary",
+        "NOREPLICAS" => "it has fewer replicas than its `min-replicas-to-write` asks for",
+        "BUSY" => "a script of somebody else holds it up: `SCRIPT KILL` ends that",
+        "CLUSTERDOWN" => "a slot has no server: see `CLUSTER INFO`",
+        _ => "try again later",
+    })
 }
 
 #[cfg(test)]

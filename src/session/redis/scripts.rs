@@ -44,22 +44,34 @@ pub(super) const MARK_BYTES: usize = 8;
 pub(super) const NEVER: u64 = (1 << 48) - 1;
 
 pub(super) struct Script {
-    pub(super) text: &'static str,
-    /// Written by the first thread that asks.
-    sha: OnceLock<String>,
+    body: &'static str,
+    /// The text and its name. Written by the first thread that asks.
+    whole: OnceLock<(String, String)>,
 }
 
 impl Script {
-    const fn new(text: &'static str) -> Script {
+    const fn new(body: &'static str) -> Script {
         Script {
-            text,
-            sha: OnceLock::new(),
+            body,
+            whole: OnceLock::new(),
         }
+    }
+
+    fn whole(&self) -> &(String, String) {
+        self.whole.get_or_init(|| {
+            let text = [BEGINNING, self.body, END].concat();
+            let sha = sha1_hex(text.as_bytes());
+            (text, sha)
+        })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.whole().0
     }
 
     /// The name by which a server knows the script once it has run it.
     pub(super) fn sha(&self) -> &str {
-        self.sha.get_or_init(|| sha1_hex(self.text.as_bytes()))
+        &self.whole().1
     }
 }
 
@@ -70,10 +82,7 @@ impl Script {
 ///
 /// The expiry is one millisecond early since a server still shows a key at the very moment at which it expires. A
 /// server that is out of memory refuses the tombstone, and must not refuse to end a session: it goes without.
-macro_rules! script {
-    ($body:literal) => {
-        Script::new(concat!(
-            "local ours = ARGV[#ARGV]
+const BEGINNING: &str = "local ours = ARGV[#ARGV]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local key = KEYS[1]
@@ -87,10 +96,16 @@ end
 local function last(created, accessed, idle, absolute)
   return math.min(accessed + idle, created + absolute)
 end
-local alive = sound and version > 0
-if alive and last(created, accessed, idle, absolute) <= now then
+local function ended()
+  if last(created, accessed, idle, absolute) > now then return false end
   redis.call('UNLINK', key)
-  there, alive, mark = false, false, ''
+  return true
+end
+local alive = sound and version > 0
+if alive and ended() then there, alive, mark = false, false, '' end
+local function has_own() return redis.call('GETRANGE', key, 38, 38) == string.char(130) end
+local function over(contents)
+  return string.byte(contents) ~= 130 and not has_own() and ended()
 end
 local function seen(n, by) return version == tonumber(n) and (by == '' or by == mark) end
 local function used()
@@ -117,20 +132,17 @@ local function confirm()
   return {1}
 end
 local function answer()
-",
-            $body,
-            "
+";
+
+const END: &str = "
 end
 local said = answer()
 said[#said + 1] = ours
 return said
-"
-        ))
-    };
-}
+";
 
 /// idle, absolute, contents: `{1, created, accessed}`, or `{0}` if the id is taken.
-pub(super) static CREATE: Script = script!(
+pub(super) static CREATE: Script = Script::new(
     "
 if there then
   if alive and mark == ours then return {1, created, accessed} end
@@ -138,31 +150,34 @@ if there then
 end
 put(key, 1, now, now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3])
 return {1, now, now}
-"
+",
 );
 
 /// version and mark that were seen, idle, absolute, contents: `{1, version, created, accessed}`, `{0}` if the session is
-/// gone, `{2, value}` if it is of another write.
-pub(super) static SAVE: Script = script!(
+/// gone, `{2, value}` if it is of another write. It is gone as well if it is over by the lifetimes of the store that
+/// saves it. One that has a lifetime of its own, or gets one by this very change, is stored, however short its life is.
+pub(super) static SAVE: Script = Script::new(
     "
 if not alive then return {0} end
 if mark == ours then return {1, version, created, accessed} end
 if not seen(ARGV[1], ARGV[2]) then return {2, redis.call('GET', key)} end
 created, accessed = used()
-put(key, version + 1, created, accessed, tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5])
+idle, absolute = tonumber(ARGV[3]), tonumber(ARGV[4])
+if over(ARGV[5]) then return {0} end
+put(key, version + 1, created, accessed, idle, absolute, ARGV[5])
 return {1, version + 1, created, accessed}
-"
+",
 );
 
 /// version and mark: as [`SAVE`], of a session that has nothing left worth keeping.
-pub(super) static EMPTY: Script = script!(
+pub(super) static EMPTY: Script = Script::new(
     "
 if mark == ours then return confirm() end
 if not alive then return {0} end
 if not seen(ARGV[1], ARGV[2]) then return {2, redis.call('GET', key)} end
 bury(key, 0)
 return {1}
-"
+",
 );
 
 /// resolution, idle, absolute: `{1, created, accessed, end}`, or `{0}` if there is no session.
@@ -170,26 +185,21 @@ return {1}
 /// The lifetimes are those of the store that uses the session. They take the place of those that another store wrote,
 /// with other options or from a copy, unless the session has its own: an array stands in place of its contents.
 ///
-/// A server that is out of memory refuses to note the use. The session can be read, and so the page that only reads it
-/// goes on; it ends as if it had not been used.
-pub(super) static TOUCH: Script = script!(
+/// A server that is out of memory, or can't write to its disk, refuses to note the use. The session can be read, and so
+/// the page that only reads it goes on; it ends as if it had not been used.
+pub(super) static TOUCH: Script = Script::new(
     "
 if not alive then return {0} end
 local due = math.min(tonumber(ARGV[1]), math.floor(idle / 10))
 if now - accessed >= due or accessed > now + 60000 then
   created, accessed = used()
-  if redis.call('GETRANGE', key, 38, 38) ~= string.char(130) then
-    idle, absolute = tonumber(ARGV[2]), tonumber(ARGV[3])
-  end
+  if not has_own() then idle, absolute = tonumber(ARGV[2]), tonumber(ARGV[3]) end
+  if ended() then return {0} end
   local till = last(created, accessed, idle, absolute)
-  if till <= now then
-    redis.call('UNLINK', key)
-    return {0}
-  end
   local times = struct.pack('>I6I6I6I6', created, accessed, idle, absolute)
   local set = redis.pcall('SETRANGE', key, 6, times)
   if type(set) == 'table' then
-    if not string.find(set.err, 'OOM') then return set end
+    if not (string.find(set.err, 'OOM') or string.find(set.err, 'MISCONF')) then return set end
     created, accessed, idle, absolute = struct.unpack('>I6I6I6I6', string.sub(head, 7, 30))
     return {1, created, accessed, last(created, accessed, idle, absolute)}
   end
@@ -200,40 +210,43 @@ if now - accessed >= due or accessed > now + 60000 then
   end
 end
 return {1, created, accessed, last(created, accessed, idle, absolute)}
-"
+",
 );
 
-/// Nothing: `{1}`, or `{0}` if there was no session. A value under the key that is no session is deleted as well.
-pub(super) static DELETE: Script = script!(
+/// Nothing: `{1}`, or `{0}` if there was no session. A value under the key that is no session is deleted as well. An end
+/// that somebody else asked for is made sure of: replicas may not have confirmed it.
+pub(super) static DELETE: Script = Script::new(
     "
 if there and mark == ours then return confirm() end
 if not alive then
   if not sound then return {redis.call('UNLINK', key)} end
+  confirm()
   return {0}
 end
 bury(key, 0)
 return {1}
-"
+",
 );
 
-/// version, accessed or -1: `{1}` if it was as given and is deleted, `{0}` if there is none, `{2}` if it changed.
-pub(super) static DELETE_IF: Script = script!(
+/// version and mark that were seen, accessed or -1: `{1}` if it was as given and is deleted, `{0}` if there is none,
+/// `{2}` if it changed.
+pub(super) static DELETE_IF: Script = Script::new(
     "
 if there and mark == ours then return confirm() end
 if not alive then return {0} end
-local seen = tonumber(ARGV[2])
-if version ~= tonumber(ARGV[1]) or (seen >= 0 and accessed ~= seen) then return {2} end
+local at = tonumber(ARGV[3])
+if not seen(ARGV[1], ARGV[2]) or (at >= 0 and accessed ~= at) then return {2} end
 bury(key, 0)
 return {1}
-"
+",
 );
 
 /// Of the old key and the new one; version and mark, or -1 for a copy that was not changed and so takes over what is
 /// stored; idle, absolute, whether the session begins anew, contents: `{1, value}`, `{0}`, `{2, value}`, or `{3}` if
-/// the new id is taken. The lifetimes are as those of [`TOUCH`].
+/// the new id is taken. The lifetimes are as those of [`TOUCH`], and what is over by them is gone as for [`SAVE`].
 ///
 /// The new one is stored first: a server that is out of memory refuses that, and nothing has changed.
-pub(super) static MOVE: Script = script!(
+pub(super) static MOVE: Script = Script::new(
     "
 if not alive then
   if there and mark == ours then
@@ -243,24 +256,24 @@ if not alive then
   end
   return {0}
 end
-local contents, has_own = ARGV[6], false
+local contents, keeps = ARGV[6], false
 if tonumber(ARGV[1]) < 0 then
-  contents = redis.call('GETRANGE', key, 38, -1)
-  has_own = string.byte(contents) == 130
+  contents, keeps = redis.call('GETRANGE', key, 38, -1), has_own()
 elseif not seen(ARGV[1], ARGV[2]) then return {2, redis.call('GET', key)} end
-if not has_own then idle, absolute = tonumber(ARGV[3]), tonumber(ARGV[4]) end
+if not keeps then idle, absolute = tonumber(ARGV[3]), tonumber(ARGV[4]) end
 if redis.call('EXISTS', KEYS[2]) == 1 then return {3} end
 created, accessed = used()
 if ARGV[5] == '1' then created = now end
+if over(contents) then return {0} end
 local value = put(KEYS[2], version + 1, created, accessed, idle, absolute, contents)
 bury(key, 1, KEYS[2])
 return {1, value}
-"
+",
 );
 
 /// version, created, accessed, idle, absolute, contents, of a session that another store has: `{1}`, or `{0}` if
 /// this server has the same or a later state of it, or has ended it a moment ago.
-pub(super) static IMPORT: Script = script!(
+pub(super) static IMPORT: Script = Script::new(
     "
 if there and mark == ours then return {1} end
 if there and sound and not alive then return {0} end
@@ -268,24 +281,24 @@ local seen, last_use = tonumber(ARGV[1]), tonumber(ARGV[3])
 if alive and (version > seen or (version == seen and accessed >= last_use)) then return {0} end
 put(key, seen, tonumber(ARGV[2]), last_use, tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6])
 return {1}
-"
+",
 );
 
 /// Of the key of a user's turn to log in under a cap; what its holder left there, how long it lasts, and 1 if it must be
 /// held already: `{1}` if it is held now, `{0}` if it is another's.
-pub(super) static TURN: Script = script!(
+pub(super) static TURN: Script = Script::new(
     "
 if there and head ~= ARGV[1] then return {0} end
 if not there and ARGV[3] == '1' then return {0} end
 redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
 return {1}
-"
+",
 );
 
 /// As [`TURN`]: it is held no more.
-pub(super) static TURN_OVER: Script = script!(
+pub(super) static TURN_OVER: Script = Script::new(
     "
 if head == ARGV[1] then redis.call('UNLINK', key) end
 return {1}
-"
+",
 );

@@ -359,19 +359,20 @@ impl Store {
         is_done(self.client.call(&command)?.reply)
     }
 
-    /// Deletes each session that is still of the version that was seen, and was not used since if that matters.
+    /// Deletes each session that is still of the write that was seen, and was not used since if that matters.
     pub(super) fn delete_if(
         &self,
-        seen: &mut dyn Iterator<Item = (&RedisKey, Stamp)>,
+        seen: &mut dyn Iterator<Item = (&RedisKey, Stamp, Option<[u8; 8]>)>,
         unused: bool,
     ) -> Vec<Result<Deleted>> {
-        let commands = seen.map(|(key, stamp)| {
+        let commands = seen.map(|(key, stamp, mark)| {
             let accessed = match unused {
                 true => stamp.accessed.to_string(),
                 false => "-1".into(),
             };
             self.command(&scripts::DELETE_IF, key, NUMBERS)
                 .with(stamp.version.to_string().as_bytes())
+                .with(mark.as_ref().map_or(&[][..], <[u8; 8]>::as_slice))
                 .with(accessed.as_bytes())
                 .ends_session()
         });

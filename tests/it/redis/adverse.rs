@@ -415,9 +415,11 @@ fn a_list_of_a_part_of_a_cluster_never_passes_for_the_whole() {
         "CLUSTER" => say("-ERR unknown command 'CLUSTER', with args beginning with: 'SLOTS'\r\n"),
         "GET" => say(&format!("-MOVED {SLOT} 127.0.0.1:{port}\r\n")),
         "SCAN" => say("*2\r\n$1\r\n0\r\n*0\r\n"),
+        "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
         _ => say("$0\r\n\r\n"),
     });
     let store = fake.store();
+    // Nor does it say that it belongs to a cluster.
     assert_eq!(store.delete_user_sessions("ann").unwrap(), 0);
     assert_eq!(load(&store).unwrap().as_deref(), Some("ann"));
     for _ in 0..2 {

@@ -2,10 +2,16 @@
 //! connections that nobody uses.
 
 use super::fake::{Act, Fake, ID, SLOT, bulk, id, load, say, value};
-use shelflife::{ErrorKind, RedisOptions, Session, SessionCap, SessionOptions, SessionStore};
+use super::server::{Server, is_there};
+use super::stored;
+use crate::support::{each_at_once, fast_dir};
+use shelflife::{
+    ErrorKind, RedisOptions, Saved, Session, SessionCap, SessionOptions, SessionStore,
+    SessionStoreExt,
+};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
-use std::time::Duration;
+use std::sync::{Arc, Barrier, OnceLock};
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_session_that_is_too_large_is_refused_with_the_limit_that_holds_and_what_raises_it() {
@@ -54,6 +60,7 @@ fn the_end_of_a_session_that_changes_before_each_try_is_given_up_at_the_deadline
         // A client that has no deadline comes this far.
         "GET" if looks.fetch_add(1, Ordering::Relaxed) > 1000 => say("-ERR enough\r\n"),
         "GET" => Act::Say(bulk(&value("ann"))),
+        "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
         _ => Act::Answer(1, b":2\r\n".to_vec()),
     });
     let error = fake.store().delete_user_sessions("ann").unwrap_err();
@@ -95,6 +102,267 @@ fn a_list_of_a_server_that_is_started_anew_meanwhile_is_whole() {
         _ => say("-ERR This instance has cluster support disabled\r\n"),
     });
     assert_eq!(fake.store().sessions_of("ann").unwrap().len(), 1);
+}
+
+/// Its command has another name, and no slot has been called moved yet.
+#[test]
+fn a_server_that_says_that_it_belongs_to_a_cluster_and_not_to_which_is_no_whole() {
+    // In the words of Redis, and of Valkey.
+    for mode in ["redis_mode", "server_mode"] {
+        let map: Arc<OnceLock<String>> = Arc::default();
+        let told = Arc::clone(&map);
+        let fake = Fake::start_any(move |words| match words[0].as_str() {
+            "CLUSTER" => say(told
+                .get()
+                .map_or("-ERR unknown command 'CLUSTER'\r\n", String::as_str)),
+            "INFO" => Act::Say(bulk(format!("x:y\r\n{mode}:cluster\r\n").as_bytes())),
+            "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
+            _ => say("*2\r\n$1\r\n0\r\n*0\r\n"),
+        });
+        let store = fake.store();
+        for _ in 0..2 {
+            let error = store.delete_user_sessions("ann").unwrap_err();
+            assert!(error.to_string().contains("cluster|slots"), "{error}");
+            assert!(store.iter_sessions().next().unwrap().is_err());
+        }
+        assert_eq!(fake.count("SCAN"), 0);
+        let port = fake.port;
+        let whole = format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n");
+        map.set(whole).unwrap();
+        assert_eq!(store.delete_user_sessions("ann").unwrap(), 0);
+    }
+    if !is_there("a_server_that_says_that_it_belongs_to_a_cluster_and_not_to_which_is_no_whole") {
+        return;
+    }
+    let server = Server::start(&[
+        "--cluster-enabled",
+        "yes",
+        "--rename-command",
+        "CLUSTER",
+        "C",
+    ]);
+    let store = RedisOptions::new().connect(&server.url()).unwrap();
+    let error = store.delete_user_sessions("ann").unwrap_err();
+    assert!(error.to_string().contains("cluster|slots"), "{error}");
+}
+
+/// It leaves the second server before its turn for the first one, whose turn is over.
+#[test]
+fn a_session_that_moves_while_a_cluster_grows_is_listed() {
+    let (ports, scans): (Arc<OnceLock<[u16; 2]>>, Arc<AtomicUsize>) = Default::default();
+    let key = bulk(format!("shelflife:{{AAE}}{ID}").as_bytes());
+    let start = |is_first: bool| {
+        let (ports, scans, key) = (Arc::clone(&ports), Arc::clone(&scans), key.clone());
+        Fake::start_any(move |words| match words[0].as_str() {
+            "CLUSTER" => {
+                let [first, second] = *ports.get().unwrap();
+                let part = |start, end, port: u16| {
+                    format!("*3\r\n:{start}\r\n:{end}\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
+                };
+                say(&match scans.load(Ordering::Relaxed) {
+                    0 => format!("*1\r\n{}", part(0, 16383, first)),
+                    _ => format!(
+                        "*2\r\n{}{}",
+                        part(0, 8191, first),
+                        part(8192, 16383, second)
+                    ),
+                })
+            }
+            "SCAN" if is_first && scans.fetch_add(1, Ordering::Relaxed) > 1 => {
+                Act::Say([b"*2\r\n$1\r\n0\r\n*1\r\n", &*key].concat())
+            }
+            "SCAN" => say("*2\r\n$1\r\n0\r\n*0\r\n"),
+            "GET" => Act::Say(bulk(&value("ann"))),
+            "GETRANGE" => Act::Say(bulk(&value("ann")[..38])),
+            _ => say("$0\r\n\r\n"),
+        })
+    };
+    let servers = [start(true), start(false)];
+    ports
+        .set(servers.each_ref().map(|server| server.port))
+        .unwrap();
+    assert_eq!(servers[0].store().sessions_of("ann").unwrap().len(), 1);
+}
+
+/// Nobody who reads all keys for longer meets a session that got a new id, neither under that nor under the old one.
+#[test]
+fn a_logout_everywhere_that_takes_longer_than_a_new_id_is_known_of_does_not_say_that_none_is_left()
+{
+    for (secs, is_sure) in [(59, true), (60, false)] {
+        let looks = AtomicUsize::new(0);
+        let fake = Fake::start(move |words| match words[0].as_str() {
+            "TIME" => {
+                let now = 1_700_000_000 + looks.fetch_add(1, Ordering::Relaxed) * secs;
+                say(&format!("*2\r\n$10\r\n{now}\r\n$1\r\n0\r\n"))
+            }
+            _ => say("*2\r\n$1\r\n0\r\n*0\r\n"),
+        });
+        let ended = fake.store().delete_user_sessions("ann");
+        assert_eq!(
+            ended.map_err(|error| error.kind()),
+            match is_sure {
+                true => Ok(0),
+                false => Err(ErrorKind::Busy),
+            }
+        );
+    }
+}
+
+/// A failover may have put one in its place that has the same number, and is another user's.
+#[test]
+fn a_session_of_another_write_than_was_seen_is_not_ended() {
+    let key = format!("shelflife:{{AAE}}{ID}");
+    let found = [b"*2\r\n$1\r\n0\r\n*1\r\n", &*bulk(key.as_bytes())].concat();
+    let is_ended = AtomicBool::new(false);
+    let fake = Fake::start(move |words| match words[0].as_str() {
+        "SCAN" => Act::Say(found.clone()),
+        "GET" if !is_ended.load(Ordering::Relaxed) => Act::Say(bulk(&value("ann"))),
+        "GET" => say("$-1\r\n"),
+        "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
+        "EVAL" => {
+            is_ended.store(true, Ordering::Relaxed);
+            Act::Answer(1, b":1\r\n".to_vec())
+        }
+        _ => say("-NOSCRIPT No matching script.\r\n"),
+    });
+    assert_eq!(fake.store().delete_user_sessions("ann").unwrap(), 1);
+    let asked = fake.asked.lock().unwrap();
+    let words = asked.iter().find(|words| words[0] == "EVAL").unwrap();
+    assert_eq!(words[4..7], ["1", "somemark", "-1"]);
+    if !is_there("a_session_of_another_write_than_was_seen_is_not_ended") {
+        return;
+    }
+    let server = Server::start(&[]);
+    for (mark, answer) in [("othermark", ":2"), ("somemark", ":1")] {
+        server.ask(&[b"SET", key.as_bytes(), &value("bob")]);
+        let mut words: Vec<_> = words.iter().map(String::as_bytes).collect();
+        words[5] = mark.as_bytes();
+        let said = server.ask(&words);
+        assert!(said.starts_with(answer), "{mark}: {said}");
+    }
+}
+
+/// They may be shorter than those of the store that stored it.
+#[test]
+fn a_session_that_is_over_by_the_lifetimes_of_the_store_that_saves_it_is_gone_as_in_a_file() {
+    let name =
+        "a_session_that_is_over_by_the_lifetimes_of_the_store_that_saves_it_is_gone_as_in_a_file";
+    if !is_there(name) {
+        return;
+    }
+    let (dir, server) = (fast_dir(), Server::start(&[]));
+    let file = |options: &SessionOptions| -> Box<dyn SessionStore> {
+        Box::new(options.open(dir.path().join("file")).unwrap())
+    };
+    let redis = |options: &SessionOptions| -> Box<dyn SessionStore> {
+        let mut redis = RedisOptions::new();
+        Box::new(redis.sessions(options).connect(&server.url()).unwrap())
+    };
+    let moment = Duration::from_millis(1);
+    let short = SessionOptions::new().absolute_lifetime(moment).clone();
+    let options = [SessionOptions::new(), short];
+    let stores = options
+        .each_ref()
+        .map(|options| [file(options), redis(options)]);
+    let [before, now] = stores;
+    for (before, now) in before.iter().zip(&now) {
+        let mut sessions = [(); 4].map(|()| stored(&**before, "ann"));
+        let last = sessions[3].created().unwrap() + moment;
+        while now.now() < last {}
+        for session in &mut sessions[..2] {
+            session.insert("late", &1u64).unwrap();
+        }
+        let [changed, renewed, moved, updated] = &mut sessions;
+        let answers = [
+            now.save_session(changed),
+            now.regenerate_id(renewed),
+            now.regenerate_id(moved),
+        ];
+        for (nth, answer) in answers.into_iter().enumerate() {
+            assert!(matches!(answer, Ok(Saved::Gone)), "{nth}: {answer:?}");
+        }
+        let updated = now.update_session(updated.id().unwrap(), |it| it.insert("late", &1u64));
+        assert_eq!(updated.unwrap(), None);
+    }
+}
+
+#[test]
+fn a_server_that_cannot_write_to_its_disk_is_told_as_that_and_still_shows_sessions() {
+    let name = "a_server_that_cannot_write_to_its_disk_is_told_as_that_and_still_shows_sessions";
+    if !is_there(name) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&["--dir", folder.path().to_str().unwrap()]);
+    let mut options = RedisOptions::new();
+    let each_use = SessionOptions::new()
+        .access_resolution(Duration::ZERO)
+        .clone();
+    let store = options.sessions(&each_use).connect(&server.url()).unwrap();
+    let mut session = stored(&store, "ann");
+    folder.close().unwrap();
+    server.ask(&[b"CONFIG", b"SET", b"save", b"3600 1"]);
+    let until = Instant::now() + Duration::from_secs(60);
+    while !server
+        .say("INFO persistence")
+        .contains("rdb_last_bgsave_status:err")
+    {
+        assert!(Instant::now() < until);
+        server.say("BGSAVE");
+    }
+    let mut new = Session::new();
+    new.set_user(Some("bob"));
+    let error = store.save_session(&mut new).unwrap_err();
+    assert!(
+        error.to_string().contains("can't write to its disk"),
+        "{error}"
+    );
+    assert!(store.touch_session(session.id().unwrap()).unwrap());
+    assert!(matches!(
+        store.save_session(&mut session),
+        Ok(Saved::Stored)
+    ));
+}
+
+#[test]
+fn a_list_of_what_is_no_server_of_sessions_is_an_error_and_not_empty() {
+    let fake = Fake::start(|_| say("HTTP/1.1 503 Service Unavailable\r\n"));
+    let error = fake.store().sessions_of("ann").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+}
+
+#[test]
+fn a_refusal_that_no_wait_mends_says_what_does() {
+    let refusals = [
+        (
+            "READONLY You can't write against a read only replica.",
+            "to the primary",
+        ),
+        ("MASTERDOWN Link with MASTER is down.", "to the primary"),
+        (
+            "NOREPLICAS Not enough good replicas to write.",
+            "`min-replicas-to-write`",
+        ),
+        ("BUSY Redis is busy running a script.", "`SCRIPT KILL`"),
+        ("CLUSTERDOWN Hash slot not served", "`CLUSTER INFO`"),
+        (
+            "LOADING Redis is loading the dataset in memory",
+            "try again later",
+        ),
+        (
+            "MISCONF Errors writing to the AOF file: No space left on device",
+            "its log",
+        ),
+        (
+            "ERR Protocol error: unauthenticated multibulk length",
+            "the password",
+        ),
+    ];
+    each_at_once(refusals, |(refusal, advice)| {
+        let fake = Fake::start(move |_| say(&format!("-{refusal}\r\n")));
+        let error = load(&fake.store()).unwrap_err().to_string();
+        assert!(error.contains(advice), "{error}");
+    });
 }
 
 /// A caller may try again what is busy, and would do this twice.

@@ -207,7 +207,7 @@ fn a_login_under_a_cap_stands_where_its_server_fails_behind_it_and_tells_whom_it
         "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
         // A turn, and a session that is new.
         "EVALSHA" if words[3].contains("turn:") => Act::Answer(1, b":1\r\n".to_vec()),
-        "EVALSHA" if words.len() == 8 => Act::Answer(3, b":1\r\n:1\r\n:1\r\n".to_vec()),
+        "EVALSHA" if words[4] != "1" => Act::Answer(3, b":1\r\n:1\r\n:1\r\n".to_vec()),
         "EVALSHA" if words[3] == first => Act::Answer(1, b":1\r\n".to_vec()),
         _ => say("-ERR no\r\n"),
     });
@@ -234,6 +234,7 @@ fn a_session_that_has_another_id_when_a_user_is_logged_out_everywhere_is_ended_u
         "GET" if words[1] == old => Act::Say(bulk(&moved)),
         "GET" if !is_ended.load(Ordering::Relaxed) => Act::Say(bulk(&value("ann"))),
         "GET" => say("$-1\r\n"),
+        "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
         "EVALSHA" if words[3] == new => {
             is_ended.store(true, Ordering::Relaxed);
             Act::Answer(1, b":1\r\n".to_vec())

@@ -38,6 +38,9 @@ const WALKS_MAX: usize = 8;
 /// The cursor, and what `COUNT 1000` brings, which a server exceeds where a table's chains are long.
 const SCAN_BOUNDS: Bounds = Bounds::new(64 << 20, 100_000, 2);
 
+/// A server knows for so long that a session has another id now.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+
 /// Moves of one session that are followed: the next walk meets a session that moves more often.
 const MOVES_MAX: usize = 1000;
 
@@ -49,45 +52,63 @@ impl Store {
         let hasher = RandomState::new();
         let mut seen = HashSet::new();
         let mut found = Vec::new();
-        let mut map = self.client.map();
-        if map.is_hidden_cluster() {
-            // A list of a part would pass for the whole, and a logout for one that leaves nothing.
-            return Err(Error::failed(
-                "the server belongs to a cluster, and does not tell which others do",
-                "give the user the right to `cluster|slots`",
-            ));
-        }
-        for walk in 1..=WALKS_MAX {
+        // The servers of the walk before, if that was whole.
+        let mut before = Vec::new();
+        for _ in 0..WALKS_MAX {
+            let servers = self.client.primaries();
             let mut is_whole = true;
-            for server in map.primaries() {
-                let run = self.run_of(&server)?;
-                self.walk_server(&server, &hasher, |text| {
+            for server in &servers {
+                let run = self.run_of(server)?;
+                // By now it may have said that there are others.
+                if self.client.is_hidden_cluster() {
+                    is_whole = false;
+                    break;
+                }
+                self.walk_server(server, &hasher, |text| {
                     if seen.insert(hasher.hash_one(&text)) {
                         found.extend(self.keys.read(text));
                     }
                 })?;
-                is_whole &= self.run_of(&server)? == run;
+                is_whole &= self.run_of(server)? == run;
             }
             self.client.refresh_now();
-            let before = std::mem::replace(&mut map, self.client.map());
-            let is_settled = walk > 1 && map.primaries() == before.primaries();
-            if is_whole && (is_settled || !map.is_cluster()) {
+            let is_hidden = self.client.is_hidden_cluster();
+            if is_hidden {
+                // A list of a part would pass for the whole, and a logout for one that leaves nothing.
+                return Err(Error::failed(
+                    "the server belongs to a cluster, and does not tell which others do",
+                    "give the user the right to `cluster|slots`, or the command its name back",
+                ));
+            }
+            let is_settled = servers == before && servers == self.client.primaries();
+            if is_whole && (is_settled || !self.client.is_cluster()) {
                 return Ok(found);
             }
+            before = if is_whole { servers } else { Vec::new() };
         }
         let what = "slots move, or servers are started anew, faster than their keys can be read";
         Err(Error::not_now(what))
     }
 
     /// The name of a server's run; `None` if the server does not tell. One that is started anew, or takes another's
-    /// place, goes through its keys in another order: a cursor from before leads past some of them.
+    /// place, goes through its keys in another order: a cursor from before leads past some of them. One that belongs to
+    /// a cluster is noted as such.
     fn run_of(&self, server: &Address) -> Result<Option<Vec<u8>>> {
         let words: [&[u8]; 2] = [b"INFO", b"server"];
         match self.client.ask_one(server, &words, SCAN_BOUNDS) {
             Ok(Reply::Bulk(info)) => {
-                let mut lines = info.split(|byte| *byte == b'\n');
-                let run = lines.find(|line| line.starts_with(b"run_id:"));
-                Ok(run.map(<[u8]>::to_vec))
+                let mut run = None;
+                for line in info.split(|byte| *byte == b'\n') {
+                    match line.trim_ascii_end() {
+                        // Of Redis, and of Valkey.
+                        b"redis_mode:cluster" | b"server_mode:cluster" => {
+                            self.client.learn_cluster();
+                        }
+                        line if line.starts_with(b"run_id:") => run = Some(line.to_vec()),
+                        _ => {}
+                    }
+                }
+                Ok(run)
             }
             Err(error) if error.is_busy() || error.io_kind().is_some() => Err(error),
             _ => Ok(None),
@@ -222,7 +243,8 @@ impl Store {
             for ((key, identity), head) in batch.iter().zip(self.heads(batch)) {
                 match head {
                     Ok(Some(Head::Session { stamp, .. })) if stamp.idle(now) >= idle => {
-                        old.push((key, stamp));
+                        // The time of its last use tells the writes apart.
+                        old.push((key, stamp, None));
                     }
                     Ok(Some(Head::Session { .. })) => left += 1,
                     Ok(Some(Head::Tombstone { .. }) | None) => {}
@@ -263,6 +285,7 @@ impl Store {
     ) -> Result<()> {
         self.check_not_editing()?;
         loop {
+            let begun = self.now()?;
             let mut passed = Passed::default();
             let mut met = false;
             let found = self.walk()?.into_iter();
@@ -275,6 +298,12 @@ impl Store {
                 met |= self.delete_batch(user, doomed, batch, deleted, &mut passed)?;
             }
             if !met {
+                // One that got a new id behind a walk's back is met under the old id, as long as that is known.
+                if self.now()?.duration_since(begun).unwrap_or_default() >= KNOWN_FOR {
+                    let what =
+                        "a look at all sessions took so long that one may have got a new id unseen";
+                    return Err(Error::not_now(what));
+                }
                 return passed.answer((), |()| self::deleted(&deleted.len()));
             }
         }
@@ -299,18 +328,18 @@ impl Store {
             for (found, session) in self.sessions(pending) {
                 match session {
                     Ok(session) if session.user() == Some(user) && doomed(found.1.handle()) => {
-                        theirs.push((found, session.stamp));
+                        theirs.push((found, session.stamp, session.write));
                     }
                     Ok(_) => {}
                     Err(error) => pass(passed, &found.1, error)?,
                 }
             }
             met |= !theirs.is_empty();
-            let mut seen = theirs.iter().map(|((key, _), stamp)| (key, *stamp));
+            let mut seen = (theirs.iter()).map(|((key, _), stamp, mark)| (key, *stamp, *mark));
             let outcomes = self.delete_if(&mut seen, false);
             pending = Vec::new();
             let mut all = Ok(());
-            for ((found, _), outcome) in theirs.into_iter().zip(outcomes) {
+            for ((found, ..), outcome) in theirs.into_iter().zip(outcomes) {
                 match outcome {
                     Ok(Deleted::Done) => deleted.push(found.1.handle()),
                     Ok(Deleted::Changed | Deleted::Absent) => pending.push(found),
@@ -399,6 +428,14 @@ impl Store {
             }
             Existing::Overwrite => {
                 for batch in self.walk()?.chunks(BATCH) {
+                    for (key, _) in batch {
+                        match self.delete_key(key) {
+                            // A value that is no session has no end that replicas could confirm.
+                            Err(error) if error.kind() != ErrorKind::Decode => return Err(error),
+                            _ => {}
+                        }
+                    }
+                    // Nothing is left, not even what tells of the ends.
                     let unlink = |(key, _): &Found| Command::plain("UNLINK", key, NUMBERS);
                     let commands: Vec<_> = batch.iter().map(unlink).collect();
                     for answer in self.client.call_all(&commands) {
