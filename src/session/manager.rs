@@ -48,7 +48,8 @@
 //! to](Visit::needs_io), and the calls that [store at once](Visit#stored-at-once) do too: those belong where blocking is
 //! allowed (`spawn_blocking`, `web::block`). So does a look where other processes write to the file: it first reads
 //! what they wrote since the last one, and all of the file where one of them compacted it, which takes as long as to
-//! open it.
+//! open it. And so does every look at sessions on a [server](crate::RedisSessionStore): each asks that over the network,
+//! and waits for an answer up to the store's [timeout](crate::RedisOptions::timeout).
 //!
 //! While another process holds the lock a write waits up to [`lock_timeout`](crate::Options::lock_timeout), 5 seconds
 //! unless that is set; a server that would rather answer 503 soon does well with 250 ms.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+mod alike;
 mod claims;
 mod conflicts;
 mod cookies;
