@@ -21,7 +21,7 @@
 use super::lifetime::Lifetimes;
 use super::named::Named;
 use crate::error::Result;
-use crate::value::{Decode, Decoder, Encode, Encoder, MapEncoder};
+use crate::value::{Decode, Decoder, Encode, Encoder, MapEncoder, to_cbor};
 
 /// How many form tokens are remembered; the oldest goes when one more is made.
 pub(super) const FORM_TOKENS: usize = 32;
@@ -101,6 +101,11 @@ impl Contents {
             unknown_outside: current.unknown_outside,
         }
     }
+}
+
+/// How many bytes they take when they are stored.
+pub(super) fn size_bytes(contents: &Contents) -> Result<usize> {
+    to_cbor(contents).map(|bytes| bytes.len())
 }
 
 pub(super) fn insert_all(map: &mut MapEncoder<'_>, items: &Named) -> Result<()> {

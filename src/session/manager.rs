@@ -31,7 +31,8 @@
 //! # What it takes care of
 //!
 //! - **The cookie is changed only for what a request itself did.** An id that is dead is left alone, so a late request
-//!   neither deletes nor replaces the cookie of a login that overtook it, and a logout is not undone.
+//!   neither deletes nor replaces the cookie of a login that overtook it, and a logout is not undone. That a login gave
+//!   a session another id is known [for a minute](crate::SessionStore::was_replaced).
 //! - **A login is one call**, [`login`](Visit::login): a new id, the old one dead in the same atomic step, old tokens
 //!   void. A change of the user without that call gives a new id and voids tokens, too; the values stay then.
 //! - **Overlapping requests lose nothing of each other's**: changes of different keys are put together, and
@@ -111,13 +112,23 @@ impl SessionManager {
         matches!(self.0.carrier, Carrier::Cookie(_)) && request.is_cross_origin()
     }
 
-    /// The store below: for lists, sweeps and what is not about one request.
+    /// The store below: for lists, sweeps and what is not about one request. After a call that may have ended the
+    /// visitor's own session, [`reload`](Visit::reload): a visit that still has a copy counts as
+    /// [lost](Finished::is_lost).
     ///
     /// ```
     /// # use shelflife::{ManagerOptions, MemorySessionStore};
     /// # let manager = ManagerOptions::new().manage(MemorySessionStore::new())?;
     /// let day = std::time::Duration::from_secs(24 * 60 * 60);
     /// manager.store().delete_old_sessions(30 * day)?;
+    ///
+    /// # let mut visit = manager.begin([""]);
+    /// # visit.login("ann")?;
+    /// # visit.save()?;
+    /// # let handle = visit.session()?.handle().unwrap();
+    /// manager.store().delete_by_handle(handle)?; // on a page that lists all sessions
+    /// visit.reload()?;
+    /// assert_eq!(visit.user()?, None, "it was the visitor's own");
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn store(&self) -> &dyn SessionStore {

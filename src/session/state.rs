@@ -1,6 +1,6 @@
 //! `Session`: what is remembered of one visitor.
 
-use super::contents::{Contents, FORM_TOKENS};
+use super::contents::{Contents, FORM_TOKENS, size_bytes};
 use super::id::{Identity, SessionHandle, SessionId};
 use super::key::AsKey;
 use super::lifetime::{Lifetime, Lifetimes, Stamp, time_at};
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::session::random::random;
 use crate::session::sha256::same;
 use crate::value::base64::Base64;
-use crate::value::{Decode, Encode, from_cbor, to_cbor, to_cbor_below};
+use crate::value::{Decode, Encode, from_cbor, to_cbor_below};
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -438,7 +438,7 @@ impl Session {
         self.contents.data.is_empty()
     }
 
-    /// The keys of the values, sorted.
+    /// The keys of the values, sorted. Those with `_flash` or `_csrf` in front are a visit's own.
     ///
     /// ```
     /// # let mut session = shelflife::Session::new();
@@ -460,7 +460,7 @@ impl Session {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn size_bytes(&self) -> Result<usize> {
-        to_cbor(&*self.contents).map(|bytes| bytes.len())
+        size_bytes(&self.contents)
     }
 
     /// The changes that were made to this copy since it was loaded or saved, on top of `current`: what to save after a

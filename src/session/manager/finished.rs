@@ -52,7 +52,9 @@ impl Finished {
     ///   [`id_header`](crate::ManagerOptions::id_header) it is that header, without a value when the session ended.
     /// - `Vary: Cookie` if the request looked at the session. **Append** it.
     /// - `Cache-Control`: `no-store` with a `Set-Cookie` **replaces** what the application said; `private`, for a page
-    ///   of a visitor who has a session, counts **only if it said nothing**.
+    ///   of a visitor who has a session, counts **only if it said nothing**. It keeps the page out of caches that others
+    ///   share, not out of the visitor's browser: a page that must not come back by the back button after the logout
+    ///   says `no-store` itself.
     ///
     /// ```
     /// use shelflife::{ManagerOptions, MemorySessionStore};

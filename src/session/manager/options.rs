@@ -66,6 +66,9 @@ impl ManagerOptions {
     ///
     /// A Secure cookie gets the prefix `__Host-` if its path is `/` and it has no domain, so that no sibling domain can
     /// set it, and `__Secure-` otherwise.
+    ///
+    /// Two applications on one host need two names, also on two ports: a browser keeps one cookie of a name for the host,
+    /// so a login to one of them would log its user out of the other.
     pub fn cookie_name(&mut self, name: &str) -> &mut ManagerOptions {
         self.attributes.name = name.to_string();
         self
@@ -111,6 +114,8 @@ impl ManagerOptions {
     /// The names and attributes of the cookie then mean nothing, [`begin`](SessionManager::begin) takes the values of
     /// this header, and a session that ends is told by the header without a value.
     ///
+    /// Clients that send `Authorization: Bearer ID` are served as well: hand `begin` what stands behind `Bearer `.
+    ///
     /// ```
     /// use shelflife::{ManagerOptions, MemorySessionStore};
     ///
@@ -121,6 +126,9 @@ impl ManagerOptions {
     /// let (name, id) = done.headers().next().unwrap();
     /// assert_eq!(name, "X-Session");
     /// assert_eq!(manager.begin([id]).user()?, Some("ann"));
+    ///
+    /// let authorization = format!("Bearer {id}");
+    /// assert_eq!(manager.begin(authorization.strip_prefix("Bearer ")).user()?, Some("ann"));
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     pub fn id_header(&mut self, name: &str) -> &mut ManagerOptions {
@@ -135,7 +143,8 @@ impl ManagerOptions {
         self
     }
 
-    /// How many bytes a session may take when it is stored, beyond which a change of it is refused. Default: 65,536.
+    /// How many bytes a session may take when it is stored, beyond which a change that makes it larger is refused.
+    /// Default: 65,536.
     pub fn session_bytes_max(&mut self, bytes: usize) -> &mut ManagerOptions {
         self.session_bytes_max = bytes;
         self

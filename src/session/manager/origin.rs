@@ -28,7 +28,7 @@ pub struct Origin<'a> {
     pub sec_fetch_site: Option<&'a [u8]>,
     /// The value of `Origin`.
     pub origin: Option<&'a [u8]>,
-    /// The value of `Host`, or the `:authority` of HTTP/2.
+    /// The value of `Host`, or the `:authority` of HTTP/2. A proxy has to pass on the one that the browser sent.
     pub host: Option<&'a [u8]>,
 }
 

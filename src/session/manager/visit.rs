@@ -223,6 +223,8 @@ impl Visit {
     }
 
     /// Notes where the request comes from, for the [list of a user's devices](Visit::devices). Both are cut at 256 bytes.
+    /// Behind a proxy the address is the one that the proxy appends, the last in `X-Forwarded-For`: a visitor may have
+    /// written others before it.
     /// If they differ from those of the last request, the visit stores them with the user's session when it is finished,
     /// unless nobody looked at the session, or they have no room in it.
     pub fn set_client(&mut self, address: &str, agent: &str) {
@@ -253,7 +255,8 @@ impl Visit {
         flash::add(self.session()?, kind, text)
     }
 
-    /// The messages that wait, the oldest first, and removes them. Without any it changes nothing.
+    /// The messages that wait, the oldest first, and removes them. Without any it changes nothing. A HEAD request shows
+    /// none: drop its visit, so that they stay.
     ///
     /// # Errors
     ///

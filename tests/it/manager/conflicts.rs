@@ -643,10 +643,23 @@ fn a_request_that_began_before_the_change_of_password_does_not_end_the_session_t
     });
     let mut slow = site.begin(&jar);
     assert_eq!(slow.user().unwrap(), Some("ann"));
-    let _ = site.ask(&jar, |visit| visit.set_credentials(b"new").unwrap());
-    assert!(slow.check_credentials(b"new").unwrap());
-    assert_eq!(answer(slow.finish().unwrap()).set_cookie(), None);
-    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+    let mut changing = site.begin(&jar);
+    put(&mut changing, "cart", "tea");
+    let mut noting = site.begin(&jar);
+    noting.set_credentials(b"other").unwrap();
+    let _ = site.ask(&jar, |visit| {
+        put(visit, "size", "tall");
+        visit.set_credentials(b"new").unwrap()
+    });
+    for mut visit in [slow, changing] {
+        assert!(visit.check_credentials(b"new").unwrap());
+        assert_eq!(answer(visit.finish().unwrap()).set_cookie(), None);
+        assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+    }
+    let put_in = ["cart", "size"].map(|key| site.value(&jar, key).unwrap());
+    assert_eq!(put_in, ["tea", "tall"]);
+    // Of two who noted credentials the one that asks counts.
+    assert!(!noting.check_credentials(b"new").unwrap());
 }
 
 #[test]

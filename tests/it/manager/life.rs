@@ -626,3 +626,27 @@ fn an_earlier_copy_that_is_put_back_after_a_save_undoes_what_was_saved() {
     assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
     assert_eq!(site.value(&jar, "size"), None);
 }
+
+#[test]
+fn a_session_over_a_limit_that_was_lowered_is_used_on_and_may_become_smaller() {
+    let site = Site::new();
+    let mut jar = site.login("ann");
+    site.visit(&mut jar, |visit| {
+        put(visit, "text", &"x".repeat(2_000));
+        visit.flash("ok", "Saved.").unwrap();
+    });
+    let mut options = ManagerOptions::new();
+    options.session_bytes_max(1_000);
+    let lower = options.manage_shared(site.store.clone()).unwrap();
+    let mut visit = lower.begin(jar.field());
+    assert_eq!(visit.take_flashes().unwrap().len(), 1);
+    let _ = visit.finish().unwrap();
+    let mut visit = lower.begin(jar.field());
+    visit.renew().unwrap();
+    put(&mut visit, "text", &"x".repeat(1_900));
+    jar.receive(&answer(visit.finish().unwrap()));
+    let mut visit = lower.begin(jar.field());
+    put(&mut visit, "text", &"x".repeat(1_901));
+    let error = visit.finish().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+}

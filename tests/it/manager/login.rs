@@ -64,6 +64,20 @@ fn tokens_made_before_a_login_are_void_after_it() {
             let csrf = visit.csrf_token().unwrap();
             (csrf, visit.session().unwrap().create_form_token().unwrap())
         });
+        // Void at once, and not only when the login is stored.
+        let by_hand = |visit: &mut Visit| visit.session().unwrap().set_user(Some("bob"));
+        let by_login = |visit: &mut Visit| {
+            visit.login("ann").unwrap();
+        };
+        let logins: [&dyn Fn(&mut Visit); 2] = [&by_hand, &by_login];
+        for login in logins {
+            let mut visit = site.begin(&jar);
+            visit.renew().unwrap();
+            assert!(visit.is_csrf_token(&csrf).unwrap());
+            login(&mut visit);
+            assert!(!visit.is_csrf_token(&csrf).unwrap());
+            assert!(!visit.use_form_token(&form).unwrap());
+        }
         site.visit(&mut jar, |visit| visit.login("ann").unwrap());
         let mut visit = site.begin(&jar);
         assert!(!visit.is_csrf_token(&csrf).unwrap());

@@ -145,3 +145,11 @@ fn every_recipe_adds_the_headers_of_the_session_to_those_of_the_application() {
         assert_eq!(replaced, no_store.count(), "{name}");
     }
 }
+
+/// The program signs cookies with what is in that file.
+#[test]
+fn the_file_of_a_key_is_created_for_its_owner_alone() {
+    let (_, page) = PAGES[3];
+    assert!(page.contains("create_new(true).mode(0o600).open(&key_file)"));
+    assert!(!page.contains("fs::write("));
+}

@@ -345,11 +345,13 @@ impl Visit {
             return Ok(true);
         }
         // Another request of this session may have noted them after the copy was loaded.
-        if !self.is_changed() {
-            self.reload()?;
-            if are_right(&self.session) {
-                return Ok(true);
-            }
+        if let Some(id) = self.stored.id()
+            && let Some(stored) = self.manager.store().load_session(id)?
+            && let Some(merged) = self.session.rebase(stored)
+            && are_right(&merged)
+        {
+            self.session = merged;
+            return Ok(true);
         }
         self.logout()?;
         Ok(false)

@@ -6,7 +6,7 @@ use super::super::finished::{Finished, Lost, Outcome};
 use super::super::flash::cut;
 use super::{Client, Due, Notice, State, Visit};
 use crate::error::{Error, Result};
-use crate::session::contents::Contents;
+use crate::session::contents::{Contents, size_bytes};
 use crate::session::{Lifetime, Saved, Session, SessionHandle, SessionId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -401,7 +401,8 @@ fn note(session: &mut Session, client: &Client) {
 
 fn check_size(session: &Session, bytes_max: usize) -> Result<()> {
     let bytes = session.size_bytes()?;
-    if bytes <= bytes_max {
+    // After the limit was lowered, a larger session is used on, and may become smaller.
+    if bytes <= bytes_max || bytes <= size_bytes(&session.base)? {
         return Ok(());
     }
     let what = format!("a session of {bytes} bytes is over the limit of {bytes_max}");

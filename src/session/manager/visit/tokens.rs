@@ -47,14 +47,17 @@ impl Visit {
     }
 
     /// Whether a token that came back with a form was made for this session. `false` in a request whose
-    /// [method](Visit::set_method) changes nothing.
+    /// [method](Visit::set_method) changes nothing, and once this request has logged a user in or out: the token was
+    /// made before.
     ///
     /// # Errors
     ///
     /// As [`session`](Visit::session).
     pub fn is_csrf_token(&mut self, token: &str) -> Result<bool> {
         self.look()?;
-        let id = self.live_id().filter(|_| !self.safe_method);
+        // A login waits for its id, and what was made for the old one is void already.
+        let is_void = self.safe_method || self.is_login_due() || self.session.has_other_user();
+        let id = self.live_id().filter(|_| !is_void);
         Ok(id.is_some_and(|id| csrf::is_token(&id, token)))
     }
 
