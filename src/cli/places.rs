@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use shelflife::{RedisOptions, SessionOptions, SessionStore, ShelveSessionStore};
@@ -135,6 +136,7 @@ fn connect(args: &Args, url: &str, sessions: &SessionOptions, part: Part) -> Res
 /// The place as a URL, unless it is a path.
 fn url(place: &OsStr) -> Result<Option<&str>> {
     let Some((url, rest)) = open::server(place) else {
+        refuse_bare_address(place)?;
         return Ok(None);
     };
     let credentials = rest
@@ -146,6 +148,22 @@ fn url(place: &OsStr) -> Result<Option<&str>> {
             PASSWORD_FILE.name
         ))),
         false => Ok(Some(url)),
+    }
+}
+
+/// Without its scheme the address of a server is a path, at which a copy would make a file.
+fn refuse_bare_address(place: &OsStr) -> Result<()> {
+    let address = place.to_str().and_then(|text| text.rsplit_once(':'));
+    match address {
+        Some((host, port))
+            if !host.contains('/') && port.parse::<u16>().is_ok() && !Path::new(place).exists() =>
+        {
+            Err(Failure::Usage(
+                "a server is named by its URL, redis://host:port; put ./ in front of the name of a file"
+                    .to_string(),
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -25,7 +25,7 @@ use super::log::{LogFile, uninterrupted};
 use super::mode::{Mode, Start};
 use super::poison::lock_of;
 use super::recovery::{Recovery, Reverted, TornTail};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,7 +85,17 @@ pub(crate) fn open_at(mode: &Mode, start: Start, path: &Path) -> Result<Opened> 
         if !mode.writes() {
             return Ok(Opened { log, real, is_new });
         }
-        let lock = OsLock::take(&log.file, &deadline, path)?;
+        let lock = match OsLock::take(&log.file, &deadline, path) {
+            Ok(lock) => lock,
+            Err(error) => {
+                // Nobody can make a store of the file there.
+                let has_no_locks = error.kind() == ErrorKind::Unsupported;
+                if is_new && has_no_locks && log.size().is_ok_and(|size| size == 0) {
+                    let _ = disk.remove(&real);
+                }
+                return Err(error);
+            }
+        };
         // While this call waited for the lock, another file may have taken the place of the one that was opened.
         if log.is_at(disk, &real)? {
             if mode.is_exclusive() {

@@ -618,18 +618,28 @@ fn every_combination_of_options_works_as_its_parts_say_or_is_refused_untouched()
 }
 
 #[test]
-fn an_opening_that_fails_on_a_full_disk_leaves_no_file_behind() {
-    for chosen in [false, true] {
-        let sim = SimDisk::new(1);
-        sim.inject(Fault::new(FaultKind::Enospc).on(Call::Write).forever());
-        let opened = options(sim.disk()).create_new(chosen).open(PATH);
-        assert_eq!(
-            opened.unwrap_err().io_kind(),
-            Some(std::io::ErrorKind::StorageFull)
-        );
-        sim.clear_faults();
-        assert!(sim.read(PATH).is_err() && names(&sim).is_empty());
-        options(sim.disk()).create_new(chosen).open(PATH).unwrap();
+fn an_opening_that_fails_leaves_no_file_behind() {
+    let faults = [
+        (
+            Fault::new(FaultKind::Enospc).on(Call::Write),
+            std::io::ErrorKind::StorageFull,
+        ),
+        // As on a file system that has no locks.
+        (
+            Fault::new(FaultKind::Unsupported).on(Call::TryLock),
+            std::io::ErrorKind::Unsupported,
+        ),
+    ];
+    for (fault, expected) in faults {
+        for chosen in [false, true] {
+            let sim = SimDisk::new(1);
+            sim.inject(fault.clone().forever());
+            let opened = options(sim.disk()).create_new(chosen).open(PATH);
+            assert_eq!(opened.unwrap_err().io_kind(), Some(expected));
+            sim.clear_faults();
+            assert!(sim.read(PATH).is_err() && names(&sim).is_empty());
+            options(sim.disk()).create_new(chosen).open(PATH).unwrap();
+        }
     }
 }
 

@@ -396,6 +396,28 @@ fn a_store_without_sessions_is_not_mirrored() {
 }
 
 #[test]
+fn the_address_of_a_server_without_its_scheme_makes_no_file() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let _ = app.save_session(&mut session).unwrap();
+    for address in ["localhost:6379", "[::1]:6379"] {
+        let copied = format!("session copy s.shelf {address}");
+        let listed = format!("session ls {address}");
+        for line in [&copied, &listed] {
+            let said = shell.run(line).failed(2);
+            assert!(said.contains("redis://host:port"), "{said}");
+        }
+        assert!(!shell.path(address).exists());
+        // Where a file has such a name, it is meant.
+        let copied = format!("session copy s.shelf ./{address}");
+        shell.run(&copied).ok();
+        assert!(shell.run(&listed).ok().contains("ann"));
+    }
+}
+
+#[test]
 fn ids_are_hashed_for_good_by_one_command_after_a_yes_and_everybody_stays_logged_in() {
     let shell = Shell::new();
     let path = shell.path("s.shelf");

@@ -596,16 +596,19 @@ fn the_end_of_a_session_waits_for_the_replicas_that_were_asked_for() {
 
     replica.signal("-STOP");
     let [store, another] = [(); 2].map(|()| waits(Duration::from_millis(200)).unwrap());
-    // Nor is it confirmed when it is asked for again, over a connection that has written nothing.
+    let id = sessions[1].id().unwrap();
+    let key = format!("shelflife:{{{}}}{}", &id.as_str()[..3], id.as_str());
+    // Nor is it confirmed when it is asked for again over another connection, which has to write for that: it is only
+    // sure that a server waits for what the connection wrote.
     for store in [&store, &another] {
-        let error = store.delete_session(sessions[1].id().unwrap()).unwrap_err();
-        let error = error.to_string();
+        let error = store.delete_session(id).unwrap_err().to_string();
         assert!(error.contains("not confirmed by 1 replicas"), "{error}");
+        let left = primary.ask(&[b"PTTL", key.as_bytes()]);
+        let left: u64 = left.trim().trim_start_matches(':').parse().unwrap();
+        assert!(left > 30_000, "it was not written");
+        primary.ask(&[b"PEXPIRE", key.as_bytes(), b"30000"]);
     }
-    assert!(
-        !store.has_session(sessions[1].id().unwrap()).unwrap(),
-        "the deletion stands"
-    );
+    assert!(!store.has_session(id).unwrap(), "the deletion stands");
     assert!(store.regenerate_id(&mut sessions[2]).is_err());
     assert!(store.setup(shelflife::Existing::Overwrite).is_err());
     // Also one of less than a millisecond has an end, which is not that of the call.
