@@ -105,6 +105,7 @@ local alive = sound and version > 0
 if alive and ended() then there, alive, mark = false, false, '' end
 local function has_own() return redis.call('GETRANGE', key, 38, 38) == string.char(130) end
 local function over(contents)
+  if last(created, accessed, idle, absolute) > now then return false end
   return string.byte(contents) ~= 130 and not has_own() and ended()
 end
 local function seen(n, by) return version == tonumber(n) and (by == '' or by == mark) end
