@@ -5,7 +5,7 @@ use crate::proof::cases;
 use crate::proof::errors::{KINDS, Sites, every_call, syncs_after_a_failed_one};
 use crate::proof::workload::{EXCLUSIVE, EXCLUSIVE_OS, Mode, PATH, SHARED, SHARED_OS};
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk};
-use shelflife::{Batch, Change, Disk, ErrorKind, Options, Store};
+use shelflife::{Batch, Change, Compaction, Disk, Durability, ErrorKind, Options, Store};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
@@ -212,6 +212,37 @@ fn a_disk_that_is_full_at_any_write_of_a_compaction_keeps_the_old_file() {
         &format!("faults.full_disk_in_compaction.offsets={offsets}"),
         start,
     );
+}
+
+/// The room that the page on production says to give a store. Half of what is written here replaces entries, and the
+/// other half ended over a day ago: so a compaction is as late as it gets.
+#[test]
+fn four_times_what_is_live_and_1_mib_is_room_enough_for_a_store() {
+    const KEYS: usize = 200;
+    const VALUE: [u8; 10_000] = [1; 10_000];
+    let sim = SimDisk::new(1);
+    let mut options = Options::new();
+    options
+        .compaction(Compaction::Inline)
+        .durability(Durability::Os)
+        .disk(sim.disk());
+    let store = options.open(PATH).unwrap();
+    for nth in 0..KEYS {
+        store.insert(nth.to_string(), VALUE).unwrap();
+    }
+    let before = store.stats().unwrap();
+    let long_ago = sim.disk().wall_clock() - Duration::from_secs(25 * 60 * 60);
+    // Two file headers, and the record by which a compaction becomes due.
+    let beside = 2 * 8192 + VALUE.len() as u64 + 1000;
+    sim.set_capacity(Some(4 * before.live_bytes + (1 << 20) + beside));
+    let mut longest = 0;
+    for nth in 0..10 * KEYS {
+        store.insert((nth % KEYS).to_string(), VALUE).unwrap();
+        (store.insert_until(format!("past {nth}"), VALUE, long_ago)).unwrap();
+        longest = longest.max(store.stats().unwrap().file_bytes);
+    }
+    assert!(longest > 29 * before.live_bytes / 10, "{longest}");
+    assert!(store.stats().unwrap().generation > before.generation + 3);
 }
 
 #[test]
