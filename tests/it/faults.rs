@@ -465,18 +465,24 @@ fn an_append_that_was_taken_back_leaves_nothing_to_repair_and_nothing_to_report(
     assert!(open(SHARED, &sim).recovery().is_clean());
 }
 
+/// A store of one entry, and a handle of it whose append failed and could not be taken back.
+fn with_bytes_left(mode: Mode) -> (SimDisk, Store) {
+    let sim = SimDisk::new(1);
+    let store = open(mode, &sim);
+    store.insert("a", "1").unwrap();
+    sim.inject(Fault::new(FaultKind::Short(5_000)).on(Call::Write));
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Write).nth(2));
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::SetLen));
+    store.insert("b", [2; 9_000]).unwrap_err();
+    assert_eq!(sim.faults(), 3, "{mode:?}");
+    sim.clear_faults();
+    (sim, store)
+}
+
 #[test]
 fn an_append_that_could_not_be_taken_back_is_left_for_the_next_writer_to_report() {
     for mode in [SHARED, EXCLUSIVE] {
-        let sim = SimDisk::new(1);
-        let store = open(mode, &sim);
-        store.insert("a", "1").unwrap();
-        sim.inject(Fault::new(FaultKind::Short(5_000)).on(Call::Write));
-        sim.inject(Fault::new(FaultKind::Eio).on(Call::Write).nth(2));
-        sim.inject(Fault::new(FaultKind::Eio).on(Call::SetLen));
-        store.insert("b", [2; 9_000]).unwrap_err();
-        assert_eq!(sim.faults(), 3, "{mode:?}");
-        sim.clear_faults();
+        let (sim, store) = with_bytes_left(mode);
         let left = sim.read(PATH).unwrap();
         _ = store.close();
         assert!(sim.read(PATH).unwrap() == left, "{mode:?}: closing hid it");
@@ -484,6 +490,18 @@ fn an_append_that_could_not_be_taken_back_is_left_for_the_next_writer_to_report(
         store.insert("c", "3").unwrap();
         assert!(!store.recovery().is_clean(), "{mode:?}");
         assert_eq!(store.len().unwrap(), 2, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_handle_that_repaired_what_it_could_not_take_back_seals_its_log_when_it_closes() {
+    for mode in [SHARED, EXCLUSIVE] {
+        let (sim, store) = with_bytes_left(mode);
+        store.insert("c", [3; 1_000]).unwrap();
+        store.close().unwrap();
+        let stats = open(mode, &sim).stats().unwrap();
+        // The seal itself: it calls durable what stands before it.
+        assert_eq!((stats.keys, stats.unsynced_bytes), (2, 48), "{mode:?}");
     }
 }
 
