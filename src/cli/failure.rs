@@ -48,15 +48,6 @@ impl Failure {
         matches!(self, Failure::Closed | Failure::Io(..))
     }
 
-    /// Some of the stored bytes can't be read, which says nothing of the others.
-    pub(crate) fn is_damage(&self) -> bool {
-        match self {
-            Failure::Damaged(_) => true,
-            Failure::Store(error) => is_of_bytes(error),
-            _ => false,
-        }
-    }
-
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::Closed => 0,

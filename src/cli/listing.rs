@@ -5,7 +5,7 @@ use shelflife::{Batch, Entry, Store, Value};
 use crate::cli::args::{Args, Command, DRY_RUN, JSON, Opt, WAIT, YES};
 use crate::cli::ask::confirm;
 use crate::cli::entries::no_such;
-use crate::cli::failure::{Failure, Result};
+use crate::cli::failure::{Failure, Result, is_of_bytes};
 use crate::cli::keys::{self, session_of, shown, value_of};
 use crate::cli::output::{Output, say};
 use crate::cli::progress::Progress;
@@ -193,7 +193,7 @@ fn rm_prefix(
         Ok(())
     });
     if let Err(failure) = &searched
-        && !failure.is_damage()
+        && !matches!(failure, Failure::Store(error) if is_of_bytes(error))
     {
         return searched;
     }

@@ -101,19 +101,15 @@ fn fill(args: &Args, file: &OsStr, first: Batch, spool: Spool, read: &mut Lines)
     let note = read.doubt_lists(&store)?;
     let progress = Progress::of("loading", "");
     let (mut first, mut lines) = (Some(first), spool.read(file.to_owned())?);
-    let mut failed = None;
     let loaded = store.load(|| {
         if let Some(first) = first.take() {
             return Ok(Some(first));
         }
-        lines.batch().map_err(|failure| {
-            let error = shelflife::Error::other(failure.to_string());
-            failed = Some(failure);
-            error
-        })
+        let batch = lines.batch();
+        batch.map_err(|failure| shelflife::Error::other(failure.to_string()))
     });
     drop(progress);
-    loaded.map_err(|error| failed.unwrap_or(error.into()))?;
+    loaded?;
     read.vouch(&store, &note)?;
     Ok(store.close()?)
 }

@@ -20,6 +20,22 @@ fn a_malformed_line_is_named_and_nothing_is_loaded() {
             "{\"k\":\"c\",\"v\":1,\"x\":1}",
             "a member that is none of \"k\", \"v\", \"cbor\", \"expires\"",
         ),
+        (
+            "{\"k\":\"c\",\"v\":1,\"x\":\"d\"}",
+            "a member that is none of",
+        ),
+        (
+            "{\"k\":\"c\",\"v\":1,\"x\":{\"$b64\":\"\"}}",
+            "a member that is none of",
+        ),
+        (
+            "{\"k\":\"c\",\"v\":1,\"x\":true}",
+            "a member that is none of",
+        ),
+        (
+            "{\"k\":\"c\",\"v\":1,\"x\":null}",
+            "a member that is none of",
+        ),
         ("{\"k\":\"c\",\"v\":1,\"v\":2}", ""),
         ("{\"k\":\"c\",\"v\":18446744073709551616}", ""),
         ("{\"k\":\"c\",\"v\":1e999}", ""),

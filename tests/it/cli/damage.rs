@@ -34,6 +34,13 @@ fn verify_tells_sound_from_damaged_and_writes_nothing() {
         said.starts_with("ok: ") && said.ends_with(" records, 1 live\n"),
         "{said}"
     );
+    // The end of an interrupted write is told, and is no damage.
+    let mut bytes = fs::read(shell.path("n.shelf")).unwrap();
+    let end = bytes.len();
+    bytes.extend([0x5a; 20]);
+    fs::write(shell.path("n.shelf"), bytes).unwrap();
+    let torn = shell.run("verify n.shelf").ok();
+    assert_eq!(torn, format!("torn tail\t{end:#x}\t20\t-\t-\n{said}"));
     fs::remove_file(shell.path("n.shelf")).unwrap();
 
     damaged(&shell);
@@ -68,6 +75,8 @@ fn what_is_sound_of_a_damaged_file_can_be_had_and_nothing_of_it_is_told() {
     for keys in ["tea\0sound\0nix\0", "nix\0sound\0tea\0"] {
         let got = shell.pipe(keys.as_bytes(), "get n.shelf -0");
         assert_eq!((got.code, &*got.out), (3, "canary-sound\0"), "{got:?}");
+        assert!(got.err.contains("no such key: nix\n"), "{got:?}");
+        assert!(got.err.contains("is damaged at offset"), "{got:?}");
     }
     let (dumped, listed) = (shell.run("dump n.shelf"), shell.run("ls n.shelf"));
     assert!(dumped.out.starts_with("{\"k\":\"sound\","), "{dumped:?}");
@@ -163,6 +172,8 @@ fn nobody_is_told_that_nothing_is_lost_where_it_is_unknown_what_stood_there() {
     fs::write(shell.path("n.shelf"), bytes).unwrap();
     let verified = shell.run("verify n.shelf");
     assert_eq!(verified.code, 3);
+    assert!(verified.out.starts_with("damaged\t0x2000\t"));
+    assert!(verified.out.ends_with("\tunknown\t-\n"), "{}", verified.out);
     assert!(
         verified.err.contains("0 keys lost and possibly more"),
         "{}",

@@ -95,13 +95,17 @@ fn a_list_that_was_cut_off_removes_nothing() {
         said.contains("holds a NUL byte") && said.contains("--json"),
         "{said}"
     );
+    let before = now_and_bytes(&shell.path("n.shelf"));
     for words in [
         "rm n.shelf k -0",
         "rm n.shelf -0 --json",
-        "rm n.shelf --prefix a k",
+        "rm n.shelf --prefix t te --yes",
+        "rm n.shelf --prefix t -0 --yes",
+        "rm n.shelf --prefix t --json --yes",
     ] {
-        shell.run(words).failed(2);
+        shell.pipe(b"", words).failed(2);
     }
+    assert!(now_and_bytes(&shell.path("n.shelf")) == before);
 }
 
 #[test]

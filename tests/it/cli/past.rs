@@ -1,6 +1,7 @@
 //! The past, as an admin asks for it: how far back it goes, and sessions by their handles.
 
 use super::*;
+use std::io::BufRead;
 
 /// The message of `history` on how far back it goes.
 fn how_far(shell: &Shell, file: &str) -> String {
@@ -80,6 +81,7 @@ fn the_history_of_a_session_is_asked_for_by_its_handle_and_a_version_put_back() 
             .hash_ids(hash_ids)
             .open(shell.path("s.shelf"))
             .unwrap();
+        let from = app.store().position().unwrap();
         let mut session = Session::new();
         session.set_user(Some("ann"));
         session.insert("cart", "tea").unwrap();
@@ -110,6 +112,19 @@ fn the_history_of_a_session_is_asked_for_by_its_handle_and_a_version_put_back() 
         let json = shell.run(&format!("history s.shelf {handle} --json")).out;
         assert_eq!(json.lines().count(), 3);
         assert!(!json.contains("tea") && !json.contains(&secret), "{json}");
+        // Nor does the history of all keys tell what the store keeps about sessions: lists of ids, for one.
+        for form in ["", " --json"] {
+            let all = shell.run(&format!("history s.shelf{form}")).out;
+            let seen = watched(&shell, &format!("watch s.shelf{form} --from"), from, 3).0;
+            for told in [
+                all.lines().collect(),
+                seen.iter().map(String::as_str).collect::<Vec<_>>(),
+            ] {
+                assert_eq!(told.len(), 3, "{told:?}");
+                assert!(told.iter().all(|line| line.contains(&handle)), "{told:?}");
+                assert!(!told.iter().any(|line| line.contains(&secret)), "{told:?}");
+            }
+        }
         let rows = shell.run(&format!("history s.shelf {handle}")).out;
         let offset = |nth: usize| rows.lines().nth(nth).unwrap().split('\t').next().unwrap();
         let said = shell
@@ -162,6 +177,49 @@ fn the_history_of_a_session_is_asked_for_by_its_handle_and_a_version_put_back() 
         let ran = shell.run(&format!("history s.shelf {handle}"));
         assert!(ran.out.ends_with("\tput\t5\t\"text\"\n"), "{ran:?}");
     }
+}
+
+/// The first lines that `watch` prints from there on, and what it says on standard error.
+fn watched(
+    shell: &Shell,
+    words: &str,
+    from: shelflife::Position,
+    many: usize,
+) -> (Vec<String>, String) {
+    let mut watch = Command::new(BIN)
+        .args(words.split(' '))
+        .arg(from.to_string())
+        .current_dir(shell.dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let seen = std::io::BufReader::new(watch.stdout.take().unwrap());
+    let seen: Vec<String> = seen.lines().take(many).map(|line| line.unwrap()).collect();
+    watch.kill().unwrap();
+    let said = watch.wait_with_output().unwrap().stderr;
+    (seen, String::from_utf8(said).unwrap())
+}
+
+/// One that can't be read is told, and hides none of the others.
+#[test]
+fn watch_goes_on_behind_a_change_that_cannot_be_read() {
+    let shell = Shell::new();
+    let store = Store::open(shell.path("n.shelf")).unwrap();
+    let from = store.position().unwrap();
+    for (key, value) in [("a", "v"), ("b", "canary"), ("c", "v")] {
+        store.insert(key, value).unwrap();
+    }
+    store.close().unwrap();
+    let mut bytes = fs::read(shell.path("n.shelf")).unwrap();
+    let at = bytes.windows(6).position(|window| window == b"canary");
+    bytes[at.unwrap()] ^= 1;
+    fs::write(shell.path("n.shelf"), bytes).unwrap();
+    let (seen, said) = watched(&shell, "watch n.shelf --from", from, 2);
+    let key_of = |line: &String| line.split('\t').nth(3).map(str::to_string);
+    let keys: Vec<_> = seen.iter().filter_map(key_of).collect();
+    assert_eq!(keys, ["a", "c"], "{seen:?}");
+    assert_eq!(said.matches("is damaged at offset").count(), 1, "{said}");
 }
 
 #[test]

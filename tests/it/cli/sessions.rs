@@ -184,6 +184,10 @@ fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
     let unseen = "echo go; $B session rm s.shelf --user ann 2>said; cat said";
     let unseen = shell.all_at_terminal(80, unseen, r"go\r\n", "n").unwrap();
     assert!(unseen.out.contains("add --yes"), "{unseen:?}");
+    // Input from a pipe is no answer of the person in front of the terminal.
+    let piped = at_terminal("echo y | $B session rm s.shelf --user ann", "n");
+    assert_eq!(piped.code, 2, "{piped:?}");
+    assert!(piped.out.contains("add --yes"), "{piped:?}");
     let refused = at_terminal("$B session rm s.shelf --user ann", "n");
     let asked = "log out 2 sessions of ann? [y/N]\n";
     assert_eq!(
@@ -351,6 +355,34 @@ fn the_beginning_of_a_handle_will_do_where_it_is_the_only_one() {
         .pipe(sessions.as_bytes(), "session rm s.shelf --json")
         .ok();
     assert_eq!(app.iter_sessions().count(), 0);
+    for command in ["show", "rm"] {
+        let said = shell
+            .run(&format!("session {command} s.shelf {}", &alone[..4]))
+            .failed(1);
+        let expected = format!("shelflife: no such session: {}\n", &alone[..4]);
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
+fn a_copy_keeps_hashes_only_where_that_is_asked_for() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let _ = app.save_session(&mut session).unwrap();
+    for (how, is_hashed) in [("", false), (" --hash-ids", true)] {
+        let to = format!("copy{is_hashed}.shelf");
+        let copied = shell.run(&format!("session copy s.shelf {to}{how}")).ok();
+        assert_eq!(copied, "copied 1 session, 0 were there already\n");
+        // A store that is opened the other way is refused, or finds nobody.
+        let copy = SessionOptions::new()
+            .hash_ids(is_hashed)
+            .open(shell.path(&to))
+            .unwrap();
+        let found = copy.load_session(session.id().unwrap()).unwrap();
+        assert_eq!(found.unwrap().user(), Some("ann"), "{to}");
+    }
 }
 
 #[test]
