@@ -89,10 +89,11 @@ use std::time::{Duration, SystemTime};
 /// # Damage
 ///
 /// A session that can't be read any more is an error for a call that asks for it by its id, and for no other; it can be
-/// deleted. A call that looks at many sessions passes by those that it can't read, does its work on all others, and
+/// deleted. A call that ends many sessions passes by those that it can't read, does its work on all others, and
 /// returns an error of [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) or
-/// [`ErrorKind::Decode`](crate::ErrorKind::Decode) at the end, which says what was done and names those that it passed
-/// by.
+/// [`ErrorKind::Decode`](crate::ErrorKind::Decode) at the end; in the stores of this crate that says what was done and
+/// names those that were passed by. [`iter_sessions`](SessionStore::iter_sessions) has such an error in the place of
+/// the session, and [`sessions_of`](SessionStore::sessions_of) leaves the session out.
 ///
 /// # A store of your own
 ///
@@ -276,6 +277,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
                 match self.delete_user_session(&user, &handle) {
                     Ok(true) => session.displaced.push(handle),
                     Ok(false) => {}
+                    Err(error) if error.is_of_one_record() => {}
                     Err(_) => break, // a store that fails may take long to say so
                 }
             }
@@ -431,15 +433,23 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     fn delete_user_sessions_except(&self, user: &str, keep: &SessionHandle) -> Result<usize> {
         let mut deleted = 0;
         loop {
-            let mut any = false;
+            let (mut any, mut passed_by) = (false, None);
             for session in self.sessions_of(user)? {
-                if let Some(handle) = session.handle().filter(|handle| handle != keep) {
-                    any = true;
-                    deleted += usize::from(self.delete_user_session(user, &handle)?);
+                let Some(handle) = session.handle().filter(|handle| handle != keep) else {
+                    continue;
+                };
+                any = true;
+                match self.delete_user_session(user, &handle) {
+                    Ok(is_deleted) => deleted += usize::from(is_deleted),
+                    // Somebody's session can't be read: the others of this user must not live on for that.
+                    Err(error) if error.is_of_one_record() => passed_by = Some(error),
+                    Err(error) => return Err(error),
                 }
             }
-            if !any {
-                return Ok(deleted);
+            match passed_by {
+                Some(error) => return Err(error),
+                None if any => {}
+                None => return Ok(deleted),
             }
         }
     }
@@ -499,14 +509,20 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
         &self,
         is_meant: &dyn Fn(SessionHandle) -> bool,
     ) -> Result<Vec<SessionHandle>> {
-        let mut deleted = Vec::new();
+        let (mut deleted, mut passed_by) = (Vec::new(), None);
         for session in self.iter_sessions() {
-            if let Some(handle) = session?.handle().filter(|handle| is_meant(*handle)) {
-                let count = self.delete_by_handle(handle)?;
-                deleted.extend(std::iter::repeat_n(handle, count));
+            let ended = session.and_then(|session| {
+                let meant = session.handle().filter(|handle| is_meant(*handle));
+                let count = meant.map_or(Ok(0), |handle| self.delete_by_handle(handle))?;
+                Ok(meant.into_iter().cycle().take(count))
+            });
+            match ended {
+                Ok(handles) => deleted.extend(handles),
+                Err(error) if error.is_of_one_record() => passed_by = Some(error),
+                Err(error) => return Err(error),
             }
         }
-        Ok(deleted)
+        passed_by.map_or(Ok(deleted), Err)
     }
 
     /// Stores sessions of another store as they are there: under the ids or hashes that they have, with their versions

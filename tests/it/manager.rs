@@ -369,6 +369,8 @@ struct Foreign {
     overtaken: Mutex<usize>,
     /// How many sessions it ends by their handles before that fails.
     ends: Mutex<usize>,
+    /// Whether it has a record that it can't read: a list begins with that error, and a deletion by a handle ends with it.
+    is_damaged: Mutex<bool>,
 }
 
 impl Foreign {
@@ -377,7 +379,13 @@ impl Foreign {
             store: store.clone(),
             overtaken: Mutex::new(0),
             ends: Mutex::new(usize::MAX),
+            is_damaged: Mutex::new(false),
         }
+    }
+
+    fn damage(&self) -> Option<Error> {
+        let is_damaged = *self.is_damaged.lock().unwrap();
+        is_damaged.then(|| shelflife::from_cbor::<u64>(b"").unwrap_err())
     }
 
     fn is_left(count: &Mutex<usize>) -> bool {
@@ -435,7 +443,8 @@ impl SessionStore for Foreign {
     }
 
     fn iter_sessions(&self) -> Sessions {
-        self.store.iter_sessions()
+        let damage = self.damage().map(Err).into_iter();
+        Sessions::new(damage.chain(self.store.iter_sessions()))
     }
 
     fn delete_old_sessions(&self, idle: Duration) -> Result<(usize, usize)> {
@@ -448,7 +457,10 @@ impl SessionStore for Foreign {
 
     fn delete_by_handle(&self, handle: SessionHandle) -> Result<usize> {
         match Foreign::is_left(&self.ends) {
-            true => self.store.delete_by_handle(handle),
+            true => {
+                let ended = self.store.delete_by_handle(handle)?;
+                self.damage().map_or(Ok(ended), Err)
+            }
             false => Err(Error::other("it ends no more")),
         }
     }

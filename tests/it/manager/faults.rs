@@ -527,3 +527,37 @@ fn a_login_stands_where_ending_the_others_fails_and_those_that_ended_are_told() 
     log_in(usize::MAX);
     assert_eq!(site.sessions(), 1, "the next login ends the rest");
 }
+
+#[test]
+fn what_the_trait_provides_ends_all_that_can_be_read_and_says_at_the_end_that_something_could_not()
+{
+    let site = Site::new();
+    let store = Foreign::of(&site.store);
+    *store.is_damaged.lock().unwrap() = true;
+    let log_in = || {
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        let _ = store.save_session(&mut session).unwrap();
+        session
+    };
+    let there = [(); 6].map(|()| log_in().handle().unwrap());
+    let are_left = |left: &[SessionHandle]| {
+        let sessions = store.sessions_of("ann").unwrap();
+        let handles: Vec<_> = sessions.iter().filter_map(Session::handle).collect();
+        assert_eq!(handles.len(), left.len());
+        assert!(left.iter().all(|handle| handles.contains(handle)));
+    };
+    let is_meant = |handle| there[..2].contains(&handle);
+    let error = store.delete_by_handles(&is_meant).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
+    are_left(&there[2..]);
+    let keep = &there[2];
+    let error = store.delete_user_sessions_except("ann", keep).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Decode, "{error}");
+    are_left(&[*keep]);
+    let [_, mut last] = [(); 2].map(|()| log_in());
+    let cap = SessionCap::EndOldest(1);
+    let saved = store.regenerate_id_capped(&mut last, cap).unwrap();
+    assert!(matches!(saved, Saved::Stored));
+    are_left(&[last.handle().unwrap()]);
+}
