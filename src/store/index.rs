@@ -136,7 +136,7 @@ impl Index {
 
     /// Makes moves, all of one shard, up to the first that `prev` alone does not decide, and returns how many it made.
     /// `prev` does not decide where it leads to no slot, nor where it calls a key new and the index has its fingerprint.
-    /// With `is_own` this process wrote the records and has just looked their keys up, so that a key it calls new is new.
+    /// With `is_own` the caller has just looked the keys up, so that a key it calls new is new.
     pub(crate) fn make(&self, moves: &[Move], is_own: bool) -> usize {
         let Some(first) = moves.first() else { return 0 };
         let mut shard = self.write(first.fingerprint);
@@ -173,37 +173,6 @@ impl Index {
         self.keys.fetch_add(keys, Relaxed);
         self.live_bytes.fetch_add(live_bytes, Relaxed);
         made
-    }
-
-    /// Adds a key that is known to be new.
-    pub(crate) fn insert(&self, fingerprint: u32, at: Location) {
-        self.write(fingerprint).insert(Slot::new(fingerprint, at));
-        self.keys.fetch_add(1, Relaxed);
-        self.live_bytes.fetch_add(at.len(), Relaxed);
-    }
-
-    /// Lets the key whose record stood at `old_offset` have its record at `at`. False if there is no such slot.
-    pub(crate) fn replace(&self, fingerprint: u32, old_offset: u64, at: Location) -> bool {
-        let mut shard = self.write(fingerprint);
-        let Some(place) = shard.position(fingerprint, old_offset) else {
-            return false;
-        };
-        let old = std::mem::replace(&mut shard.slots[place], Slot::new(fingerprint, at));
-        self.live_bytes
-            .fetch_add(at.len().wrapping_sub(old.location().len()), Relaxed);
-        true
-    }
-
-    /// Forgets the key whose record stands at `offset`. False if there is no such slot.
-    pub(crate) fn remove(&self, fingerprint: u32, offset: u64) -> bool {
-        let mut shard = self.write(fingerprint);
-        let Some(place) = shard.position(fingerprint, offset) else {
-            return false;
-        };
-        let old = shard.remove(place);
-        self.keys.fetch_sub(1, Relaxed);
-        self.live_bytes.fetch_sub(old.location().len(), Relaxed);
-        true
     }
 
     /// Forgets every key. The caller keeps other changes away meanwhile.
@@ -449,6 +418,20 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
+    impl Index {
+        /// Makes one move, of a record that gives its key a value `at` a place, or removes it. False if nothing stands at
+        /// `prev`.
+        fn make_one(&self, fingerprint: u32, prev: u64, at: Option<Location>) -> bool {
+            let step = Move {
+                fingerprint,
+                prev,
+                at: at.unwrap_or(Location::new(0, 0)),
+                puts: at.is_some(),
+            };
+            self.make(&[step], true) == 1
+        }
+    }
+
     /// Runs random inserts, replacements and removals on few fingerprints, so that probe runs collide and wrap, and
     /// compares with a plain map from offset to fingerprint.
     #[test]
@@ -475,24 +458,23 @@ mod tests {
                     .map(|(offset, _)| *offset);
                 match (random(3), known) {
                     (0, Some(offset)) => {
-                        assert!(index.remove(fingerprint, offset), "seed {seed} step {step}");
+                        let is_made = index.make_one(fingerprint, offset, None);
+                        assert!(is_made, "seed {seed} step {step}");
                         model.remove(&offset);
                     }
                     (1, Some(offset)) => {
-                        assert!(
-                            index.replace(fingerprint, offset, at),
-                            "seed {seed} step {step}"
-                        );
+                        let is_made = index.make_one(fingerprint, offset, Some(at));
+                        assert!(is_made, "seed {seed} step {step}");
                         model.remove(&offset);
                         model.insert(at.offset(), (fingerprint, at.len()));
                     }
                     _ => {
-                        index.insert(fingerprint, at);
+                        assert!(index.make_one(fingerprint, 0, Some(at)));
                         model.insert(at.offset(), (fingerprint, at.len()));
                     }
                 }
                 assert!(
-                    !index.remove(fingerprint, 8184),
+                    !index.make_one(fingerprint, 8184, None),
                     "a slot is told by its offset as well"
                 );
                 let found: Vec<_> = index
@@ -532,7 +514,7 @@ mod tests {
         let index = Index::new();
         for key in 1..=300_000u64 {
             let fingerprint = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
-            index.insert(fingerprint, Location::new(8192 + key * 8, 8));
+            index.make_one(fingerprint, 0, Some(Location::new(8192 + key * 8, 8)));
             if key > 100_000 && key % 1_000 == 0 {
                 assert!(
                     index.size_bytes() <= key * 18,
@@ -559,12 +541,13 @@ mod tests {
         let mut probes = 0u64;
         for (nth, key) in (1..).zip(keys) {
             let fingerprint = super::super::hash::siphash13(hash_key, &key.to_le_bytes()) as u32;
-            index.insert(fingerprint, Location::new(8192 + nth * 8, 8));
+            let at = Location::new(8192 + nth * 8, 8);
+            index.make_one(fingerprint, 0, Some(at));
             let shard = index.read(fingerprint);
             let mut place = shard.home(fingerprint);
             loop {
                 probes += 1;
-                if shard.slots[place] == Slot::new(fingerprint, Location::new(8192 + nth * 8, 8)) {
+                if shard.slots[place] == Slot::new(fingerprint, at) {
                     break;
                 }
                 place = shard.next(place);

@@ -117,22 +117,18 @@ fn make_late(generation: &Generation, late: &mut Vec<Move>) -> Result<()> {
 /// Makes a move that `prev` alone does not decide, by comparing keys: the index has no slot at `prev`, or `prev` says
 /// that the key is new and the index has its fingerprint.
 fn make_by_key(generation: &Generation, step: &Move) -> Result<()> {
-    let index = &generation.index;
-    match (same_key(generation, step)?, step.puts) {
-        (Some(old), true) => _ = index.replace(step.fingerprint, old, step.at),
-        (Some(old), false) => _ = index.remove(step.fingerprint, old),
-        (None, true) => index.insert(step.fingerprint, step.at),
-        (None, false) => {}
-    }
+    let prev = same_key(generation, step)?;
+    // As with a writer's own move, the key was looked up just now. The removal of a key that is nowhere changes nothing.
+    generation.index.make(&[Move { prev, ..*step }], true);
     Ok(())
 }
 
-/// Where the index has the key of a record. `None` as well where nothing tells: a record whose own key is damaged has no
-/// key to compare, and a damaged record that the index leads to may be any key's.
-fn same_key(generation: &Generation, step: &Move) -> Result<Option<u64>> {
+/// Where the index has the key of a record; 0: nowhere. That is the answer as well where nothing tells: a record whose
+/// own key is damaged has no key to compare, and a damaged record that the index leads to may be any key's.
+fn same_key(generation: &Generation, step: &Move) -> Result<u64> {
     let candidates = generation.index.candidates(step.fingerprint);
     if candidates.iter().next().is_none() {
-        return Ok(None);
+        return Ok(0);
     }
     let (log, offset) = (&generation.log, step.at.offset());
     let mut fixed = [0; HEAD_BYTES];
@@ -146,10 +142,9 @@ fn same_key(generation: &Generation, step: &Move) -> Result<Option<u64>> {
         return Err(log.corrupt(offset, "a record is cut short"));
     }
     if generation.fingerprint(&key) != step.fingerprint {
-        return Ok(None);
+        return Ok(0);
     }
     let found = generation.find_among(&candidates, step.fingerprint, &key)?;
-    Ok(found
-        .filter(|found| !found.is_damaged)
-        .map(|found| found.at.offset()))
+    let found = found.filter(|found| !found.is_damaged);
+    Ok(found.map_or(0, |found| found.at.offset()))
 }
