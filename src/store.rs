@@ -635,8 +635,8 @@ impl Store {
         }
     }
 
-    /// Ends the threads of this handle, and leaves the file within its bound: a thread that compacts stops only where it
-    /// is, and where it is not, this one compacts.
+    /// Ends the threads of this handle, and leaves the file within its bound. A thread that compacts is told to stop only
+    /// where the file is within it already. Where no such thread brought it there, this one compacts.
     fn stop_working(&self) {
         let Inner {
             admission,
@@ -644,6 +644,8 @@ impl Store {
         } = &*self.inner;
         let Admission { place, desk, .. } = admission;
         let owes_a_compaction = || {
+            // This handle has no later try.
+            compactor.forget_others();
             place.mode.writes()
                 && place.mode.compaction != Compaction::Manual
                 && place.is_ours()
@@ -654,7 +656,7 @@ impl Store {
         };
         self.worker.join(!owes_a_compaction());
         if owes_a_compaction() {
-            // The holder of the lock is a writer that closes later.
+            // Another writer that has the lock closes later, and finds the file over its bound then.
             let at_once = Duration::ZERO;
             _ = compactor.compact_if_due(admission, at_once, &AtomicBool::new(false));
         }

@@ -55,7 +55,8 @@ pub struct Compacted {
 pub(crate) struct Compactor {
     /// Entered by the thread that compacts, before it asks for the right to write; no thread enters in the other order.
     running: Gate,
-    /// The reason why the last attempt that failed did. Written by the thread that compacts.
+    /// The last attempt, where it rewrote nothing. Written by the thread that compacts; a thread that closes the handle
+    /// forgets one that did not fail.
     trouble: Mutex<Option<Trouble>>,
 }
 
@@ -65,7 +66,8 @@ struct Trouble {
     reading: u64,
     /// No attempt before the tail is here: damage or a full disk will not be gone after the next write.
     retry_at_tail: u64,
-    /// `None` if none failed yet: another process was compacting, or this handle was closing.
+    /// Why the last attempt at this reading that failed did. `None` if none has: each was left to another process, or
+    /// stopped because this handle was closing.
     overdue: Option<Overdue>,
 }
 
@@ -142,10 +144,13 @@ impl Compactor {
             && self.may_try(&generation)
     }
 
-    /// Whether the handle has to compact before it closes.
-    pub(crate) fn is_over_bound(&self, place: &Place) -> bool {
-        // A process that was compacting may have died since, and this handle has no later try.
+    /// Forgets that another process was compacting when this handle tried: it may have died since.
+    pub(crate) fn forget_others(&self) {
         lock_of(&self.trouble).take_if(|trouble| trouble.overdue.is_none());
+    }
+
+    /// Whether the file is over its bound, and no attempt to compact it failed lately.
+    pub(crate) fn is_over_bound(&self, place: &Place) -> bool {
         let generation = place.generation();
         Space::of(&generation, || place.ended_by_ms(&generation)).is_over_bound()
             && self.may_try(&generation)
@@ -204,10 +209,7 @@ impl Compactor {
         kept_before.retain(|path| path.as_os_str() != own.as_os_str());
         let result = compact_alone(admission, &deadline, &AtomicBool::new(false));
         self.note(place, &generation, &result);
-        let Some(compacted) = result? else {
-            let what = "is being compacted by another process";
-            return Err(Error::busy(&place.path, what, "try again"));
-        };
+        let compacted = result?.ok_or_else(|| left_to_others(place))?;
         // The caller is told that the old bytes are gone, so a power cut must not bring them back.
         ensure_directory_synced(place, &place.generation())?;
         if !kept_before.is_empty() {
@@ -229,10 +231,7 @@ impl Compactor {
         let _running = self.running.enter(&deadline, &place.path)?;
         match copy_and_install(admission, &deadline, &AtomicBool::new(false), Some(next))? {
             Rewrite::Installed(_) => ensure_directory_synced(place, &place.generation()),
-            Rewrite::LeftToOthers => {
-                let what = "is being compacted by another process";
-                Err(Error::busy(&place.path, what, "try again"))
-            }
+            Rewrite::LeftToOthers => Err(left_to_others(place)),
             Rewrite::StartAnew => {
                 let what = "was cleared or damaged while entries were loaded into it";
                 Err(Error::busy(&place.path, what, "try again"))
@@ -249,10 +248,7 @@ impl Compactor {
         let _running = self.running.enter(&deadline, &place.path)?;
         let with_old_keys = evidence::files(place)?;
         let begun = begin_copy(admission, &deadline, next_header_of_more)?;
-        let Some((writing, mut successor)) = begun else {
-            let what = "is being compacted by another process";
-            return Err(Error::busy(&place.path, what, "try again"));
-        };
+        let (writing, mut successor) = begun.ok_or_else(|| left_to_others(place))?;
         let old = &writing.generation;
         let (ended_by_ms, now_ms) = (place.ended_by_ms(old), place.now_ms());
         copy_rekeyed(old, &mut successor, rekey, ended_by_ms, now_ms)?;
@@ -287,6 +283,11 @@ impl Compactor {
             overdue,
         });
     }
+}
+
+fn left_to_others(place: &Place) -> Error {
+    let what = "is being compacted by another process";
+    Error::busy(&place.path, what, "try again")
 }
 
 /// Rewrites the file. `None` if another process compacts or replaced the file meanwhile, or if `stop` was set.
@@ -401,7 +402,8 @@ fn copy_and_install<'a>(
     let old = Arc::clone(&writing.generation);
     drop(writing);
     let ended_by_ms = place.ended_by_ms(&old);
-    let mut copied = match copy_live(&old, &mut successor, ended_by_ms, stop, false)? {
+    let (mut copied, new_damage) = match copy_live(&old, &mut successor, ended_by_ms, stop, false)?
+    {
         Copied::To { end, new_damage } => (end, new_damage),
         Copied::Stopped => return Ok(Rewrite::LeftToOthers),
         Copied::StartAnew => return Ok(Rewrite::StartAnew),
@@ -420,7 +422,7 @@ fn copy_and_install<'a>(
         if !place.mode.is_exclusive() {
             old.look()?;
         }
-        let (part_end, held) = match pace.next(copied.0, old.tail()) {
+        let (part_end, held) = match pace.next(copied, old.tail()) {
             Pass::Free => (old.tail(), None),
             Pass::Held => {
                 let writing = admission.begin(Purpose::Write)?;
@@ -428,34 +430,27 @@ fn copy_and_install<'a>(
                 if !Arc::ptr_eq(&writing.generation, &old) || place.follow(&old)? {
                     return Ok(Rewrite::LeftToOthers);
                 }
-                let part_end = pace.part_end(copied.0, old.tail());
+                let part_end = pace.part_end(copied, old.tail());
                 if part_end == old.tail() {
                     break writing;
                 }
                 (part_end, Some(writing))
             }
         };
-        let part = copied.0..part_end;
+        let part = copied..part_end;
         match copy_appended(&old, &mut successor, part, &loaded, ended_by_ms)? {
-            Copied::To { end, .. } => copied.0 = end,
-            Copied::StartAnew | Copied::Stopped => return Ok(Rewrite::StartAnew),
+            Some(end) => copied = end,
+            None => return Ok(Rewrite::StartAnew),
         }
         if held.is_some() {
             // With the lock: else writers would append more during this sync than was copied.
             successor.sync_ahead()?;
         }
     };
-    let (end, new_damage) = copied;
     let before_bytes = old.tail();
-    match copy_appended(
-        &old,
-        &mut successor,
-        end..before_bytes,
-        &loaded,
-        ended_by_ms,
-    )? {
-        Copied::To { .. } => {}
-        Copied::StartAnew | Copied::Stopped => return Ok(Rewrite::StartAnew),
+    let rest = copied..before_bytes;
+    if copy_appended(&old, &mut successor, rest, &loaded, ended_by_ms)?.is_none() {
+        return Ok(Rewrite::StartAnew);
     }
     if new_damage {
         // If the file can't be kept, the compaction goes on: each read of one of these keys tells of the damage.

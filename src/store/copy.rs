@@ -21,9 +21,8 @@ pub(crate) enum Copied {
     /// The successor has all that counts of the log up to `end`. `new_damage`: it carries records that no earlier copy
     /// had carried, so the old file is the only evidence of what was in them.
     To { end: u64, new_damage: bool },
-    /// The copy has to begin anew, from the index as it is by then. A record that was appended meanwhile is damaged,
-    /// and the index alone tells whose it is; or the file was cleared while entries were loaded; or nothing verifies of
-    /// a record of a snapshot, and its key was written or removed, so the index has lost its fingerprint.
+    /// A snapshot has to be copied anew, from the index as it is by then: nothing verifies of a record, and its key was
+    /// written or removed meanwhile, so the index has lost its fingerprint.
     StartAnew,
     /// The caller asked it to stop.
     Stopped,
@@ -169,21 +168,22 @@ pub(crate) fn append_loaded(
 
 /// Copies what was appended since: each record may replace or remove what was copied before, but nothing that was
 /// `loaded`. A load counts as written when the successor takes the old file's place, so after all that the old file has.
+///
+/// Returns how far it copied; `None` if the copy has to begin anew, from the index as it is by then. A record is damaged,
+/// and the index alone tells whose it is; or the file was cleared after entries were loaded.
 pub(crate) fn copy_appended(
     old: &Generation,
     successor: &mut Successor<'_>,
     part: Range<u64>,
     loaded: &Range<u64>,
     ended_by_ms: u64,
-) -> Result<Copied> {
+) -> Result<Option<u64>> {
     let mut scanner = Scanner::new(&old.log, old.header.seed, part.start);
     while scanner.offset() < part.end {
         let (offset, head, body) = match scanner.step()? {
-            Step::Record { head, body, .. } if old.is_misfiled(&head, body) => {
-                return Ok(Copied::StartAnew);
-            }
+            Step::Record { head, body, .. } if old.is_misfiled(&head, body) => return Ok(None),
             Step::Record { offset, head, body } => (offset, head, body),
-            Step::BadBody { .. } | Step::Unverified { .. } => return Ok(Copied::StartAnew),
+            Step::BadBody { .. } | Step::Unverified { .. } => return Ok(None),
             Step::End => return Err(old.log.corrupt(part.end, "the file ends before its tail")),
         };
         let counts = match head.kind {
@@ -197,7 +197,7 @@ pub(crate) fn copy_appended(
         let record = copy_of(&head, body);
         let prev = match head.kind {
             // The clear would take what was loaded with it.
-            Kind::Clear if !loaded.is_empty() => return Ok(Copied::StartAnew),
+            Kind::Clear if !loaded.is_empty() => return Ok(None),
             Kind::Clear => 0,
             _ => successor.prev_of(record.key)?,
         };
@@ -216,9 +216,7 @@ pub(crate) fn copy_appended(
         }
     }
     // The last record may reach beyond the part.
-    let end = scanner.offset();
-    let new_damage = false;
-    Ok(Copied::To { end, new_damage })
+    Ok(Some(scanner.offset()))
 }
 
 /// Whether an entry ended so long ago that a rewrite drops it.
