@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `idle` | integer or null: the idle lifetime of its own, milliseconds; left out when it has the store's |
-//! | `created` | integer: when it was first stored, milliseconds since 1970 |
+//! | `created` | integer: when it was first stored, or last given a new id for a login, milliseconds since 1970 |
 //! | `version` | integer: 1 when first stored, one more at each change |
 //! | `absolute` | integer or null: the absolute lifetime of its own; there if and only if `idle` is |
 //! | `accessed` | integer: when it was last used, milliseconds since 1970 |

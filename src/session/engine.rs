@@ -27,7 +27,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) lifetimes: Lifetimes,
-    /// In milliseconds. A touch this soon after the last use writes nothing; sooner, where the idle lifetime is short.
+    /// In milliseconds. A touch so soon after the last use writes nothing. Where a tenth of the idle lifetime is less,
+    /// that counts in its place.
     pub(super) resolution: u64,
     /// How ids are kept; `None`: as the store keeps them already.
     pub(super) kind: Option<Kind>,

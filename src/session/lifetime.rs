@@ -46,7 +46,7 @@ pub(super) struct Clock {
 pub(super) struct Stamp {
     /// Counts the changes; 0 is a session that was never stored.
     pub(super) version: u64,
-    /// When it was first stored.
+    /// When it was first stored, or last given a new id for a login.
     pub(super) created: u64,
     /// When it was last saved, updated or touched.
     pub(super) accessed: u64,

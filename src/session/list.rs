@@ -37,7 +37,7 @@
 use super::record_key::{KIND, list_key, session_key};
 use super::records::{Edits, Records};
 use super::sha256::sha256;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::store::change::Edit;
 use crate::store::order::sort_by_number;
 use std::collections::HashMap;
@@ -189,8 +189,8 @@ fn hash_of(user: &str) -> User {
     hash.first_chunk().copied().unwrap_or_default()
 }
 
-/// The generation of a file, and an offset in it. A record that counts is never written over, so two looks that find the
-/// same find the same record.
+/// A reading of a file, and an offset in it. A record that counts is never written over, so two looks that find the same
+/// find the same record.
 type RecordAt = (u64, u64);
 
 #[derive(Debug)]
@@ -234,7 +234,7 @@ impl<'a> Lists<'a> {
                     place = Some((stored.reading, stored.offset));
                     Part::decode(stored.value()).map(Some).ok_or(())
                 }
-                Err(error) if error.kind() == ErrorKind::Corrupt => Err(()),
+                Err(error) if error.is_corrupt() => Err(()),
                 Err(error) => return Err(error),
             };
             let is_whole = stored.is_ok();
@@ -299,7 +299,7 @@ impl<'a> Lists<'a> {
     fn is_vouched_for(&self) -> Result<bool> {
         match self.records.peek(KIND) {
             Ok(note) => Ok(note.is_some()),
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(true),
+            Err(error) if error.is_corrupt() => Ok(true),
             Err(error) => Err(error),
         }
     }

@@ -113,7 +113,7 @@ impl Session {
         self.stamp.version
     }
 
-    /// When the session was first stored, in milliseconds precision. A new id does not make it younger.
+    /// When the session was first stored, or last given a new id for a login; another new id leaves it as it was.
     pub fn created(&self) -> Option<SystemTime> {
         self.if_stored(self.stamp.created)
     }
@@ -646,7 +646,7 @@ impl Session {
         settled
     }
 
-    /// Makes this a change of the session with that id, if the application put another one in its place.
+    /// If the application put another session in the place of the copy of `stored`, takes it for a change of `stored`.
     pub(super) fn stay(&mut self, stored: &Session) {
         if self.id() != stored.id()
             || self.identity.is_some() != stored.identity.is_some()

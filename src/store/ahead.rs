@@ -1,9 +1,9 @@
 //! Jobs done ahead. One thread, the taker, takes the products of jobs in the order of the jobs; a second thread makes
 //! them before they are asked for.
 //!
-//! The taker makes a product itself where it would otherwise wait for a job that nobody has begun. So both threads work
-//! all the time, whether making a product costs more or using it; and where the system gives no second thread, the taker
-//! makes all products.
+//! Where the product that comes next is not made yet, the taker makes one itself: that one or, while the second thread is
+//! making it, the next one that nobody has begun. So both threads work all the time, whether making a product costs more
+//! or using it; and where the system gives no second thread, the taker makes all products.
 //!
 //! A job that panics leaves its product half made. So a job first clears what an earlier one left in the product, and
 //! the taker must be able to tell what is missing, and to make it.

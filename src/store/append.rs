@@ -165,7 +165,7 @@ pub(crate) fn rewrite_unsynced(generation: &Generation) -> Result<()> {
 
 #[cold]
 fn rewrite(generation: &Generation) -> Result<()> {
-    // The tail that a header claims may lie before the log, where a file may even end.
+    // It is the header's `base` at first, which nothing keeps from lying before the log.
     let mut from = generation.commit.durable().max(LOG_START);
     let tail = generation.tail();
     let mut chunk = Vec::new();

@@ -172,11 +172,11 @@ impl Commit {
         lock_of(&self.queue.state).failed
     }
 
-    /// Returns once the log is on disk up to `end`, or a sync failed; its caller has written that far, or gives more
-    /// to have one more sync, so the thread that leads a sync does not ask whether it covered `end`. `written` tells
-    /// how far this process knows the log to be written; it is asked before the sync starts, so that the sync is
-    /// credited with no more than it covered. `clock` only goes forward. The error of `sync` goes to the thread that
-    /// led it, and to no other.
+    /// Returns once the log is on disk up to `end`, or a sync failed. The caller has written up to `end`; or it gives an
+    /// `end` that no log has, to lead one more sync. Either way a thread that led a sync has what it wanted, and does not
+    /// ask how far that went. `written` tells how far this process knows the log to be written; it is asked before the
+    /// sync starts, so that the sync is credited with no more than it covered. `clock` only goes forward. The error of
+    /// `sync` goes to the thread that led it, and to no other.
     pub(crate) fn wait(
         &self,
         end: u64,

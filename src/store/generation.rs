@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard};
 
 /// Records that are measured to estimate how many there are: their mean length is within some 2 % of that of all.
 const SAMPLED_RECORDS: u64 = 1_000;
-/// The most keys for which room is made ahead, 250 MB: what stands behind its log may make a file long.
+/// The most keys for which room is made ahead, 250 MB: most of a long file may stand behind its log, and be no records.
 const RESERVED_KEYS_MAX: u64 = 1 << 24;
 
 mod find;
@@ -63,8 +63,9 @@ pub(crate) struct Generation {
     /// Whether this process has written anew whatever others had written and nobody called durable, since it opened
     /// the file. Set with the lock, and read with it.
     pub(crate) rewritten: AtomicBool,
-    /// Whether the last call of `follow` found no way to this file, or failed. Written by each thread that looks, most
-    /// of them without the lock; an applicant that reads it stale looks once more, or one call later.
+    /// Whether the last call of `follow` with this file failed: the path leads elsewhere, or could not be looked at.
+    /// Written by each thread that looks, most of them without the lock; an applicant that reads it stale looks once
+    /// more, or one call later.
     pub(crate) displaced: AtomicBool,
     /// Taken for as long as records are applied, never while waiting for the lock.
     position: Mutex<Position>,
@@ -80,8 +81,8 @@ pub(crate) struct Generation {
     outdated_below: AtomicU64,
 }
 
-/// The state of a file besides its records. In this order a thread may raise it. A replay lowers it, and a
-/// writer that applied its own record, from `Doubtful` to `Sound`.
+/// The state of a file besides its records. Any thread may raise it, in this order. It falls from `Doubtful` to `Sound`
+/// alone: by a replay, or by a writer that applies its own record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Standing {
@@ -270,8 +271,8 @@ impl Generation {
         Ok(Some(opened))
     }
 
-    /// Reads the whole log of a file whose header is known. The caller vouches that all records up to `below` counted
-    /// once.
+    /// Reads the whole log of a file whose header is known. The caller vouches that an earlier reading counted all
+    /// records up to `below`: one that does not verify there is damaged, and not torn.
     pub(crate) fn read(
         log: LogFile,
         header: FileHeader,

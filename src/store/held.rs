@@ -393,7 +393,7 @@ fn a_reader_waits_for_no_rename() {
             }
         };
         assert_eq!(bench.store.get("absent").unwrap(), None);
-        // No call is held for ever.
+        // Had the hold been over by then, the reader would have shown nothing.
         let following = bench.store.place().following.try_lock();
         assert!(following.is_err(), "the rename was over by then");
         renamed.end();

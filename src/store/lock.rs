@@ -44,14 +44,14 @@ impl<'a> Deadline<'a> {
         now.saturating_sub(*self.start.get_or_init(|| now))
     }
 
-    /// The time that is left, or `Busy` with how long it took. `taken` says what is waited for.
-    pub(crate) fn left(&self, path: &Path, taken: &str) -> Result<Duration> {
+    /// The time that is left. Where none is, `Busy`: it says `what` keeps the path, and how long the call waited.
+    pub(crate) fn left(&self, path: &Path, what: &str) -> Result<Duration> {
         let waited = self.waited();
         match self.timeout.checked_sub(waited) {
             Some(left) if !left.is_zero() => Ok(left),
             _ => {
                 let waited_ms = waited.as_millis() as u64;
-                let what = format_args!("{taken}, waited {waited_ms} ms");
+                let what = format_args!("{what}, waited {waited_ms} ms");
                 Err(Error::busy(
                     path,
                     what,

@@ -16,7 +16,7 @@ use super::temp;
 use crate::error::Result;
 use std::sync::atomic::AtomicBool;
 
-/// Puts an empty file in place of one that holds nothing, or of all that is there.
+/// Puts an empty file in place of the old one, which holds nothing yet, or which its user wants to be rid of.
 pub(crate) fn start_anew(place: &Place, old: &Generation) -> Result<()> {
     temp::remove_leftovers(&*place.mode.disk, &place.real)?;
     let header = match old.is_unborn() {
@@ -39,8 +39,9 @@ pub(crate) fn cut(place: &Place, generation: &Generation) -> Result<()> {
     })
 }
 
-/// Undoes what a failed append may have left behind the tail, so that no later record ever joins up with it. Of less
-/// than the head of a record none can come; and where a full disk cut it so short, it has no room for a mark either.
+/// Undoes what a failed append may have left behind the tail, so that no later record ever joins up with it. Fewer bytes
+/// than the head of a record never become one, so they need no mark; and a disk that was full after so few has no room
+/// for one.
 pub(crate) fn take_back(place: &Place, generation: &Generation, tail: u64) -> Result<()> {
     let size_bytes = generation.log.size().unwrap_or(u64::MAX);
     match size_bytes.saturating_sub(tail) {

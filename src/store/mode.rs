@@ -38,8 +38,8 @@ pub enum Compaction {
 pub(crate) enum Access {
     /// It only reads.
     Read,
-    /// It only reads, also across damage of unknown extent. `may_replace`: the caller did not ask for more restraint
-    /// than that, so a salvage may put its result in the store's place.
+    /// It only reads, also across damage of unknown extent. `may_replace`: the caller did not ask for `read_only` too, so
+    /// a salvage may put its result in the store's place.
     ReadDamaged { may_replace: bool },
     /// It takes the lock for each write.
     Shared,

@@ -48,13 +48,13 @@ pub(crate) struct Place {
     /// Without symbolic links: switches rename over it, and every look at the path is a look at this one.
     pub(crate) real: PathBuf,
     current: Current,
-    /// Guards invariant 1. Taken after the lock of the file, where a thread has both; but an exclusive handle that
-    /// reopens or was forked takes the lock of the file that it finds.
+    /// Guards invariant 1. A thread that needs the lock of the file as well takes that first. Only an exclusive handle
+    /// that reopens, or was forked, takes this one first: the file whose lock it needs is the one that it finds.
     pub(super) following: Mutex<()>,
     /// Written by the thread that installs a successor, with the lock of the file; readers may see it late, and wait
     /// for `following` then.
     switching: AtomicBool,
-    /// The process that the open file belongs to. Written by the thread that notices a fork, with its turn.
+    /// The process that the open file belongs to. Written by the thread that notices a fork or reopens, with its turn.
     process: AtomicU32,
     /// All that was found wrong so far. Every thread adds to it.
     notes: Mutex<Recovery>,
@@ -246,7 +246,7 @@ impl Place {
     }
 
     /// As [`fresh_and_proven`](Place::fresh_and_proven), after a look at the path, for a caller that stays for long or
-    /// copies all: a handle that never writes looks there nowhere else.
+    /// copies all: elsewhere a handle that never writes looks there only where the file itself gives it cause.
     ///
     /// # Errors
     ///
@@ -354,8 +354,8 @@ impl Place {
         Error::replaced(&self.path, what)
     }
 
-    /// The outcome of reading a file. If that is damage, a salvage in place may have put a successor at the path, of
-    /// which the damaged file has no note that can be read: then this process goes on with that.
+    /// The outcome of reading a file, as it is, unless that is damage and a successor stands at the path: a salvage in
+    /// place may have left no note of it that can be read. This process then goes on with the successor.
     #[cold]
     fn unless_left(&self, known: &Generation, read: Result<()>) -> Result<()> {
         match read {
@@ -438,7 +438,7 @@ impl Place {
                     self.note_if_reverted(&known, to);
                     Ok(())
                 }
-                // Not created yet. By another open file, an exclusive handle would wait for its own lock.
+                // Not created yet. If it opened the file once more, an exclusive handle would wait for its own lock.
                 None if known.is_unborn() => Ok(()),
                 None => Err(self.replaced("was emptied")),
             };
@@ -639,6 +639,7 @@ impl Place {
 
     pub(crate) fn note_torn_tail(&self, torn: TornTail) {
         let mut notes = lock_of(&self.notes);
+        // Of one place the note of its repair stays, and not the one that was made before.
         notes.torn_tails.retain(|known| {
             known.offset != torn.offset || known.evidence.is_some() && *known != torn
         });

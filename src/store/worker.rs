@@ -40,7 +40,7 @@ impl Worker {
         *slot = spawn(Box::new(move || run(&stop)));
     }
 
-    /// Waits for the threads. A compaction that may stop does so first.
+    /// Waits for the threads. With `may_stop` a compaction is told to stop first.
     pub(crate) fn join(&self, may_stop: bool) {
         if may_stop {
             self.stop.store(true, Relaxed);

@@ -369,7 +369,7 @@ struct Foreign {
     overtaken: Mutex<usize>,
     /// How many sessions it ends by their handles before that fails.
     ends: Mutex<usize>,
-    /// Whether it has a record that it can't read: a list begins with that error, and a deletion by a handle ends with it.
+    /// Whether it has a record that it can't read: a list begins with that error, a deletion by a handle ends with it.
     is_damaged: Mutex<bool>,
 }
 

@@ -1,6 +1,8 @@
 //! Calls that look at many sessions: lists, sweeps, and logouts of a user.
 //!
-//! A record that can't be read stops none of it: it is [passed by](super::passed), and told at the end.
+//! A record that can't be read stops none of it. A sweep, or a logout of all sessions, [passes it by](super::passed) and
+//! tells at its end. An iteration tells at once. A list of a user's sessions goes without: nobody is logged in with such
+//! a session.
 
 use super::super::codec::{self, Head};
 use super::super::id::SessionHandle;
@@ -27,7 +29,7 @@ const READS: usize = 16;
 struct Deleted {
     /// By this call.
     here: usize,
-    /// By others, or with the file that a switch replaced.
+    /// By others; or a compaction dropped what had ended.
     elsewhere: usize,
 }
 

@@ -7,7 +7,7 @@ use super::super::records::Records;
 use super::super::state::Session;
 use super::Engine;
 use super::listing::Changes;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::entry::Entry;
 use std::collections::HashMap;
 
@@ -28,7 +28,7 @@ impl Engine<dyn Records> {
                 }
                 let here = match self.records.get(&key) {
                     // A record that can't be read is no later state.
-                    Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                    Err(error) if error.is_corrupt() => None,
                     here => here?,
                 };
                 let mut before = None;
@@ -87,7 +87,7 @@ impl Engine<dyn Records> {
             let kind = self.kind_to_store(edits)?;
             let key = kind.key(session.identity_to_import(kind == Kind::Hashed)?);
             let here = match self.records.get(&key) {
-                Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                Err(error) if error.is_corrupt() => None,
                 here => here?,
             };
             let (mut before, mut version) = (None, session.stamp.version.max(known));

@@ -11,7 +11,7 @@
 use super::super::record_key::{KIND, Kind, kind_of};
 use super::super::records::{Edits, Records};
 use super::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::store::change::Edit;
 
 /// The note of a store.
@@ -91,7 +91,7 @@ impl Engine<dyn Records> {
         match self.records.get(KIND) {
             Ok(None) => Ok(Note::Absent),
             Ok(Some(noted)) => Ok(Kind::of_note(&noted).map_or(Note::Unreadable, Note::Says)),
-            Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Note::Unreadable),
+            Err(error) if error.is_corrupt() => Ok(Note::Unreadable),
             Err(error) => Err(error),
         }
     }

@@ -102,9 +102,9 @@ pub struct Visit {
     candidates: Candidates,
     state: State,
     session: Session,
-    /// The session as it was loaded or stored last: its id stays, whatever is put in the place of the copy. It has one as
-    /// long as the session is there, as far as is known: where it is live, and where a conflict or a refusal lost the
-    /// copy.
+    /// The session as it was loaded or stored last: its id stays, whatever is put in the place of the copy. It has an id
+    /// as long as the store has the session, as far as this request knows: in the state `Live`, and in `Lost` where a
+    /// conflict or a refusal lost the copy.
     stored: Session,
     due: Due,
     /// Somebody asked for the session, so the response depends on it.
@@ -226,7 +226,7 @@ impl Visit {
     /// Behind a proxy the address is the one that the proxy appends, the last in `X-Forwarded-For`: a visitor may have
     /// written others before it.
     /// If they differ from those of the last request, the visit stores them with the user's session when it is finished,
-    /// unless nobody looked at the session, or they have no room in it.
+    /// unless nobody looked at the session, the visit is [quiet](Visit::set_quiet), or they have no room in it.
     pub fn set_client(&mut self, address: &str, agent: &str) {
         self.client = Some(Client {
             address: address.to_string(),

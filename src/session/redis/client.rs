@@ -573,8 +573,8 @@ impl Client {
         self.write_lock().learn_cluster();
     }
 
-    /// Where no server tells of all slots, another one may know who has the slot of a server that does not answer: the
-    /// next of those that are known.
+    /// The server to ask in place of one that does not answer: the next of those that are known, which may know who has
+    /// the slot. `None` where a server tells of all slots.
     fn another(&self, server: &Address) -> Option<Address> {
         if !self.is_hidden_cluster() {
             return None;
@@ -656,7 +656,7 @@ impl Client {
         }
     }
 
-    /// Every server that was ever named, those of the map first.
+    /// Every server that the map or the application names, those of the map first.
     fn known(&self) -> Vec<Address> {
         let mut known = self.read_lock().primaries();
         for server in std::iter::once(&self.servers.first).chain(&self.servers.others) {

@@ -75,7 +75,8 @@ impl Script {
     }
 }
 
-/// The beginning of every script: the clock, the head of the key, and the ways to write.
+/// The beginning of every script: the clock, the head of the key, and the ways to write. `ended` and `over` remove what
+/// they call so.
 ///
 /// A client that waits for replicas waits for what its own connection has written. So a script that has ended the
 /// session already writes something.
@@ -184,7 +185,8 @@ return {1}
 /// resolution, idle, absolute: `{1, created, accessed, end}`, or `{0}` if there is no session.
 ///
 /// The lifetimes are those of the store that uses the session. They take the place of those that another store wrote,
-/// with other options or from a copy, unless the session has its own: an array stands in place of its contents.
+/// with other options or from a copy, unless the session has its own: its contents stand in an array then. So do those
+/// beside which a newer version keeps fields, and such a session goes on with the lifetimes that it was saved with.
 ///
 /// A server that is out of memory, or can't write to its disk, refuses to note the use. The session can be read, and so
 /// the page that only reads it goes on; it ends as if it had not been used.

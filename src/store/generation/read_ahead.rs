@@ -31,12 +31,13 @@ impl Stretch {
         self.records.first().map(|(offset, _)| *offset)
     }
 
-    /// Verifies the records that begin in the stretch from `start` on.
-    fn verify(&mut self, log: &LogFile, seed: u64, start: u64, is_record: bool) {
+    /// Verifies the records that begin in the stretch from `start` on. With `is_tail` all that counts so far ends at
+    /// `start`, so the first one begins there; elsewhere it is searched for.
+    fn verify(&mut self, log: &LogFile, seed: u64, start: u64, is_tail: bool) {
         self.records.clear();
         let mut scanner = Scanner::new(log, seed, start).buffered(std::mem::take(&mut self.buffer));
         let until = start.saturating_add(STRETCH_BYTES);
-        let searched = match is_record {
+        let searched = match is_tail {
             true => 0,
             false => SEARCHED_BYTES,
         };

@@ -26,9 +26,9 @@
 //! place, *then* reads the place once more, and only then judges it. In the other order it would call a record damaged
 //! that was half written when the replay read it, and that was finished and synced when the survey came by.
 //!
-//! A place within a batch goes back to where the batch begins. Where a writer died in its batch, the next writer cuts the
-//! whole batch off, and puts its own records there: a reader that has read half of the old batch by then stands in the
-//! middle of a record, and nothing is damaged.
+//! A replay that stops within a batch reads once more from where the batch begins. Where a writer died in its batch, the
+//! next writer cuts the whole batch off, and puts its own records there: a reader that has read half of the old batch by
+//! then stands in the middle of a record, and nothing is damaged.
 //!
 //! A survey reads the file to its end. So while the same place stops a reader, it surveys once for each length of the
 //! file. It reads the place itself at each look, and so finds records that are put there without a change of the length.
@@ -38,8 +38,8 @@
 //! 1. Nothing of a batch counts before its last record does, but where a replay crosses damage.
 //! 2. Records are applied in the order of the log, and once: a record below the tail is passed over. A reader may have
 //!    been faster than the writer that applies its own record.
-//! 3. Whenever the mutex is free, the index has exactly what the position says, also after an error: but for the moves
-//!    that the error kept from being made. The position keeps those moves; nobody is shown its tail before they are made.
+//! 3. Whenever the mutex is free, the index has exactly what the position says. An error may have kept moves from being
+//!    made: the position keeps those, and nobody is shown its tail before they are made.
 //! 4. The copies of the position that are read without its mutex are written last, so that they lag behind the index
 //!    and never lead it.
 //! 5. Only whole records tell what is durable; the head of a damaged one is believed in all but that. Otherwise a wrong

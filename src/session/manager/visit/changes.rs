@@ -179,7 +179,7 @@ impl Visit {
     /// Those of [`save_session`](crate::SessionStore::save_session);
     /// [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) if a new or changed session is beyond
     /// [`session_bytes_max`](crate::ManagerOptions::session_bytes_max). A request that did not look at its session gets
-    /// none.
+    /// none of these errors.
     pub fn finish(mut self) -> Result<Finished> {
         let outcome = match self.state {
             State::Unread => self.touch(),

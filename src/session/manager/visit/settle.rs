@@ -131,7 +131,7 @@ impl Visit {
         let from = self.candidates.ids.first().map(SessionId::handle);
         match self.store_anew()? {
             Saved::Stored => {
-                self.told_anew(from);
+                self.note_new_id(from);
                 Ok(Outcome::Stored)
             }
             Saved::Full => Ok(self.refuse_login()),
@@ -157,7 +157,7 @@ impl Visit {
         check_size(&self.session, self.manager.0.session_bytes_max)?;
         let saved = self.store_anew()?;
         if matches!(saved, Saved::Stored) {
-            self.told_anew(Some(id.handle()));
+            self.note_new_id(Some(id.handle()));
             self.outcome = Outcome::Stored;
         }
         Ok(saved)
@@ -192,7 +192,7 @@ impl Visit {
             };
             match saved {
                 Saved::Stored if is_renewal => {
-                    self.told_anew(Some(id.handle()));
+                    self.note_new_id(Some(id.handle()));
                     return Ok(stored);
                 }
                 Saved::Stored => {
@@ -276,8 +276,8 @@ impl Visit {
         self.outcome
     }
 
-    /// The copy is stored under an id that the browser does not know yet.
-    fn told_anew(&mut self, from: Option<SessionHandle>) {
+    /// The copy is stored under an id that the browser does not know yet, and has to be told.
+    fn note_new_id(&mut self, from: Option<SessionHandle>) {
         let user = self.session.user();
         let is_login = self.is_login_due() || user.is_some() && user != self.stored.user();
         let was_live = self.state == State::Live;
