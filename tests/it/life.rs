@@ -640,6 +640,12 @@ fn an_opening_that_fails_leaves_no_file_behind() {
             assert!(sim.read(PATH).is_err() && names(&sim).is_empty());
             options(sim.disk()).create_new(chosen).open(PATH).unwrap();
         }
+        // A file that was there before stays.
+        let sim = SimDisk::new(1);
+        sim.write(PATH, "").unwrap();
+        sim.inject(fault.forever());
+        options(sim.disk()).open(PATH).unwrap_err();
+        assert!(sim.read(PATH).unwrap().is_empty());
     }
 }
 

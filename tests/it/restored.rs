@@ -634,3 +634,28 @@ fn a_key_is_not_read_from_what_stands_in_its_place_since_something_was_copied_ov
         }
     }
 }
+
+#[test]
+fn of_records_that_a_backup_was_written_over_none_is_told_or_copied_any_more() {
+    let scene = Scene::new();
+    let watched = reading(&scene.path());
+    let mut changes = watched.changes(watched.position().unwrap()).unwrap();
+    let mut mirror = watched.mirror(scene.at("copies")).unwrap();
+    let before = mirror.path().to_path_buf();
+    let copied = fs::read(&before).unwrap();
+    scene.store.insert("unread", [7; 3_000]).unwrap();
+    // The handle knows the record. Neither the watcher nor the copy has come to it.
+    assert!(watched.contains_key("unread").unwrap());
+    put(Way::CopyOver, &scene.at("plain"), &scene.path());
+    // Other records stand there by now.
+    scene.store.insert("another", [8; 6_000]).unwrap();
+    let seen = changes.next().unwrap();
+    assert!(
+        matches!(seen, Some(Seen::Missed(Gap::Replaced))),
+        "{seen:?}"
+    );
+    mirror.update().unwrap();
+    assert_ne!(mirror.path(), before);
+    assert!(fs::read(&before).unwrap() == copied, "it is kept");
+    assert!(reading(mirror.path()).contains_key("another").unwrap());
+}

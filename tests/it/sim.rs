@@ -1,7 +1,7 @@
 //! The store on the simulated machine, as a user would put their own program on it.
 
 use crate::proof::together::{self, Searched, TookPart};
-use crate::proof::workload::{EXCLUSIVE, PATH, SHARED, SHARED_OS};
+use crate::proof::workload::{EXCLUSIVE, EXCLUSIVE_OS, PATH, SHARED, SHARED_OS};
 use crate::support::{is_soak, metric};
 use shelflife::sim::{Call, Fault, FaultKind, Ran, Schedule, SimDisk, SimProcess};
 use shelflife::{Change, Disk, ErrorKind, Options};
@@ -268,5 +268,22 @@ fn on_a_network_file_system_one_may_read_with_a_word_of_warning_and_write_only_a
         let recovery = store.recovery();
         assert_eq!(recovery.network_file_system.as_deref(), Some("nfs4"));
         assert!(recovery.is_clean(), "a warning, and nothing wrong");
+    }
+}
+
+/// A handle that writes alone, and syncs seldom, looks at little before it writes.
+#[test]
+fn the_write_after_a_failed_sync_moves_to_another_file_in_every_mode() {
+    for mode in [SHARED, SHARED_OS, EXCLUSIVE, EXCLUSIVE_OS] {
+        let sim = SimDisk::new(1);
+        let store = mode.options(sim.disk()).open(PATH).unwrap();
+        store.insert("a", "1").unwrap();
+        store.insert("b", "1").unwrap();
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::Sync));
+        let failed = store.insert("c", "1").is_err() || store.sync().is_err();
+        assert!(failed, "{mode:?}");
+        store.insert("d", "1").unwrap();
+        assert_eq!(store.stats().unwrap().generation, 2, "{mode:?}");
+        store.sync().unwrap();
     }
 }

@@ -516,3 +516,48 @@ fn after_a_compaction_an_error_names_the_path_of_the_store() {
     let error = store.get("tea").unwrap_err();
     assert_eq!(error.path(), Some(Path::new("/s.shelf")), "{error}");
 }
+
+#[test]
+fn each_call_that_leaves_most_of_a_file_dead_compacts_it() {
+    const KEYS: std::ops::Range<u8> = 0..4;
+    let removals = || KEYS.fold(Batch::new(), |mut batch, key| batch.remove([key]).clone());
+    type Call<'a> = &'a dyn Fn(&Store);
+    let calls: [(&str, Call<'_>); 6] = [
+        ("insert", &|store| {
+            for key in KEYS {
+                store.insert([key], "").unwrap();
+            }
+        }),
+        ("remove", &|store| {
+            for key in KEYS {
+                store.remove([key]).unwrap();
+            }
+        }),
+        ("update", &|store| {
+            for key in KEYS {
+                store.update([key], |_| Ok((Change::Remove, ()))).unwrap();
+            }
+        }),
+        ("write", &|store| store.write(&removals()).unwrap()),
+        ("remove_unchanged", &|store| {
+            let entries: Vec<_> = store.entries().map(Result::unwrap).collect();
+            store.remove_unchanged(&entries).unwrap();
+        }),
+        ("clear", &|store| store.clear().unwrap()),
+    ];
+    for (name, call) in calls {
+        let dir = crate::support::fast_dir();
+        let store = Options::new()
+            .durability(Durability::Os)
+            .compaction(shelflife::Compaction::Inline)
+            .open(dir.path().join("s.shelf"))
+            .unwrap();
+        for key in KEYS {
+            store.insert([key], vec![7; 1 << 20]).unwrap();
+        }
+        assert!(store.stats().unwrap().file_bytes > 4 << 20);
+        call(&store);
+        let stats = store.stats().unwrap();
+        assert!(stats.file_bytes < 3 << 20, "{name}: {stats:?}");
+    }
+}

@@ -643,3 +643,37 @@ fn a_file_that_somebody_else_has_compacted_is_compacted_again_when_it_is_due() {
     let live_bytes = store.stats().unwrap().live_bytes;
     assert!(longest <= 2 * live_bytes + LINE_BYTES, "{longest} bytes");
 }
+
+#[test]
+fn a_thread_of_the_handle_compacts_while_the_handle_stays_open() {
+    let dir = fast_dir();
+    let mut options = relaxed();
+    let options = options.compaction(Compaction::Thread);
+    let store = options.open(dir.path().join("s.shelf")).unwrap();
+    for _ in 0..40 {
+        store.insert("same", vec![7; 100_000]).unwrap();
+    }
+    let start = Instant::now();
+    while store.stats().unwrap().generation == 1 {
+        assert!(start.elapsed() < Duration::from_secs(60), "it does not");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_handle_that_ends_gives_its_lock_back_though_an_iterator_keeps_the_file_open() {
+    let dir = fast_dir();
+    let mut options = impatient();
+    let options = options.exclusive(true);
+    let mut iters = Vec::new();
+    for closes in [false, true, false] {
+        let store = options.open(dir.path().join("s.shelf")).unwrap();
+        store.insert("key", "value").unwrap();
+        iters.push(store.iter());
+        match closes {
+            true => store.close().unwrap(),
+            false => drop(store),
+        }
+    }
+    assert!(iters.into_iter().all(|iter| iter.count() == 1));
+}

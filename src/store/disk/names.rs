@@ -87,3 +87,26 @@ fn copy(from: &dyn super::DiskFile, to: &dyn super::DiskFile) -> io::Result<()> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{Call, Fault, FaultKind, SimDisk};
+
+    #[test]
+    fn a_file_that_can_have_one_name_only_takes_that_of_no_other() {
+        let sim = SimDisk::new(1);
+        sim.inject(Fault::new(FaultKind::Unsupported).on(Call::Link).forever());
+        for path in ["/from", "/to"] {
+            sim.write(path, path).unwrap();
+        }
+        let disk = sim.disk();
+        let rename = |to: &str| rename_to_new(&*disk, Path::new("/from"), Path::new(to));
+        let error = rename("/to").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(sim.read("/to").unwrap(), b"/to");
+        rename("/free").unwrap();
+        assert_eq!(sim.read("/free").unwrap(), b"/from");
+        assert!(sim.read("/from").is_err());
+    }
+}

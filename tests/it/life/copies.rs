@@ -1,6 +1,8 @@
 //! Plain copies of a file, by other means than the store's own, while somebody writes to it.
 
 use super::*;
+use crate::raw;
+use crate::support::{fast_dir, unsynced};
 
 /// Copies a file in pieces while its writer goes on; `step` writes once between two pieces.
 fn copy_in_pieces(sim: &SimDisk, piece_bytes: usize, mut step: impl FnMut()) -> Vec<u8> {
@@ -49,6 +51,49 @@ fn a_plain_copy_of_a_live_store_in_pieces_of_any_size_opens_as_it_was_at_some_mo
             }
             copy.insert("goes on", "").unwrap();
             assert!(copy.recovery().damage.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_write_finds_out_that_an_earlier_state_was_written_over_the_file() {
+    for (exclusive, durability) in [
+        (false, Durability::Os),
+        (false, Durability::Immediate),
+        (true, Durability::Immediate),
+    ] {
+        for is_as_long in [false, true] {
+            let case = format!("{exclusive}, {durability:?}, {is_as_long}");
+            let dir = fast_dir();
+            let (path, copy) = (dir.path().join("s.shelf"), dir.path().join("copy"));
+            let store = unsynced()
+                .exclusive(exclusive)
+                .durability(durability)
+                .open(&path)
+                .unwrap();
+            store.insert("key", "1").unwrap();
+            std::fs::copy(&path, &copy).unwrap();
+            let other = unsynced().open(&copy).unwrap();
+            if is_as_long {
+                other.insert("key", "3").unwrap();
+            }
+            let earlier = std::fs::read(&copy).unwrap();
+            store.insert("key", "2").unwrap();
+            std::fs::write(&path, &earlier).unwrap();
+            // Nothing but the proof of the tail tells: the path leads to the same file.
+            store.insert("new", "1").unwrap();
+            assert_eq!(store.recovery().reverted.len(), 1, "{case}");
+            let expected = if is_as_long { b"3" } else { b"1" };
+            let reader = unsynced().read_only(true).open(&path).unwrap();
+            for store in [&store, &reader] {
+                let key = store.get("key").unwrap();
+                assert_eq!(key.as_deref(), Some(&expected[..]), "{case}");
+                assert!(store.contains_key("new").unwrap(), "{case}");
+            }
+            let now = std::fs::read(&path).unwrap();
+            assert!(now.starts_with(&earlier), "{case}");
+            let records = raw::records(&now).len();
+            assert_eq!(records, raw::records(&earlier).len() + 1, "{case}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::missed::PATH;
 use crate::raw;
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, Plant, SimDisk, SimProcess};
-use shelflife::{Compaction, Durability, ErrorKind, Options, Store};
+use shelflife::{Compaction, Durability, ErrorKind, Gap, Options, Seen, Store};
 use std::path::Path;
 
 fn options(process: &SimProcess) -> Options {
@@ -85,6 +85,12 @@ fn a_sync_of_a_mirror_that_fails_fails_for_the_writers_of_its_handle() {
             assert!(error.io_kind().is_some(), "{error}");
             assert_eq!(sim.faults(), 1);
             sim.clear_faults();
+            let noted = sim.read(PATH).unwrap();
+            let looks = Fault::new(FaultKind::Eio).on(Call::StatPath).forever();
+            sim.inject(looks);
+            mirror.update().unwrap_err();
+            sim.clear_faults();
+            assert!(sim.read(PATH).unwrap() == noted, "it is noted once");
             if failed == FailedSync::KeepClean {
                 let later = options(&sim.process()).read_only(true).open(PATH).unwrap();
                 assert_eq!(later.len().unwrap(), 2);
@@ -238,4 +244,28 @@ fn a_file_that_holds_nothing_yet_is_copied_as_a_new_store_and_has_no_past() {
     copy.restore(8192, "/past").unwrap();
     let past = options(&sim.process()).open("/past").unwrap();
     assert!(past.is_empty().unwrap() && past.recovery().is_clean());
+}
+
+#[test]
+fn who_was_told_of_a_change_is_told_that_a_failed_sync_took_it_back() {
+    for same_handle in [false, true] {
+        let sim = SimDisk::new(1);
+        sim.set_failed_sync(FailedSync::Revert);
+        let (writer, follower) = (sim.process(), sim.process());
+        let store = options(&writer).open(PATH).unwrap();
+        store.insert("a", "1").unwrap();
+        store.sync().unwrap();
+        let reading = options(&follower).read_only(true).open(PATH).unwrap();
+        let watched = if same_handle { &store } else { &reading };
+        let mut changes = watched.changes(watched.position().unwrap()).unwrap();
+        store.insert("a", "2").unwrap();
+        assert!(matches!(changes.next(), Ok(Some(Seen::Event(_)))));
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::Sync).by(writer.id()));
+        store.sync().unwrap_err();
+        store.insert("b", "1").unwrap();
+        let seen = changes.next();
+        let is_told = matches!(seen, Ok(Some(Seen::Missed(Gap::Emptied))));
+        assert!(is_told, "{same_handle}: {seen:?}");
+        assert_eq!(watched.get("a").unwrap().as_deref(), Some(&b"1"[..]));
+    }
 }
