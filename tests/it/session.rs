@@ -474,6 +474,27 @@ fn thirty_two_form_tokens_are_outstanding_at_most() {
     });
 }
 
+/// With more the session could not be read again.
+#[test]
+fn of_the_form_tokens_of_two_requests_the_newest_thirty_two_stay() {
+    on_each_store(|store| {
+        let mut first = login(store, "ann");
+        let mut second = first.clone();
+        let mut tokens = Vec::new();
+        for session in [&mut first, &mut second] {
+            tokens.extend((0..20).map(|_| session.create_form_token().unwrap()));
+        }
+        save(store, &mut first);
+        let Saved::Conflict(current) = store.save_session(&mut second).unwrap() else {
+            panic!("no conflict")
+        };
+        save(store, &mut second.rebase(*current).unwrap());
+        let session = load(store, &id(&first));
+        let stay = tokens.iter().filter(|token| session.has_form_token(token));
+        assert!(stay.eq(&tokens[8..]));
+    });
+}
+
 #[test]
 fn setting_what_is_there_already_is_no_change() {
     let mut session = Session::new();
@@ -494,6 +515,7 @@ fn setting_what_is_there_already_is_no_change() {
         assert!(!session.is_modified(), "the same value in CBOR");
         session.insert("n", "1").unwrap();
         assert!(session.is_modified());
+        assert!(session.remove("n") && !session.remove("n"));
     });
 }
 

@@ -90,7 +90,7 @@ impl Engine<dyn Records> {
                 Err(error) if error.is_corrupt() => None,
                 here => here?,
             };
-            let (mut before, mut version) = (None, session.stamp.version.max(known));
+            let mut version = session.stamp.version.max(known);
             if let Some(here) = here {
                 match codec::head(&here) {
                     Ok(Head::Replaced) => {
@@ -102,7 +102,6 @@ impl Engine<dyn Records> {
                     Ok(Head::Session { stamp, .. }) => version = version.max(stamp.version),
                     Err(_) => {}
                 }
-                before = codec::decode(&here).ok();
             }
             let mut next = session.clone();
             let stamp = Stamp {
@@ -110,8 +109,8 @@ impl Engine<dyn Records> {
                 ..session.stamp
             };
             next.mark_stored(stamp, session.end);
-            let before = before.as_ref().map(|before| &*before.base);
-            self.relist(lists, &key, before, Some(&next))?;
+            // Where it was another user's meanwhile, that one's list goes on naming it: a name proves nothing.
+            self.relist(lists, &key, None, Some(&next))?;
             edits.push((key, self.put(&next, None)?));
             Ok(Changes::Made)
         })

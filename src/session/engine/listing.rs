@@ -51,31 +51,22 @@ impl Engine<dyn Records> {
             Ok(edits)
         })?;
         for user in to_mend {
-            // The change is made: if the mending fails now, the next change of the list tries it again.
+            // The change is made: if the mending fails now, or meets more damage, the next change of the list mends it.
             let _ = self.mend_list(&user);
         }
         Ok(())
     }
 
     fn mend_list(&self, user: &str) -> Result<()> {
-        // The change of the first round may meet more damage, which the second mends.
-        for _ in 0..2 {
-            let damage = Lists::new(&self.records).damage(user)?;
-            let walked = self.names_by_walk(user)?;
-            let mut is_whole = false;
-            self.records.change(&mut || {
-                let mut lists = Lists::new(&self.records);
-                if lists.can_be_mended(user, damage)? {
-                    lists.mend(user, &walked.names)?;
-                }
-                is_whole = lists.is_whole(user)?;
-                Ok(lists.into_edits())
-            })?;
-            if is_whole {
-                break;
+        let damage = Lists::new(&self.records).damage(user)?;
+        let walked = self.names_by_walk(user)?;
+        self.records.change(&mut || {
+            let mut lists = Lists::new(&self.records);
+            if lists.can_be_mended(user, damage)? {
+                lists.mend(user, &walked.names)?;
             }
-        }
-        Ok(())
+            Ok(lists.into_edits())
+        })
     }
 
     /// Brings the lists in line with a session that was `before` and is `next` from now on.

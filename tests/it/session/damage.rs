@@ -188,6 +188,110 @@ fn whichever_read_fails_a_cap_lets_no_session_too_many_in() {
     assert!(failed >= 3, "{failed} reads failed");
 }
 
+/// Nobody is logged in with it, so it does not count.
+#[test]
+fn a_damaged_session_keeps_no_user_from_logging_in_under_a_cap() {
+    for cap in [SessionCap::Refuse(3), SessionCap::EndOldest(3)] {
+        for how in [Damage::Rot, Damage::Garbage] {
+            let sim = sim();
+            let store = store_at(&sim, "/sessions.shelf");
+            let store = SessionOptions::new().with_store(store).unwrap();
+            let mut anns: Vec<Session> = (0..3).map(|_| login(&store, "ann")).collect();
+            store.store().insert("theme", "dark").unwrap();
+            damage(&sim, &store, &key_of(&id(&anns.remove(1))), how);
+            let mut third = Session::new();
+            third.set_user(Some("ann"));
+            let saved = store.regenerate_id_capped(&mut third, cap).unwrap();
+            assert!(matches!(saved, Saved::Stored), "{cap:?}, {how:?}");
+            assert!(third.displaced().is_empty());
+            anns.push(third);
+            assert_eq!(handles(&store.sessions_of("ann").unwrap()), handles(&anns));
+        }
+    }
+}
+
+/// All sessions are read in place of the list. A session that can't be read may be one more of the user's, and is told;
+/// the record of an id that was replaced is not, and a stranger's session comes into no list.
+#[test]
+fn a_logout_by_a_look_at_all_tells_what_may_be_the_users_and_nothing_else() {
+    let sim = sim();
+    let store = store_at(&sim, "/sessions.shelf");
+    let store = SessionOptions::new().with_store(store).unwrap();
+    let mut bob = login(&store, "bob");
+    assert!(matches!(
+        store.regenerate_id(&mut bob).unwrap(),
+        Saved::Stored
+    ));
+    let list_of_bob = parts(store.store());
+    login(&store, "ann");
+    let lists = parts(store.store());
+    let list = lists.iter().find(|key| !list_of_bob.contains(key)).unwrap();
+    let before = store.store().get(list).unwrap().unwrap();
+    damage(&sim, &store, list, Damage::Garbage);
+    login(&store, "ann");
+    let mended = store.store().get(list).unwrap().unwrap();
+    assert_eq!(mended.len() - before.len(), before.len() - 9);
+
+    damage(&sim, &store, list, Damage::Garbage);
+    let cleo = login(&store, "cleo");
+    assert_eq!(store.delete_user_sessions("ann").unwrap(), 2);
+    login(&store, "ann");
+    damage(&sim, &store, &key_of(&id(&cleo)), Damage::Garbage);
+    damage(&sim, &store, list, Damage::Garbage);
+    assert_eq!(store.sessions_of("ann").unwrap().len(), 1);
+    let error = store.delete_user_sessions("ann").unwrap_err();
+    let told = format!(
+        "1 session was deleted; 1 could not be read and was passed by: session {}",
+        cleo.handle().unwrap()
+    );
+    assert!(error.to_string().contains(&told), "{error}");
+    assert_eq!(handles(&store.sessions_of("bob").unwrap()), handles([&bob]));
+}
+
+/// Since nobody knows which one that is, no session ends for not being among those that were read.
+#[test]
+fn a_copy_of_sessions_of_which_one_is_damaged_takes_the_others_and_says_so() {
+    let sim = sim();
+    let store = store_at(&sim, "/sessions.shelf");
+    let store = SessionOptions::new().with_store(store).unwrap();
+    let (anns, mut bobs) = populate(&store);
+    let to = SessionOptions::new().in_memory_with_clock(start);
+    copy_sessions(&store, &to, Beyond::Keep, |_| {}).unwrap();
+    let cleo = login(&to, "cleo");
+    let damaged = bobs.remove(1);
+    damage(&sim, &store, &key_of(&id(&damaged)), Damage::Rot);
+    bobs.push(login(&store, "bob"));
+    for beyond in [Beyond::Keep, Beyond::End] {
+        let error = copy_sessions(&store, &to, beyond, |_| {}).unwrap_err();
+        assert!(error.is_corrupt());
+    }
+    assert!(to.has_session(&id(&bobs[2])).unwrap());
+    for session in [&cleo, &damaged] {
+        assert!(to.has_session(&id(session)).unwrap());
+    }
+    // And the other way round, over the damaged one.
+    copy_sessions(&to, &store, Beyond::Keep, |_| {}).unwrap();
+    bobs.push(damaged);
+    assert_eq!(handles(&store.sessions_of("bob").unwrap()), handles(&bobs));
+    assert_eq!(handles(&store.sessions_of("ann").unwrap()), handles(&anns));
+}
+
+/// And `verify` does not complain of it for ever.
+#[test]
+fn a_damaged_note_of_how_ids_are_kept_is_written_again_by_the_next_login() {
+    for how in [Damage::Rot, Damage::Garbage] {
+        let sim = sim();
+        let store = store_at(&sim, "/sessions.shelf");
+        let store = SessionOptions::new().with_store(store).unwrap();
+        let (mut anns, bobs) = populate(&store);
+        let note = store.store().get(b"\xFFk").unwrap();
+        damage(&sim, &store, b"\xFFk", how);
+        anns.push(login(&store, "ann"));
+        assert_eq!(store.store().get(b"\xFFk").unwrap(), note);
+        assert_exact(&store, &anns, &bobs);
+    }
+}
+
 /// A salvage leaves out what it can't read, and a list that is not there looks like one of nobody.
 #[test]
 fn after_a_salvage_a_users_sessions_are_found_capped_and_ended_exactly() {

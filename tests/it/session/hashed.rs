@@ -2,6 +2,7 @@
 
 use super::shelve::{bytes_hold, on, session_of};
 use super::*;
+use std::sync::Once;
 
 #[test]
 fn a_file_with_hashed_ids_holds_no_live_session() {
@@ -302,4 +303,24 @@ fn what_ended_over_a_day_ago_keeps_no_ids_from_being_hashed_although_it_is_damag
     assert!(hashed.has_session(&id(&bob)).unwrap());
     assert_eq!(users(&hashed), ["bob"]);
     assert!(hashed.store().verify().unwrap().is_sound());
+}
+
+/// The ids are hashed between the look at all sessions and the deed. A session has the same handle then.
+#[test]
+fn a_session_whose_id_is_hashed_while_it_is_looked_for_is_ended_by_its_handle_all_the_same() {
+    let sim = sim();
+    let plain = on(&sim);
+    let session = login(&plain, "ann");
+    login(&plain, "bob");
+    let tool = ShelveSessionStore::from(open(&sim));
+    let handle = session.handle().unwrap();
+    let hashing = Once::new();
+    let deleted = tool.delete_by_handles(&|its| {
+        hashing.call_once(|| {
+            ShelveSessionStore::from(open(&sim)).hash_ids().unwrap();
+        });
+        its == handle
+    });
+    assert_eq!(deleted.unwrap(), [handle]);
+    assert_eq!(users(&tool), ["bob"]);
 }

@@ -432,6 +432,15 @@ fn a_session_leaves_the_list_of_the_user_that_it_had() {
         session.insert("cart", "tea").unwrap();
         save(&store, &mut session);
         assert_eq!(store.store().len().unwrap(), 2, "a list of nobody is left");
+        session.set_user(Some("ann"));
+        save(&store, &mut session);
+        session.set_user(None);
+        session.clear();
+        assert!(matches!(
+            store.save_session(&mut session).unwrap(),
+            Saved::Empty
+        ));
+        assert_eq!(store.store().len().unwrap(), 1, "a list of nobody is left");
     }
 }
 

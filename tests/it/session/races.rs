@@ -46,6 +46,56 @@ fn a_store_that_is_mirrored_to_itself_loses_nobody_who_logs_in_meanwhile() {
     });
 }
 
+/// So that a copy of large sessions fits into what a store takes in one step, and into memory.
+#[test]
+fn a_copy_goes_in_batches_of_about_8_mib() {
+    let [from, to] = [MemorySessionStore::new(), MemorySessionStore::new()];
+    let large = "x".repeat(3 << 20);
+    for _ in 0..4 {
+        let mut session = Session::new();
+        session.insert("text", &large).unwrap();
+        save(&from, &mut session);
+    }
+    let mut told = Vec::new();
+    copy_sessions(&from, &to, Beyond::Keep, |copied| told.push(copied.stored)).unwrap();
+    assert_eq!(told, [3, 4]);
+}
+
+/// The store that is copied to is in use already. An attacker may know the old id.
+#[test]
+fn a_second_copy_brings_no_id_back_that_was_replaced_since_the_first() {
+    on_each_store(|to| {
+        let from = MemorySessionStore::new();
+        let old = login(&from, "ann");
+        copy_sessions(&from, to, Beyond::Keep, |_| {}).unwrap();
+        let mut session = load(to, &id(&old));
+        assert!(matches!(
+            to.regenerate_id(&mut session).unwrap(),
+            Saved::Stored
+        ));
+        let mut late = old.clone();
+        late.insert("n", &1u64).unwrap();
+        save(&from, &mut late);
+        let copied = copy_sessions(&from, to, Beyond::Keep, |_| {}).unwrap();
+        assert_eq!((copied.stored, copied.unchanged), (0, 1));
+        assert_absent(to, &id(&old));
+        assert_eq!(to.sessions_of("ann").unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_mirror_ends_also_what_holds_no_more_than_a_form_token() {
+    on_each_store(|store| {
+        let mut beyond = Session::new();
+        beyond.create_form_token().unwrap();
+        save(store, &mut beyond);
+        let from = MemorySessionStore::new();
+        let copied = copy_sessions(&from, store, Beyond::End, |_| {}).unwrap();
+        assert_eq!(copied.beyond, 1);
+        assert_absent(store, &id(&beyond));
+    });
+}
+
 /// All ways in which three requests, each with the copy that it loaded first, can act one after the other.
 #[test]
 fn in_every_order_of_three_requests_no_change_is_lost_and_no_logout_undone() {

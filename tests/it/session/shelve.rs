@@ -405,6 +405,25 @@ fn the_record_expires_with_the_session() {
 }
 
 #[test]
+fn a_session_that_is_put_back_ends_when_its_record_did() {
+    let sim = sim();
+    let hourly = SessionOptions::new()
+        .idle_lifetime(HOUR)
+        .with_store(open(&sim))
+        .unwrap();
+    let id = id(&login(&hourly, "ann"));
+    // Which knows of no lifetime.
+    let tool = on(&sim);
+    let entry = tool.store().entry(key_of(&id)).unwrap().unwrap();
+    let was = tool.session_in(&entry).unwrap().unwrap();
+    assert_eq!(was.expires(), Some(start() + HOUR));
+    assert!(tool.delete_session(&id).unwrap());
+    tool.put_back(&was).unwrap();
+    let back = tool.store().entry(key_of(&id)).unwrap().unwrap();
+    assert_eq!(back.expires(), Some(start() + HOUR));
+}
+
+#[test]
 fn a_lifetime_holds_for_what_another_process_stored_without_one() {
     let sim = sim();
     let forever = on(&sim);

@@ -76,6 +76,22 @@ fn inside_an_update_reading_works_and_writing_is_refused() {
     });
 }
 
+/// So that an application may ask for a session by an update, at each request.
+#[test]
+fn an_update_that_changes_nothing_writes_nothing() {
+    let sim = sim();
+    let store = SessionOptions::new().with_store(open(&sim)).unwrap();
+    let id = id(&login(&store, "ann"));
+    let before = sim.read("/sessions.shelf").unwrap();
+    let updated = store.edit_session(&id, &mut |session| {
+        session.insert("n", &1u64)?;
+        session.remove("n");
+        Ok(())
+    });
+    assert!(!updated.unwrap().unwrap().is_modified());
+    assert!(sim.read("/sessions.shelf").unwrap() == before);
+}
+
 #[test]
 fn an_update_that_leaves_nothing_deletes_the_session() {
     on_each_store(|store| {
