@@ -22,6 +22,7 @@ mod interleavings;
 mod life;
 mod lifetimes;
 mod login;
+mod overlaps;
 mod parsing;
 mod processes;
 mod recipes;

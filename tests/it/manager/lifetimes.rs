@@ -78,6 +78,25 @@ fn what_robots_leave_behind_ends_within_the_hour_and_a_login_lives_on() {
 }
 
 #[test]
+fn a_stranger_lives_unused_for_as_long_as_was_chosen() {
+    for (chosen, lives) in [(Some(10 * MINUTE), 10 * MINUTE), (None, 14 * DAY)] {
+        let site = Site::with(
+            |it| {
+                it.idle_lifetime(14 * DAY);
+            },
+            |it| {
+                it.anonymous_idle(chosen);
+            },
+        );
+        let jar = site.shopper();
+        site.advance(lives - SECOND);
+        assert!(site.value(&jar, "cart").is_some());
+        site.advance(SECOND);
+        assert!(site.value(&jar, "cart").is_none());
+    }
+}
+
+#[test]
 fn a_stranger_never_outlives_what_the_store_allows() {
     let site = Site::with(
         |it| {

@@ -109,7 +109,7 @@ impl Visit {
     /// As [`session`](Visit::session).
     pub fn renew(&mut self) -> Result<()> {
         self.look()?;
-        if (self.state, self.due) == (State::Live, Due::Nothing) {
+        if self.due == Due::Nothing {
             self.due = Due::Renewal;
         }
         Ok(())
@@ -186,7 +186,7 @@ impl Visit {
         let ended = self.manager.store().delete_user_sessions(&user)?;
         let beside = self.delete_here()?;
         // A login that gave the session another id has given the browser its cookie, which must stay.
-        let is_superseded = !beside && self.was_replaced().unwrap_or(true);
+        let is_superseded = self.was_replaced().unwrap_or(true);
         if beside {
             self.end();
         } else if let Some(id) = was_here.filter(|_| !is_superseded) {
@@ -347,10 +347,8 @@ impl Visit {
         // Another request of this session may have noted them after the copy was loaded.
         if let Some(id) = self.stored.id()
             && let Some(stored) = self.manager.store().load_session(id)?
-            && let Some(merged) = self.session.rebase(stored)
-            && are_right(&merged)
+            && self.session.rebase(stored).as_ref().is_some_and(are_right)
         {
-            self.session = merged;
             return Ok(true);
         }
         self.logout()?;

@@ -165,7 +165,6 @@ impl Visit {
 
     /// The session that the visitor had before, if any, is as it was.
     fn refuse_login(&mut self) -> Outcome {
-        self.due = Due::Nothing;
         self.session = self.stored.clone();
         self.lose(Lost::Refused)
     }
@@ -349,7 +348,7 @@ impl Visit {
             (None, true) => Some("private"),
             (None, false) => None,
         };
-        let vary = (self.looked || id.is_some()).then(|| carrier.varies_on().to_string());
+        let vary = self.looked.then(|| carrier.varies_on().to_string());
         Finished {
             outcome,
             id,

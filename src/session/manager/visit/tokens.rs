@@ -32,7 +32,8 @@ impl Visit {
     /// ```
     pub fn csrf_token(&mut self) -> Result<String> {
         self.look()?;
-        if matches!(self.state, State::New | State::Ended) && !self.session.has_info() {
+        let can_be_stored = matches!(self.state, State::New | State::Live | State::Ended);
+        if can_be_stored && !self.session.has_info() {
             self.session.insert(KEY, &true)?;
         }
         if self.state != State::Live || self.is_renewal_due() {

@@ -1,0 +1,221 @@
+//! Requests that meet what another request, or an earlier deed of their own, has done.
+
+use super::*;
+
+/// The session becomes this user's under the id that it has, by the store alone.
+fn hand_over(site: &Site, jar: &Jar, user: &str) {
+    let store = &site.store.store;
+    let mut session = store.load_session(&jar.id().unwrap()).unwrap().unwrap();
+    session.set_user(Some(user));
+    assert!(matches!(
+        store.save_session(&mut session).unwrap(),
+        Saved::Stored
+    ));
+}
+
+#[test]
+fn a_renewal_that_is_asked_for_after_a_login_takes_nothing_of_the_login() {
+    let site = Site::new();
+    let month = Lifetime {
+        idle: None,
+        absolute: Some(30 * DAY),
+    };
+    let (_, told) = site.ask(&site.shopper(), |visit| {
+        visit.login_for("ann", month).unwrap();
+        visit.renew().unwrap();
+    });
+    assert!(told.set_cookie().unwrap().contains("; Max-Age=2592000;"));
+    assert_eq!(site.events(), ["created", "logged in"]);
+}
+
+#[test]
+fn a_second_logout_takes_back_what_came_after_the_first() {
+    let site = Site::new();
+    let jar = site.login("ann");
+    let (_, told) = site.ask(&jar, |visit| {
+        assert!(visit.logout().unwrap());
+        visit.login("bob").unwrap();
+        assert!(!visit.logout().unwrap());
+    });
+    assert!(told.is_revoking());
+    assert_eq!(site.sessions(), 0);
+}
+
+/// The other tab's login has given the browser its cookie.
+#[test]
+fn a_request_that_ends_or_reloads_a_session_with_a_new_id_replaces_no_cookie() {
+    let everywhere = |visit: &mut Visit| assert_eq!(visit.logout_everywhere().unwrap(), 1);
+    let reload = |visit: &mut Visit| visit.reload().unwrap();
+    for deed in [everywhere as fn(&mut Visit), reload] {
+        let site = Site::new();
+        let mut jar = site.login("ann");
+        let mut late = site.begin(&jar);
+        assert_eq!(late.user().unwrap(), Some("ann"));
+        site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+        let sessions = site.sessions();
+        deed(&mut late);
+        put(&mut late, "cart", "tea");
+        assert_eq!(answer(late.finish().unwrap()).set_cookie(), None);
+        assert!(site.sessions() <= sessions);
+        assert_eq!(site.value(&jar, "cart"), None);
+    }
+}
+
+#[test]
+fn what_is_put_in_after_a_logout_everywhere_is_stored_although_all_had_ended_before() {
+    let site = Site::new();
+    let mut jar = site.login("ann");
+    let mut late = site.begin(&jar);
+    assert_eq!(late.user().unwrap(), Some("ann"));
+    site.store.store.delete_user_sessions("ann").unwrap();
+    assert_eq!(late.logout_everywhere().unwrap(), 0);
+    put(&mut late, "cart", "tea");
+    jar.receive(&answer(late.finish().unwrap()));
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+}
+
+#[test]
+fn a_watch_after_a_login_is_of_the_session_that_the_login_makes() {
+    let site = Site::new();
+    let (watch, _) = site.ask(&site.shopper(), |visit| {
+        visit.login("ann").unwrap();
+        visit.watch().unwrap().unwrap()
+    });
+    assert!(watch.is_live().unwrap());
+}
+
+#[test]
+fn an_update_that_logs_in_is_held_to_the_limit_of_size() {
+    let site = Site::with(
+        |_| (),
+        |it| {
+            it.session_bytes_max(1_000);
+        },
+    );
+    let jar = site.shopper();
+    let (error, _) = site.ask(&jar, |visit| {
+        visit.update(|session| {
+            session.set_user(Some("ann"));
+            session.insert("text", &"x".repeat(1_000))
+        })
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::TooLarge);
+    assert_eq!(site.user(&jar), None);
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+}
+
+#[test]
+fn an_update_that_logs_in_keeps_what_was_stored_while_it_was_at_work() {
+    let site = Site::new();
+    let mut jar = site.shopper();
+    let other = jar.clone();
+    let mut runs = 0;
+    site.visit(&mut jar, |visit| {
+        visit.update(|session| {
+            runs += 1;
+            // The first run was in the store, where nobody comes between.
+            if runs == 2 {
+                let _ = site.ask(&other, |visit| put(visit, "size", "tall"));
+            }
+            session.set_user(Some("ann"));
+            Ok(())
+        })
+    })
+    .unwrap();
+    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+    assert_eq!(site.value(&jar, "size").as_deref(), Some("tall"));
+    assert_eq!((runs, site.sessions()), (3, 1));
+}
+
+/// Both have loaded the session with the token.
+#[test]
+fn of_two_visits_that_use_one_form_token_one_is_told_that_it_counts() {
+    let site = Site::new();
+    let mut jar = Jar::default();
+    let token = site.visit(&mut jar, |visit| {
+        put(visit, "cart", "tea");
+        visit.session().unwrap().create_form_token().unwrap()
+    });
+    let mut visits = [site.begin(&jar), site.begin(&jar)];
+    for visit in &mut visits {
+        assert!(visit.session().unwrap().has_form_token(&token));
+    }
+    let used = visits.map(|mut visit| visit.use_form_token(&token).unwrap());
+    assert_eq!(used, [true, false]);
+}
+
+#[test]
+fn a_change_that_was_made_for_a_visitor_never_comes_to_the_user_who_logged_in_meanwhile() {
+    let site = Site::new();
+    let jar = site.shopper();
+    let mut late = site.begin(&jar);
+    assert_eq!(late.user().unwrap(), None);
+    hand_over(&site, &jar, "bob");
+    late.update(|session| session.insert("cart", "coffee"))
+        .unwrap();
+    let done = late.finish().unwrap();
+    assert_eq!(done.outcome(), Outcome::Lost(Lost::Superseded));
+    assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
+}
+
+#[test]
+fn a_login_where_another_user_logged_in_meanwhile_gets_a_session_of_its_own() {
+    let site = Site::new();
+    let mut jar = site.shopper();
+    let bobs = jar.clone();
+    let mut visit = site.begin(&jar);
+    put(&mut visit, "size", "tall");
+    hand_over(&site, &jar, "bob");
+    visit.login("ann").unwrap();
+    jar.receive(&answer(visit.finish().unwrap()));
+    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
+    assert_eq!(site.value(&jar, "size").as_deref(), Some("tall"));
+    assert_eq!(site.value(&jar, "cart"), None);
+    assert_eq!(site.user(&bobs).as_deref(), Some("bob"));
+}
+
+#[test]
+fn a_request_that_reloads_after_a_refusal_has_lost_nothing() {
+    let site = Site::with(
+        |_| (),
+        |it| {
+            it.session_cap(Some(SessionCap::Refuse(1)));
+        },
+    );
+    site.login("ann");
+    let (_, told) = site.ask(&site.shopper(), |visit| {
+        visit.set_quiet(true);
+        assert!(!visit.login("ann").unwrap());
+        visit.session().unwrap().set_user(Some("ann"));
+        assert_eq!(visit.save().unwrap(), Outcome::Lost(Lost::Refused));
+        visit.reload().unwrap();
+    });
+    assert_eq!(told.outcome, Outcome::Nothing);
+}
+
+/// The cart became empty by the request that shows the form.
+#[test]
+fn a_token_keeps_a_session_in_which_nothing_else_is_left() {
+    let site = Site::new();
+    let mut jar = site.shopper();
+    let token = site.visit(&mut jar, |visit| {
+        visit.session().unwrap().clear();
+        visit.csrf_token().unwrap()
+    });
+    assert!(site.begin(&jar).is_csrf_token(&token).unwrap());
+}
+
+#[test]
+fn what_a_user_calls_a_device_stays_where_the_user_before_is_forgotten() {
+    let site = Site::new();
+    let mut jar = site.login("ann");
+    site.visit(&mut jar, |visit| {
+        visit.set_device_label(Some("ann's")).unwrap();
+    });
+    site.visit(&mut jar, |visit| {
+        visit.session().unwrap().set_user(Some("bob"));
+        visit.set_device_label(Some("bob's")).unwrap();
+    });
+    let devices = site.begin(&jar).devices().unwrap();
+    assert_eq!(devices[0].label.as_deref(), Some("bob's"));
+}
