@@ -219,3 +219,47 @@ fn what_a_user_calls_a_device_stays_where_the_user_before_is_forgotten() {
     let devices = site.begin(&jar).devices().unwrap();
     assert_eq!(devices[0].label.as_deref(), Some("bob's"));
 }
+
+/// An asynchronous server calls it where it may block only if it is told so.
+#[test]
+fn a_finish_that_asks_the_store_is_announced_as_io() {
+    type Deed = fn(&Site, &mut Visit);
+    let deeds: [(&str, Deed); 7] = [
+        ("nothing", |_, _| ()),
+        ("a look", |_, visit| _ = visit.user().unwrap()),
+        ("a change", |_, visit| put(visit, "size", "tall")),
+        ("a login", |_, visit| _ = visit.login("ann").unwrap()),
+        ("a change that was saved", |_, visit| {
+            put(visit, "size", "tall");
+            let _ = visit.save().unwrap();
+        }),
+        ("a logout", |_, visit| _ = visit.logout().unwrap()),
+        ("a change that is lost", |site, visit| {
+            put(visit, "size", "tall");
+            site.store
+                .store
+                .delete_old_sessions(Duration::ZERO)
+                .unwrap();
+            let _ = visit.save().unwrap();
+        }),
+    ];
+    for (deed, act) in deeds {
+        for is_quiet in [false, true] {
+            for has_session in [false, true] {
+                let site = Site::new();
+                let jar = match has_session {
+                    true => site.shopper(),
+                    false => Jar::default(),
+                };
+                let mut visit = site.begin(&jar);
+                visit.set_quiet(is_quiet);
+                act(&site, &mut visit);
+                let is_announced = visit.needs_io();
+                site.calls();
+                let _ = visit.finish().unwrap();
+                let asks = !site.calls().is_empty();
+                assert_eq!(is_announced, asks, "{deed}, {is_quiet}, {has_session}");
+            }
+        }
+    }
+}
