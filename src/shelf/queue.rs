@@ -22,7 +22,7 @@ struct Found {
     entries: Entries,
     /// Where the log ended then. Where it ends there again nothing was written since.
     end: Position,
-    /// The latest time by which an entry was passed by because it had ended. By a clock that reads earlier it has not.
+    /// The time then. By a clock that reads earlier an entry that was passed by as one that had ended may not have.
     by: SystemTime,
     /// The first that was passed by because it can't be read.
     unreadable: Option<Error>,
@@ -52,10 +52,9 @@ impl Queue {
                         }
                         Err(error) => return Err(error),
                     };
-                    let now = shelf.store.ended_by();
-                    if entry.expires().is_some_and(|end| end <= now) {
-                        found.by = found.by.max(now);
-                    } else if key_of(&entry).is_some() {
+                    let end = entry.expires();
+                    let has_ended = end.is_some_and(|end| end <= shelf.store.ended_by());
+                    if !has_ended && key_of(&entry).is_some() {
                         return Ok(Some(entry));
                     }
                 }

@@ -2,6 +2,7 @@
 
 mod fallback;
 mod memory;
+mod records;
 
 use std::fmt::Debug;
 use std::io::Write;

@@ -210,3 +210,20 @@ fn what_has_ended_is_popped_by_nobody_and_again_once_the_clock_is_set_right() {
     sim.set_wall_clock(start);
     assert_eq!((pop(), pop()), (Some(3), None));
 }
+
+#[test]
+fn a_queue_that_was_found_empty_asks_for_no_lock_until_something_is_written() {
+    let (_dir, path) = folder();
+    let mut options = Options::new();
+    let jobs = Shelf::from(options.lock_timeout(Duration::ZERO).open(&path).unwrap());
+    let pop = || jobs.pop_first::<u64>().unwrap().map(|(_, value)| value);
+    jobs.insert("a", &1u64).unwrap();
+    assert_eq!((pop(), pop()), (Some(1), None));
+    let writer = Shelf::open(&path).unwrap();
+    let written = writer.update("b", |_: Option<u64>| {
+        assert_eq!(pop(), None);
+        Ok((Some(2), ()))
+    });
+    written.unwrap();
+    assert_eq!((pop(), pop()), (Some(2), None));
+}
