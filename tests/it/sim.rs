@@ -3,7 +3,7 @@
 use crate::proof::together::{self, Searched, TookPart};
 use crate::proof::workload::{EXCLUSIVE, EXCLUSIVE_OS, PATH, SHARED, SHARED_OS};
 use crate::support::{is_soak, metric};
-use shelflife::sim::{Call, Fault, FaultKind, Ran, Schedule, SimDisk, SimProcess};
+use shelflife::sim::{Call, FailedSync, Fault, FaultKind, Ran, Schedule, SimDisk, SimProcess};
 use shelflife::{Change, Disk, ErrorKind, Options};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -286,4 +286,26 @@ fn the_write_after_a_failed_sync_moves_to_another_file_in_every_mode() {
         assert_eq!(store.stats().unwrap().generation, 2, "{mode:?}");
         store.sync().unwrap();
     }
+}
+
+#[test]
+fn a_repair_whose_sync_failed_is_told_to_every_process() {
+    let sim = SimDisk::new(1);
+    sim.set_failed_sync(FailedSync::KeepClean);
+    let [one, other] = [sim.process(), sim.process()];
+    let open = |process: &SimProcess| SHARED_OS.options(process.disk()).open(PATH).unwrap();
+    let store = open(&one);
+    store.insert("a", "1").unwrap();
+    store.close().unwrap();
+    let torn = [sim.read(PATH).unwrap(), vec![7; 100]].concat();
+    sim.write(PATH, &torn).unwrap();
+    let (store, later) = (open(&one), open(&other));
+    // The first sync is that of the evidence.
+    let fault = Fault::new(FaultKind::Eio).on(Call::Sync).by(one.id());
+    sim.inject(fault.nth(2));
+    let error = store.insert("b", "1").unwrap_err();
+    assert_eq!(error.path(), Some(Path::new(PATH)), "{error}");
+    // A sync by this process would succeed, and tell nothing of the one that failed.
+    later.insert("c", "1").unwrap();
+    assert_eq!(later.stats().unwrap().generation, 2);
 }

@@ -340,10 +340,24 @@ fn limits_are_errors_before_anything_is_written() {
         .insert("x", vec![0; 70 << 20])
         .insert("y", vec![0; 70 << 20]);
     assert_eq!(store.write(&batch).unwrap_err().kind(), ErrorKind::TooLarge);
+    let long_key = vec![0; 65_536];
+    let put = |key: &[u8], value: Vec<u8>| store.update(key, |_| Ok((Change::Put(value), ())));
+    for refused in [
+        store.write(Batch::new().insert(&long_key, "")),
+        store.write(Batch::new().insert("b", "").insert(&long_key, "")),
+        put(&long_key, Vec::new()),
+        put(b"a", vec![0; 128 << 20]),
+    ] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::TooLarge);
+    }
+    assert!(!store.contains_key(&long_key).unwrap() && !store.remove(&long_key).unwrap());
     assert_eq!(std::fs::read(fixture.path()).unwrap(), before);
     assert!(store.insert(vec![7; 65_535], vec![8; 1 << 20]).unwrap());
     assert_eq!(store.get(vec![7; 65_535]).unwrap(), Some(vec![8; 1 << 20]));
     assert_eq!(store.get(vec![7; 65_536]).unwrap(), None);
+    assert!(store.contains_key(vec![7; 65_535]).unwrap());
+    assert!(store.remove(vec![7; 65_535]).unwrap());
+    assert!(!store.contains_key(vec![7; 65_535]).unwrap());
 }
 
 #[test]
@@ -559,5 +573,26 @@ fn each_call_that_leaves_most_of_a_file_dead_compacts_it() {
         call(&store);
         let stats = store.stats().unwrap();
         assert!(stats.file_bytes < 3 << 20, "{name}: {stats:?}");
+    }
+}
+
+#[test]
+fn the_figure_of_a_content_is_of_its_keys_and_values_in_any_order() {
+    let figure = |pairs: [(&str, &str); 2]| {
+        let fixture = Fixture::new();
+        for (key, value) in pairs {
+            fixture.store().insert(key, value).unwrap();
+        }
+        fixture.store().content_hash().unwrap()
+    };
+    let same = figure([("a", "1"), ("b", "22")]);
+    assert_eq!(figure([("b", "22"), ("a", "1")]), same);
+    for other in [
+        [("a", "1"), ("c", "22")],
+        [("a", "1"), ("b", "23")],
+        [("a", "22"), ("b", "1")],
+        [("a", "1"), ("b2", "2")],
+    ] {
+        assert_ne!(figure(other), same, "{other:?}");
     }
 }
