@@ -95,7 +95,7 @@ impl Pen {
                 fingerprint,
                 epoch,
                 prev,
-                durable: if op.kind == Kind::Seal { tail } else { durable },
+                durable,
                 modified_ms: now_ms,
                 expires_ms: op.expires_ms,
                 key: op.key,

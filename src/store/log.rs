@@ -200,7 +200,6 @@ impl<'f> Scanner<'f> {
         self.offset = offset;
         if anew || offset < self.buf_at {
             self.filled = 0;
-            self.buf_at = offset;
         }
     }
 

@@ -238,7 +238,7 @@ fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<LogC
         return Ok(None);
     }
     let copied = end_of_whole_batches(&to, at)?;
-    if copied > at.position().end_of_changes().max(at.header.base) {
+    if copied > at.position().end_of_changes() {
         return Ok(None);
     }
     let from = copied.saturating_sub(COMPARED_BYTES).max(LOG_START);
