@@ -1,8 +1,9 @@
 //! A line on the terminal for what takes longer than a person waits without wondering.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,36 +16,30 @@ const EVERY: Duration = Duration::from_millis(200);
 /// terminal. Dropped, it takes its line away.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    shared: Arc<Shared>,
-    shower: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
     /// Written by the thread at work; the thread that shows it may read it stale.
-    done: AtomicU64,
-    /// Set by the drop of [`Progress`].
-    ended: Mutex<bool>,
-    /// Tells the thread that shows it that it is over.
-    changed: Condvar,
+    done: Arc<AtomicU64>,
+    /// The thread that shows it, and the channel whose end tells that thread that it is over.
+    shower: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Progress {
     /// `loading`, of things that are called `lines`.
     pub(crate) fn of(what: &'static str, things: &'static str) -> Progress {
-        let shared = Arc::new(Shared::default());
+        let done = Arc::new(AtomicU64::new(0));
         let shower = io::stderr().is_terminal().then(|| {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || show(&shared, what, things))
+            let (going_on, over) = mpsc::channel();
+            let done = Arc::clone(&done);
+            let shower = thread::spawn(move || show(&done, &over, what, things));
+            (going_on, shower)
         });
-        Progress { shared, shower }
+        Progress { done, shower }
     }
 
     /// As [`of`](Progress::of), of what prints as it goes: at a terminal that is progress enough.
     pub(crate) fn of_printing(what: &'static str, things: &'static str) -> Progress {
         match io::stdout().is_terminal() {
             true => Progress {
-                shared: Arc::new(Shared::default()),
+                done: Arc::default(),
                 shower: None,
             },
             false => Progress::of(what, things),
@@ -53,42 +48,26 @@ impl Progress {
 
     /// One more is done.
     pub(crate) fn step(&self) {
-        self.shared.done.fetch_add(1, Relaxed);
+        self.done.fetch_add(1, Relaxed);
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        let mut ended = self
-            .shared
-            .ended
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *ended = true;
-        drop(ended);
-        self.shared.changed.notify_all();
-        if let Some(shower) = self.shower.take() {
+        if let Some((going_on, shower)) = self.shower.take() {
+            drop(going_on);
             let _ = shower.join();
         }
     }
 }
 
-fn show(shared: &Shared, what: &str, things: &str) {
+fn show(done: &AtomicU64, over: &Receiver<()>, what: &str, things: &str) {
     let start = Instant::now();
-    let mut patience = SILENT;
-    let mut shown = false;
-    loop {
-        let ended = shared.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = shared
-            .changed
-            .wait_timeout_while(ended, patience, |ended| !*ended)
-            .unwrap_or_else(PoisonError::into_inner);
-        if *waited.0 {
-            break;
-        }
+    let (mut patience, mut shown) = (SILENT, false);
+    while over.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
         (patience, shown) = (EVERY, true);
         let mut line = format!("{what}: {} s", start.elapsed().as_secs());
-        let done = shared.done.load(Relaxed);
+        let done = done.load(Relaxed);
         if done > 0 {
             line.push_str(&format!(", {} {things}", text::count(done)));
         }
