@@ -382,15 +382,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync {
     /// # Ok::<(), shelflife::Error>(())
     /// ```
     fn sessions_of(&self, user: &str) -> Result<Vec<Session>> {
-        let mut sessions = Vec::new();
-        for session in self.iter_sessions() {
-            match session {
-                Ok(session) if session.user() == Some(user) => sessions.push(session),
-                Ok(_) => {}
-                Err(error) if error.is_of_one_record() => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let mut sessions = self.iter_sessions().of_user(user)?;
         sort_by_number(&mut sessions, |session| session.stamp.accessed);
         Ok(sessions)
     }

@@ -68,6 +68,20 @@ impl Sessions {
     pub fn new(sessions: impl Iterator<Item = Result<Session>> + Send + 'static) -> Sessions {
         Sessions(Box::new(sessions))
     }
+
+    /// Those of a user. A session that can't be read is nobody's.
+    pub(super) fn of_user(self, user: &str) -> Result<Vec<Session>> {
+        let mut sessions = Vec::new();
+        for session in self {
+            match session {
+                Ok(session) if session.user() == Some(user) => sessions.push(session),
+                Ok(_) => {}
+                Err(error) if error.is_of_one_record() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sessions)
+    }
 }
 
 impl Iterator for Sessions {

@@ -152,7 +152,8 @@ impl Engine<dyn Records> {
         self.check_kind()?;
         let mut sessions = match self.listed_of(user)? {
             Some(sessions) => sessions,
-            None => self.walked_of(user)?,
+            // A walk is of one moment, whatever others do.
+            None => self.iter().of_user(user)?,
         };
         sort_by_number(&mut sessions, |session| session.stamp.accessed);
         Ok(sessions)
@@ -187,20 +188,6 @@ impl Engine<dyn Records> {
             names = again;
         }
         Ok(None)
-    }
-
-    /// A user's sessions by a walk, which is of one moment whatever others do.
-    fn walked_of(&self, user: &str) -> Result<Vec<Session>> {
-        let mut sessions = Vec::new();
-        for session in self.iter() {
-            match session {
-                Ok(session) if session.user() == Some(user) => sessions.push(session),
-                Ok(_) => {}
-                Err(error) if error.is_of_one_record() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(sessions)
     }
 
     /// A user's session by its name.
