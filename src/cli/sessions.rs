@@ -129,7 +129,8 @@ fn show(args: &mut Args, output: &mut Output) -> Result<()> {
     let file = args.required("F")?;
     let typed = args.required("HANDLE")?.into_encoded_bytes();
     let store = to_read(args, file)?;
-    let wanted = named(&store, &[typed])?.one()?;
+    let named = named(&store, &[typed])?.into_iter().next();
+    let wanted = named.unwrap_or_else(|| Err(args.wrong("missing HANDLE")))?;
     let mut found = false;
     let searched = each(&store, |session| {
         if session.handle() != Some(wanted) {
@@ -240,14 +241,15 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
     if !deleted && let Some(hashing) = places::hashing(args, file)? {
         deleted = hashing.delete_session(&id)?;
     }
-    logged_out(deleted.into(), "", output).unwrap_or_else(|| Err(no_such(id.handle())))
+    logged_out(deleted.into(), "", no_such(id.handle()), output)
 }
 
 fn rm_handles(args: &mut Args, file: OsString, output: &mut Output) -> Result<()> {
     let typed = keys::given(args, "HANDLE", &["handle", "session"])?;
     if args.has(DRY_RUN.name) {
         let store = to_read(args, file)?;
-        let wanted = named(&store, &typed)?.all()?;
+        let wanted: Result<HashSet<SessionHandle>> = named(&store, &typed)?.into_iter().collect();
+        let wanted = wanted?;
         let is_wanted = |session: &Session| {
             let handle = session.handle();
             handle.is_some_and(|handle| wanted.contains(&handle))
@@ -255,7 +257,7 @@ fn rm_handles(args: &mut Args, file: OsString, output: &mut Output) -> Result<()
         return list(&store, output, is_wanted);
     }
     let store = to_change(args, file)?;
-    let named = named(&store, &typed)?.0;
+    let named = named(&store, &typed)?;
     // Each is looked for in all sessions: together, so that many of them are no more work than one.
     let wanted: HashSet<SessionHandle> = named.iter().flatten().copied().collect();
     let progress = Progress::of("ending", "");
@@ -294,27 +296,16 @@ fn rm_user(args: &Args, file: OsString, user: &str, output: &mut Output) -> Resu
     let progress = Progress::of("ending", "");
     let deleted = store.delete_user_sessions(user)?;
     drop(progress);
-    logged_out(deleted, &of_user, output)
-        .unwrap_or_else(|| Err(Failure::No(format!("no session{of_user}"))))
+    let nobody = Failure::No(format!("no session{of_user}"));
+    logged_out(deleted, &of_user, nobody, output)
 }
 
-/// `None` if that was nobody.
-fn logged_out(deleted: usize, of_user: &str, output: &Output) -> Option<Result<()>> {
+/// Tells how many were logged out; `nobody` is the failure if there was none.
+fn logged_out(deleted: usize, of_user: &str, nobody: Failure, output: &Output) -> Result<()> {
     output.note(&format!("logged out {}{of_user}", count(deleted)));
-    (deleted > 0).then_some(Ok(()))
-}
-
-/// The handles that were named, whole or by their beginning, each with what is wrong with its name.
-struct Named(Vec<Result<SessionHandle>>);
-
-impl Named {
-    fn one(self) -> Result<SessionHandle> {
-        let first = self.0.into_iter().next();
-        first.unwrap_or_else(|| Err(Failure::Usage("missing HANDLE".to_string())))
-    }
-
-    fn all(self) -> Result<HashSet<SessionHandle>> {
-        self.0.into_iter().collect()
+    match deleted {
+        0 => Err(nobody),
+        _ => Ok(()),
     }
 }
 
@@ -324,7 +315,8 @@ pub(crate) fn is_of_handle(word: &str) -> bool {
         && word.bytes().all(|byte| b"0123456789abcdef".contains(&byte))
 }
 
-fn named(store: &Sessions, typed: &[Vec<u8>]) -> Result<Named> {
+/// The handles that were named, whole or by their beginning, each with what is wrong with its name.
+fn named(store: &Sessions, typed: &[Vec<u8>]) -> Result<Vec<Result<SessionHandle>>> {
     let names = typed.iter().map(|typed| String::from_utf8_lossy(typed));
     let names: Vec<Cow<'_, str>> = names.collect();
     let is_beginning = |name: &str| name.len() < 12 && is_of_handle(name);
@@ -364,7 +356,7 @@ fn named(store: &Sessions, typed: &[Vec<u8>]) -> Result<Named> {
             ))),
         }
     });
-    Ok(Named(named.collect()))
+    Ok(named.collect())
 }
 
 pub(crate) const EXPIRE: Command = Command {
