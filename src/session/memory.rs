@@ -8,10 +8,11 @@ use crate::store::change::{Edit, Old};
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::store::entry::Entry;
 use crate::store::order::sort_by_number;
+use crate::store::poison::lock_of;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, SystemTime};
 
@@ -154,18 +155,18 @@ struct Writing<'a> {
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        *lock(self.writer) = None;
+        *lock_of(self.writer) = None;
     }
 }
 
 impl Memory {
     fn begin(&self) -> Result<Writing<'_>> {
         let this = Some(thread::current().id());
-        if *lock(&self.writer) == this {
+        if *lock_of(&self.writer) == this {
             return Err(Error::nested());
         }
-        let turn = lock(&self.turn);
-        *lock(&self.writer) = this;
+        let turn = lock_of(&self.turn);
+        *lock_of(&self.writer) = this;
         Ok(Writing {
             writer: &self.writer,
             _turn: turn,
@@ -174,7 +175,7 @@ impl Memory {
 
     fn live(&self, key: &[u8]) -> Option<Record> {
         let now = self.now();
-        let map = lock(&self.map);
+        let map = lock_of(&self.map);
         let record = map.records.get(key);
         record.filter(|record| record.is_live(now)).cloned()
     }
@@ -186,7 +187,7 @@ impl Records for Memory {
     }
 
     fn peek(&self, key: &[u8]) -> Result<Option<Entry>> {
-        let map = lock(&self.map);
+        let map = lock_of(&self.map);
         Ok(map.records.get(key).map(|record| record.entry(key)))
     }
 
@@ -198,7 +199,7 @@ impl Records for Memory {
             expires: record.expires,
             is_cbor: true,
         }))?;
-        lock(&self.map).apply(key.to_vec(), edit);
+        lock_of(&self.map).apply(key.to_vec(), edit);
         Ok(())
     }
 
@@ -206,7 +207,7 @@ impl Records for Memory {
         let _writing = self.begin()?;
         while let Some(edits) = next()? {
             // Held for all of them: no reader sees half of a step.
-            let mut map = lock(&self.map);
+            let mut map = lock_of(&self.map);
             for (key, edit) in edits {
                 map.apply(key, edit);
             }
@@ -216,7 +217,7 @@ impl Records for Memory {
 
     fn walk(&self) -> Walk {
         let dropped = self.now().checked_sub(GRACE);
-        let mut map = lock(&self.map);
+        let mut map = lock_of(&self.map);
         if let Some(dropped) = dropped {
             map.records.retain(|_, record| record.is_live(dropped));
         }
@@ -229,7 +230,7 @@ impl Records for Memory {
 
     fn remove_unchanged(&self, entries: &[Entry]) -> Result<usize> {
         let _writing = self.begin()?;
-        let mut map = lock(&self.map);
+        let mut map = lock_of(&self.map);
         let before = map.records.len();
         for seen in entries {
             let now = map.records.get(seen.key());
@@ -242,7 +243,7 @@ impl Records for Memory {
 
     fn clear(&self) -> Result<()> {
         let _writing = self.begin()?;
-        lock(&self.map).records.clear();
+        lock_of(&self.map).records.clear();
         Ok(())
     }
 
@@ -266,12 +267,7 @@ impl Records for Memory {
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory")
-            .field("len", &lock(&self.map).records.len())
+            .field("len", &lock_of(&self.map).records.len())
             .finish_non_exhaustive()
     }
-}
-
-/// A panic in somebody's closure leaves nothing half done here, so a poisoned lock is as good as any.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

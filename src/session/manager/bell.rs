@@ -1,6 +1,7 @@
 //! The bell that tells those who wait for the end of a session to look.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use crate::store::poison::lock_of;
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 /// Rings whenever a session ends here.
@@ -14,18 +15,18 @@ pub(super) struct Bell {
 
 impl Bell {
     pub(super) fn ring(&self) {
-        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rings = lock_of(&self.rings);
         *rings = rings.wrapping_add(1);
         self.heard.notify_all();
     }
 
     pub(super) fn rings(&self) -> u64 {
-        *self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock_of(&self.rings)
     }
 
     /// Returns when it has rung since it was `heard`, and at the latest after this long. It may return early.
     pub(super) fn wait(&self, heard: u64, at_most: Duration) {
-        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let rings = lock_of(&self.rings);
         if *rings == heard {
             let _ = self.heard.wait_timeout(rings, at_most);
         }
