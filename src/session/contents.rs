@@ -148,7 +148,7 @@ impl Encode for Contents {
                 map.insert("confirmed", confirmed)?;
             }
             if !self.form_tokens.is_empty() {
-                map.insert("form_tokens", &Tokens(&self.form_tokens))?;
+                map.insert("form_tokens", &self.form_tokens)?;
             }
             insert_all(map, &self.unknown)
         })
@@ -170,16 +170,6 @@ impl Encode for Encoded<'_> {
     fn encode(&self, to: &mut Encoder) -> Result<()> {
         to.raw(self.0);
         Ok(())
-    }
-}
-
-struct Tokens<'a>(&'a [String]);
-
-impl Encode for Tokens<'_> {
-    fn encode(&self, to: &mut Encoder) -> Result<()> {
-        to.array(self.0.len(), |to| {
-            self.0.iter().try_for_each(|token| token.encode(to))
-        })
     }
 }
 
