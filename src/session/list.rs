@@ -34,6 +34,7 @@
     clippy::as_conversions
 )]
 
+use super::lifetime::time_at;
 use super::record_key::{KIND, list_key, session_key};
 use super::records::{Edits, Records};
 use super::sha256::sha256;
@@ -42,7 +43,7 @@ use crate::store::change::Edit;
 use crate::store::order::sort_by_number;
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// A part with more is split.
 const NAMES_MAX: usize = 32;
@@ -224,52 +225,51 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// A part as it is by now. The names in a damaged one are lost, and the list is not whole any more.
+    /// A part as it is by now.
     fn part(&mut self, user: User, nth: u32) -> Result<&mut Loaded> {
-        if !self.loaded.contains_key(&(user, nth)) {
-            let mut place = None;
-            let stored = match self.records.peek(&list_key(&user, nth)) {
-                Ok(None) => Ok(None),
-                Ok(Some(stored)) => {
-                    place = Some((stored.reading, stored.offset));
-                    Part::decode(stored.value()).map(Some).ok_or(())
-                }
-                Err(error) if error.is_corrupt() => Err(()),
-                Err(error) => return Err(error),
-            };
-            let is_whole = stored.is_ok();
-            self.is_damaged |= !is_whole;
-            let mut damage = [0; 4];
-            if !is_whole {
-                self.records.random(&mut damage)?;
+        let loaded = match self.loaded.remove(&(user, nth)) {
+            Some(loaded) => loaded,
+            None => self.load(user, nth)?,
+        };
+        Ok(self.loaded.entry((user, nth)).or_insert(loaded))
+    }
+
+    /// A part as it is stored. The names in a damaged one are lost, and the list is not whole any more.
+    fn load(&mut self, user: User, nth: u32) -> Result<Loaded> {
+        let mut place = None;
+        let stored = match self.records.peek(&list_key(&user, nth)) {
+            Ok(None) => Ok(None),
+            Ok(Some(stored)) => {
+                place = Some((stored.reading, stored.offset));
+                Part::decode(stored.value()).map(Some).ok_or(())
             }
-            let damage = u32::from_be_bytes(damage);
-            if !is_whole && nth > 0 {
-                let first = self.part(user, 0)?;
-                (first.part.is_whole, first.part.last_end) = (false, damage);
-                first.is_changed = true;
-            }
-            let part = stored.ok().flatten();
-            let loaded = Loaded {
-                place,
-                is_stored: part.is_some() || !is_whole,
-                is_changed: !is_whole,
-                is_mended: false,
-                part: part.unwrap_or(Part {
-                    is_whole: is_whole || nth > 0,
-                    last_end: damage,
-                    ..Part::new()
-                }),
-            };
-            self.loaded.insert((user, nth), loaded);
+            Err(error) if error.is_corrupt() => Err(()),
+            Err(error) => return Err(error),
+        };
+        let is_whole = stored.is_ok();
+        self.is_damaged |= !is_whole;
+        let mut damage = [0; 4];
+        if !is_whole {
+            self.records.random(&mut damage)?;
         }
-        Ok(self.loaded.entry((user, nth)).or_insert_with(|| Loaded {
-            part: Part::new(),
-            place: None,
-            is_stored: false,
-            is_changed: false,
+        let damage = u32::from_be_bytes(damage);
+        if !is_whole && nth > 0 {
+            let first = self.part(user, 0)?;
+            (first.part.is_whole, first.part.last_end) = (false, damage);
+            first.is_changed = true;
+        }
+        let part = stored.ok().flatten();
+        Ok(Loaded {
+            place,
+            is_stored: part.is_some() || !is_whole,
+            is_changed: !is_whole,
             is_mended: false,
-        }))
+            part: part.unwrap_or(Part {
+                is_whole: is_whole || nth > 0,
+                last_end: damage,
+                ..Part::new()
+            }),
+        })
     }
 
     /// A part that is about to be changed.
@@ -522,9 +522,6 @@ impl<'a> Lists<'a> {
 
 /// When an hour begins; `None` is never.
 fn moment_of(hour: u32) -> Option<SystemTime> {
-    if hour == NEVER {
-        return None;
-    }
-    let since = Duration::from_millis(u64::from(hour).saturating_mul(HOUR_MS));
-    SystemTime::UNIX_EPOCH.checked_add(since)
+    let millis = (hour != NEVER).then(|| u64::from(hour).saturating_mul(HOUR_MS));
+    millis.and_then(time_at)
 }
