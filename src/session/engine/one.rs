@@ -161,12 +161,10 @@ impl Engine<dyn Records> {
                 let clock = self.clock();
                 let kind = self.kind_to_store(edits)?;
                 let key = kind.key(&identity);
-                let moved = match &session.identity {
+                let old_key = session.identity.as_ref().map(|old| kind.key(old));
+                let moved = match &old_key {
                     None => Ok(self.next(session, session.stamp.changed(clock), clock)),
-                    Some(old) => {
-                        let old = kind.key(old);
-                        self.moved(session, &old, clock, lists, edits)?
-                    }
+                    Some(old_key) => self.moved(session, old_key, clock, lists, edits)?,
                 };
                 let mut next = match moved {
                     Ok(next) => next,
@@ -183,8 +181,7 @@ impl Engine<dyn Records> {
                     _ => return Ok(Changes::Dropped),
                 }
                 if let Some(cap) = cap {
-                    let old = session.identity.as_ref().map(|old| kind.key(old));
-                    match self.make_room(cap, &next, old.as_deref(), lists, edits)? {
+                    match self.make_room(cap, &next, old_key.as_deref(), lists, edits)? {
                         Some(displaced) => next.displaced = displaced,
                         None => {
                             outcome = Outcome::Refused(Saved::Full);
@@ -367,15 +364,12 @@ impl Engine<dyn Records> {
         Ok(touched)
     }
 
+    /// Deletes a session, also one that has ended, and one that can't be read.
     pub(in crate::session) fn delete(&self, id: &SessionId) -> Result<bool> {
-        self.delete_at(&self.kind()?.key_of(id))
-    }
-
-    /// Deletes the session of a key, also one that has ended, and one that can't be read.
-    pub(super) fn delete_at(&self, key: &[u8]) -> Result<bool> {
+        let key = self.kind()?.key_of(id);
         let mut is_deleted = false;
         self.change(&mut |lists, edits| {
-            is_deleted = self.end_at(key, None, lists, edits)?;
+            is_deleted = self.end_at(&key, None, lists, edits)?;
             if !is_deleted {
                 self.check_kind()?;
             }
