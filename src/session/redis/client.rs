@@ -598,12 +598,8 @@ impl Client {
         }
     }
 
-    /// Reads the map now, for a look at all servers.
-    pub(super) fn refresh_now(&self) {
-        self.read_any_map(self.deadline());
-    }
-
-    fn read_any_map(&self, until: Duration) {
+    /// Reads the map now, of the first server that tells.
+    pub(super) fn read_any_map(&self, until: Duration) {
         let is_hidden = self.is_hidden_cluster();
         if !is_hidden && !self.is_cluster() {
             return; // there is no other server to be told of

@@ -22,7 +22,7 @@ use super::{Deleted, NUMBERS, Store, array, bulk, head_of, is_done, nonsense};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::order::sort_by_number;
 use std::collections::HashSet;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ impl Store {
                 })?;
                 is_whole &= self.run_of(server)? == run;
             }
-            self.client.refresh_now();
+            self.client.read_any_map(self.client.deadline());
             let is_hidden = self.client.is_hidden_cluster();
             if is_hidden {
                 // A list of a part would pass for the whole, and a logout for one that leaves nothing.
@@ -202,6 +202,7 @@ impl Store {
             store: Arc::clone(self),
             keys: listed.into_iter(),
             listed: HashSet::new(),
+            hasher: RandomState::new(),
             read: Vec::new().into_iter(),
         };
         failed.into_iter().chain(listing)
@@ -459,19 +460,13 @@ fn pass(passed: &mut Passed, identity: &Identity, error: Error) -> Result<()> {
     }
 }
 
-/// Tells keys of one list from each other.
-fn hash(key: &RedisKey) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.text.hash(&mut hasher);
-    hasher.finish()
-}
-
 /// The rest of a list, as an iterator.
 struct Listing {
     store: Arc<Store>,
     keys: std::vec::IntoIter<Found>,
-    /// So that a session that got another id meanwhile is not listed twice.
+    /// Of the keys, so that a session that got another id meanwhile is not listed twice.
     listed: HashSet<u64>,
+    hasher: RandomState,
     read: std::vec::IntoIter<Result<Session>>,
 }
 
@@ -489,7 +484,7 @@ impl Iterator for Listing {
             }
             let mut read = Vec::new();
             for ((key, identity), session) in self.store.sessions(batch) {
-                if self.listed.insert(hash(&key)) {
+                if self.listed.insert(self.hasher.hash_one(&key.text)) {
                     let named = |error: Error| {
                         let what = format!("session {} can't be read: {error}", identity.handle());
                         error.retold(what)
