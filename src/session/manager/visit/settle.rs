@@ -63,19 +63,15 @@ impl Visit {
             (Err(_), Some(edited @ (Edited::Foreign | Edited::Login))) => Ok(edited),
             (Err(error), _) => Err(error),
             (Ok(Some(stored)), Some(edited)) => {
-                self.take_stored(id, stored);
+                // From here on the copy is what was stored.
+                self.outcome = Outcome::Stored;
+                match stored.id() {
+                    Some(_) => self.become_live(stored),
+                    None => self.end_of(id.handle()),
+                }
                 Ok(edited)
             }
             (Ok(_), _) => Ok(Edited::Gone),
-        }
-    }
-
-    /// From here on the copy is what [`edit`](Visit::edit) stored.
-    fn take_stored(&mut self, id: &SessionId, stored: Session) {
-        self.outcome = Outcome::Stored;
-        match stored.id() {
-            Some(_) => self.become_live(stored),
-            None => self.end_of(id.handle()),
         }
     }
 
@@ -310,13 +306,15 @@ impl Visit {
             return;
         }
         let is_new = self.state != State::Live;
+        let has_lifetime_of_other_user =
+            self.session.has_other_user() && !self.session.lifetime_is_set;
         match (self.due, self.session.user()) {
             (Due::Login(lifetime), _) => self.session.set_lifetime(lifetime),
             // Unless the application gave it one.
             (_, None) if is_new && self.session.lifetime().is_none() => {
                 self.session.set_lifetime(self.manager.anonymous_lifetime());
             }
-            (_, user) if !is_new && has_lifetime_of_other_user(&self.session) => {
+            (_, user) if !is_new && has_lifetime_of_other_user => {
                 let lifetime = self.manager.anonymous_lifetime().filter(|_| user.is_none());
                 self.session.set_lifetime(lifetime);
             }
@@ -383,11 +381,6 @@ pub(super) fn made_anew(copy: &Session) -> Session {
         confirming: copy.confirming,
         ..Session::new()
     }
-}
-
-/// Whether somebody logged in or out, and the lifetime is still that of before.
-fn has_lifetime_of_other_user(copy: &Session) -> bool {
-    copy.has_other_user() && !copy.lifetime_is_set
 }
 
 /// Notes where a user's request comes from. Without a user it is nobody's device.
