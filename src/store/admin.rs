@@ -12,6 +12,7 @@ use super::format::LOG_START;
 use super::history::{self, History};
 use super::log::uninterrupted;
 use super::mirror::{self, LogCopy};
+use super::place::folder_of;
 use super::salvage::{self, Salvaged};
 use super::temp;
 use super::verify::{self, Verified};
@@ -252,10 +253,7 @@ impl Store {
         let Some(name) = path.file_name() else {
             return Ok(());
         };
-        let dir = match path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
+        let dir = folder_of(path);
         // Beside the file itself, if this is a link to it.
         let real = uninterrupted(|| OsDisk.resolve(path))
             .or_else(|_| uninterrupted(|| OsDisk.resolve(dir)).map(|dir| dir.join(name)))

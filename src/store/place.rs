@@ -129,12 +129,8 @@ fn open_file(mode: &Mode, create: Create, path: &Path) -> Result<(LogFile, bool)
         Ok(_) => false,
         // Looked up first, so that no file is created where it would be refused.
         Err(error) if error.kind() == io::ErrorKind::NotFound && create != Create::Never => {
-            let dir = match path.parent() {
-                Some(dir) if !dir.as_os_str().is_empty() => dir,
-                _ => Path::new("."),
-            };
             let real = disk
-                .resolve(dir)
+                .resolve(folder_of(path))
                 .map_err(|error| Error::io("open", path, error))?;
             refuse_network(mode, path, &real)?;
             true
@@ -685,6 +681,14 @@ impl Place {
         }
         generation.add_findings(&mut recovery);
         recovery
+    }
+}
+
+/// The folder of what a path names.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
     }
 }
 

@@ -14,7 +14,7 @@ use super::generation::{Crossing, Generation};
 use super::lock::OsLock;
 use super::log::{Scanner, Step};
 use super::mode::Access;
-use super::place::Place;
+use super::place::{Place, folder_of};
 use super::recovery::Damage;
 use super::switch::{Successor, first_header, next_header_of_more};
 use super::temp;
@@ -174,12 +174,8 @@ pub(crate) fn new_path(place: &Place, to: &Path) -> Result<PathBuf> {
         let what = format!("{} is not the path of a file", Shown(to));
         return Err(Error::invalid_input(what, "name the file to make").at(to));
     };
-    let dir = match to.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
     let path = disk
-        .resolve(dir)
+        .resolve(folder_of(to))
         .map_err(|error| Error::io("look up the folder of", to, error))?
         .join(name);
     // Asked before the work is done. In the end the file gets its name only if nothing has it.
