@@ -2,7 +2,7 @@
 
 use super::copy::{Copied, copy_live};
 use super::disk::names::rename_to_new;
-use super::format::{FileHeader, Kind, LOG_START, MORE, NewRecord};
+use super::format::{FileHeader, Kind, LOG_START, NewRecord};
 use super::generation::Generation;
 use super::log::{LogFile, Scanner, Step};
 use super::place::Place;
@@ -123,7 +123,7 @@ fn end_of_batch_before(generation: &Generation, before: u64) -> Result<(u64, u16
     while scanner.offset() < before.min(tail) {
         match scanner.step()? {
             Step::Record { head, .. } | Step::BadBody { head, .. } => {
-                if head.flags & MORE == 0 && scanner.offset() <= before {
+                if !head.more() && scanner.offset() <= before {
                     (end, epoch) = (scanner.offset(), head.epoch);
                 }
             }

@@ -1,7 +1,7 @@
 //! The events of a store, as its log tells them.
 
 use super::entry::Entry;
-use super::format::{Head, Kind, MORE};
+use super::format::{Head, Kind};
 use super::generation::{Generation, Mark};
 use super::log::{Scanner, Step};
 use crate::error::Result;
@@ -67,7 +67,7 @@ impl Event {
                 last: offset,
                 checks: head.checks(),
             },
-            ends_batch: head.flags & MORE == 0,
+            ends_batch: !head.more(),
         })
     }
 

@@ -13,7 +13,7 @@
 
 use super::backup::copy_bytes;
 use super::durable::sync_log;
-use super::format::{ALIGN, FileHeader, LOG_START, MORE};
+use super::format::{ALIGN, FileHeader, LOG_START};
 use super::generation::Generation;
 use super::lock::{Deadline, OsLock};
 use super::log::{LogFile, Scanner, Step, uninterrupted};
@@ -268,7 +268,7 @@ fn end_of_whole_batches(log: &LogFile, at: &Generation) -> Result<u64> {
     loop {
         match scanner.step()? {
             Step::Record { head, .. } => {
-                if head.flags & MORE == 0 {
+                if !head.more() {
                     end = scanner.offset();
                 }
             }
