@@ -259,12 +259,7 @@ impl Store {
     ///
     /// `TooLarge` (nothing was written), `ReadOnly`, `Busy`, `Replaced`, `Reentrant`, `Io`.
     pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool> {
-        let put = NewValue {
-            value: value.as_ref(),
-            expires: None,
-            cbor: false,
-        };
-        self.put(key.as_ref(), put)
+        self.put(key.as_ref(), NewValue::plain(value.as_ref()))
     }
 
     /// As [`insert`](Store::insert), until a time from which on the key is absent.
@@ -278,12 +273,8 @@ impl Store {
         value: impl AsRef<[u8]>,
         expires: SystemTime,
     ) -> Result<bool> {
-        let put = NewValue {
-            value: value.as_ref(),
-            expires: Some(expires),
-            cbor: false,
-        };
-        self.put(key.as_ref(), put)
+        let (plain, expires) = (NewValue::plain(value.as_ref()), Some(expires));
+        self.put(key.as_ref(), NewValue { expires, ..plain })
     }
 
     pub(crate) fn put(&self, key: &[u8], put: NewValue<'_>) -> Result<bool> {

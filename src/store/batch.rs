@@ -42,6 +42,17 @@ pub(crate) struct NewValue<'a> {
     pub(crate) cbor: bool,
 }
 
+impl<'a> NewValue<'a> {
+    /// Bytes that stay.
+    pub(crate) fn plain(value: &'a [u8]) -> NewValue<'a> {
+        NewValue {
+            value,
+            expires: None,
+            cbor: false,
+        }
+    }
+}
+
 /// One change, as the writer takes it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Op<'a> {
@@ -120,26 +131,13 @@ impl Batch {
 
     /// Sets the value of a key.
     pub fn insert(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Batch {
-        self.put(
-            key.as_ref(),
-            NewValue {
-                value: value.as_ref(),
-                expires: None,
-                cbor: false,
-            },
-        )
+        self.put(key.as_ref(), NewValue::plain(value.as_ref()))
     }
 
     /// As [`insert`](Batch::insert), of a value that is CBOR (RFC 8949), so that tools can show it.
     pub fn insert_cbor(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> &mut Batch {
-        self.put(
-            key.as_ref(),
-            NewValue {
-                value: value.as_ref(),
-                expires: None,
-                cbor: true,
-            },
-        )
+        let (plain, cbor) = (NewValue::plain(value.as_ref()), true);
+        self.put(key.as_ref(), NewValue { cbor, ..plain })
     }
 
     /// As [`insert`](Batch::insert), until a time from which on the key is absent.
@@ -149,14 +147,8 @@ impl Batch {
         value: impl AsRef<[u8]>,
         expires: SystemTime,
     ) -> &mut Batch {
-        self.put(
-            key.as_ref(),
-            NewValue {
-                value: value.as_ref(),
-                expires: Some(expires),
-                cbor: false,
-            },
-        )
+        let (plain, expires) = (NewValue::plain(value.as_ref()), Some(expires));
+        self.put(key.as_ref(), NewValue { expires, ..plain })
     }
 
     /// As [`insert_cbor`](Batch::insert_cbor), until a time from which on the key is absent.
@@ -166,14 +158,12 @@ impl Batch {
         value: impl AsRef<[u8]>,
         expires: SystemTime,
     ) -> &mut Batch {
-        self.put(
-            key.as_ref(),
-            NewValue {
-                value: value.as_ref(),
-                expires: Some(expires),
-                cbor: true,
-            },
-        )
+        let put = NewValue {
+            value: value.as_ref(),
+            expires: Some(expires),
+            cbor: true,
+        };
+        self.put(key.as_ref(), put)
     }
 
     /// Removes a key, if it is there.

@@ -6,7 +6,7 @@ use super::super::memory::MemorySessionStore;
 use super::super::record_key::{KIND, Kind, identity_of, is_list, kind_of, name_of};
 use crate::error::Result;
 use crate::store::Store;
-use crate::store::batch::{Batch, NewValue};
+use crate::store::batch::Batch;
 use crate::store::change::Edit;
 use crate::store::copy::Rekey;
 
@@ -53,26 +53,11 @@ impl Rekey for Hashing<'_> {
 
     fn added(&mut self) -> Result<Batch> {
         let mut batch = Batch::new();
-        let note = NewValue {
-            value: Kind::Hashed.noted(),
-            expires: None,
-            cbor: true,
-        };
-        batch.put(KIND, note);
+        batch.insert_cbor(KIND, Kind::Hashed.noted());
         let lists = self.lists.take().map(Lists::into_edits);
         for (key, edit) in lists.unwrap_or_default() {
-            if let Edit::Put {
-                value,
-                expires,
-                cbor,
-            } = &edit
-            {
-                let put = NewValue {
-                    value,
-                    expires: *expires,
-                    cbor: *cbor,
-                };
-                batch.put(&key, put);
+            if let (Edit::Put { .. }, Some(op)) = (&edit, edit.op(&key)) {
+                batch.push(op);
             }
         }
         Ok(batch)
