@@ -161,6 +161,14 @@ impl Engine<dyn Records> {
         })
     }
 
+    /// The record of a key; one that can't be read counts as none.
+    fn undamaged(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.records.get(key) {
+            Err(error) if error.is_corrupt() => Ok(None),
+            stored => stored,
+        }
+    }
+
     fn decode(&self, identity: Option<Identity>, stored: &[u8]) -> Result<Session> {
         let mut session = codec::decode(stored).map_err(|error| self.at_path(error))?;
         session.identity = identity;

@@ -26,13 +26,9 @@ impl Engine<dyn Records> {
                 if earlier.is_some_and(|earlier| !is_later(session.stamp, *earlier)) {
                     continue;
                 }
-                let here = match self.records.get(&key) {
-                    // A record that can't be read is no later state.
-                    Err(error) if error.is_corrupt() => None,
-                    here => here?,
-                };
                 let mut before = None;
-                if let Some(here) = here {
+                // A record that can't be read is no later state.
+                if let Some(here) = self.undamaged(&key)? {
                     match codec::head(&here) {
                         Ok(Head::Replaced) => continue,
                         Ok(Head::Session { stamp, .. }) if !is_later(session.stamp, stamp) => {
@@ -86,12 +82,8 @@ impl Engine<dyn Records> {
         self.change(&mut |lists, edits| {
             let kind = self.kind_to_store(edits)?;
             let key = kind.key(session.identity_to_import(kind == Kind::Hashed)?);
-            let here = match self.records.get(&key) {
-                Err(error) if error.is_corrupt() => None,
-                here => here?,
-            };
             let mut version = session.stamp.version.max(known);
-            if let Some(here) = here {
+            if let Some(here) = self.undamaged(&key)? {
                 match codec::head(&here) {
                     Ok(Head::Replaced) => {
                         return Err(Error::invalid_input(

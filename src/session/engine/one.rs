@@ -258,13 +258,8 @@ impl Engine<dyn Records> {
             if old == Some(&*key) {
                 continue;
             }
-            let stored = match self.records.get(&key) {
-                Ok(stored) => stored,
-                // Nobody is logged in with a session that is damaged.
-                Err(error) if error.is_corrupt() => None,
-                Err(error) => return Err(error),
-            };
-            if let Some(stored) = stored
+            // Nobody is logged in with a session that is damaged.
+            if let Some(stored) = self.undamaged(&key)?
                 && let Ok(Some((stamp, _))) = self.live_stamp(&stored, self.clock())
                 && codec::decode(&stored).is_ok_and(|other| other.user() == Some(user))
             {
