@@ -52,9 +52,9 @@ pub(crate) struct Successor<'a> {
 
 /// The header of the first file of a store.
 pub(crate) fn first_header(place: &Place) -> Result<FileHeader> {
-    let mut random = [0; 40];
-    place.random(&mut random)?;
-    let [seed, key1, key2, lineage1, lineage2] = [0, 8, 16, 24, 32].map(|at| word(&random, at));
+    let mut words = [[0; 8]; 5];
+    place.random(words.as_flattened_mut())?;
+    let [seed, key1, key2, lineage1, lineage2] = words;
     Ok(FileHeader {
         epoch: 1,
         seed: u64::from_le_bytes(seed),
@@ -85,14 +85,6 @@ pub(crate) fn next_header_of_more(place: &Place, old: &FileHeader) -> Result<Fil
         generation: old.generation.saturating_add(2),
         ..next_header(place, old)?
     })
-}
-
-fn word(bytes: &[u8; 40], at: usize) -> [u8; 8] {
-    bytes
-        .get(at..)
-        .and_then(|rest| rest.first_chunk())
-        .copied()
-        .unwrap_or_default()
 }
 
 fn join(first: [u8; 8], second: [u8; 8]) -> [u8; 16] {
