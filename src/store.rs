@@ -439,7 +439,7 @@ impl Store {
     /// How much file and memory the store takes, as of one moment. No I/O but the look for what others wrote.
     pub fn stats(&self) -> Result<Stats> {
         let generation = self.place().fresh()?;
-        let space = Space::of(&generation, || self.place().ended_by_ms(&generation));
+        let space = Space::now(self.place(), &generation);
         let is_born = !generation.is_unborn();
         Ok(Stats {
             keys: space.keys,

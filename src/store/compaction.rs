@@ -81,6 +81,10 @@ pub(crate) struct Space {
 }
 
 impl Space {
+    pub(crate) fn now(place: &Place, generation: &Generation) -> Space {
+        Space::of(generation, || place.ended_by_ms(generation))
+    }
+
     /// `ended_by_ms` is asked for only if something in the log ends.
     pub(crate) fn of(generation: &Generation, ended_by_ms: impl FnOnce() -> u64) -> Space {
         // With its mutex, so that nothing is applied meanwhile.
@@ -140,7 +144,7 @@ impl Compactor {
     pub(crate) fn is_due(&self, place: &Place) -> bool {
         let generation = place.pinned();
         generation.tail() > FILE_BYTES_MIN
-            && Space::of(&generation, || place.ended_by_ms(&generation)).is_due()
+            && Space::now(place, &generation).is_due()
             && self.may_try(&generation)
     }
 
@@ -152,8 +156,7 @@ impl Compactor {
     /// Whether the file is over its bound, and no attempt to compact it failed lately.
     pub(crate) fn is_over_bound(&self, place: &Place) -> bool {
         let generation = place.generation();
-        Space::of(&generation, || place.ended_by_ms(&generation)).is_over_bound()
-            && self.may_try(&generation)
+        Space::now(place, &generation).is_over_bound() && self.may_try(&generation)
     }
 
     fn may_try(&self, generation: &Generation) -> bool {
@@ -166,7 +169,7 @@ impl Compactor {
     /// Why the compaction that is due failed. One that is not due may fail as well, if the caller asked for it.
     pub(crate) fn overdue(&self, place: &Place) -> Option<Overdue> {
         let generation = place.generation();
-        let is_due = Space::of(&generation, || place.ended_by_ms(&generation)).is_due();
+        let is_due = Space::now(place, &generation).is_due();
         let trouble = lock_of(&self.trouble);
         trouble
             .as_ref()
@@ -185,9 +188,7 @@ impl Compactor {
         let deadline = Deadline::new(&*place.mode.disk, wait_max);
         let _running = self.running.enter(&deadline, &place.path)?;
         let generation = place.generation();
-        if !Space::of(&generation, || place.ended_by_ms(&generation)).is_due()
-            || !self.may_try(&generation)
-        {
+        if !Space::now(place, &generation).is_due() || !self.may_try(&generation) {
             return Ok(());
         }
         let result = compact_alone(admission, &deadline, stop);
