@@ -27,7 +27,7 @@ pub(crate) fn live(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Op
 
 /// As [`live`], also if it has ended and was not dropped yet.
 #[inline]
-pub(crate) fn even_ended(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
+fn even_ended(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
     if key.len() > KEY_MAX {
         return Ok(None);
     }

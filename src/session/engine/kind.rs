@@ -96,7 +96,7 @@ impl Engine<dyn Records> {
         }
     }
 
-    pub(super) fn kind_of_sessions(&self) -> Option<Kind> {
+    fn kind_of_sessions(&self) -> Option<Kind> {
         let mut entries = self.records.walk();
         entries.find_map(|entry| kind_of(entry.ok()?.key()))
     }
