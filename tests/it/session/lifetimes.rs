@@ -151,20 +151,6 @@ fn use_prolongs_the_idle_lifetime_and_not_the_absolute_one() {
     });
 }
 
-#[test]
-fn loading_alone_is_no_use() {
-    let idle = |options: &mut SessionOptions| {
-        options.idle_lifetime(HOUR);
-    };
-    on_each(idle, |bench| {
-        let id = id(&login(&*bench.store, "ann"));
-        (bench.advance)(HOUR / 2);
-        load(&*bench.store, &id);
-        (bench.advance)(HOUR / 2);
-        assert_absent(&*bench.store, &id);
-    });
-}
-
 /// Copies sessions to stores in which others live longer, and not so long.
 pub(crate) fn ends_as_it_did(open: &dyn Fn(&SessionOptions, &str) -> Box<dyn SessionStore>) {
     let lasting = |idle| SessionOptions::new().idle_lifetime(idle).clone();
