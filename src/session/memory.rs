@@ -4,7 +4,7 @@ use super::engine::{Engine, Rules};
 use super::records::{MakeEdit, NextEdits, Records, Walk};
 use crate::error::{Error, Result};
 use crate::session::random::random;
-use crate::store::change::{Edit, Old};
+use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::store::entry::Entry;
 use crate::store::order::sort_by_number;
@@ -103,7 +103,8 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct Map {
-    records: HashMap<Vec<u8>, Record>,
+    /// The place of an entry is the write that made it: the order of iteration, and how a later change is noticed.
+    records: HashMap<Vec<u8>, Entry>,
     writes: u64,
 }
 
@@ -113,13 +114,8 @@ impl Map {
             Edit::Keep => {}
             Edit::Put { value, expires, .. } => {
                 self.writes += 1;
-                let write = self.writes;
-                let record = Record {
-                    value,
-                    expires,
-                    write,
-                };
-                self.records.insert(key, record);
+                let entry = Entry::of_memory(key.clone(), value, expires, self.writes);
+                self.records.insert(key, entry);
             }
             Edit::Remove => {
                 self.records.remove(&key);
@@ -128,23 +124,8 @@ impl Map {
     }
 }
 
-#[derive(Clone)]
-struct Record {
-    value: Vec<u8>,
-    expires: Option<SystemTime>,
-    /// Which write it was: the order of iteration, and how a later change is noticed.
-    write: u64,
-}
-
-impl Record {
-    fn is_live(&self, now: SystemTime) -> bool {
-        self.expires.is_none_or(|expires| now < expires)
-    }
-
-    /// The record as an entry whose place is the write that made it.
-    fn entry(&self, key: &[u8]) -> Entry {
-        Entry::of_memory(key, &self.value, self.expires, self.write)
-    }
+fn is_live(entry: &Entry, now: SystemTime) -> bool {
+    entry.expires().is_none_or(|expires| now < expires)
 }
 
 /// The right to write. Dropped, it forgets the writer before the next one gets its turn.
@@ -173,32 +154,27 @@ impl Memory {
         })
     }
 
-    fn live(&self, key: &[u8]) -> Option<Record> {
+    fn live(&self, key: &[u8]) -> Option<Entry> {
         let now = self.now();
         let map = lock_of(&self.map);
-        let record = map.records.get(key);
-        record.filter(|record| record.is_live(now)).cloned()
+        let entry = map.records.get(key);
+        entry.filter(|entry| is_live(entry, now)).cloned()
     }
 }
 
 impl Records for Memory {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        Ok(self.live(key).map(|record| record.value))
+        Ok(self.live(key).map(|entry| entry.into_pair().1))
     }
 
     fn peek(&self, key: &[u8]) -> Result<Option<Entry>> {
-        let map = lock_of(&self.map);
-        Ok(map.records.get(key).map(|record| record.entry(key)))
+        Ok(lock_of(&self.map).records.get(key).cloned())
     }
 
     fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()> {
         let _writing = self.begin()?;
         let old = self.live(key);
-        let edit = change(old.as_ref().map(|record| Old {
-            value: &record.value,
-            expires: record.expires,
-            is_cbor: true,
-        }))?;
+        let edit = change(old.as_ref().map(Entry::as_old))?;
         lock_of(&self.map).apply(key.to_vec(), edit);
         Ok(())
     }
@@ -219,10 +195,9 @@ impl Records for Memory {
         let dropped = self.now().checked_sub(GRACE);
         let mut map = lock_of(&self.map);
         if let Some(dropped) = dropped {
-            map.records.retain(|_, record| record.is_live(dropped));
+            map.records.retain(|_, entry| is_live(entry, dropped));
         }
-        let records = map.records.iter();
-        let mut entries: Vec<_> = records.map(|(key, record)| record.entry(key)).collect();
+        let mut entries: Vec<Entry> = map.records.values().cloned().collect();
         drop(map);
         sort_by_number(&mut entries, |entry| entry.offset);
         Box::new(entries.into_iter().map(Ok))
@@ -234,7 +209,7 @@ impl Records for Memory {
         let before = map.records.len();
         for seen in entries {
             let now = map.records.get(seen.key());
-            if now.is_some_and(|now| now.write == seen.offset) {
+            if now.is_some_and(|now| now.offset == seen.offset) {
                 map.records.remove(seen.key());
             }
         }

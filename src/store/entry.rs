@@ -56,14 +56,14 @@ impl Entry {
 
     /// From a map in memory, whose `nth` write it was.
     pub(crate) fn of_memory(
-        key: &[u8],
-        value: &[u8],
+        key: Vec<u8>,
+        value: Vec<u8>,
         expires: Option<SystemTime>,
         nth: u64,
     ) -> Entry {
         Entry {
-            key: key.to_vec(),
-            value: value.to_vec(),
+            key,
+            value,
             modified_ms: 0,
             expires_ms: expires.map_or(0, expiry_ms),
             is_cbor: false,
