@@ -1,7 +1,7 @@
 //! The options of a store, and which of them contradict each other.
 
 use super::Store;
-use super::disk::{Create, Disk, os::OsDisk};
+use super::disk::{Create, Disk};
 use super::mode::{Access, Compaction, Durability, Mode, Start};
 use crate::error::{Error, Result};
 use std::path::Path;
@@ -36,16 +36,13 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Options {
     exclusive: bool,
-    durability: Durability,
     read_only: bool,
     create: bool,
     create_new: bool,
     truncate: bool,
-    mode: u32,
-    lock_timeout: Duration,
-    compaction: Compaction,
     damaged: bool,
-    disk: Arc<dyn Disk>,
+    /// With all that no other option has a say in.
+    mode: Mode,
 }
 
 impl Default for Options {
@@ -53,16 +50,12 @@ impl Default for Options {
         let mode = Mode::default();
         Options {
             exclusive: false,
-            durability: mode.durability,
             read_only: false,
             create: mode.recreate,
             create_new: false,
             truncate: false,
-            mode: mode.permissions,
-            lock_timeout: mode.lock_timeout,
-            compaction: mode.compaction,
             damaged: false,
-            disk: Arc::new(OsDisk),
+            mode,
         }
     }
 }
@@ -83,7 +76,7 @@ impl Options {
 
     /// When a write counts as done. Default [`Durability::Immediate`].
     pub fn durability(&mut self, durability: Durability) -> &mut Options {
-        self.durability = durability;
+        self.mode.durability = durability;
         self
     }
 
@@ -120,7 +113,7 @@ impl Options {
     /// the reach of std, so a rewrite drops them; the group bits of a file with such a list are the list's mask, and
     /// stay what they showed, so that nobody is given more than `ls -l` said before.
     pub fn mode(&mut self, mode: u32) -> &mut Options {
-        self.mode = mode;
+        self.mode.permissions = mode;
         self
     }
 
@@ -130,14 +123,14 @@ impl Options {
     /// Threads of one handle queue. Processes do not: each asks again and again for the lock, pausing up to 5 ms. With 16
     /// processes that never stopped writing on two cores the longest of 800,000 updates took 0.23 s.
     pub fn lock_timeout(&mut self, lock_timeout: Duration) -> &mut Options {
-        self.lock_timeout = lock_timeout;
+        self.mode.lock_timeout = lock_timeout;
         self
     }
 
     /// The thread that rewrites the file when it has grown. Default [`Compaction::Thread`]. In any case, reading a log
     /// of over 4 MiB takes a second thread for that time, if the system gives one.
     pub fn compaction(&mut self, compaction: Compaction) -> &mut Options {
-        self.compaction = compaction;
+        self.mode.compaction = compaction;
         self
     }
 
@@ -148,9 +141,9 @@ impl Options {
         self
     }
 
-    /// Where the file is. Default [`OsDisk`].
+    /// Where the file is. Default [`OsDisk`](crate::OsDisk).
     pub fn disk(&mut self, disk: Arc<dyn Disk>) -> &mut Options {
-        self.disk = disk;
+        self.mode.disk = disk;
         self
     }
 
@@ -163,8 +156,8 @@ impl Options {
     /// `NewerVersion`, `Corrupt` (acknowledged records are damaged beyond what can be told key by key), `Busy`
     /// (another handle is exclusive, or had the lock for all of `lock_timeout`), `Unsupported` (to write to a network
     /// file system without `exclusive`, where Linux tells that it is one; or a platform whose locks the store can't
-    /// use, see [`OsDisk`]), `InvalidInput` (options that contradict each other), `Io`. An opening that failed leaves
-    /// no file behind.
+    /// use, see [`OsDisk`](crate::OsDisk)), `InvalidInput` (options that contradict each other), `Io`. An opening that
+    /// failed leaves no file behind.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
         let (mode, start) = self.resolve()?;
         Store::open_as(mode, start, path.as_ref())
@@ -205,12 +198,8 @@ impl Options {
         };
         let mode = Mode {
             access,
-            durability: self.durability,
-            compaction: self.compaction,
-            lock_timeout: self.lock_timeout,
             recreate: create != Create::Never,
-            permissions: self.mode,
-            disk: Arc::clone(&self.disk),
+            ..self.mode.clone()
         };
         let start = Start {
             create,
