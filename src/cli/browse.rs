@@ -18,7 +18,7 @@ use crate::cli::file::state_of;
 use crate::cli::http::{self, Request, Response};
 use crate::cli::output::{Output, say};
 use crate::cli::sessions::{handle, in_full};
-use crate::cli::{open, text};
+use crate::cli::{open, text, times};
 use list::{Filter, List};
 
 const PAGE: &str = include_str!("browse/page.html");
@@ -160,7 +160,7 @@ impl App {
             ("state", state_of(&recovery).into()),
         ]);
         Ok(json(&text::object([
-            ("now", list::millis(Some(now)).unwrap_or_default().into()),
+            ("now", times::millis(now).into()),
             ("total", (all.rows.len() as u64).into()),
             ("matched", (found.matched as u64).into()),
             ("page", (found.page as u64).into()),

@@ -13,7 +13,7 @@ use crate::cli::args::{Args, Command, Opt, WAIT, is_end};
 use crate::cli::failure::Result;
 use crate::cli::keys::{NOTE, session_of, value_of};
 use crate::cli::output::{Output, say};
-use crate::cli::{open, text};
+use crate::cli::{open, text, times};
 
 const KEY_MAX: usize = 65_535;
 /// The bytes that a record takes beside its key and its value.
@@ -115,11 +115,8 @@ pub(crate) fn value_in(entry: &Entry) -> (Value, bool) {
 
 /// The end of an entry, as a member of an object.
 pub(crate) fn end_of(entry: &Entry) -> (&'static str, Value) {
-    let millis = entry.expires().map(|expires| {
-        let since = expires.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Value::from(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    });
-    ("expires", millis.unwrap_or(Value::Null))
+    let end = entry.expires().map(times::millis);
+    ("expires", end.map_or(Value::Null, Value::from))
 }
 
 /// Adds the entry of a line to the batch that `batch_of` has for its key, a session with at least the version that

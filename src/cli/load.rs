@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use shelflife::{Batch, Options, Store};
 
@@ -19,7 +19,7 @@ use crate::cli::keys::{HASHED_KEY_LEN, KEY_LEN, NOTE, is_of_sessions, session_of
 use crate::cli::lines::add;
 use crate::cli::output::Output;
 use crate::cli::progress::Progress;
-use crate::cli::{broom, open, text};
+use crate::cli::{broom, open, text, times};
 
 /// So much is kept in memory, and stored as one batch if it is all.
 const BATCH_BYTES: usize = 16 << 20;
@@ -120,8 +120,7 @@ fn version_min(there: Option<&Store>, key: &[u8]) -> u64 {
     if !there.is_some_and(|store| store.contains_key(key).unwrap_or(true)) {
         return 0;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or_default()
+    times::millis(SystemTime::now())
 }
 
 fn unreadable(name: &str, error: io::Error) -> Failure {

@@ -12,6 +12,12 @@ pub(crate) fn time(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Milliseconds since 1970.
+pub(crate) fn millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// As [`time`] writes it; a date alone is its first moment.
 pub(crate) fn parse_time(text: &str) -> Option<SystemTime> {
     let (day, clock) = match text.split_once('T') {

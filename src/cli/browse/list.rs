@@ -1,7 +1,7 @@
 //! The sessions of a store in short, filtered and by pages.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use shelflife::{Session, SessionStore, ShelveSessionStore, Value};
 
@@ -62,11 +62,6 @@ impl List {
     }
 }
 
-pub(crate) fn millis(at: Option<SystemTime>) -> Option<u64> {
-    let since = at?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).ok()
-}
-
 impl Row {
     fn of(session: &Session) -> Row {
         let text = |text: Option<&str>| text.map(str::to_string);
@@ -74,9 +69,9 @@ impl Row {
             handle: handle(session),
             user: text(session.user()),
             address: text(session.remote_address()),
-            created_ms: millis(session.created()),
-            used_ms: millis(session.accessed()),
-            expires_ms: millis(session.expires()),
+            created_ms: session.created().map(times::millis),
+            used_ms: session.accessed().map(times::millis),
+            expires_ms: session.expires().map(times::millis),
         }
     }
 
@@ -174,7 +169,7 @@ impl Filter {
     }
 
     pub(crate) fn page<'a>(&self, rows: &'a [Row], now: SystemTime) -> Found<'a> {
-        let now_ms = millis(Some(now)).unwrap_or_default();
+        let now_ms = times::millis(now);
         let mut found: Vec<&Row> = rows.iter().filter(|row| self.wants(row, now_ms)).collect();
         match self.sort.as_str() {
             "user" => found.sort_by(|a, b| a.user.cmp(&b.user)),
@@ -198,6 +193,7 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::UNIX_EPOCH;
 
     fn row(nth: u64, user: Option<&str>) -> Row {
         Row {
