@@ -36,26 +36,25 @@ pub(crate) struct Opt {
     pub(crate) about: &'static str,
 }
 
-pub(crate) const WAIT: Opt = Opt {
-    name: "--wait",
-    value: "SECS",
-    about: "how long to wait while others write (5)",
-};
-pub(crate) const JSON: Opt = Opt {
-    name: "--json",
-    value: "",
-    about: "as JSON, one object a line",
-};
-pub(crate) const YES: Opt = Opt {
-    name: "--yes",
-    value: "",
-    about: "do not ask",
-};
-pub(crate) const DRY_RUN: Opt = Opt {
-    name: "--dry-run",
-    value: "",
-    about: "change nothing, say what would be",
-};
+impl Opt {
+    pub(crate) const fn flag(name: &'static str, about: &'static str) -> Opt {
+        Opt::taking(name, "", about)
+    }
+
+    pub(crate) const fn taking(
+        name: &'static str,
+        value: &'static str,
+        about: &'static str,
+    ) -> Opt {
+        Opt { name, value, about }
+    }
+}
+
+pub(crate) const WAIT: Opt =
+    Opt::taking("--wait", "SECS", "how long to wait while others write (5)");
+pub(crate) const JSON: Opt = Opt::flag("--json", "as JSON, one object a line");
+pub(crate) const YES: Opt = Opt::flag("--yes", "do not ask");
+pub(crate) const DRY_RUN: Opt = Opt::flag("--dry-run", "change nothing, say what would be");
 
 /// The words that a command was given, read by its grammar.
 #[derive(Debug)]

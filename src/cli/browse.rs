@@ -28,11 +28,7 @@ pub(crate) const BROWSE: Command = Command {
     name: "browse",
     operands: "F",
     options: &[
-        Opt {
-            name: "--port",
-            value: "N",
-            about: "the port, instead of any that is free",
-        },
+        Opt::taking("--port", "N", "the port, instead of any that is free"),
         WAIT,
     ],
     about: "show sessions and space on a page, on 127.0.0.1",

@@ -27,16 +27,16 @@ pub(crate) const BACKUP: Command = Command {
     name: "backup",
     operands: "F [DEST]",
     options: &[
-        Opt {
-            name: "--follow",
-            value: "DIR",
-            about: "keep copies in DIR that keep up, until stopped",
-        },
-        Opt {
-            name: "--keep",
-            value: "TIME",
-            about: "of those, delete what was finished longer ago: 12h, 7d",
-        },
+        Opt::taking(
+            "--follow",
+            "DIR",
+            "keep copies in DIR that keep up, until stopped",
+        ),
+        Opt::taking(
+            "--keep",
+            "TIME",
+            "of those, delete what was finished longer ago: 12h, 7d",
+        ),
         WAIT,
     ],
     about: "copy a store while others write",
@@ -189,21 +189,13 @@ pub(crate) const RESTORE: Command = Command {
     name: "restore",
     operands: "F [KEY]",
     options: &[
-        Opt {
-            name: "--before",
-            value: "OFFSET",
-            about: "the store as it was before that change; with -o",
-        },
-        Opt {
-            name: "-o",
-            value: "NEW",
-            about: "the file to create",
-        },
-        Opt {
-            name: "--offset",
-            value: "N",
-            about: "put back what KEY was set to there",
-        },
+        Opt::taking(
+            "--before",
+            "OFFSET",
+            "the store as it was before that change; with -o",
+        ),
+        Opt::taking("-o", "NEW", "the file to create"),
+        Opt::taking("--offset", "N", "put back what KEY was set to there"),
         WAIT,
     ],
     about: "go back to an earlier time of a store, a key or a session",

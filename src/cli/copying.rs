@@ -13,16 +13,8 @@ use crate::cli::progress::Progress;
 use crate::cli::sessions;
 use crate::cli::text;
 
-const MIRROR: Opt = Opt {
-    name: "--mirror",
-    value: "",
-    about: "end sessions that only TO has",
-};
-const HASH_IDS: Opt = Opt {
-    name: "--hash-ids",
-    value: "",
-    about: "TO keeps the hashes of ids only",
-};
+const MIRROR: Opt = Opt::flag("--mirror", "end sessions that only TO has");
+const HASH_IDS: Opt = Opt::flag("--hash-ids", "TO keeps the hashes of ids only");
 pub(crate) const COPY: Command = Command {
     name: "session copy",
     operands: "FROM TO",

@@ -106,21 +106,12 @@ pub(crate) const SALVAGE: Command = Command {
     name: "salvage",
     operands: "F",
     options: &[
-        Opt {
-            name: "-o",
-            value: "NEW",
-            about: "the file to create",
-        },
-        Opt {
-            name: "--in-place",
-            value: "",
-            about: "put it in the place of F, which is kept beside it",
-        },
-        Opt {
-            name: "--older",
-            value: "",
-            about: "print what lost keys had before, for load",
-        },
+        Opt::taking("-o", "NEW", "the file to create"),
+        Opt::flag(
+            "--in-place",
+            "put it in the place of F, which is kept beside it",
+        ),
+        Opt::flag("--older", "print what lost keys had before, for load"),
         WAIT,
     ],
     about: "copy what can be read of a damaged store to a new file",

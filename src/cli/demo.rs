@@ -22,25 +22,24 @@ const IDLE_LIFETIME: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const FIRST_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 100;
 
-const STORE: Opt = Opt {
-    name: "--store",
-    value: "URL",
-    about: "sessions on a Redis or Valkey server, not in F",
-};
+const STORE: Opt = Opt::taking(
+    "--store",
+    "URL",
+    "sessions on a Redis or Valkey server, not in F",
+);
 pub(crate) const DEMO: Command = Command {
     name: "demo",
     operands: "[F]",
     options: &[
-        Opt {
-            name: "--port",
-            value: "N",
-            about: "the port, instead of 8080 or the next free one; 0 for any",
-        },
-        Opt {
-            name: "--like-session3",
-            value: "",
-            about: "pages that change something by GET, as session3's demo has",
-        },
+        Opt::taking(
+            "--port",
+            "N",
+            "the port, instead of 8080 or the next free one; 0 for any",
+        ),
+        Opt::flag(
+            "--like-session3",
+            "pages that change something by GET, as session3's demo has",
+        ),
         STORE,
         PREFIX,
         PASSWORD_FILE,

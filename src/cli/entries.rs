@@ -11,26 +11,20 @@ pub(crate) const SET: Command = Command {
     name: "set",
     operands: "F KEY [VALUE]",
     options: &[
-        Opt {
-            name: "--json-value",
-            value: "",
-            about: "VALUE is JSON",
-        },
-        Opt {
-            name: "--raw",
-            value: "",
-            about: "store the bytes of VALUE as they are; no Shelf reads them",
-        },
-        Opt {
-            name: "--expires",
-            value: "WHEN",
-            about: "absent from then on: 30m, 12h, 7d, 2030-12-24T18:00:00Z",
-        },
-        Opt {
-            name: "--new",
-            value: "",
-            about: "only if there is no such key; exit code 1 if there is",
-        },
+        Opt::flag("--json-value", "VALUE is JSON"),
+        Opt::flag(
+            "--raw",
+            "store the bytes of VALUE as they are; no Shelf reads them",
+        ),
+        Opt::taking(
+            "--expires",
+            "WHEN",
+            "absent from then on: 30m, 12h, 7d, 2030-12-24T18:00:00Z",
+        ),
+        Opt::flag(
+            "--new",
+            "only if there is no such key; exit code 1 if there is",
+        ),
         WAIT,
     ],
     about: "store a value under a key",
@@ -97,21 +91,15 @@ pub(crate) const GET: Command = Command {
     name: "get",
     operands: "F [KEY]",
     options: &[
-        Opt {
-            name: "--json",
-            value: "",
-            about: "as JSON, whatever the value is; without KEY see below",
-        },
-        Opt {
-            name: "--raw",
-            value: "",
-            about: "the stored bytes as they are, CBOR or not",
-        },
-        Opt {
-            name: "--expires",
-            value: "",
-            about: "when it ends instead of what it is, `-` if it stays",
-        },
+        Opt::flag(
+            "--json",
+            "as JSON, whatever the value is; without KEY see below",
+        ),
+        Opt::flag("--raw", "the stored bytes as they are, CBOR or not"),
+        Opt::flag(
+            "--expires",
+            "when it ends instead of what it is, `-` if it stays",
+        ),
         keys::READ_NUL,
         WAIT,
     ],

@@ -16,11 +16,7 @@ pub(crate) const INFO: Command = Command {
     name: "info",
     operands: "F",
     options: &[
-        Opt {
-            name: "--json",
-            value: "",
-            about: "as one JSON object, with all figures",
-        },
+        Opt::flag("--json", "as one JSON object, with all figures"),
         WAIT,
     ],
     about: "say how large a store is, and whether anything was found wrong",

@@ -12,22 +12,12 @@ use crate::cli::failure::{Failure, Result};
 use crate::cli::{open, text};
 
 /// As `ls` and `session ls` take it.
-pub(crate) const WRITE_NUL: Opt = Opt {
-    name: "-0",
-    value: "",
-    about: "as they are, each with a NUL byte behind it",
-};
+pub(crate) const WRITE_NUL: Opt = Opt::flag("-0", "as they are, each with a NUL byte behind it");
 /// As commands take it that are given what those print.
-pub(crate) const READ_NUL: Opt = Opt {
-    name: "-0",
-    value: "",
-    about: "from standard input, each with a NUL byte behind it",
-};
-pub(crate) const READ_JSON: Opt = Opt {
-    name: "--json",
-    value: "",
-    about: "from standard input, as ls --json prints them",
-};
+pub(crate) const READ_NUL: Opt =
+    Opt::flag("-0", "from standard input, each with a NUL byte behind it");
+pub(crate) const READ_JSON: Opt =
+    Opt::flag("--json", "from standard input, as ls --json prints them");
 
 /// The session that a key is of. Its id is a cookie, with which to log in as somebody else: it is never shown.
 pub(crate) fn session_of(key: &[u8]) -> Option<SessionHandle> {

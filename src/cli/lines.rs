@@ -24,11 +24,10 @@ pub(crate) const DUMP: Command = Command {
     name: "dump",
     operands: "F [PREFIX]",
     options: &[
-        Opt {
-            name: "--expires",
-            value: "",
-            about: "\"expires\" in every line, null for what stays",
-        },
+        Opt::flag(
+            "--expires",
+            "\"expires\" in every line, null for what stays",
+        ),
         WAIT,
     ],
     about: "write entries as JSON Lines",

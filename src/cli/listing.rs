@@ -15,16 +15,8 @@ pub(crate) const LS: Command = Command {
     name: "ls",
     operands: "F [PREFIX]",
     options: &[
-        Opt {
-            name: "--long",
-            value: "",
-            about: "also size in bytes, time of the last write, end",
-        },
-        Opt {
-            name: "--expires",
-            value: "",
-            about: "also the end, `-` for what stays",
-        },
+        Opt::flag("--long", "also size in bytes, time of the last write, end"),
+        Opt::flag("--expires", "also the end, `-` for what stays"),
         JSON,
         keys::WRITE_NUL,
         WAIT,
@@ -116,11 +108,7 @@ pub(crate) const RM: Command = Command {
     name: "rm",
     operands: "F [KEY...]",
     options: &[
-        Opt {
-            name: "--prefix",
-            value: "P",
-            about: "all keys that begin with P",
-        },
+        Opt::taking("--prefix", "P", "all keys that begin with P"),
         YES,
         DRY_RUN,
         keys::READ_NUL,

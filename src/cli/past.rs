@@ -127,11 +127,11 @@ pub(crate) const WATCH: Command = Command {
     operands: "F [PREFIX]",
     options: &[
         JSON,
-        Opt {
-            name: "--from",
-            value: "POSITION",
-            about: "go on behind the line that had this position",
-        },
+        Opt::taking(
+            "--from",
+            "POSITION",
+            "go on behind the line that had this position",
+        ),
         WAIT,
     ],
     about: "show each change as it happens, until stopped",

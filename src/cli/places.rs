@@ -15,26 +15,23 @@ use crate::cli::failure::{Failure, Result};
 use crate::cli::open;
 use crate::cli::output::say;
 
-pub(crate) const PREFIX: Opt = Opt {
-    name: "--prefix",
-    value: "P",
-    about: "what keys on a server begin with (shelflife:)",
-};
-pub(crate) const PASSWORD_FILE: Opt = Opt {
-    name: "--password-file",
-    value: "FILE",
-    about: "the password of a server, or $SHELFLIFE_REDIS_PASSWORD",
-};
-pub(crate) const TO_PREFIX: Opt = Opt {
-    name: "--to-prefix",
-    value: "P",
-    about: "as --prefix, for TO, if it differs",
-};
-pub(crate) const TO_PASSWORD_FILE: Opt = Opt {
-    name: "--to-password-file",
-    value: "FILE",
-    about: "as --password-file, for TO, if it differs",
-};
+pub(crate) const PREFIX: Opt = Opt::taking(
+    "--prefix",
+    "P",
+    "what keys on a server begin with (shelflife:)",
+);
+pub(crate) const PASSWORD_FILE: Opt = Opt::taking(
+    "--password-file",
+    "FILE",
+    "the password of a server, or $SHELFLIFE_REDIS_PASSWORD",
+);
+pub(crate) const TO_PREFIX: Opt =
+    Opt::taking("--to-prefix", "P", "as --prefix, for TO, if it differs");
+pub(crate) const TO_PASSWORD_FILE: Opt = Opt::taking(
+    "--to-password-file",
+    "FILE",
+    "as --password-file, for TO, if it differs",
+);
 const PASSWORD: &str = "SHELFLIFE_REDIS_PASSWORD";
 
 pub(crate) type Sessions = Arc<dyn SessionStore>;

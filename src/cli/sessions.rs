@@ -21,16 +21,12 @@ use crate::cli::{broom, keys, open, text, times};
 /// A shorter beginning of a handle is more likely a slip than a name.
 const HANDLE_DIGITS_MIN: usize = 4;
 
-const USER: Opt = Opt {
-    name: "--user",
-    value: "U",
-    about: "the sessions of this user",
-};
-const IDLE: Opt = Opt {
-    name: "--idle",
-    value: "TIME",
-    about: "those not used for this long: 90s, 30m, 12h, 7d",
-};
+const USER: Opt = Opt::taking("--user", "U", "the sessions of this user");
+const IDLE: Opt = Opt::taking(
+    "--idle",
+    "TIME",
+    "those not used for this long: 90s, 30m, 12h, 7d",
+);
 pub(crate) const LS: Command = Command {
     name: "session ls",
     operands: "F",
@@ -187,11 +183,11 @@ pub(crate) const RM: Command = Command {
     operands: "F [HANDLE...]",
     options: &[
         USER,
-        Opt {
-            name: "--cookie",
-            value: "-",
-            about: "the session whose cookie is on standard input",
-        },
+        Opt::taking(
+            "--cookie",
+            "-",
+            "the session whose cookie is on standard input",
+        ),
         YES,
         DRY_RUN,
         keys::READ_NUL,
