@@ -4,6 +4,7 @@ use crate::proof::Counts;
 use crate::proof::cases;
 use crate::proof::errors::{KINDS, Sites, every_call, syncs_after_a_failed_one};
 use crate::proof::workload::{EXCLUSIVE, EXCLUSIVE_OS, Mode, PATH, SHARED, SHARED_OS};
+use crate::support::names;
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk};
 use shelflife::{Batch, Change, Compaction, Disk, Durability, ErrorKind, Options, Store};
 use std::collections::BTreeSet;
@@ -83,14 +84,6 @@ fn a_file_whose_sync_failed_is_never_synced_again() {
 
 fn open(mode: Mode, sim: &SimDisk) -> Store {
     mode.options(sim.disk()).open(PATH).unwrap()
-}
-
-fn names(sim: &SimDisk) -> Vec<String> {
-    let names = sim.process().list(Path::new("/")).unwrap();
-    names
-        .into_iter()
-        .map(|name| name.into_string().unwrap())
-        .collect()
 }
 
 fn all_of(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {

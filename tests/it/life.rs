@@ -8,7 +8,7 @@ mod copies;
 mod overdue;
 
 use crate::proof::workload::PATH;
-use crate::support::{is_soak, metric};
+use crate::support::{beside, is_soak, metric};
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, SimDisk, SimProcess};
 use shelflife::{Change, Compaction, Disk, Durability, ErrorKind, Options, Reverted, Store};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -28,17 +28,6 @@ fn options(disk: Arc<dyn Disk>) -> Options {
         .compaction(Compaction::Inline)
         .lock_timeout(Duration::from_millis(20));
     options
-}
-
-fn names(sim: &SimDisk) -> Vec<String> {
-    let names = sim.process().list(Path::new("/")).unwrap();
-    let mut names: Vec<_> = names
-        .into_iter()
-        .map(|name| name.to_string_lossy().into_owned())
-        .filter(|name| name != "s.shelf")
-        .collect();
-    names.sort();
-    names
 }
 
 /// The size that the store may have: three times the bytes that are live or ended less than a day ago, and a MiB.
@@ -118,7 +107,7 @@ fn processes_that_open_write_and_close_leave_a_file_within_its_bound() {
                 bound(&sim, 17 << 10)
                     .unwrap_or_else(|error| panic!("{how:?}, {exclusive}, {nth}: {error}"));
             }
-            assert!(names(&sim).is_empty());
+            assert!(beside(&sim).is_empty());
         }
     }
 }
@@ -194,7 +183,7 @@ fn a_handle_that_panics_was_forked_was_stopped_or_has_a_condemned_file_compacts_
         let panicked = catch_unwind(closing).is_err();
         assert_eq!(panicked, name == "panicking");
         assert_eq!(file() == before, name != "sound", "{name}");
-        assert!(names(&sim).is_empty(), "{name}: {:?}", names(&sim));
+        assert!(beside(&sim).is_empty(), "{name}: {:?}", beside(&sim));
         // The next one that writes pays.
         let next = options(sim.disk()).open(PATH).unwrap();
         next.insert("same", "").unwrap();
@@ -218,12 +207,12 @@ fn one_record_with_a_flipped_bit_does_not_keep_the_file_from_being_compacted() {
     assert!(store.get("rotten").unwrap_err().is_corrupt());
     assert_eq!(store.get("sound").unwrap().as_deref(), Some(&b"value"[..]));
     assert_eq!(
-        names(&sim).len(),
+        beside(&sim).len(),
         1,
         "one fault, one evidence: {:?}",
-        names(&sim)
+        beside(&sim)
     );
-    let evidence = Path::new("/").join(&names(&sim)[0]);
+    let evidence = Path::new("/").join(&beside(&sim)[0]);
     assert!(sim.read(evidence).unwrap().len() as u64 > MIB);
     assert!(!store.insert("rotten", "healed").unwrap());
     store.compact().unwrap();
@@ -313,14 +302,14 @@ fn what_keeps_a_compaction_from_success_is_told_with_what_to_do_and_since_when()
         );
         assert!(overdue.since >= before && overdue.since <= member.wall_clock());
         assert!(store.stats().unwrap().overdue_bytes > MIB, "{name}");
-        assert!(names(&sim).is_empty(), "{name}: {:?}", names(&sim));
+        assert!(beside(&sim).is_empty(), "{name}: {:?}", beside(&sim));
         let writes = sim.calls(Call::Write);
         let refused = store.compact().unwrap_err();
         assert!(refused.to_string().contains(advice), "{name}: {refused}");
         let refused = store.salvage_in_place().unwrap_err();
         assert!(refused.to_string().contains(advice), "{name}: {refused}");
         assert_eq!(sim.calls(Call::Write), writes, "{name}: nothing was copied");
-        assert!(names(&sim).is_empty(), "{name}: {:?}", names(&sim));
+        assert!(beside(&sim).is_empty(), "{name}: {:?}", beside(&sim));
     }
 }
 
@@ -334,25 +323,25 @@ fn a_compaction_that_fails_takes_no_evidence_and_one_that_succeeds_takes_what_wa
     sim.write(PATH, &torn).unwrap();
     let store = options(sim.disk()).open(PATH).unwrap();
     store.insert("b", "").unwrap();
-    assert_eq!(names(&sim).len(), 1);
+    assert_eq!(beside(&sim).len(), 1);
     {
         let _busy = options(sim.disk()).exclusive(true).open(PATH).unwrap();
         assert!(store.compact().unwrap_err().is_busy());
-        assert_eq!(names(&sim).len(), 1, "the lock was not to be had");
+        assert_eq!(beside(&sim).len(), 1, "the lock was not to be had");
     }
     sim.inject(Fault::new(FaultKind::Enospc).on(Call::Write));
     store.compact().unwrap_err();
-    assert_eq!(names(&sim).len(), 1, "the disk was full");
+    assert_eq!(beside(&sim).len(), 1, "the disk was full");
     assert_eq!(store.recovery().overdue, None, "asked for, and not due");
     store.compact().unwrap();
-    assert!(names(&sim).is_empty());
+    assert!(beside(&sim).is_empty());
     // The evidence that the call's own repair has just kept stays, and the report names it.
     let torn = [sim.read(PATH).unwrap(), vec![7; 100]].concat();
     sim.write(PATH, &torn).unwrap();
     let store = options(sim.disk()).open(PATH).unwrap();
     store.compact().unwrap();
     let told = store.recovery().torn_tails.swap_remove(0).evidence.unwrap();
-    assert_eq!(names(&sim), [told.file_name().unwrap().to_str().unwrap()]);
+    assert_eq!(beside(&sim), [told.file_name().unwrap().to_str().unwrap()]);
 }
 
 #[test]
@@ -362,7 +351,7 @@ fn a_compaction_leaves_the_original_that_a_salvage_kept() {
     store.insert("a", [1; 100]).unwrap();
     let kept = store.salvage_in_place().unwrap().kept.unwrap();
     store.compact().unwrap();
-    assert_eq!(names(&sim), [kept.file_name().unwrap().to_str().unwrap()]);
+    assert_eq!(beside(&sim), [kept.file_name().unwrap().to_str().unwrap()]);
 }
 
 #[test]
@@ -385,12 +374,12 @@ fn a_repair_that_fails_again_and_again_leaves_one_evidence_file() {
         _ = store.insert("b", "");
         sim.clear_faults();
         drop(store);
-        assert!(names(&sim).len() <= 1, "{call:?}: {:?}", names(&sim));
+        assert!(beside(&sim).len() <= 1, "{call:?}: {:?}", beside(&sim));
     }
     let store = options(sim.disk()).open(PATH).unwrap();
     store.insert("c", "").unwrap();
-    assert_eq!(names(&sim).len(), 1);
-    let kept = sim.read(Path::new("/").join(&names(&sim)[0])).unwrap();
+    assert_eq!(beside(&sim).len(), 1);
+    let kept = sim.read(Path::new("/").join(&beside(&sim)[0])).unwrap();
     assert_eq!(kept[8200..], [7; 100]);
 }
 
@@ -402,10 +391,10 @@ fn a_salvage_in_place_whose_rename_fails_leaves_one_original() {
     for _ in 0..6 {
         sim.inject(Fault::new(FaultKind::Eio).on(Call::Rename));
         store.salvage_in_place().unwrap_err();
-        assert_eq!(names(&sim).len(), 1, "{:?}", names(&sim));
+        assert_eq!(beside(&sim).len(), 1, "{:?}", beside(&sim));
     }
     store.salvage_in_place().unwrap();
-    assert_eq!(names(&sim).len(), 1);
+    assert_eq!(beside(&sim).len(), 1);
 }
 
 #[test]
@@ -637,7 +626,7 @@ fn an_opening_that_fails_leaves_no_file_behind() {
             let opened = options(sim.disk()).create_new(chosen).open(PATH);
             assert_eq!(opened.unwrap_err().io_kind(), Some(expected));
             sim.clear_faults();
-            assert!(sim.read(PATH).is_err() && names(&sim).is_empty());
+            assert!(sim.read(PATH).is_err() && beside(&sim).is_empty());
             options(sim.disk()).create_new(chosen).open(PATH).unwrap();
         }
         // A file that was there before stays.

@@ -1,10 +1,10 @@
 //! A store holds secrets: nothing shows them, deleted ones are gone, nobody redirects where they are written.
 
-use crate::support::{fast_dir, metric};
+use crate::support::{fast_dir, metric, unsynced};
 use shelflife::sim::{Call, Fault, FaultKind, Plant, SimDisk};
 use shelflife::{
-    Batch, Change, Compaction, Durability, Entry, Options, Session, SessionOptions, SessionStore,
-    SessionStoreExt, ShelveSessionStore, Store,
+    Batch, Change, Entry, Session, SessionOptions, SessionStore, SessionStoreExt,
+    ShelveSessionStore, Store,
 };
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
@@ -16,14 +16,6 @@ use std::time::{Instant, SystemTime};
 
 /// In every key, value, user and id that a test must not find again.
 const CANARY: &str = "canary";
-
-fn relaxed() -> Options {
-    let mut options = Options::new();
-    options
-        .durability(Durability::Os)
-        .compaction(Compaction::Manual);
-    options
-}
 
 /// All that was shown.
 #[derive(Default)]
@@ -94,7 +86,7 @@ impl Shown {
 /// A store with sessions and other entries; what must not be shown of it.
 fn fill(path: &Path) -> (Vec<Vec<u8>>, Vec<String>) {
     let sessions = SessionOptions::new()
-        .with_store(relaxed().open(path).unwrap())
+        .with_store(unsynced().open(path).unwrap())
         .unwrap();
     let mut ids = Vec::new();
     for nth in 0..3 {
@@ -156,7 +148,7 @@ fn neither_debug_nor_errors_nor_reports_show_what_is_in_a_store() {
         let mut shown = Shown::default();
         for (read_only, damaged) in [(true, false), (true, true), (false, false)] {
             fs::write(&path, &bytes).unwrap();
-            let mut options = relaxed();
+            let mut options = unsynced();
             options.read_only(read_only).damaged(damaged);
             shown.debug(&options);
             let store = options.open(&path);
@@ -257,7 +249,7 @@ fn what_was_deleted_is_nowhere_after_compaction() {
         }
         found.len()
     };
-    let store = relaxed().open(&path).unwrap();
+    let store = unsynced().open(&path).unwrap();
     for nth in 0..COUNT {
         store.insert(secret(nth), secret(COUNT + nth)).unwrap();
     }
@@ -273,7 +265,7 @@ fn what_was_deleted_is_nowhere_after_compaction() {
         let mut torn = fs::read(&path).unwrap();
         torn.extend(part);
         fs::write(&path, torn).unwrap();
-        relaxed().open(&path).unwrap().insert("kept", "2").unwrap();
+        unsynced().open(&path).unwrap().insert("kept", "2").unwrap();
     }
     let kept = files(dir.path());
     let kept = kept
@@ -281,7 +273,7 @@ fn what_was_deleted_is_nowhere_after_compaction() {
         .filter(|(path, _)| evidence(path.to_str().unwrap()));
     assert_eq!(kept.count(), 2, "there is evidence to be rid of");
 
-    let store = relaxed().open(&path).unwrap();
+    let store = unsynced().open(&path).unwrap();
     for nth in 0..COUNT {
         assert!(store.remove(secret(nth)).unwrap());
     }
@@ -305,7 +297,7 @@ fn what_was_deleted_is_nowhere_after_compaction() {
 fn what_somebody_planted_at_the_very_name_of_the_new_file_is_neither_followed_nor_removed() {
     let scene = || {
         let sim = SimDisk::new(3);
-        let mut options = relaxed();
+        let mut options = unsynced();
         let store = options.disk(sim.disk()).open("s.shelf").unwrap();
         store.insert("k", "v").unwrap();
         sim.write("victim", "precious").unwrap();
@@ -369,7 +361,7 @@ fn rights_that_were_taken_back_are_given_to_no_file_that_is_made_later() {
     let dir = fast_dir();
     let at = |name: &str| dir.path().join(name);
     let mode_of = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let store = relaxed().mode(0o644).open(at("s.shelf")).unwrap();
+    let store = unsynced().mode(0o644).open(at("s.shelf")).unwrap();
     store.insert("a", "1").unwrap();
     fs::create_dir(at("copies")).unwrap();
     // Behind the back of the handle.
@@ -384,7 +376,7 @@ fn rights_that_were_taken_back_are_given_to_no_file_that_is_made_later() {
     // A torn end is cut off and kept; one with a record behind it stays, and the store goes on in another file.
     bytes().write_all_at(&[7; 96], end()).unwrap();
     store.insert("b", "2").unwrap();
-    let other = relaxed().open(at("s.shelf")).unwrap();
+    let other = unsynced().open(at("s.shelf")).unwrap();
     let torn = end();
     other.insert("c", "3").unwrap();
     other.insert("d", "4").unwrap();

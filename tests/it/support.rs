@@ -1,6 +1,7 @@
 //! Help for all tests: numbers from a seed, places to write to, and how figures and skips are told.
 
-use shelflife::{Compaction, Durability, Options};
+use shelflife::sim::SimDisk;
+use shelflife::{Compaction, Disk, Durability, Options};
 use std::io::Write;
 use std::path::Path;
 use tempfile::TempDir;
@@ -71,6 +72,20 @@ pub(crate) fn skip(name: &str, why: impl std::fmt::Display) {
 pub(crate) fn fast_dir() -> TempDir {
     let memory = Path::new("/dev/shm");
     tempfile::tempdir_in(memory).unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+/// The names on a simulated disk, in their order.
+pub(crate) fn names(sim: &SimDisk) -> Vec<String> {
+    let names = sim.process().list(Path::new("/")).unwrap();
+    let names = names.into_iter().map(|name| name.into_string().unwrap());
+    names.collect()
+}
+
+/// Those of them beside the store's own.
+pub(crate) fn beside(sim: &SimDisk) -> Vec<String> {
+    let mut names = names(sim);
+    names.retain(|name| name != "s.shelf");
+    names
 }
 
 /// Of a store whose writes cost no sync, and that stays in its file until it is told otherwise.

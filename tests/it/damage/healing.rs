@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::raw;
+use crate::support::beside;
 use shelflife::sim::{Call, Fault, FaultKind};
 use shelflife::{Change, Durability, Verified};
 use std::path::Path;
@@ -24,15 +25,9 @@ fn rotten() -> SimDisk {
     sim
 }
 
-fn names(sim: &SimDisk) -> Vec<String> {
-    let names = sim.process().list(Path::new("/")).unwrap();
-    let names = names.into_iter().map(|name| name.into_string().unwrap());
-    names.filter(|name| name != &PATH[1..]).collect()
-}
-
 /// `b` is damaged, others are not; all handles say so, and a write of it mends it.
 fn only_b_is_lost(sim: &SimDisk, store: &Store) {
-    let kept = names(sim);
+    let kept = beside(sim);
     assert!(
         matches!(&kept[..], [one] if one.contains(".damaged-")),
         "{kept:?}"
@@ -49,14 +44,14 @@ fn only_b_is_lost(sim: &SimDisk, store: &Store) {
     }
     let (salvaged, found) = salvage(sim, store);
     assert!(salvaged.lost.len() == 1 && !found.contains_key(&b"b"[..]));
-    let before = names(sim);
+    let before = beside(sim);
     store.compact().unwrap();
     assert!(
         store.get("b").unwrap_err().is_corrupt(),
         "damage gets no fresh check"
     );
     assert!(
-        before.len() > names(sim).len(),
+        before.len() > beside(sim).len(),
         "nor does it earn evidence twice"
     );
     store.insert("b", "new").unwrap();
@@ -109,8 +104,8 @@ fn a_repair_that_failed_where_there_are_no_links_is_done_by_the_next_try() {
         sim.inject(Fault::new(FaultKind::Eio).on(Call::Rename));
         repair(&store).unwrap_err();
         repair(&store).unwrap();
-        let [kept] = &names(&sim)[..] else {
-            panic!("{nth}: {:?}", names(&sim));
+        let [kept] = &beside(&sim)[..] else {
+            panic!("{nth}: {:?}", beside(&sim));
         };
         assert!(sim.read(kept).unwrap().starts_with(&damaged), "{nth}");
     }
@@ -167,8 +162,8 @@ fn what_a_repair_cut_off_is_no_store() {
     bytes.extend([7; 100]);
     let sim = with_file(&bytes);
     open(&sim, |_| {}).unwrap().insert("d", "").unwrap();
-    let [cut_off] = &names(&sim)[..] else {
-        panic!("{:?}", names(&sim));
+    let [cut_off] = &beside(&sim)[..] else {
+        panic!("{:?}", beside(&sim));
     };
     let opened = Options::new().disk(sim.disk()).damaged(true).open(cut_off);
     let error = opened.unwrap_err();
@@ -207,15 +202,15 @@ fn what_a_compaction_that_failed_kept_is_not_removed_by_the_one_that_succeeds() 
     let store = open(&sim, |_| {}).unwrap();
     sim.inject(Fault::new(FaultKind::Eio).on(Call::Rename));
     store.compact().unwrap_err();
-    let kept = names(&sim);
+    let kept = beside(&sim);
     assert!(
         matches!(&kept[..], [one] if one.contains(".damaged-")),
         "{kept:?}"
     );
     store.compact().unwrap();
-    assert_eq!(names(&sim), kept, "nothing else tells what was damaged");
+    assert_eq!(beside(&sim), kept, "nothing else tells what was damaged");
     store.compact().unwrap();
-    assert!(names(&sim).is_empty(), "as it was told that time");
+    assert!(beside(&sim).is_empty(), "as it was told that time");
 }
 
 #[test]
@@ -287,7 +282,7 @@ fn evidence_that_a_repair_left_is_named_also_where_the_repair_failed() {
                     .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
                     .collect();
                 told.sort();
-                let mut kept = names(&sim);
+                let mut kept = beside(&sim);
                 kept.sort();
                 assert_eq!(told, kept, "{case}: {torn_tails:?}");
             }

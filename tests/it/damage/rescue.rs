@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::proof::errors::KINDS;
-use crate::support::fast_dir;
+use crate::support::{fast_dir, names};
 use shelflife::sim::{Call, Fault, FaultKind, Schedule};
 use shelflife::{Batch, Durability, Error};
 use std::path::Path;
@@ -31,14 +31,6 @@ fn break_value(sim: &SimDisk, record: &Range<usize>) {
     let key_len = sim.read(PATH).unwrap()[record.start + 20] as u64;
     let value = (record.start + raw::HEAD) as u64 + key_len;
     sim.flip_bit(PATH, value, 0).unwrap();
-}
-
-fn names(sim: &SimDisk) -> Vec<String> {
-    let names = sim.process().list(Path::new("/")).unwrap();
-    names
-        .into_iter()
-        .map(|name| name.into_string().unwrap())
-        .collect()
 }
 
 #[test]

@@ -79,5 +79,5 @@ fn who_left_the_compaction_to_a_process_that_died_compacts_when_it_closes() {
     drop(at_work);
     store.close().unwrap();
     bound(&sim, 5000).unwrap();
-    assert!(names(&sim).is_empty(), "{:?}", names(&sim));
+    assert!(beside(&sim).is_empty(), "{:?}", beside(&sim));
 }
