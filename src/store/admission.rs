@@ -70,8 +70,7 @@ pub(crate) struct Admission {
 /// The state that an applicant sees in one round, with the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
-    proof: Proof,
-    /// Whether this process is at another file by now than the one it has the lock of.
+    /// Whether this process is at another file by now than the one it has the lock of, or has read that one anew.
     moved: bool,
     standing: Standing,
     tail: Tail,
@@ -102,24 +101,21 @@ enum Step {
 
 /// A row of the table: the conditions that it names must hold, the others may be anything.
 struct Row {
-    proof: Option<Proof>,
-    moved: Option<bool>,
+    moved: bool,
     standing: &'static [Standing],
     tail: Option<Tail>,
     step: Step,
 }
 
-const ANY: Row = Row {
-    proof: None,
-    moved: None,
+const MOVED: Row = Row {
+    moved: true,
     standing: &Standing::ALL,
     tail: None,
     step: Step::LookAgain,
 };
-const SAME: Row = Row {
-    proof: Some(Proof::Same),
-    moved: Some(false),
-    ..ANY
+const THERE: Row = Row {
+    moved: false,
+    ..MOVED
 };
 
 /// The standings of a file that may be written to, once its tail is clean.
@@ -127,34 +123,24 @@ const USABLE: &[Standing] = &[Standing::Sound, Standing::Doubtful];
 
 /// Exactly one row matches whatever an applicant sees.
 const ROWS: &[Row] = &[
-    // The last record that was applied is not there any more. Somebody copied a backup over the file, a repair by
-    // another process cut it, or a failed sync let the cache fall back. The proof has read the file anew.
-    Row {
-        proof: Some(Proof::Different),
-        step: Step::LookAgain,
-        ..ANY
-    },
     // The path leads to a successor: another process compacted, repaired, truncated or salvaged the store. The place
-    // has moved there, and the lock in hand is that of a file without a name.
-    Row {
-        proof: Some(Proof::Same),
-        moved: Some(true),
-        step: Step::LookAgain,
-        ..ANY
-    },
+    // has moved there, and the lock in hand is that of a file without a name. Or the last record that was applied is not
+    // there any more, and the proof has read the file anew: somebody copied a backup over it, a repair by another process
+    // cut it, or a failed sync let the cache fall back.
+    MOVED,
     // An empty file, or one of zeros: the process that made it died before the first header was on disk, or a caller
     // gave us a file of `touch`. Nothing was ever acknowledged in it.
     Row {
         standing: &[Standing::Unborn],
         step: Step::Create,
-        ..SAME
+        ..THERE
     },
     // A sync of it failed, here or in another process. The cache may show bytes that are not on disk, and no later sync
     // tells.
     Row {
         standing: &[Standing::Condemned],
         step: Step::Heal,
-        ..SAME
+        ..THERE
     },
     // A writer died within its append, or the power did; or the last acknowledged group was damaged, which nothing
     // tells apart. No record behind it can come to count once it is cut.
@@ -162,7 +148,7 @@ const ROWS: &[Row] = &[
         standing: USABLE,
         tail: Some(Tail::Torn),
         step: Step::CutTail,
-        ..SAME
+        ..THERE
     },
     // Records verify behind the torn place: pages reached the disk out of order, or a page in the middle was damaged.
     // Or the torn part is longer than evidence may be, or the file was cut so often that its epoch can't rise.
@@ -170,21 +156,20 @@ const ROWS: &[Row] = &[
         standing: USABLE,
         tail: Some(Tail::Buried),
         step: Step::LeaveFile,
-        ..SAME
+        ..THERE
     },
     // Nothing is wrong. A file that a compactor retired before it died belongs here too: the path still leads to it.
     Row {
         standing: USABLE,
         tail: Some(Tail::Clean),
         step: Step::Admit,
-        ..SAME
+        ..THERE
     },
 ];
 
 impl Row {
     fn matches(&self, seen: &Seen) -> bool {
-        self.proof.is_none_or(|proof| proof == seen.proof)
-            && self.moved.is_none_or(|moved| moved == seen.moved)
+        self.moved == seen.moved
             && self.standing.contains(&seen.standing)
             && self.tail.is_none_or(|tail| tail == seen.tail)
     }
@@ -280,8 +265,8 @@ impl Admission {
             return Ok(true);
         }
         let seen = Seen {
-            proof,
-            moved: proof == Proof::Same && place.follow(generation)?,
+            // Also where the proof has read the file anew.
+            moved: place.follow(generation)?,
             standing,
             tail: tail_of(generation)?,
         };
@@ -415,33 +400,23 @@ mod tests {
     #[test]
     fn whatever_an_applicant_sees_exactly_one_row_decides() {
         let mut combinations = 0;
-        let proofs = [Proof::Same, Proof::Different];
-        let tails = [Tail::Clean, Tail::Torn, Tail::Buried];
-        for (proof, tail) in proofs
-            .iter()
-            .flat_map(|proof| tails.iter().map(move |tail| (proof, tail)))
-        {
+        for tail in [Tail::Clean, Tail::Torn, Tail::Buried] {
             for moved in [false, true] {
                 for standing in Standing::ALL {
                     let seen = Seen {
-                        proof: *proof,
                         moved,
                         standing,
-                        tail: *tail,
+                        tail,
                     };
                     let rows = ROWS.iter().filter(|row| row.matches(&seen)).count();
                     assert_eq!(rows, 1, "{seen:?}");
                     combinations += 1;
                     let may_write = seen.step() == Step::Admit;
-                    let is_well = *proof == Proof::Same && *tail == Tail::Clean;
-                    assert_eq!(
-                        may_write,
-                        is_well && !moved && standing <= Standing::Doubtful,
-                        "{seen:?}"
-                    );
+                    let is_well = tail == Tail::Clean && standing <= Standing::Doubtful;
+                    assert_eq!(may_write, is_well && !moved, "{seen:?}");
                 }
             }
         }
-        assert_eq!(combinations, 48);
+        assert_eq!(combinations, 24);
     }
 }

@@ -52,14 +52,14 @@ pub(crate) struct Successor<'a> {
 
 /// The header of the first file of a store.
 pub(crate) fn first_header(place: &Place) -> Result<FileHeader> {
-    let mut words = [[0; 8]; 5];
-    place.random(words.as_flattened_mut())?;
-    let [seed, key1, key2, lineage1, lineage2] = words;
+    let mut drawn = [[0; 16]; 3];
+    place.random(drawn.as_flattened_mut())?;
+    let [seed, hash_key, lineage] = drawn;
     Ok(FileHeader {
         epoch: 1,
-        seed: u64::from_le_bytes(seed),
-        hash_key: join(key1, key2),
-        lineage: join(lineage1, lineage2),
+        seed: u128::from_le_bytes(seed) as u64,
+        hash_key,
+        lineage,
         generation: 1,
         base: LOG_START,
         created_ms: place.now_ms(),
@@ -85,13 +85,6 @@ pub(crate) fn next_header_of_more(place: &Place, old: &FileHeader) -> Result<Fil
         generation: old.generation.saturating_add(2),
         ..next_header(place, old)?
     })
-}
-
-fn join(first: [u8; 8], second: [u8; 8]) -> [u8; 16] {
-    let mut both = [0; 16];
-    both[..8].copy_from_slice(&first);
-    both[8..].copy_from_slice(&second);
-    both
 }
 
 impl<'a> Successor<'a> {

@@ -30,7 +30,7 @@ pub struct Verified {
     /// Entries that can be read, but may be outdated: behind their records is damage of unknown extent.
     pub uncertain: u64,
     /// The end of the log, if it does not verify. No damage: an append that a crash cut short leaves it, see
-    /// [`TornTail`]. The next write cuts it.
+    /// [`TornTail`]. The next write repairs it.
     pub torn_tail: Option<TornTail>,
     /// Offsets of copies of the file header that do not verify, or are another file's. One sound copy is enough to open
     /// the file.

@@ -309,3 +309,41 @@ fn a_repair_whose_sync_failed_is_told_to_every_process() {
     later.insert("c", "1").unwrap();
     assert_eq!(later.stats().unwrap().generation, 2);
 }
+
+/// Where the note of the failed sync failed as well, nothing but the bytes themselves tells that they are not on disk.
+#[test]
+fn a_sync_and_a_repair_cover_what_another_process_could_not_bring_to_disk() {
+    for repairs in [false, true] {
+        let sim = SimDisk::new(1);
+        sim.set_failed_sync(FailedSync::KeepClean);
+        let [one, other] = [sim.process(), sim.process()];
+        let store = SHARED.options(one.disk()).open(PATH).unwrap();
+        store.insert("a", "1").unwrap();
+        let strike = |kind, call, nth| {
+            let fault = Fault::new(kind).on(call).by(one.id());
+            sim.inject(fault.nth(nth));
+        };
+        strike(FaultKind::Eio, Call::Sync, 1);
+        if repairs {
+            strike(FaultKind::Short(20), Call::Write, 2);
+        }
+        strike(FaultKind::Kill, Call::Write, 2 + u64::from(repairs));
+        store.insert("b", "1").unwrap_err();
+        let store = SHARED.options(other.disk()).open(PATH).unwrap();
+        match repairs {
+            false => store.sync().unwrap(),
+            true => drop(store.insert("c", "1").unwrap()),
+        }
+        let keys = store.len().unwrap();
+        assert_eq!(keys, 2 + usize::from(repairs));
+        for cut in sim.power_cuts().from_step(sim.steps()).samples(10) {
+            let left = SHARED.options(cut.disk()).open(PATH).unwrap();
+            assert_eq!(
+                left.len().unwrap(),
+                keys,
+                "repairs: {repairs}, {}",
+                cut.id()
+            );
+        }
+    }
+}

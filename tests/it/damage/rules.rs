@@ -208,6 +208,28 @@ fn verify_finds_what_stands_under_the_fingerprint_of_another_key() {
 }
 
 #[test]
+fn verify_tells_damage_in_the_order_of_the_file_and_calls_nothing_uncertain_that_is_lost() {
+    let sim = SimDisk::new(5);
+    let store = open(&sim, |_| {}).unwrap();
+    for key in ["a", "b", "c", "d", "e"] {
+        store.insert(key, "1").unwrap();
+    }
+    store.close().unwrap();
+    let mut file = sim.read(PATH).unwrap();
+    let starts = starts(&file);
+    file[starts[1] + raw::HEAD] ^= 1;
+    set(&mut file, starts[2], FINGERPRINT, &7u32.to_le_bytes());
+    file[starts[3]] ^= 1;
+    let verified = open_damaged(&with_file(&file)).verify().unwrap();
+    let damage = verified.damage.iter();
+    let found: Vec<_> = damage.map(|affected| affected.damage.offset).collect();
+    let expected: Vec<_> = starts[1..4].iter().map(|at| *at as u64).collect();
+    assert_eq!(found, expected);
+    // Of what stands before the head that can't be read, `a` is left; `e` stands behind it.
+    assert_eq!((verified.live, verified.uncertain), (2, 1));
+}
+
+#[test]
 fn a_copy_brings_up_nothing_that_stands_under_the_fingerprint_of_another_key() {
     let mut file = written(&[("a", Some("1")), ("a", Some("2")), ("b", Some("3"))]);
     let at = starts(&file)[1];
