@@ -2,6 +2,7 @@
 
 use crate::proof::together::{self, Searched, TookPart};
 use crate::proof::workload::{EXCLUSIVE, EXCLUSIVE_OS, PATH, SHARED, SHARED_OS};
+use crate::raw;
 use crate::support::{is_soak, metric};
 use shelflife::sim::{Call, FailedSync, Fault, FaultKind, Ran, Schedule, SimDisk, SimProcess};
 use shelflife::{Change, Disk, ErrorKind, Options};
@@ -217,6 +218,9 @@ fn a_handle_that_moved_over_seals_nothing_that_it_has_not_synced() {
     let before = sim.steps();
     // It wrote to the old file, and learns of the new one as it closes.
     moved.close().unwrap();
+    let file = sim.read(PATH).unwrap();
+    let last = raw::records(&file).pop().unwrap();
+    assert_eq!(file[last.start + raw::KIND], raw::PUT, "it is no seal");
     std::mem::forget(compactor);
     let mut torn = 0;
     for cut in sim.power_cuts().from_step(before) {
