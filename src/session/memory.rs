@@ -8,11 +8,10 @@ use crate::store::change::Edit;
 use crate::store::disk::{Disk, os::OsDisk};
 use crate::store::entry::Entry;
 use crate::store::order::sort_by_number;
-use crate::store::poison::lock_of;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, SystemTime};
 
@@ -136,18 +135,18 @@ struct Writing<'a> {
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        *lock_of(self.writer) = None;
+        *lock(self.writer) = None;
     }
 }
 
 impl Memory {
     fn begin(&self) -> Result<Writing<'_>> {
         let this = Some(thread::current().id());
-        if *lock_of(&self.writer) == this {
+        if *lock(&self.writer) == this {
             return Err(Error::nested());
         }
-        let turn = lock_of(&self.turn);
-        *lock_of(&self.writer) = this;
+        let turn = lock(&self.turn);
+        *lock(&self.writer) = this;
         Ok(Writing {
             writer: &self.writer,
             _turn: turn,
@@ -156,7 +155,7 @@ impl Memory {
 
     fn live(&self, key: &[u8]) -> Option<Entry> {
         let now = self.now();
-        let map = lock_of(&self.map);
+        let map = lock(&self.map);
         let entry = map.records.get(key);
         entry.filter(|entry| is_live(entry, now)).cloned()
     }
@@ -168,14 +167,14 @@ impl Records for Memory {
     }
 
     fn peek(&self, key: &[u8]) -> Result<Option<Entry>> {
-        Ok(lock_of(&self.map).records.get(key).cloned())
+        Ok(lock(&self.map).records.get(key).cloned())
     }
 
     fn edit(&self, key: &[u8], change: &mut MakeEdit<'_>) -> Result<()> {
         let _writing = self.begin()?;
         let old = self.live(key);
         let edit = change(old.as_ref().map(Entry::as_old))?;
-        lock_of(&self.map).apply(key.to_vec(), edit);
+        lock(&self.map).apply(key.to_vec(), edit);
         Ok(())
     }
 
@@ -183,7 +182,7 @@ impl Records for Memory {
         let _writing = self.begin()?;
         while let Some(edits) = next()? {
             // Held for all of them: no reader sees half of a step.
-            let mut map = lock_of(&self.map);
+            let mut map = lock(&self.map);
             for (key, edit) in edits {
                 map.apply(key, edit);
             }
@@ -193,7 +192,7 @@ impl Records for Memory {
 
     fn walk(&self) -> Walk {
         let dropped = self.now().checked_sub(GRACE);
-        let mut map = lock_of(&self.map);
+        let mut map = lock(&self.map);
         if let Some(dropped) = dropped {
             map.records.retain(|_, entry| is_live(entry, dropped));
         }
@@ -205,7 +204,7 @@ impl Records for Memory {
 
     fn remove_unchanged(&self, entries: &[Entry]) -> Result<usize> {
         let _writing = self.begin()?;
-        let mut map = lock_of(&self.map);
+        let mut map = lock(&self.map);
         let before = map.records.len();
         for seen in entries {
             let now = map.records.get(seen.key());
@@ -218,7 +217,7 @@ impl Records for Memory {
 
     fn clear(&self) -> Result<()> {
         let _writing = self.begin()?;
-        lock_of(&self.map).records.clear();
+        lock(&self.map).records.clear();
         Ok(())
     }
 
@@ -242,7 +241,12 @@ impl Records for Memory {
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory")
-            .field("len", &lock_of(&self.map).records.len())
+            .field("len", &lock(&self.map).records.len())
             .finish_non_exhaustive()
     }
+}
+
+/// A panic in somebody's closure leaves nothing half done here, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

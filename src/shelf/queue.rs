@@ -6,10 +6,9 @@ use crate::store::batch::Batch;
 use crate::store::changes::Position;
 use crate::store::entry::Entry;
 use crate::store::iter::Entries;
-use crate::store::poison::lock_of;
 use crate::value::Decode;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// How far [`Shelf::pop_first`] has come: the rest of the entries that it found when it looked last.
@@ -41,7 +40,7 @@ impl Found {
 impl Queue {
     /// The next entry that may be the oldest.
     fn next(&self, shelf: &Shelf) -> Result<Option<Entry>> {
-        let mut found = lock_of(&self.0);
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(found) = found.as_mut() {
                 for entry in &mut found.entries {
@@ -86,7 +85,7 @@ impl Queue {
 
     /// Whether nothing was written since all entries were looked at: then there is none, and no lock is asked for.
     fn is_empty(&self, shelf: &Shelf) -> Result<bool> {
-        let found = lock_of(&self.0);
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match found.as_ref().filter(|found| found.is_over) {
             Some(found) => found.holds(shelf),
             None => Ok(false),
@@ -99,7 +98,7 @@ struct Rewind<'a>(&'a Queue);
 
 impl Drop for Rewind<'_> {
     fn drop(&mut self) {
-        *lock_of(&self.0.0) = None;
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -1,4 +1,5 @@
-//! Mutexes whose holder may have panicked.
+//! Mutexes of the store whose holder may have panicked. Sessions lock theirs without this: a model of the store's
+//! threads puts mutexes of its own in the place of these.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

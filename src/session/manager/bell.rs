@@ -1,7 +1,6 @@
 //! The bell that tells those who wait for the end of a session to look.
 
-use crate::store::poison::lock_of;
-use std::sync::{Condvar, Mutex};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Rings whenever a session ends here.
@@ -15,18 +14,18 @@ pub(super) struct Bell {
 
 impl Bell {
     pub(super) fn ring(&self) {
-        let mut rings = lock_of(&self.rings);
+        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         *rings = rings.wrapping_add(1);
         self.heard.notify_all();
     }
 
     pub(super) fn rings(&self) -> u64 {
-        *lock_of(&self.rings)
+        *self.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns when it has rung since it was `heard`, and at the latest after this long. It may return early.
     pub(super) fn wait(&self, heard: u64, at_most: Duration) {
-        let rings = lock_of(&self.rings);
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         if *rings == heard {
             let _ = self.heard.wait_timeout(rings, at_most);
         }

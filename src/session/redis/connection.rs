@@ -14,7 +14,6 @@ use super::reply::{Bounds, Reply, code, read_reply, write_command};
 use super::url::{Address, Login};
 use crate::error::{Error, ErrorKind};
 use crate::store::disk::{Disk, os::OsDisk};
-use crate::store::poison::lock_of;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -390,13 +389,14 @@ fn within<T: Send + 'static>(
     std::thread::Builder::new().spawn(move || {
         let _waiting = waiting;
         let done = call();
-        *lock_of(&to.0) = Some(done);
+        *to.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
         to.1.notify_one();
     })?;
     let left = until.saturating_sub(now());
     let (result, is_done) = &*result;
+    let result = result.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut result, _) = is_done
-        .wait_timeout_while(lock_of(result), left, |result| result.is_none())
+        .wait_timeout_while(result, left, |result| result.is_none())
         .unwrap_or_else(PoisonError::into_inner);
     let done = result.take();
     done.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))

@@ -5,9 +5,8 @@
 
 use super::connection::Connection;
 use super::url::Address;
-use crate::store::poison::lock_of;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Of one server. More calls at once than this connect anew.
@@ -86,7 +85,7 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Idle> {
-        lock_of(&self.idle)
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

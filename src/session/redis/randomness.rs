@@ -7,9 +7,8 @@ use super::connection::now;
 use crate::error::Result;
 use crate::session::random::random;
 use crate::store::disk::{Disk, os::OsDisk};
-use crate::store::poison::lock_of;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const READ_BYTES: usize = 512;
@@ -36,7 +35,7 @@ impl Randomness {
 
     /// Fills in bytes that nobody else gets.
     pub(super) fn fill(&self, to: &mut [u8]) -> Result<()> {
-        let mut read = lock_of(&self.0);
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         read.fill(to, now(), OsDisk.process(), random)
     }
 }
