@@ -68,6 +68,32 @@ fn a_history_tells_where_records_of_any_key_may_be_missing() {
 }
 
 #[test]
+fn events_go_on_behind_a_stretch_that_cannot_be_read_and_tell_it_once() {
+    for broken_behind in 0..2 {
+        let sim = SimDisk::new(1);
+        let store = options(&sim.process()).open(PATH).unwrap();
+        for key in ["a", "b", "c"] {
+            store.insert(key, "1").unwrap();
+        }
+        store.sync().unwrap();
+        let records = raw::records(&sim.read(PATH).unwrap());
+        assert_eq!(records.len(), 4, "three and a seal");
+        for record in &records[1..2 + broken_behind] {
+            sim.flip_bit(PATH, record.start as u64, 0).unwrap();
+        }
+        let told = store.events().unwrap().map(|event| match event {
+            Ok(event) => Ok(event.entry().unwrap().key().to_vec()),
+            Err(error) => Err(error.offset().unwrap()),
+        });
+        let mut expected = vec![Ok(b"a".to_vec()), Err(records[1].start as u64)];
+        if broken_behind == 0 {
+            expected.push(Ok(b"c".to_vec()));
+        }
+        assert_eq!(told.collect::<Vec<_>>(), expected, "{broken_behind}");
+    }
+}
+
+#[test]
 fn a_sync_of_a_mirror_that_fails_fails_for_the_writers_of_its_handle() {
     for failed in [FailedSync::KeepClean, FailedSync::Revert] {
         for exclusive in [false, true] {
