@@ -210,6 +210,20 @@ fn a_damaged_session_keeps_no_user_from_logging_in_under_a_cap() {
     }
 }
 
+#[test]
+fn a_session_that_cannot_be_read_is_ended_by_its_handle() {
+    let sim = sim();
+    let store = store_at(&sim, "/sessions.shelf");
+    let store = SessionOptions::new().with_store(store).unwrap();
+    let (anns, mut bobs) = populate(&store);
+    let damaged = bobs.remove(1);
+    damage(&sim, &store, &key_of(&id(&damaged)), Damage::Rot);
+    let handle = damaged.handle().unwrap();
+    assert_eq!(store.delete_by_handle(handle).unwrap(), 1);
+    assert!(store.load_session(&id(&damaged)).unwrap().is_none());
+    assert_exact(&store, &anns, &bobs);
+}
+
 /// All sessions are read in place of the list. A session that can't be read may be one more of the user's, and is told;
 /// the record of an id that was replaced is not, and a stranger's session comes into no list.
 #[test]
