@@ -17,6 +17,7 @@ mod program;
 mod proxy;
 pub(crate) mod server;
 mod single;
+mod unanswered;
 mod updates;
 
 /// A new session of a user.

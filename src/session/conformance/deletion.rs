@@ -33,6 +33,15 @@ pub fn a_session_that_lost_all_it_held_is_deleted(subject: &dyn Subject) {
     assert!(matches!(saved, Saved::Empty) && session.id().is_none());
     assert_absent(&*store, &old);
     assert!(store.sessions_of("ann").unwrap().is_empty());
+    // In an update, too.
+    let id = id(&login(&*store, "ann"));
+    let left = store.edit_session(&id, &mut |session| {
+        session.set_user(None);
+        Ok(())
+    });
+    let left = left.unwrap().expect("it was there");
+    assert!(left.id().is_none() && left.version() == 0);
+    assert_absent(&*store, &id);
 }
 
 /// For every way to ask.
@@ -108,6 +117,9 @@ pub fn all_sessions_can_be_removed_at_once(subject: &dyn Subject) {
 pub fn setup_refuses_a_store_with_sessions_when_asked_to(subject: &dyn Subject) {
     let store = subject.store(Settings::default());
     store.setup(Existing::Fail).unwrap();
+    let ended = login(&*store, "ann");
+    assert!(store.delete_session(&id(&ended)).unwrap());
+    store.setup(Existing::Fail).unwrap();
     login(&*store, "ann");
     let refused = store.setup(Existing::Fail).unwrap_err();
     assert_eq!(refused.kind(), crate::ErrorKind::AlreadyExists);
@@ -170,4 +182,8 @@ pub fn a_user_has_no_more_sessions_than_a_cap_allows(subject: &dyn Subject) {
     // With an id that is dead no room would help.
     let saved = store.regenerate_id_capped(&mut old, SessionCap::Refuse(2));
     assert!(matches!(saved.unwrap(), Saved::Gone));
+    // Nor does a login that is not stored take anybody's.
+    let saved = store.regenerate_id_capped(&mut old, SessionCap::EndOldest(1));
+    assert!(matches!(saved.unwrap(), Saved::Gone));
+    assert_eq!(store.sessions_of("ann").unwrap().len(), 2);
 }

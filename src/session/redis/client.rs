@@ -551,6 +551,7 @@ impl Client {
         let replies = connection.ask(until, question);
         match &replies {
             Ok(_) => self.pool.put(server, connection, begun),
+            // The rest of an answer may still come over this one: it is closed.
             Err(_) => self.pool.forget(server),
         }
         replies

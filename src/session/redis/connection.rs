@@ -68,7 +68,6 @@ pub(super) struct Question<'a> {
 pub(super) struct Connection {
     input: BufReader<Wire>,
     output: Vec<u8>,
-    sound: bool,
     process: u32,
     /// The number of the last question without marks.
     questions: u64,
@@ -86,7 +85,6 @@ impl Connection {
         let mut connection = Connection {
             input: BufReader::with_capacity(BUFFER_BYTES, wire),
             output: Vec::new(),
-            sound: true,
             process: OsDisk.process(),
             // Numbers of its own: what stands in between may hand an answer to another connection.
             questions: of_process(RandomState::new().hash_one(()), OsDisk.process()),
@@ -138,7 +136,7 @@ impl Connection {
         let mut replies = self.exchange(until, question.bounds, question.write)?;
         match owns(&mut replies) {
             true => Ok(replies),
-            false => Err(self.got_the_answer_to_another()),
+            false => Err(the_answer_to_another()),
         }
     }
 
@@ -165,15 +163,8 @@ impl Connection {
                 replies.fill(Reply::Error(text));
                 Ok(replies)
             }
-            _ => Err(self.got_the_answer_to_another()),
+            _ => Err(the_answer_to_another()),
         }
-    }
-
-    fn got_the_answer_to_another(&mut self) -> Failed {
-        self.sound = false;
-        let what = "the server sent an answer to another question";
-        let cause = io::Error::new(io::ErrorKind::ConnectionReset, what);
-        Failed::Unanswered { cause, sent: true }
     }
 
     fn exchange(
@@ -187,7 +178,6 @@ impl Connection {
         if count == 0 {
             return Ok(Vec::new());
         }
-        self.sound = false;
         let wire = self.input.get_mut();
         wire.until = until;
         if let Err((cause, sent)) = wire.send(&self.output) {
@@ -210,12 +200,12 @@ impl Connection {
                 reply => replies.push(reply),
             }
         }
-        self.sound = self.input.buffer().is_empty();
         Ok(replies)
     }
 
+    /// Whether the replies to a question that did not fail were all that came.
     pub(super) fn is_sound(&self) -> bool {
-        self.sound
+        self.input.buffer().is_empty()
     }
 
     /// Whether no fork shares the connection: parent and child would get each other's replies.
@@ -225,8 +215,14 @@ impl Connection {
 
     /// Whether nothing has come since the last reply, not even that the server hung up.
     pub(super) fn is_quiet(&mut self) -> bool {
-        self.sound && self.input.get_mut().is_silent()
+        self.is_sound() && self.input.get_mut().is_silent()
     }
+}
+
+fn the_answer_to_another() -> Failed {
+    let what = "the server sent an answer to another question";
+    let cause = io::Error::new(io::ErrorKind::ConnectionReset, what);
+    Failed::Unanswered { cause, sent: true }
 }
 
 /// A number that a fork, which draws the same as its parent, does not have.

@@ -1,9 +1,7 @@
 //! A server that says what no real one can be made to say, and what the client must make of it.
 
 use crate::support::each_at_once;
-use shelflife::{
-    ErrorKind, RedisOptions, RedisSessionStore, Saved, Session, SessionId, SessionStore,
-};
+use shelflife::{ErrorKind, Existing, RedisOptions, RedisSessionStore, SessionId, SessionStore};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -435,29 +433,6 @@ fn the_answer_to_another_change_is_nobodys_however_late_it_is() {
 }
 
 #[test]
-fn a_connection_that_a_server_closed_while_it_was_idle_leaves_no_outcome_unknown() {
-    let calls = AtomicUsize::new(0);
-    let fake = Fake::start(move |words| match words[0].as_str() {
-        "GET" => Act::WholeLast(bulk(&value("ann"))),
-        // Others have changed the session more than once.
-        _ => {
-            calls.fetch_add(1, Ordering::Relaxed);
-            let mut later = value("bob");
-            later[5] = 9;
-            Act::Answer(2, [b":2\r\n".to_vec(), bulk(&later)].concat())
-        }
-    });
-    let store = fake.store();
-    let mut session = store.load_session(&id()).unwrap().unwrap();
-    std::thread::sleep(TIMEOUT);
-    session.insert("n", &1u64).unwrap();
-    match store.save_session(&mut session).unwrap() {
-        Saved::Conflict(current) => assert_eq!(current.user(), Some("bob")),
-        saved => panic!("{saved:?}"),
-    }
-}
-
-#[test]
 fn a_slot_that_has_moved_is_followed_and_an_empty_host_is_the_one_that_was_asked() {
     let there = Fake::start(|_| Act::Say(bulk(&value("ann"))));
     let port = there.port;
@@ -595,48 +570,33 @@ fn a_server_that_loads_at_the_start_is_waited_for() {
     assert_eq!(load(&fake.store()).unwrap(), None);
 }
 
-#[test]
-fn a_script_that_a_server_does_not_have_is_sent_whole() {
-    let fake = Fake::start(|words| match words[0].as_str() {
-        "EVALSHA" => say("-NOSCRIPT No matching script. Please use EVAL.\r\n"),
-        "EVAL" => Act::Answer(1, b":1\r\n".to_vec()),
-        _ => say("$-1\r\n"),
-    });
-    assert!(fake.store().delete_session(&id()).unwrap());
-    let asked = fake.asked.lock().unwrap();
-    let [.., by_hash, whole] = asked.as_slice() else {
-        panic!("{asked:?}")
-    };
-    assert_eq!(
-        (by_hash[0].as_str(), whole[0].as_str()),
-        ("EVALSHA", "EVAL")
-    );
-    assert_eq!(
-        by_hash[2..],
-        whole[2..],
-        "the same keys and arguments, the mark among them"
-    );
+/// The reply to a scan that found the session.
+fn found() -> Act {
+    let key = format!("shelflife:{{{}}}{ID}", &ID[..3]);
+    Act::Say([b"*2\r\n$1\r\n0\r\n*1\r\n".as_slice(), &bulk(key.as_bytes())].concat())
 }
 
 #[test]
-fn a_new_id_that_ended_before_its_answer_was_sent_again_is_gone() {
-    // The first answer is lost, and before the second try somebody ends all sessions of the user.
-    let mut tombstone = value("ann");
-    tombstone[5] = 0;
-    tombstone.truncate(38);
-    let calls = AtomicUsize::new(0);
+fn a_list_waits_for_what_passes() {
+    let times = AtomicUsize::new(0);
     let fake = Fake::start(move |words| match words[0].as_str() {
-        "GET" => Act::Say(bulk(&value("ann"))),
-        _ => match calls.fetch_add(1, Ordering::Relaxed) {
-            0 => Act::Last(Vec::new()),
-            _ => Act::Answer(2, [b":1\r\n".to_vec(), bulk(&tombstone)].concat()),
-        },
+        "SCAN" if times.fetch_add(1, Ordering::Relaxed) < 2 => say("-LOADING\r\n"),
+        "SCAN" => found(),
+        _ => Act::Say(bulk(&value("ann"))),
+    });
+    assert_eq!(fake.store().iter_sessions().count(), 1);
+}
+
+#[test]
+fn a_session_that_a_server_does_not_let_go_is_told() {
+    let fake = Fake::start(|words| match words[0].as_str() {
+        "SCAN" => found(),
+        "UNLINK" => say("-NOPERM this user has no permissions to run the 'unlink' command\r\n"),
+        _ => Act::Answer(1, b":1\r\n".to_vec()),
     });
     let store = fake.store();
-    let mut session = store.load_session(&id()).unwrap().unwrap();
-    let saved = store.regenerate_id(&mut session);
-    assert!(matches!(saved, Ok(Saved::Gone)), "{saved:?}");
-    assert_eq!(session.id(), Some(&id()), "the copy is as it was");
+    let error = store.setup(Existing::Overwrite).unwrap_err().to_string();
+    assert!(error.contains("NOPERM"), "{error}");
 }
 
 #[test]
@@ -673,20 +633,4 @@ fn what_a_server_quotes_of_a_command_is_not_repeated() {
     let fake = Fake::start(move |_| say(&quoted));
     let error = load(&fake.store()).unwrap_err();
     assert!(error.to_string().contains("ERR"), "{error}");
-}
-
-#[test]
-fn a_write_without_an_answer_says_that_its_outcome_is_unknown() {
-    let fake = Fake::start(|_| Act::Stall(Vec::new()));
-    let store = fake.store();
-    let mut session = Session::new();
-    session.insert("n", &1u64).unwrap();
-    let error = store.save_session(&mut session).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Io);
-    assert!(error.to_string().contains("outcome is unknown"), "{error}");
-    assert!(session.id().is_none());
-    // Every try was the same write.
-    let asked = fake.asked.lock().unwrap();
-    let tries: Vec<_> = asked.iter().filter(|words| words[0] == "EVALSHA").collect();
-    assert!(tries.len() > 1 && tries.windows(2).all(|two| two[0] == two[1]));
 }

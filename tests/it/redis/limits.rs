@@ -6,8 +6,8 @@ use super::server::{Server, is_there};
 use super::stored;
 use crate::support::{each_at_once, fast_dir};
 use shelflife::{
-    ErrorKind, RedisOptions, Saved, Session, SessionCap, SessionOptions, SessionStore,
-    SessionStoreExt,
+    ErrorKind, Existing, RedisOptions, RedisSessionStore, Saved, Session, SessionCap,
+    SessionOptions, SessionStore, SessionStoreExt,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
@@ -329,6 +329,22 @@ fn a_list_of_what_is_no_server_of_sessions_is_an_error_and_not_empty() {
     let fake = Fake::start(|_| say("HTTP/1.1 503 Service Unavailable\r\n"));
     let error = fake.store().sessions_of("ann").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+}
+
+#[test]
+fn what_is_no_session_under_the_key_of_one_counts_as_there_and_can_be_removed() {
+    let name = "what_is_no_session_under_the_key_of_one_counts_as_there_and_can_be_removed";
+    if !is_there(name) {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = RedisSessionStore::connect(&server.url()).unwrap();
+    let put = server.say("SET shelflife:{AAE}AAECAwQFBgcICQoLDA0ODw theirs");
+    assert_eq!(put.trim(), "+OK");
+    let error = store.setup(Existing::Fail).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    store.setup(Existing::Overwrite).unwrap();
+    assert_eq!(server.keys("shelflife:"), [""; 0]);
 }
 
 #[test]
