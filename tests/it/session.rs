@@ -3,8 +3,8 @@
 use shelflife::sim::SimDisk;
 use shelflife::{
     Beyond, Compaction, Error, ErrorKind, Existing, Lifetime, MemorySessionStore, Options, Result,
-    Saved, Session, SessionHandle, SessionId, SessionOptions, SessionStore, SessionStoreExt,
-    ShelveSessionStore, Store, copy_sessions,
+    Saved, Session, SessionCap, SessionHandle, SessionId, SessionOptions, SessionStore,
+    SessionStoreExt, ShelveSessionStore, Store, copy_sessions,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier, Mutex};
@@ -20,7 +20,7 @@ pub(crate) mod lifetimes;
 mod lists;
 mod races;
 mod shelve;
-mod updates;
+pub(crate) mod updates;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -51,29 +51,40 @@ fn an_update_that_fails_or_panics_changes_nothing() {
 
 #[test]
 fn inside_an_update_reading_works_and_writing_is_refused() {
-    on_each_store(|store| {
-        let ann = id(&login(store, "ann"));
-        let bob = id(&login(store, "bob"));
-        let updated = store.update_session(&ann, |session| {
-            assert_eq!(load(store, &bob).user(), Some("bob"));
-            assert_eq!(store.iter_sessions().count(), 2);
-            let mut changed = load(store, &bob);
-            changed.set_user(Some("cleo"));
-            let refusals = [
-                store.delete_session(&bob).unwrap_err(),
-                store.update_session(&ann, |_| Ok(())).unwrap_err(),
-                store.save_session(&mut changed).unwrap_err(),
-                store.delete_old_sessions(Duration::ZERO).unwrap_err(),
-                store.setup(Existing::Overwrite).unwrap_err(),
-            ];
-            for error in refusals {
-                assert_eq!(error.kind(), ErrorKind::Reentrant, "{error}");
-            }
-            session.insert("n", &1u64)
-        });
-        assert!(updated.unwrap().is_some());
+    on_each_store(refuses_to_write_inside_an_update);
+}
+
+/// Of a store without sessions.
+pub(crate) fn refuses_to_write_inside_an_update(store: &dyn SessionStore) {
+    let ann = id(&login(store, "ann"));
+    let bob = id(&login(store, "bob"));
+    let updated = store.update_session(&ann, |session| {
+        assert_eq!(load(store, &bob).user(), Some("bob"));
         assert_eq!(store.iter_sessions().count(), 2);
+        let mut changed = load(store, &bob);
+        changed.set_user(Some("cleo"));
+        let handle = bob.handle();
+        let refusals = [
+            store.delete_session(&bob).unwrap_err(),
+            store.update_session(&ann, |_| Ok(())).unwrap_err(),
+            store.save_session(&mut changed).unwrap_err(),
+            store.regenerate_id(&mut changed).unwrap_err(),
+            store
+                .regenerate_id_capped(&mut changed, SessionCap::Refuse(1))
+                .unwrap_err(),
+            store.delete_user_sessions("nobody").unwrap_err(),
+            store.delete_by_handles(&|its| its == handle).unwrap_err(),
+            store.delete_old_sessions(Duration::ZERO).unwrap_err(),
+            store.import_sessions(&[load(store, &bob)]).unwrap_err(),
+            store.setup(Existing::Overwrite).unwrap_err(),
+        ];
+        for error in refusals {
+            assert_eq!(error.kind(), ErrorKind::Reentrant, "{error}");
+        }
+        session.insert("n", &1u64)
     });
+    assert!(updated.unwrap().is_some());
+    assert_eq!(store.iter_sessions().count(), 2);
 }
 
 /// So that an application may ask for a session by an update, at each request.
