@@ -21,7 +21,7 @@ fn failed(invoked: u64, returned: u64, call: Call) -> Operation {
 }
 
 #[test]
-fn ten_planted_bad_histories_are_rejected() {
+fn planted_bad_histories_are_rejected() {
     let bad: [(&str, Vec<Operation>); 12] = [
         (
             "a value from nowhere",
