@@ -205,6 +205,7 @@ fn a_disk_that_is_full_at_any_write_of_a_compaction_keeps_the_old_file() {
         &format!("faults.full_disk_in_compaction.offsets={offsets}"),
         start,
     );
+    assert!(offsets > 300, "only {offsets} places");
 }
 
 /// The room that the page on production says to give a store. Half of what is written here replaces entries, and the
@@ -357,11 +358,13 @@ fn an_error_of_a_read_is_never_taken_for_the_end_or_for_damage() {
         &format!("faults.failed_reads={runs} changed_bytes=0"),
         start,
     );
+    assert!(runs > 100, "only {runs} runs with a fault");
 }
 
 /// Found by a swarm: it took the place for one that it had looked at, and saw nothing of what stands there any more.
 #[test]
 fn a_reader_that_could_not_look_at_what_follows_looks_at_it_again() {
+    let mut failed = 0;
     for nth in 1.. {
         let sim = SimDisk::new(1);
         let [one, other] = [sim.process(), sim.process()];
@@ -374,7 +377,7 @@ fn a_reader_that_could_not_look_at_what_follows_looks_at_it_again() {
         // The value of the first one, so that the replay stops there.
         sim.flip_bit(PATH, 8192 + 48 + 1, 1).unwrap();
         sim.inject(Fault::new(FaultKind::Eio).by(other.id()).nth(nth));
-        let _ = reader.get("b");
+        failed += u32::from(reader.get("b").is_err());
         if sim.faults() == 0 {
             break;
         }
@@ -382,6 +385,7 @@ fn a_reader_that_could_not_look_at_what_follows_looks_at_it_again() {
         assert_eq!(value.as_deref(), Some(&b"value"[..]), "call {nth}");
         assert!(reader.get("a").unwrap_err().is_corrupt(), "call {nth}");
     }
+    assert!(failed > 2, "only {failed} looks failed");
 }
 
 #[test]

@@ -111,6 +111,7 @@ fn no_write_under_way_is_taken_for_a_torn_one_in_any_interleaving() {
         None,
         secs,
     );
+    assert!(schedule.states() > 20, "{} states", schedule.states());
 }
 
 #[test]
@@ -591,6 +592,7 @@ fn a_call_of_a_rescue_that_fails_does_no_harm_and_is_not_taken_for_damage() {
     }
     let secs = started.elapsed().as_secs_f64();
     metric("faults.rescue.runs", runs, Some(3), secs);
+    assert!(runs > 1_000, "only {runs} runs with a fault");
 }
 
 #[test]
