@@ -29,6 +29,14 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
+/// The length of the new file that a load writes beside `s.shelf`; 0 while there is none.
+fn copied_bytes(dir: &Path) -> u64 {
+    let names = names(dir);
+    let copy = names.iter().find(|name| name.starts_with("s.shelf.tmp-"));
+    let size = copy.and_then(|name| fs::metadata(dir.join(name)).ok());
+    size.map_or(0, |is| is.len())
+}
+
 #[test]
 fn more_than_a_batch_is_loaded_whole_while_others_write() {
     let start = Instant::now();
@@ -132,8 +140,9 @@ fn a_load_that_is_killed_happened_or_did_not() {
     let dir = fast_dir();
     let path = dir.path().join("s.shelf");
     let entries = 20_000;
-    fs::write(dir.path().join("in.jsonl"), lines(entries, "")).unwrap();
-    let (mut none, mut all) = (0, 0);
+    let input = lines(entries, "");
+    fs::write(dir.path().join("in.jsonl"), &input).unwrap();
+    let (mut none, mut all, mut half_way) = (0, 0, 0);
     for round in 0..8_u64 {
         let _ = fs::remove_file(&path);
         let store = os(&path);
@@ -143,12 +152,11 @@ fn a_load_that_is_killed_happened_or_did_not() {
             .current_dir(dir.path())
             .spawn()
             .unwrap();
-        let start = Instant::now();
         if round < 6 {
-            // It takes some tenths of a second.
-            while start.elapsed() < Duration::from_millis(60 * round) {
-                std::thread::yield_now();
-            }
+            // From the first moment on to where most of the new file is written.
+            let enough = input.len() as u64 / 6 * round;
+            while copied_bytes(dir.path()) < enough && child.try_wait().unwrap().is_none() {}
+            half_way += u32::from(copied_bytes(dir.path()) > 0);
             child.kill().unwrap();
         }
         child.wait().unwrap();
@@ -165,6 +173,7 @@ fn a_load_that_is_killed_happened_or_did_not() {
         assert_eq!(names(dir.path()), ["in.jsonl", "s.shelf"], "round {round}");
     }
     assert!(none >= 1 && all >= 2, "{none} {all}");
+    assert!(half_way >= 1, "it was never killed half-way");
 }
 
 /// Runs a command and prints how much memory it had at most, in KiB.
@@ -304,12 +313,7 @@ fn a_login_while_sessions_are_loaded_is_found_with_them() {
     let mut load = Command::new(BIN);
     let load = load.args(["load", "s.shelf", "in.jsonl"]);
     let mut load = load.current_dir(shell.dir.path()).spawn().unwrap();
-    let is_copying = || {
-        let names = names(shell.dir.path());
-        let of_copy = names.iter().find(|name| name.starts_with("s.shelf.tmp-"));
-        of_copy.is_some_and(|name| fs::metadata(shell.path(name)).is_ok_and(|is| is.len() > 0))
-    };
-    while !is_copying() && load.try_wait().unwrap().is_none() {}
+    while copied_bytes(shell.dir.path()) == 0 && load.try_wait().unwrap().is_none() {}
     login(&app);
     assert!(load.wait().unwrap().success());
     assert_eq!(app.sessions_of("ann").unwrap().len(), 2);
