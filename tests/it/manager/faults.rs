@@ -150,11 +150,14 @@ fn whichever_call_to_the_store_fails_nothing_is_half_done() {
             let done = deed(&mut visit).and_then(|()| visit.finish());
             let calls = site.calls();
             site.store.fail(&[]);
+            let is_done = done.is_ok();
+            if let Ok(done) = done {
+                jar.receive(&answer(done));
+            }
+            let (user, cart) = (site.user(&jar), site.value(&jar, "cart"));
             if failing.is_some() {
                 // After an error the browser keeps its cookie, and the session is as it was, or ended, as it was asked.
-                if done.is_err() {
-                    let user = site.user(&jar);
-                    let cart = site.value(&jar, "cart");
+                if !is_done {
                     let as_it_was =
                         user.as_deref() == Some("ann") && cart.as_deref() == Some("tea");
                     let done_whole = match name {
@@ -169,15 +172,17 @@ fn whichever_call_to_the_store_fails_nothing_is_half_done() {
                 }
                 assert!(site.sessions() <= 1, "{name}, {failing:?}");
             }
-            calls
+            (calls, is_done.then_some((user, cart)))
         };
-        let calls = run(None);
-        assert!(!calls.is_empty(), "{name}");
+        let (calls, whole) = run(None);
+        assert!(!calls.is_empty() && whole.is_some(), "{name}");
         let mut kinds = calls.clone();
         kinds.sort_unstable();
         kinds.dedup();
         for (n, call) in kinds.into_iter().enumerate() {
-            run(Some((n, call)));
+            let (_, done) = run(Some((n, call)));
+            // An answer without an error says that it is done.
+            assert!(done.is_none() || done == whole, "{name}, {call}: {done:?}");
             tried += 1;
         }
     }
@@ -245,13 +250,18 @@ mod on_a_file {
     fn whichever_call_to_the_disk_fails_in_a_visit_nothing_is_half_done() {
         let mut tried = 0;
         for (name, deed) in DEEDS {
+            let (_, whole) = state_with(name, deed, FaultKind::Eio, false, u64::MAX);
             for (kind, forever) in [
                 (FaultKind::Eio, false),
                 (FaultKind::Eio, true),
                 (FaultKind::Enospc, true),
             ] {
                 for nth in 1.. {
-                    if !is_whole_with(name, deed, kind, forever, nth) {
+                    let (struck, done) = state_with(name, deed, kind, forever, nth);
+                    // An answer without an error says that it is done.
+                    let is_so = done.is_none() || done == whole;
+                    assert!(is_so, "{name}, {kind:?}, {forever}, call {nth}: {done:?}");
+                    if !struck {
                         break;
                     }
                     tried += 1;
@@ -262,8 +272,14 @@ mod on_a_file {
         metric("manager_failing_disk_calls", tried, None, 0.0);
     }
 
-    /// False if the deed is done before the call comes.
-    fn is_whole_with(name: &str, deed: Deed, kind: FaultKind, forever: bool, nth: u64) -> bool {
+    /// Whether the call came, and, if all was done, who is logged in then and what the cart holds.
+    fn state_with(
+        name: &str,
+        deed: Deed,
+        kind: FaultKind,
+        forever: bool,
+        nth: u64,
+    ) -> (bool, Option<[Option<String>; 2]>) {
         let context = format!("{name}, {kind:?}, forever: {forever}, call {nth}");
         let disk = SimDisk::new(1);
         let (manager, store) = manager(&disk, &Arc::default());
@@ -315,7 +331,7 @@ mod on_a_file {
             let there = all.iter().filter(|it| it.user() == Some(user)).count();
             assert_eq!(listed, there, "{context}: the list of {user}");
         }
-        struck
+        (struck, is_done.then_some([who, cart]))
     }
 
     #[test]
