@@ -493,7 +493,6 @@ impl Session {
         if current.contents.user != self.base.user {
             return None;
         }
-        let base = Arc::clone(&current.contents);
         let mut current_contents = Arc::unwrap_or_clone(current.contents);
         let contents = if !self.has_other_user() {
             self.contents.rebase(&self.base, current_contents)
@@ -506,11 +505,10 @@ impl Session {
         };
         let confirming = self.confirming && contents.user.is_some();
         Some(Session {
-            modified: confirming || contents != *base,
+            modified: confirming || contents != *current.base,
             confirming,
             lifetime_is_set: self.lifetime_is_set,
             contents: Arc::new(contents),
-            base,
             ..current
         })
     }

@@ -495,6 +495,31 @@ fn of_the_form_tokens_of_two_requests_the_newest_thirty_two_stay() {
     });
 }
 
+/// So it is with a message to the visitor that tells of the first one.
+#[test]
+fn what_is_put_into_the_current_session_at_a_conflict_outlives_the_next_conflict() {
+    on_each_store(|store| {
+        let mut first = login(store, "ann");
+        let mut second = first.clone();
+        second.insert("two", &2u64).unwrap();
+        for n in 0..2u64 {
+            first.insert("one", &n).unwrap();
+            save(store, &mut first);
+            let Saved::Conflict(mut current) = store.save_session(&mut second).unwrap() else {
+                panic!("no conflict")
+            };
+            if n == 0 {
+                current.insert("told", &true).unwrap();
+            }
+            second = second.rebase(*current).unwrap();
+        }
+        save(store, &mut second);
+        let stored = load(store, &id(&first));
+        let keys: Vec<&str> = stored.keys().collect();
+        assert_eq!(keys, ["one", "told", "two"]);
+    });
+}
+
 #[test]
 fn setting_what_is_there_already_is_no_change() {
     let mut session = Session::new();
