@@ -4,14 +4,14 @@ use super::SessionStore;
 use super::id::SessionHandle;
 use super::outcome::{Saved, Sessions};
 use super::state::Session;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use std::collections::HashSet;
 
 /// Sessions in one batch at most, and about how many bytes they take.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
 
-/// The choice of [`copy_sessions`] about sessions that only the store has that is copied to.
+/// The choice of [`copy_sessions`] about sessions that stand only in the store that is copied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Beyond {
     /// Such sessions stay, and are counted.
@@ -28,7 +28,7 @@ pub struct Copied {
     pub stored: usize,
     /// How many were there already, in the same or a later state.
     pub unchanged: usize,
-    /// How many sessions only the store has that was copied to, or had until they were ended.
+    /// How many sessions stand only in the store that is copied to; with [`Beyond::End`], how many of them ended.
     pub beyond: usize,
 }
 
@@ -37,7 +37,8 @@ pub struct Copied {
 ///
 /// Can be done while the application still uses `from`, and again: what has not changed since stays. It is exact once
 /// nobody writes to `from` any more. A session that ended in `from` after an earlier copy is still in `to`, beyond
-/// those of `from`: end such with [`Beyond::End`], unless `to` has sessions of its own. So:
+/// those of `from`: end such with [`Beyond::End`], unless `to` has sessions of its own. A session that ended in `to`, or
+/// got another id there over a minute ago, is copied again for as long as `from` has it. So:
 ///
 /// 1. copy while the application runs, which may take a while;
 /// 2. stop the application;
@@ -50,8 +51,9 @@ pub struct Copied {
 /// # Errors
 ///
 /// Those of both stores. Hashed ids can't be copied to a store that keeps ids as they are
-/// ([`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)). A session that can't be read is passed by; the others
-/// are copied, and the error comes at the end.
+/// ([`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)). A session of `from` that can't be read is passed by:
+/// the others are copied, none ends, and the error comes at the end. One that only `to` has stays, and the error comes
+/// once all others beyond have ended.
 ///
 /// ```
 /// use shelflife::{Beyond, MemorySessionStore, Session, SessionStore};
@@ -78,13 +80,8 @@ pub fn copy_sessions(
     let mut batch = Vec::new();
     let mut bytes = 0;
     for session in from.iter_sessions() {
-        let session = match session {
-            Ok(session) => session,
-            Err(error) if error.is_of_one_record() => {
-                unreadable.get_or_insert(error);
-                continue;
-            }
-            Err(error) => return Err(error),
+        let Some(session) = readable(session, &mut unreadable)? else {
+            continue;
         };
         known.extend(session.handle());
         bytes += session.size_bytes()?;
@@ -116,6 +113,17 @@ pub fn copy_sessions(
     Ok(copied)
 }
 
+/// A session of a list; one that can't be read is passed by.
+fn readable(session: Result<Session>, passed_by: &mut Option<Error>) -> Result<Option<Session>> {
+    match session {
+        Err(error) if error.is_of_one_record() => {
+            passed_by.get_or_insert(error);
+            Ok(None)
+        }
+        session => session.map(Some),
+    }
+}
+
 fn import(to: &dyn SessionStore, batch: &mut Vec<Session>, copied: &mut Copied) -> Result<()> {
     let stored = to.import_sessions(batch)?;
     copied.stored += stored;
@@ -133,15 +141,18 @@ fn look_beyond(
     beyond: Beyond,
     copied: &mut Copied,
 ) -> Result<()> {
+    let mut unreadable = None;
     for session in there {
-        let mut session = session?;
+        let Some(mut session) = readable(session, &mut unreadable)? else {
+            continue;
+        };
         if session
             .handle()
             .is_some_and(|handle| known.contains(&handle))
         {
             continue;
         }
-        let is_ended = match beyond {
+        let is_beyond = match beyond {
             Beyond::Keep => true,
             Beyond::End => {
                 session.set_user(None);
@@ -150,7 +161,7 @@ fn look_beyond(
                 matches!(to.save_session(&mut session)?, Saved::Empty)
             }
         };
-        copied.beyond += usize::from(is_ended);
+        copied.beyond += usize::from(is_beyond);
     }
-    Ok(())
+    unreadable.map_or(Ok(()), Err)
 }

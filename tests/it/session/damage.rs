@@ -290,6 +290,25 @@ fn a_copy_of_sessions_of_which_one_is_damaged_takes_the_others_and_says_so() {
     assert_eq!(handles(&store.sessions_of("ann").unwrap()), handles(&anns));
 }
 
+/// Or those behind it would live on, though they ended in the store that is mirrored.
+#[test]
+fn a_mirror_passes_by_a_session_that_can_not_be_read_and_ends_the_others() {
+    let sim = sim();
+    let to = store_at(&sim, "/sessions.shelf");
+    let to = SessionOptions::new().with_store(to).unwrap();
+    let (anns, bobs) = populate(&to);
+    damage(&sim, &to, &key_of(&id(&anns[0])), Damage::Rot);
+    let from = SessionOptions::new().in_memory_with_clock(start);
+    login(&from, "cleo");
+    let error = copy_sessions(&from, &to, Beyond::End, |_| {}).unwrap_err();
+    let damaged = anns[0].handle().unwrap().to_string();
+    assert!(error.is_corrupt() && error.to_string().contains(&damaged));
+    for session in anns[1..].iter().chain(&bobs) {
+        assert!(!to.has_session(&id(session)).unwrap());
+    }
+    assert_eq!(to.sessions_of("cleo").unwrap().len(), 1);
+}
+
 /// And `verify` does not complain of it for ever.
 #[test]
 fn a_damaged_note_of_how_ids_are_kept_is_written_again_by_the_next_login() {
