@@ -262,6 +262,19 @@ fn a_logout_everywhere_tells_that_the_visitors_own_session_ended() {
     site.events();
     let (ended, _) = site.ask(&jar, |visit| visit.logout_everywhere().unwrap());
     assert_eq!((ended, site.events()), (2, vec!["ended".to_string()]));
+    // Also where a sibling domain gave the browser another's cookie, which goes too.
+    let (jar, bobs) = (site.login("ann"), site.login("bob"));
+    let mut visit = site.manager.begin(&[jar.field(), bobs.field()].concat());
+    assert_eq!(visit.user().unwrap(), Some("ann"));
+    site.events();
+    assert_eq!(visit.logout_everywhere().unwrap(), 2);
+    assert_eq!(site.events(), ["ended", "ended"]);
+    // And once, where it was nobody's yet.
+    let mut visit = site.begin(&site.shopper());
+    visit.session().unwrap().set_user(Some("ann"));
+    site.events();
+    assert_eq!(visit.logout_everywhere().unwrap(), 1);
+    assert_eq!(site.events(), ["ended"]);
 }
 
 #[test]

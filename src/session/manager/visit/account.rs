@@ -180,17 +180,19 @@ impl Visit {
         let Some(user) = self.session.user().map(String::from) else {
             return self.logout().map(usize::from);
         };
-        // Later nothing tells whether it was this request that ended the visitor's own session.
-        let here = self.stored.id().cloned();
+        // Later nothing tells whether it was this request that ended the visitor's own session. One that the store has as
+        // nobody's or another's ends by `delete_here`, which tells it.
+        let is_theirs = self.stored.user() == Some(&user);
+        let here = self.stored.id().filter(|_| is_theirs).cloned();
         let was_here = here.filter(|id| self.manager.store().has_session(id).unwrap_or(true));
         let ended = self.manager.store().delete_user_sessions(&user)?;
         let beside = self.delete_here()?;
         // A login that gave the session another id has given the browser its cookie, which must stay.
         let is_superseded = self.was_replaced().unwrap_or(true);
-        if beside {
-            self.end();
-        } else if let Some(id) = was_here.filter(|_| !is_superseded) {
+        if let Some(id) = was_here.filter(|_| !is_superseded) {
             self.end_of(id.handle());
+        } else if beside {
+            self.end();
         } else {
             self.become_empty(match is_superseded {
                 true => State::Superseded,
