@@ -143,19 +143,10 @@ impl Engine<dyn Records> {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        let live = self.live_stamp(stored, clock)?;
-        Ok(live.map(|(stamp, own)| (stored, stamp, own)))
-    }
-
-    fn live_stamp(
-        &self,
-        stored: &[u8],
-        clock: Clock,
-    ) -> Result<Option<(Stamp, Option<Lifetimes>)>> {
         let head = codec::head(stored).map_err(|error| self.at_path(error))?;
         Ok(match head {
             Head::Session { stamp, own } if !self.rules.is_over(stamp, own, clock) => {
-                Some((stamp, own))
+                Some((stored, stamp, own))
             }
             Head::Session { .. } | Head::Replaced => None,
         })

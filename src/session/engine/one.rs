@@ -59,21 +59,15 @@ enum Outcome {
 
 impl Engine<dyn Records> {
     pub(in crate::session) fn load(&self, id: &SessionId) -> Result<Option<Session>> {
-        let Some(stored) = self.get(id)? else {
-            return Ok(None);
-        };
-        if self.live_stamp(&stored, self.clock())?.is_none() {
-            return Ok(None);
-        }
-        self.decode(Some(Identity::Id(id.clone())), &stored)
-            .map(Some)
+        let stored = self.get(id)?;
+        let live = self.live(stored.as_deref(), self.clock())?;
+        live.map(|(stored, ..)| self.decode(Some(Identity::Id(id.clone())), stored))
+            .transpose()
     }
 
     pub(in crate::session) fn has(&self, id: &SessionId) -> Result<bool> {
-        Ok(match self.get(id)? {
-            Some(stored) => self.live_stamp(&stored, self.clock())?.is_some(),
-            None => false,
-        })
+        let stored = self.get(id)?;
+        Ok(self.live(stored.as_deref(), self.clock())?.is_some())
     }
 
     pub(in crate::session) fn was_replaced(&self, id: &SessionId) -> Result<bool> {
@@ -86,7 +80,11 @@ impl Engine<dyn Records> {
     }
 
     fn get(&self, id: &SessionId) -> Result<Option<Vec<u8>>> {
-        let stored = self.records.get(&self.kind()?.key_of(id))?;
+        self.get_at(&self.kind()?.key_of(id))
+    }
+
+    fn get_at(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let stored = self.records.get(key)?;
         if stored.is_none() {
             self.check_kind()?;
         }
@@ -259,9 +257,9 @@ impl Engine<dyn Records> {
                 continue;
             }
             // Nobody is logged in with a session that is damaged.
-            if let Some(stored) = self.undamaged(&key)?
-                && let Ok(Some((stamp, _))) = self.live_stamp(&stored, self.clock())
-                && codec::decode(&stored).is_ok_and(|other| other.user() == Some(user))
+            let stored = self.undamaged(&key)?;
+            if let Ok(Some((stored, stamp, _))) = self.live(stored.as_deref(), self.clock())
+                && codec::decode(stored).is_ok_and(|other| other.user() == Some(user))
             {
                 others.push((stamp.accessed, name));
             }
@@ -330,31 +328,29 @@ impl Engine<dyn Records> {
 
     fn touch_at(&self, key: &[u8]) -> Result<Option<(Stamp, Option<Lifetimes>)>> {
         // Most touches come soon after the last one: they take no lock.
-        let Some(stored) = self.records.get(key)? else {
-            self.check_kind()?;
-            return Ok(None);
-        };
+        let stored = self.get_at(key)?;
         let clock = self.clock();
-        match self.live_stamp(&stored, clock)? {
-            Some((stamp, own)) if self.rules.is_due(stamp, own, clock) => {}
-            as_it_is => return Ok(as_it_is),
+        match self.live(stored.as_deref(), clock)? {
+            Some((_, stamp, own)) if self.rules.is_due(stamp, own, clock) => {}
+            as_it_is => return Ok(as_it_is.map(|(_, stamp, own)| (stamp, own))),
         }
         let mut touched = None;
         self.transact(key, &mut |stored, clock| {
             touched = None;
-            let Some((stored, stamp, own)) = self.live(stored, clock)? else {
+            let Some((stored, mut stamp, own)) = self.live(stored, clock)? else {
                 return Ok(Fate::Keep);
             };
-            if !self.rules.is_due(stamp, own, clock) {
-                touched = Some((stamp, own));
-                return Ok(Fate::Keep);
+            let mut fate = Fate::Keep;
+            if self.rules.is_due(stamp, own, clock) {
+                stamp = stamp.used(clock);
+                let current = self.decode(None, stored)?;
+                fate = Fate::Put {
+                    next: self.next(&current, stamp, clock),
+                    before: Arc::clone(&current.base),
+                };
             }
-            let current = self.decode(None, stored)?;
-            let before = Arc::clone(&current.base);
-            let stamp = stamp.used(clock);
-            let next = self.next(&current, stamp, clock);
             touched = Some((stamp, own));
-            Ok(Fate::Put { next, before })
+            Ok(fate)
         })?;
         Ok(touched)
     }
