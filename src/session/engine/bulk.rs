@@ -190,6 +190,16 @@ impl Engine<dyn Records> {
         Ok(None)
     }
 
+    /// The session that an entry holds, over or not; `None` if it holds none.
+    pub(in crate::session) fn session_in(&self, entry: &Entry) -> Result<Option<Session>> {
+        // By a wrong clock none is over.
+        let clock = Clock {
+            now: 0,
+            is_wrong: true,
+        };
+        listed(entry, &self.rules, clock).map_err(|error| self.at_path(error))
+    }
+
     /// A user's session by its name.
     fn session_of(&self, user: &str, name: &[u8]) -> Result<Option<Session>> {
         let Some(entry) = self.records.peek(&session_key(name))? else {

@@ -1,14 +1,13 @@
 //! Sessions of another store, taken over as they are there; and sessions as they were, put back.
 
 use super::super::codec::{self, Head};
-use super::super::lifetime::{Stamp, millis_at};
-use super::super::record_key::{Kind, identity_of};
+use super::super::lifetime::Stamp;
+use super::super::record_key::Kind;
 use super::super::records::Records;
 use super::super::state::Session;
 use super::Engine;
 use super::listing::Changes;
 use crate::error::{Error, Result};
-use crate::store::entry::Entry;
 use std::collections::HashMap;
 
 impl Engine<dyn Records> {
@@ -50,20 +49,6 @@ impl Engine<dyn Records> {
             Ok(Changes::Made)
         })?;
         Ok(taken.len())
-    }
-
-    /// The session that an entry holds, over or not; `None` if it holds none.
-    pub(in crate::session) fn session_in(&self, entry: &Entry) -> Result<Option<Session>> {
-        let Some(identity) = identity_of(entry.key()) else {
-            return Ok(None);
-        };
-        if codec::head(entry.value())? == Head::Replaced {
-            return Ok(None);
-        }
-        let mut session = self.decode(Some(identity), entry.value())?;
-        let noted = entry.expires().map(millis_at);
-        session.end = session.end.into_iter().chain(noted).min();
-        Ok(Some(session))
     }
 
     /// The key under which this store keeps a session that it has listed or loaded.
