@@ -162,32 +162,27 @@ struct Reading(Session);
 
 impl Decode for Reading {
     fn decode(from: &mut Decoder<'_>) -> Result<Reading> {
-        let mut stamp = Stamp::default();
-        let mut read = Contents::default();
+        let (mut created, mut version, mut accessed) = (None, None, None);
         let (mut idle, mut absolute) = (None, None);
+        let mut contents = None;
         let mut unknown = Named::default();
-        let mut seen: usize = 0;
         from.map(Decoder::text, |from, key| {
             match key {
-                "created" => stamp.created = u64::decode(from)?,
-                "version" => stamp.version = u64::decode(from)?,
-                "accessed" => stamp.accessed = u64::decode(from)?,
-                "contents" => read = Contents::decode(from)?,
+                "created" => created = Some(u64::decode(from)?),
+                "version" => version = Some(u64::decode(from)?),
+                "accessed" => accessed = Some(u64::decode(from)?),
+                "contents" => contents = Some(Contents::decode(from)?),
                 "idle" => idle = Some(Option::<u64>::decode(from)?),
                 "absolute" => absolute = Some(Option::<u64>::decode(from)?),
-                _ => {
-                    unknown.insert(key, from.raw()?.to_vec());
-                }
-            }
-            if matches!(key, "created" | "version" | "accessed" | "contents") {
-                seen = seen.saturating_add(1);
+                _ => unknown.insert(key, from.raw()?.to_vec()),
             }
             Ok(())
         })?;
-        // No key comes twice, so four are all.
-        if seen != 4 {
+        let (Some(created), Some(version), Some(accessed), Some(mut read)) =
+            (created, version, accessed, contents)
+        else {
             return Err(from.expected("all four fields of a session in what ends"));
-        }
+        };
         read.lifetimes = match (idle, absolute) {
             (Some(idle), Some(absolute)) => Some(Lifetimes { idle, absolute }),
             (None, None) => None,
@@ -196,7 +191,11 @@ impl Decode for Reading {
         read.unknown_outside = unknown;
         let contents = Arc::new(read);
         Ok(Reading(Session {
-            stamp,
+            stamp: Stamp {
+                version,
+                created,
+                accessed,
+            },
             base: Arc::clone(&contents),
             contents,
             ..Session::default()

@@ -177,32 +177,18 @@ impl Decode for Contents {
     fn decode(from: &mut Decoder<'_>) -> Result<Contents> {
         let mut contents = Contents::default();
         from.map(Decoder::text, |from, key| {
-            let text = match key {
-                "user" => &mut contents.user,
-                "agent" => &mut contents.agent,
-                "label" => &mut contents.label,
-                "credentials" => &mut contents.credentials,
-                "first_address" => &mut contents.first_address,
-                "remote_address" => &mut contents.remote_address,
-                "data" => {
-                    contents.data = data(from)?;
-                    return Ok(());
-                }
-                "form_tokens" => {
-                    contents.form_tokens = tokens(from)?;
-                    return Ok(());
-                }
-                "confirmed" => {
-                    contents.confirmed = Some(u64::decode(from)?);
-                    return Ok(());
-                }
-                _ => {
-                    let item = from.raw()?.to_vec();
-                    contents.unknown.insert(key, item);
-                    return Ok(());
-                }
-            };
-            *text = Some(String::decode(from)?);
+            match key {
+                "data" => contents.data = data(from)?,
+                "user" => contents.user = Some(String::decode(from)?),
+                "agent" => contents.agent = Some(String::decode(from)?),
+                "label" => contents.label = Some(String::decode(from)?),
+                "confirmed" => contents.confirmed = Some(u64::decode(from)?),
+                "credentials" => contents.credentials = Some(String::decode(from)?),
+                "form_tokens" => contents.form_tokens = tokens(from)?,
+                "first_address" => contents.first_address = Some(String::decode(from)?),
+                "remote_address" => contents.remote_address = Some(String::decode(from)?),
+                _ => contents.unknown.insert(key, from.raw()?.to_vec()),
+            }
             Ok(())
         })?;
         if contents.first_address.is_none() {
