@@ -306,12 +306,16 @@ impl Visit {
     fn find(&mut self) -> Result<State> {
         let manager = self.manager.clone();
         let mut found = None;
-        let mut is_duplicate = false;
         for id in &self.candidates.ids {
             match manager.store().load_session(id) {
                 Ok(None) => {}
-                Ok(Some(_)) if found.is_some() => is_duplicate = true,
-                Ok(Some(session)) => found = Some(session),
+                Ok(Some(session)) => match found.as_ref().and_then(Session::handle) {
+                    None => found = Some(session),
+                    Some(session) => {
+                        manager.tell(&Event::Duplicate { session });
+                        break;
+                    }
+                },
                 Err(error) if error.is_of_one_record() => manager.tell(&Event::Unreadable {
                     session: id.handle(),
                     error: &error,
@@ -320,14 +324,8 @@ impl Visit {
                 // The others are looked up for the operator's sake alone.
                 Err(_) => break,
             }
-            if is_duplicate {
-                break;
-            }
         }
         if let Some(session) = found {
-            if let (true, Some(session)) = (is_duplicate, session.handle()) {
-                manager.tell(&Event::Duplicate { session });
-            }
             self.become_live(session);
             return Ok(State::Live);
         }
