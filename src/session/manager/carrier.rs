@@ -1,10 +1,8 @@
 //! The carrier of the id between browser and server: a cookie, or a header of the application's own.
 
-use super::cookie::{Attributes, Candidates, Cookie, is_token, trim};
+use super::cookie::{Attributes, Candidates, Cookie, is_name, trim};
 use crate::error::{Error, Result};
 use crate::session::SessionId;
-
-const NAME_BYTES_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(super) enum Carrier {
@@ -18,9 +16,7 @@ impl Carrier {
         let Some(name) = header else {
             return Cookie::new(attributes).map(Carrier::Cookie);
         };
-        let is_name =
-            !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_token);
-        match is_name && !name.eq_ignore_ascii_case("cookie") {
+        match is_name(name) && !name.eq_ignore_ascii_case("cookie") {
             true => Ok(Carrier::Header(name.to_string())),
             false => Err(Error::invalid_input(
                 "the header for the id must have a token of 1 to 64 bytes as its name, and not be `Cookie`",

@@ -96,7 +96,7 @@ impl Cookie {
             ..
         } = attributes;
         check(
-            !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_token),
+            is_name(name),
             "a cookie's name must be a token of 1 to 64 bytes",
         )?;
         check(
@@ -242,9 +242,10 @@ pub(super) fn max_age(left: Option<Duration>) -> u64 {
         .clamp(1, MAX_AGE_SECONDS_MAX)
 }
 
-/// A byte of a token (RFC 9110 section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// Whether it is a token (RFC 9110 section 5.6.2) that is short enough to be a name.
+pub(super) fn is_name(text: &str) -> bool {
+    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_of_token)
 }
 
 fn domain(given: &str) -> Result<&str> {
