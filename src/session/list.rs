@@ -25,8 +25,8 @@
 //!
 //! **A damaged list is mended by the next change of it that meets the damage**, from a walk over all records. The walk
 //! runs without the lock. A session that is stored meanwhile is named in the list, whole or not, so that the names which
-//! the walk has found and the names in the list are all sessions together. Unless more damage is found meanwhile, which
-//! the number that is drawn for it tells: another walk is needed.
+//! the walk has found and the names in the list are all sessions together. More damage that is found meanwhile draws
+//! another number, and then another walk is needed.
 #![deny(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,

@@ -22,8 +22,8 @@ const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 ///
 /// It follows the same rules as [`ShelveSessionStore`](crate::ShelveSessionStore), so what was tested with one runs
 /// with the other. Threads may share it; processes can't. An expired session takes up memory until
-/// [`delete_old_sessions`](crate::SessionStore::delete_old_sessions), or a day longer than it lives and another look at
-/// all sessions.
+/// [`delete_old_sessions`](crate::SessionStore::delete_old_sessions), or until a call reads all sessions over a day after
+/// its end.
 ///
 /// With a clock of its own a test needs no sleep:
 ///

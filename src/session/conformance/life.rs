@@ -14,7 +14,7 @@ pub fn an_idle_session_ends(subject: &dyn Subject) {
     assert_absent(&*store, &id);
 }
 
-/// Not by as little as the time that passes can be told apart.
+/// Not even the smallest step of its clock before.
 pub fn an_idle_session_does_not_end_before_its_time(subject: &dyn Subject) {
     const CLAIM: &str = "an_idle_session_does_not_end_before_its_time";
     let store = subject.store(Settings::idle(HOUR));
@@ -72,7 +72,7 @@ pub fn of_both_lifetimes_the_earlier_end_counts(subject: &dyn Subject) {
     assert_absent(&*store, &used);
 }
 
-/// And what is deleted of it is told.
+/// And its user has it in no list.
 pub fn an_expired_session_is_absent_before_any_sweep(subject: &dyn Subject) {
     const CLAIM: &str = "an_expired_session_is_absent_before_any_sweep";
     let store = subject.store(Settings::idle(HOUR));
@@ -210,7 +210,7 @@ pub fn the_time_of_creation_survives_changes_and_new_ids(subject: &dyn Subject) 
     assert_eq!(load(&*store, &id(&session)).created(), created);
 }
 
-/// A page that is only looked at by the store's hand is no use.
+/// A look is no use of a session.
 pub fn loading_alone_writes_nothing_and_prolongs_nothing(subject: &dyn Subject) {
     const CLAIM: &str = "loading_alone_writes_nothing_and_prolongs_nothing";
     let store = subject.store(Settings::idle(HOUR));
@@ -268,7 +268,7 @@ pub fn a_sweep_deletes_what_has_ended_counts_it_and_leaves_the_rest(subject: &dy
     assert!(store.has_session(&id(&bob)).unwrap());
 }
 
-/// As session3's does.
+/// By the time that the caller gives.
 pub fn a_sweep_by_idle_time_works_without_configured_lifetimes(subject: &dyn Subject) {
     const CLAIM: &str = "a_sweep_by_idle_time_works_without_configured_lifetimes";
     let store = subject.store(Settings::default());

@@ -301,7 +301,7 @@ fn damaged(subject: &dyn Subject, store: &dyn SessionStore) -> Option<Vec<Sessio
     subject.damage(&id(&sessions[3])).then_some(sessions)
 }
 
-/// The visitor of the damaged record is not his.
+/// The damaged record is another user's.
 pub fn logging_out_everywhere_works_although_another_record_is_damaged(subject: &dyn Subject) {
     const CLAIM: &str = "logging_out_everywhere_works_although_another_record_is_damaged";
     let store = subject.store(Settings::default());

@@ -185,8 +185,9 @@ impl Visit {
         Ok(self.session.user())
     }
 
-    /// This request does not count as use of the session: [`finish`](Visit::finish) stores what was changed and nothing
-    /// else. For pages that ask by themselves, so that an open tab does not keep a login alive for ever.
+    /// This request does not count as use of the session: [`finish`](Visit::finish) stores what was changed, which is a
+    /// use as ever, and nothing else. For pages that ask by themselves, so that an open tab does not keep a login alive
+    /// for ever.
     ///
     /// ```
     /// # use shelflife::{ManagerOptions, MemorySessionStore};
