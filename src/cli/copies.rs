@@ -11,7 +11,7 @@ use shelflife::{Backup, Batch, EventKind, Mirror, ShelveSessionStore, Store};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::{Failure, Result, heard};
-use crate::cli::keys::is_of_sessions;
+use crate::cli::keys::{is_of_sessions, shown};
 use crate::cli::open::Successor;
 use crate::cli::output::Output;
 use crate::cli::past::meant;
@@ -246,8 +246,8 @@ fn put_back(
 ) -> Result<()> {
     let sessions = ShelveSessionStore::from(open::to_change(args, file)?);
     let store = sessions.store();
-    let typed = text::escape(key);
     let key = &meant(store, key.to_vec())?;
+    let name = shown(key);
     let mut history = store.history(key)?;
     let found = history.find(|event| match event {
         Ok(event) => event.offset() == offset,
@@ -255,7 +255,7 @@ fn put_back(
     });
     let Some(event) = found.transpose()? else {
         return Err(Failure::No(format!(
-            "{typed} was not changed at {offset:#x}; shelflife history lists where"
+            "{name} was not changed at {offset:#x}; shelflife history lists where"
         )));
     };
     let entry = match (event.what(), event.entry()) {
@@ -266,7 +266,7 @@ fn put_back(
                 false => "rm",
             };
             return Err(Failure::Usage(format!(
-                "{typed} was removed at {offset:#x}: to do that again, use shelflife {rm}"
+                "{name} was removed at {offset:#x}: to do that again, use shelflife {rm}"
             )));
         }
     };
@@ -274,14 +274,14 @@ fn put_back(
         && end <= SystemTime::now()
     {
         return Err(Failure::No(format!(
-            "that version ended at {}, and would be absent at once; no such key: {typed}",
+            "that version ended at {}, and would be absent at once; no such key: {name}",
             times::time(end)
         )));
     }
     if is_of_sessions(key) {
         let Some(session) = sessions.session_in(entry)? else {
             return Err(Failure::Usage(format!(
-                "at {offset:#x} {typed} was given another id: its history goes on under the handle of that"
+                "at {offset:#x} {name} was given another id: its history goes on under the handle of that"
             )));
         };
         sessions.put_back(&session)?;

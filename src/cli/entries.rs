@@ -75,7 +75,7 @@ fn set(args: &mut Args, output: &mut Output) -> Result<()> {
         if !is_new {
             return Err(Failure::No(format!(
                 "the key is there already: {}",
-                text::escape(&key)
+                keys::shown(&key)
             )));
         }
     } else {
@@ -210,5 +210,5 @@ fn text_lines(bytes: &[u8], output: &mut Output) -> Result<()> {
 }
 
 pub(crate) fn no_such(key: &[u8]) -> String {
-    format!("no such key: {}", text::escape(key))
+    format!("no such key: {}", keys::shown(key))
 }

@@ -237,6 +237,57 @@ fn a_cookie_in_the_wrong_place_is_not_repeated() {
     }
 }
 
+/// The key holds the id.
+#[test]
+fn a_complaint_about_the_key_of_a_session_has_its_handle_instead() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let (session, key) = loop {
+        let mut session = Session::new();
+        session.insert("cart", "tea").unwrap();
+        let _ = app.save_session(&mut session).unwrap();
+        let mut keys = app.store().iter().map(|pair| pair.unwrap().0);
+        let key = keys.find(|key| SessionHandle::of_key(key) == session.handle());
+        let key = key.unwrap();
+        // No argument of a program holds a NUL byte.
+        if !key.contains(&0) {
+            break (format!("session {}", session.handle().unwrap()), key);
+        }
+    };
+    shell.run("set other.shelf tea green").ok();
+    let dump = shell.run("dump s.shelf").ok();
+    let lines: String = dump
+        .split_inclusive('\n')
+        .filter(|line| line.contains("cart"))
+        .collect();
+    for command in ["get", "rm"] {
+        let ran = shell.pipe(lines.as_bytes(), &format!("{command} other.shelf --json"));
+        assert!(
+            ran.err.ends_with(&format!("no such key: {session}\n")),
+            "{ran:?}"
+        );
+    }
+    let key = OsString::from_vec(key);
+    let [set, restore, history] = [
+        "set s.shelf KEY x --new",
+        "restore s.shelf KEY --offset 1",
+        "history other.shelf KEY",
+    ]
+    .map(|words| {
+        let words = words.split(' ').map(OsStr::new);
+        shell.words(
+            b"",
+            words.map(|word| if word == "KEY" { &key } else { word }),
+        )
+    });
+    let there = format!("shelflife: the key is there already: {session}\n");
+    assert_eq!(set.failed(1), there);
+    let unchanged = format!("shelflife: {session} was not changed at 0x1; ");
+    assert!(restore.err.starts_with(&unchanged), "{restore:?}");
+    let absent = format!("shelflife: no such key: {session}\n");
+    assert!(history.err.ends_with(&absent), "{history:?}");
+}
+
 #[test]
 fn expire_is_silent_for_cron_and_counts_on_request() {
     let shell = Shell::new();
