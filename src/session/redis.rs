@@ -264,7 +264,7 @@ impl std::fmt::Debug for RedisOptions {
 ///
 /// ```text
 /// +get +getrange +setrange +set +unlink +exists +eval +evalsha +pexpireat +persist +time +scan +select +cluster|slots
-/// +info +wait +echo
+/// +info +wait +echo +asking
 /// ```
 ///
 /// # Encryption

@@ -476,6 +476,10 @@ impl Client {
         let Some(reply) = replies.pop() else {
             return Err(Failed::Refused(nonsense(server)));
         };
+        // A server that refuses to be asked sends the command back, and the other one sends it here again.
+        if let Some(refused @ Reply::Error(_)) = replies.pop() {
+            return Ok(refused);
+        }
         match confirmed {
             Some((replicas, confirmed)) if !matches!(reply, Reply::Error(_)) => match confirmed {
                 Some(Reply::Int(count)) if count >= i64::from(replicas.count) => Ok(reply),

@@ -26,7 +26,19 @@ fn a_session_lives_its_whole_life_on_a_cluster() {
         return;
     }
     let cluster = shared_cluster();
-    let store = RedisSessionStore::connect(&cluster.url()).unwrap();
+    // With no more rights than are listed.
+    let user = format!(
+        "ACL SETUSER shop on >secret ~shelflife:{{* {}",
+        super::rights()
+    );
+    for server in &cluster.servers {
+        assert_eq!(server.say(&user).trim(), "+OK");
+    }
+    let store = RedisOptions::new()
+        .user("shop")
+        .password("secret")
+        .connect(&cluster.url())
+        .unwrap();
     live(&store);
     let hashed = SessionOptions::new().hash_ids(true).clone();
     let hashed = RedisOptions::new()

@@ -68,6 +68,33 @@ fn the_end_of_a_session_that_changes_before_each_try_is_given_up_at_the_deadline
     assert!(fake.count("GET") > 3);
 }
 
+/// Else the slot's new server sends back to the old one, and so in circles.
+#[test]
+fn a_right_that_is_missing_while_a_slot_moves_is_told_at_once() {
+    let from = Arc::new(OnceLock::new());
+    let back = Arc::clone(&from);
+    let to = Fake::start(move |words| match words[0].as_str() {
+        "ASKING" => say("-NOPERM this user has no permissions to run the 'asking' command\r\n"),
+        _ => say(&format!("-MOVED {SLOT} :{}\r\n", back.get().unwrap())),
+    });
+    let port = to.port;
+    let fake = Fake::start(move |_| say(&format!("-ASK {SLOT} :{port}\r\n")));
+    from.set(fake.port).unwrap();
+    let store = fake.store();
+    let ask = |verb: &str| match verb {
+        "GET" => store.load_session(&id()).map(drop),
+        _ => store.delete_session(&id()).map(drop),
+    };
+    for verb in ["GET", "EVALSHA"] {
+        let error = ask(verb).unwrap_err().to_string();
+        assert!(
+            error.contains("rights") && error.contains("asking"),
+            "{error}"
+        );
+        assert_eq!(to.count(verb), 1, "{verb}");
+    }
+}
+
 /// The server hangs up behind that, before it has read a command.
 #[test]
 fn a_server_that_lets_nobody_in_without_a_password_says_so() {
