@@ -68,6 +68,25 @@ fn the_end_of_a_session_that_changes_before_each_try_is_given_up_at_the_deadline
     assert!(fake.count("GET") > 3);
 }
 
+/// Each look at where it went comes a new id too late.
+#[test]
+fn a_session_that_gets_new_ids_faster_than_it_is_followed_is_not_taken_for_none() {
+    let key = format!("shelflife:{{AAE}}{ID}");
+    let found = [b"*2\r\n$1\r\n0\r\n*1\r\n", &*bulk(key.as_bytes())].concat();
+    let mut moved = value("ann");
+    // Version 0, and last used in the first millisecond.
+    moved[..18].fill(0);
+    moved[17] = 1;
+    moved.splice(38.., key.into_bytes());
+    let fake = Fake::start(move |words| match words[0].as_str() {
+        "SCAN" => Act::Say(found.clone()),
+        "GET" => Act::Say(bulk(&moved)),
+        _ => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
+    });
+    let error = fake.store().delete_user_sessions("ann").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+}
+
 /// Else the slot's new server sends back to the old one, and so in circles.
 #[test]
 fn a_right_that_is_missing_while_a_slot_moves_is_told_at_once() {

@@ -41,7 +41,7 @@ const SCAN_BOUNDS: Bounds = Bounds::new(64 << 20, 100_000, 2);
 /// A server knows for so long that a session has another id now.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 
-/// Moves of one session that are followed: the next walk meets a session that moves more often.
+/// Moves of one session that are followed. A session that moves on all the while could be followed for ever.
 const MOVES_MAX: usize = 1000;
 
 type Found = (RedisKey, Identity);
@@ -187,6 +187,10 @@ impl Store {
                 break;
             }
         }
+        sessions.extend(pending.into_iter().map(|found| {
+            let what = "a session gets new ids faster than it can be followed";
+            (found, Err(Error::not_now(what)))
+        }));
         sessions
     }
 
