@@ -252,8 +252,8 @@ impl Client {
         self.read_lock().is_cluster()
     }
 
-    pub(super) fn call(&self, command: &Command) -> Result<Answer> {
-        self.call_until(command, self.deadline())
+    pub(super) fn call(&self, command: &Command) -> Result<Reply> {
+        Ok(self.call_until(command, self.deadline())?.reply)
     }
 
     pub(super) fn call_until(&self, command: &Command, until: Duration) -> Result<Answer> {
@@ -332,9 +332,9 @@ impl Client {
         }
     }
 
-    /// Sends many commands at once, scripts or others but not both, each to its server, and returns their answers in the
-    /// same order. A command that a server did not answer at once, or refused for the moment, is sent again on its own.
-    pub(super) fn call_all(&self, commands: &[Command]) -> Vec<Result<Answer>> {
+    /// Sends many commands at once, scripts or others but not both, each to its server, and returns their replies in the
+    /// same order. A command that a server did not answer at once, or refused, is sent again on its own.
+    pub(super) fn call_all(&self, commands: &[Command]) -> Vec<Result<Reply>> {
         let until = self.deadline();
         self.refresh(until);
         let mut of_servers: Vec<(Address, Vec<usize>)> = Vec::new();
@@ -346,49 +346,35 @@ impl Client {
                 None => of_servers.push((server.clone(), vec![at])),
             }
         }
-        let mut answers: Vec<Option<Reply>> = Vec::new();
-        answers.resize_with(commands.len(), || None);
-        let mut sent = Vec::new();
+        let mut replies: Vec<Option<Reply>> = Vec::new();
+        replies.resize_with(commands.len(), || None);
         for (server, indices) in of_servers {
             let of_server: Vec<&Command> =
                 indices.iter().filter_map(|at| commands.get(*at)).collect();
-            match self.send(&server, until, &of_server, Framing::default()) {
-                Ok(replies) => {
-                    for (at, reply) in indices.iter().zip(replies) {
-                        if let Some(answer) = answers.get_mut(*at) {
-                            *answer = Some(reply);
-                        }
-                    }
+            let answered = self.send(&server, until, &of_server, Framing::default());
+            for (at, answered) in indices.into_iter().zip(answered.unwrap_or_default()) {
+                if let Some(reply) = replies.get_mut(at) {
+                    *reply = Some(answered);
                 }
-                Err(Failed::Unanswered { sent: true, .. }) => sent.extend(indices),
-                Err(_) => {}
             }
         }
         // Once one has waited in vain, each of the others has one more try.
         let mut in_vain = false;
-        let answers = answers.into_iter().zip(commands).enumerate();
-        let answers = answers.map(|(at, (reply, command))| {
+        let replies = replies.into_iter().zip(commands);
+        let replies = replies.map(|(reply, command)| {
             // Replicas are waited for one by one: the script knows what it has done, and only confirms it.
             let is_waited_for = command.ends && self.replicas.is_some();
             match reply {
                 None | Some(Reply::Error(_)) => {}
                 Some(_) if is_waited_for => {}
-                Some(reply) => {
-                    return Ok(Answer {
-                        reply,
-                        repeated: false,
-                    });
-                }
+                Some(reply) => return Ok(reply),
             }
             let until = if in_vain { now() } else { self.deadline() };
             let answer = self.call_until(command, until);
             in_vain |= (answer.as_ref()).is_err_and(|error| error.kind() != ErrorKind::Decode);
-            answer.map(|answer| Answer {
-                repeated: answer.repeated || sent.contains(&at),
-                ..answer
-            })
+            answer.map(|answer| answer.reply)
         });
-        answers.collect()
+        replies.collect()
     }
 
     /// One command to one server, which is not about a key.

@@ -91,13 +91,12 @@ impl Store {
         let command = Command::plain("GETRANGE", &key, NUMBERS)
             .with(b"0")
             .with(b"5");
-        let version = bulk(self.client.call(&command)?.reply)?;
+        let version = bulk(self.client.call(&command)?)?;
         Ok(version.iter().any(|byte| *byte != 0))
     }
 
     pub(super) fn was_replaced(&self, id: &SessionId) -> Result<bool> {
-        let head = self.client.call(&head_of(&self.keys.of_id(id)))?;
-        let head = bulk(head.reply)?;
+        let head = bulk(self.client.call(&head_of(&self.keys.of_id(id)))?)?;
         Ok(record::head(&head).is_ok_and(|(head, _)| head == Head::Tombstone { moved: true }))
     }
 
@@ -356,7 +355,7 @@ impl Store {
 
     pub(super) fn delete_key(&self, key: &RedisKey) -> Result<bool> {
         let command = self.command(&scripts::DELETE, key, NUMBERS).ends_session();
-        is_done(self.client.call(&command)?.reply)
+        is_done(self.client.call(&command)?)
     }
 
     /// Deletes each session that is still of the write that was seen, and was not used since if that matters.
@@ -379,7 +378,7 @@ impl Store {
         let answers = self.client.call_all(&commands.collect::<Vec<_>>());
         let deleted = answers
             .into_iter()
-            .map(|answer| match *numbers(answer?.reply)? {
+            .map(|answer| match *numbers(answer?)? {
                 [0] => Ok(Deleted::Absent),
                 [1] => Ok(Deleted::Done),
                 [2] => Ok(Deleted::Changed),

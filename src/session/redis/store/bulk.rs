@@ -150,7 +150,7 @@ impl Store {
         let commands: Vec<_> = found.iter().map(|(key, _)| head_of(key)).collect();
         let answers = self.client.call_all(&commands).into_iter();
         let heads = answers.map(|answer| {
-            let value = bulk(answer?.reply)?;
+            let value = bulk(answer?)?;
             match value.is_empty() {
                 true => Ok(None),
                 false => record::head(&value).map(|(head, _)| Some(head)),
@@ -170,7 +170,7 @@ impl Store {
             let answers = self.client.call_all(&commands);
             let mut moved = Vec::new();
             for (found, answer) in pending.into_iter().zip(answers) {
-                let read = answer.and_then(|answer| match answer.reply {
+                let read = answer.and_then(|reply| match reply {
                     Reply::Bulk(value) => record::read(&value, found.1.clone()),
                     Reply::Nil => Ok(Read::Ended),
                     _ => Err(nonsense()),
@@ -407,7 +407,7 @@ impl Store {
         }
         let mut stored = 0;
         for answer in self.client.call_all(&commands) {
-            stored += usize::from(is_done(answer?.reply)?);
+            stored += usize::from(is_done(answer?)?);
         }
         Ok(stored)
     }

@@ -66,6 +66,6 @@ impl Turn<'_> {
             .with(&self.mark)
             .with(lasts.as_millis().to_string().as_bytes())
             .with(held);
-        is_done(self.store.client.call(&command)?.reply)
+        is_done(self.store.client.call(&command)?)
     }
 }
