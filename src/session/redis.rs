@@ -2,15 +2,14 @@
 //!
 //! Lowest first: [`reply`] has the bytes of the protocol, [`url`] says where the servers are, [`connection`] is one
 //! wire, [`pool`] those that are idle, [`pause`] the waits of a call, [`cluster`] which server has a slot, [`client`] the
-//! loop that gets a command answered. [`scripts`] has what servers run, [`keys`] and [`record`] what they keep, [`marks`]
-//! what tells one write from another, [`randomness`] what ids are made of. [`store`] has the rules: for one session, in
-//! its `bulk` those for all, and in its `turn` those that keep logins under a cap apart.
+//! loop that gets a command answered. [`scripts`] has what servers run, [`keys`] and [`record`] what they keep,
+//! [`randomness`] what ids are made of, and the marks that tell one write from another. [`store`] has the rules: for one
+//! session, in its `bulk` those for all, and in its `turn` those that keep logins under a cap apart.
 
 mod client;
 mod cluster;
 mod connection;
 mod keys;
-mod marks;
 mod pause;
 mod pool;
 mod randomness;
@@ -25,7 +24,6 @@ use super::id::{SessionHandle, SessionId};
 use super::lifetime::Lifetime;
 use super::options::SessionOptions;
 use super::outcome::{Existing, Saved, SessionCap, Sessions};
-use super::random::random;
 use super::record_key::Kind;
 use super::state::Session;
 use super::{SessionStore, beyond_cap};
@@ -33,7 +31,6 @@ use crate::error::{Error, Result};
 use crate::store::disk::{Disk, os::OsDisk};
 use client::{Client, Replicas};
 use keys::Keys;
-use marks::Marks;
 use randomness::Randomness;
 use reply::{Bounds, Reply};
 use std::sync::Arc;
@@ -167,7 +164,6 @@ impl RedisOptions {
             client,
             keys,
             rules,
-            marks: Marks::new(random)?,
             randomness: Randomness::new(),
         };
         Ok(RedisSessionStore {

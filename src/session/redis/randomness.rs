@@ -1,4 +1,4 @@
-//! Random bytes for ids: one read of the operating system's source has those of many.
+//! Random bytes for ids and marks: one read of the operating system's source has those of many.
 //!
 //! The bytes that were read are good for one process, since a fork must not draw what its parent draws, and for a
 //! moment, since the number of a process that has ended may become another's.

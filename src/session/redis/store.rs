@@ -15,7 +15,6 @@ use super::super::state::Session;
 use super::client::{Answer, Client, Command};
 use super::connection;
 use super::keys::{Keys, RedisKey};
-use super::marks::Marks;
 use super::randomness::Randomness;
 use super::record::{self, Head, millis};
 use super::reply::{Bounds, Reply};
@@ -42,8 +41,8 @@ const VALUE: Bounds = Bounds::new(BYTES_MAX + HEAD_BYTES + MARK_BYTES, 10, 1);
 pub(super) const NUMBERS: Bounds = Bounds::new(64, 10, 1);
 
 thread_local! {
-    /// The stores whose updates run on this thread, by their marks.
-    static EDITING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    /// The stores whose updates run on this thread, by where they are.
+    static EDITING: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Debug)]
@@ -51,7 +50,6 @@ pub(super) struct Store {
     pub(super) client: Client,
     pub(super) keys: Keys,
     pub(super) rules: Rules,
-    pub(super) marks: Marks,
     pub(super) randomness: Randomness,
 }
 
@@ -141,7 +139,7 @@ impl Store {
         for _ in 0..DRAWS {
             let identity = Identity::Id(SessionId::draw(|bytes| self.randomness.fill(bytes))?);
             let command = self
-                .command(&scripts::CREATE, &self.keys.of_identity(&identity), NUMBERS)
+                .command(&scripts::CREATE, &self.keys.of_identity(&identity), NUMBERS)?
                 .with_lifetimes(lifetimes)
                 .with(&body);
             match *numbers(self.client.call_until(&command, until)?.reply)? {
@@ -169,13 +167,13 @@ impl Store {
         let mark = next.write.as_ref().map_or(&[][..], <[u8; 8]>::as_slice);
         let command = if next.has_info() {
             let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
-            self.command(&scripts::SAVE, key, VALUE)
+            self.command(&scripts::SAVE, key, VALUE)?
                 .with(seen.to_string().as_bytes())
                 .with(mark)
                 .with_lifetimes(lifetimes)
                 .with(&self.body(next)?)
         } else {
-            self.command(&scripts::EMPTY, key, VALUE)
+            self.command(&scripts::EMPTY, key, VALUE)?
                 .with(seen.to_string().as_bytes())
                 .with(mark)
                 .ends_session()
@@ -237,7 +235,7 @@ impl Store {
                 self.randomness.fill(bytes)
             })?);
             let command = self
-                .command(&scripts::MOVE, &old_key, VALUE)
+                .command(&scripts::MOVE, &old_key, VALUE)?
                 .and_key(&self.keys.of_identity(&identity))
                 .with(version.as_bytes())
                 .with(mark.as_ref().map_or(&[][..], <[u8; 8]>::as_slice))
@@ -284,7 +282,7 @@ impl Store {
             let (stamp, mark) = (session.stamp, session.write);
             let before = Arc::clone(&session.contents);
             {
-                let _editing = Editing::begin(self.marks.seed());
+                let _editing = Editing::begin(self.place());
                 change(&mut session)?;
             }
             // The closure may have put another session in the copy's place: it is stored under this id all the same.
@@ -317,7 +315,8 @@ impl Store {
                 return Err(Error::not_now(what));
             }
             if tries >= TRIES_AT_ONCE {
-                OsDisk.sleep(Duration::from_micros(self.marks.below(2000)));
+                let drawn = u64::from_be_bytes(self.mark()?);
+                OsDisk.sleep(Duration::from_micros(drawn % 2000));
             }
         }
     }
@@ -331,7 +330,7 @@ impl Store {
     /// The times that the session has then, and its end; the version is not told.
     fn touch_key(&self, key: &RedisKey, until: Duration) -> Result<Option<(Stamp, Option<u64>)>> {
         let command = self
-            .command(&scripts::TOUCH, key, NUMBERS)
+            .command(&scripts::TOUCH, key, NUMBERS)?
             .with(&millis(Some(self.rules.resolution)))
             .with_lifetimes(self.rules.lifetimes);
         match *numbers(self.client.call_until(&command, until)?.reply)? {
@@ -354,7 +353,8 @@ impl Store {
     }
 
     pub(super) fn delete_key(&self, key: &RedisKey) -> Result<bool> {
-        let command = self.command(&scripts::DELETE, key, NUMBERS).ends_session();
+        let command = self.command(&scripts::DELETE, key, NUMBERS)?;
+        let command = command.ends_session();
         is_done(self.client.call(&command)?)
     }
 
@@ -363,19 +363,19 @@ impl Store {
         &self,
         seen: &mut dyn Iterator<Item = (&RedisKey, Stamp, Option<[u8; 8]>)>,
         unused: bool,
-    ) -> Vec<Result<Deleted>> {
+    ) -> Result<Vec<Result<Deleted>>> {
         let commands = seen.map(|(key, stamp, mark)| {
             let accessed = match unused {
                 true => stamp.accessed.to_string(),
                 false => "-1".into(),
             };
-            self.command(&scripts::DELETE_IF, key, NUMBERS)
+            let command = (self.command(&scripts::DELETE_IF, key, NUMBERS)?)
                 .with(stamp.version.to_string().as_bytes())
                 .with(mark.as_ref().map_or(&[][..], <[u8; 8]>::as_slice))
-                .with(accessed.as_bytes())
-                .ends_session()
+                .with(accessed.as_bytes());
+            Ok(command.ends_session())
         });
-        let answers = self.client.call_all(&commands.collect::<Vec<_>>());
+        let answers = self.client.call_all(&commands.collect::<Result<Vec<_>>>()?);
         let deleted = answers
             .into_iter()
             .map(|answer| match *numbers(answer?)? {
@@ -384,7 +384,7 @@ impl Store {
                 [2] => Ok(Deleted::Changed),
                 _ => Err(nonsense()),
             });
-        deleted.collect()
+        Ok(deleted.collect())
     }
 
     /// The time by the server's clock.
@@ -411,8 +411,15 @@ impl Store {
         script: &'static Script,
         key: &RedisKey,
         bounds: Bounds,
-    ) -> Command {
-        Command::script(script, key, self.marks.next(), bounds)
+    ) -> Result<Command> {
+        Ok(Command::script(script, key, self.mark()?, bounds))
+    }
+
+    /// Bytes that nobody else draws.
+    pub(super) fn mark(&self) -> Result<[u8; MARK_BYTES]> {
+        let mut mark = [0; MARK_BYTES];
+        self.randomness.fill(&mut mark)?;
+        Ok(mark)
     }
 
     fn value(&self, key: &RedisKey, until: Duration) -> Result<Option<Vec<u8>>> {
@@ -466,12 +473,16 @@ impl Store {
 
     /// A write inside an update of the same store would make the update begin again, for ever.
     pub(super) fn check_not_editing(&self) -> Result<()> {
-        let seed = self.marks.seed();
-        let editing = EDITING.with_borrow(|editing| editing.contains(&seed));
+        let editing = EDITING.with_borrow(|editing| editing.contains(&self.place()));
         match editing {
             false => Ok(()),
             true => Err(Error::nested()),
         }
+    }
+
+    /// Tells this store from every other, for as long as a call on it runs.
+    fn place(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 }
 
@@ -479,8 +490,8 @@ impl Store {
 struct Editing;
 
 impl Editing {
-    fn begin(seed: u64) -> Editing {
-        EDITING.with_borrow_mut(|editing| editing.push(seed));
+    fn begin(place: usize) -> Editing {
+        EDITING.with_borrow_mut(|editing| editing.push(place));
         Editing
     }
 }

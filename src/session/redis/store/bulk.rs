@@ -256,7 +256,7 @@ impl Store {
                     Err(error) => pass(&mut passed, identity, error)?,
                 }
             }
-            for outcome in self.delete_if(&mut old.into_iter(), true) {
+            for outcome in self.delete_if(&mut old.into_iter(), true)? {
                 match outcome? {
                     Deleted::Done => deleted += 1,
                     Deleted::Changed => left += 1,
@@ -341,7 +341,7 @@ impl Store {
             }
             met |= !theirs.is_empty();
             let mut seen = (theirs.iter()).map(|((key, _), stamp, mark)| (key, *stamp, *mark));
-            let outcomes = self.delete_if(&mut seen, false);
+            let outcomes = self.delete_if(&mut seen, false)?;
             pending = Vec::new();
             let mut all = Ok(());
             for ((found, ..), outcome) in theirs.into_iter().zip(outcomes) {
@@ -396,7 +396,7 @@ impl Store {
                 .map(Some)
                 .chain([lifetimes.idle, lifetimes.absolute])
                 .fold(
-                    self.command(&scripts::IMPORT, &key, NUMBERS),
+                    self.command(&scripts::IMPORT, &key, NUMBERS)?,
                     |command, number| command.with(&millis(number)),
                 );
             let body = self.body(session).map_err(|error| {

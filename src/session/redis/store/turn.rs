@@ -28,7 +28,7 @@ impl Store {
         let turn = Turn {
             store: self,
             key: self.keys.of_turn(&hex(hash.get(..16).unwrap_or_default())),
-            mark: self.marks.next(),
+            mark: self.mark()?,
         };
         let mut pause = Pause::new(self.client.deadline());
         while !turn.ask(&TURN, b"0")? {
@@ -62,7 +62,7 @@ impl Turn<'_> {
         // Storing a session may ask the server for the time first: two calls at most.
         let lasts = self.store.client.timeout().saturating_mul(4);
         let command = (self.store)
-            .command(script, &self.key, NUMBERS)
+            .command(script, &self.key, NUMBERS)?
             .with(&self.mark)
             .with(lasts.as_millis().to_string().as_bytes())
             .with(held);
