@@ -408,26 +408,15 @@ impl Client {
         until: Duration,
     ) -> Result<(Address, Reply)> {
         let mut pause = Pause::new(until);
-        let question = Question {
-            bounds,
-            write: &|to| {
-                write_command(to, words);
-                1
-            },
-            owns: None,
-        };
         loop {
             let mut last = None;
             for server in servers {
-                last = Some(match self.ask(server, until, &question) {
-                    Ok(replies) => match replies.into_iter().next() {
-                        Some(Reply::Error(text)) => match Refusal::read(&text, server) {
-                            Refusal::Wait | Refusal::WaitForOther => not_now(server, &text),
-                            _ => return Err(refused(server, &text)),
-                        },
-                        Some(reply) => return Ok((server.clone(), reply)),
-                        None => return Err(nonsense(server)),
+                last = Some(match self.ask_words(server, words, bounds, until) {
+                    Ok(Reply::Error(text)) => match Refusal::read(&text, server) {
+                        Refusal::Wait | Refusal::WaitForOther => not_now(server, &text),
+                        _ => return Err(refused(server, &text)),
                     },
+                    Ok(reply) => return Ok((server.clone(), reply)),
                     Err(Failed::Refused(error)) => return Err(error),
                     Err(Failed::Unanswered { cause, .. }) => {
                         self.suspect();
@@ -446,6 +435,26 @@ impl Client {
                 return Err(last.unwrap_or_else(|| Error::not_now("the cluster has no server")));
             }
         }
+    }
+
+    /// Sends one command once, which is not about a key.
+    fn ask_words(
+        &self,
+        server: &Address,
+        words: &[&[u8]],
+        bounds: Bounds,
+        until: Duration,
+    ) -> std::result::Result<Reply, Failed> {
+        let question = Question {
+            bounds,
+            write: &|to| {
+                write_command(to, words);
+                1
+            },
+            owns: None,
+        };
+        let reply = self.ask(server, until, &question)?.pop();
+        reply.ok_or_else(|| Failed::Refused(nonsense(server)))
     }
 
     /// Sends one command once, and waits for its replicas where they were asked for.
@@ -615,22 +624,8 @@ impl Client {
 
     /// Where the slots are, as one server says.
     fn read_map(&self, server: &Address, until: Duration) -> Result<Map> {
-        let question = Question {
-            bounds: SLOTS_BOUNDS,
-            write: &|to| {
-                write_command(to, &[b"CLUSTER", b"SLOTS"]);
-                1
-            },
-            owns: None,
-        };
-        let asked = self.ask(server, until, &question);
-        let reply = match asked {
-            Ok(replies) => replies.into_iter().next(),
-            Err(Failed::Refused(error)) => return Err(error),
-            Err(Failed::Unanswered { cause, .. }) => return Err(unanswered(server, cause, false)),
-        };
-        match reply {
-            Some(Reply::Error(text)) => match Refusal::read(&text, server) {
+        match self.ask_words(server, &[b"CLUSTER", b"SLOTS"], SLOTS_BOUNDS, until) {
+            Ok(Reply::Error(text)) => match Refusal::read(&text, server) {
                 // It has no cluster, or does not tell: should it be one after all, it will say where each slot is.
                 Refusal::Final if !matches!(code(&text), "NOAUTH" | "NOPERM") => {
                     Ok(Map::single(server.clone()))
@@ -638,8 +633,9 @@ impl Client {
                 Refusal::Final => Err(refused(server, &text)),
                 _ => Err(not_now(server, &text)),
             },
-            Some(slots) => Map::read(&slots, server).ok_or_else(|| not_now(server, "CLUSTERDOWN")),
-            None => Err(nonsense(server)),
+            Ok(slots) => Map::read(&slots, server).ok_or_else(|| not_now(server, "CLUSTERDOWN")),
+            Err(Failed::Refused(error)) => Err(error),
+            Err(Failed::Unanswered { cause, .. }) => Err(unanswered(server, cause, false)),
         }
     }
 
