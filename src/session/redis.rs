@@ -139,11 +139,8 @@ impl RedisOptions {
         let mut servers = url::parse(url)?;
         let login = &mut servers.login;
         login.user = self.user.clone().or(login.user.take());
-        login.password = self.password.clone().or(login.password.take());
-        login.password = login
-            .password
-            .take()
-            .filter(|password| !password.is_empty());
+        let password = self.password.clone().or(login.password.take());
+        login.password = password.filter(|password| !password.is_empty());
         let timeout = self.timeout.min(TIMEOUT_MAX);
         if timeout < Duration::from_millis(100) {
             return Err(invalid("a timeout under 100 milliseconds"));

@@ -543,7 +543,7 @@ fn numbers(reply: Reply) -> Result<Vec<u64>> {
 
 /// Whether a copy that is to get a new id begins an absolute lifetime: another user than was loaded, or proven anew.
 fn is_login(session: &Session) -> bool {
-    session.modified && (session.confirming || session.contents.user != session.base.user)
+    session.modified && (session.confirming || session.has_other_user())
 }
 
 fn number(value: i64) -> Result<u64> {
