@@ -211,7 +211,7 @@ impl std::fmt::Debug for RedisOptions {
 ///
 /// # What a server keeps
 ///
-/// A session is one string under `shelflife:{x7Q}x7QeGF0LqcxkqsHUm8Aagw`: 38 bytes of versions, times and lifetimes,
+/// A session is one string under `shelflife:{x7Q}x7QeGF0LqcxkqsHUm8Aagw`: 38 bytes of its version, times and lifetimes,
 /// and the contents as CBOR. The braces hold the first three letters of the id, by which a cluster chooses the server,
 /// and a session keeps these letters when it gets a new id. So a new id is one atomic step in a cluster, too; its other
 /// 110 bits are new.

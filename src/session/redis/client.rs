@@ -2,8 +2,8 @@
 //!
 //! All other replies of a server are dealt with here: a slot that has moved or is on its way, a server that is loading,
 //! a replica that has become a primary, a script that a server does not have, a connection that broke. Every command
-//! may be sent again: reads change nothing, and a script that has run already knows its mark
-//! ([`scripts`](super::scripts)).
+//! may be sent again: reads change nothing, to remove a key twice is to remove it once, and a script that has run already
+//! knows its mark ([`scripts`](super::scripts)).
 
 use super::super::lifetime::{Lifetimes, millis_of};
 use super::cluster::{Map, Refusal, slot_of};
@@ -92,6 +92,12 @@ impl Command {
     pub(super) fn with_lifetimes(self, lifetimes: Lifetimes) -> Command {
         let with_idle = self.with(&millis(lifetimes.idle));
         with_idle.with(&millis(lifetimes.absolute))
+    }
+
+    /// The version that was seen, and its mark where that is known.
+    pub(super) fn with_seen(self, version: &str, mark: Option<[u8; 8]>) -> Command {
+        let mark = mark.as_ref().map_or(&[][..], <[u8; 8]>::as_slice);
+        self.with(version.as_bytes()).with(mark)
     }
 
     /// The mark of a script; none of a command of the server's own.

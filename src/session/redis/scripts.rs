@@ -18,9 +18,10 @@
 //!
 //! **Each script may be sent twice.** Its last argument is a mark, which no other command has. A client whose
 //! connection broke does not know whether its command was carried out, and sends it again with the same mark. A script
-//! that finds its mark at the key answers what the first run has answered, and changes nothing. Every write leaves its
-//! mark: in the head of what it stores, or in the tombstone of what it ends. That tombstone also keeps a creation that
-//! was held up on its way from bringing a session back that was created by the second try and deleted since.
+//! that finds its mark at the key answers that it was carried out, and changes no session. What stores a session leaves
+//! its mark in the head, and what ends one in the tombstone. A use leaves none, since noting it again does no harm, nor
+//! does a turn, which ends by itself. The tombstone also keeps a creation that was held up on its way from bringing a
+//! session back that was created by the second try and deleted since.
 //!
 //! **The mark tells two writes of one version apart.** A primary that is lost with its last write leaves a replica at
 //! the version before, and the next write has the lost one's number. A copy of the lost one must not pass for a copy of
@@ -146,10 +147,8 @@ return said
 /// idle, absolute, contents: `{1, created, accessed}`, or `{0}` if the id is taken.
 pub(super) static CREATE: Script = Script::new(
     "
-if there then
-  if alive and mark == ours then return {1, created, accessed} end
-  return {0}
-end
+if mark == ours then return {1, created, accessed} end
+if there then return {0} end
 put(key, 1, now, now, tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3])
 return {1, now, now}
 ",
@@ -168,17 +167,6 @@ idle, absolute = tonumber(ARGV[3]), tonumber(ARGV[4])
 if over(ARGV[5]) then return {0} end
 put(key, version + 1, created, accessed, idle, absolute, ARGV[5])
 return {1, version + 1, created, accessed}
-",
-);
-
-/// version and mark: as [`SAVE`], of a session that has nothing left worth keeping.
-pub(super) static EMPTY: Script = Script::new(
-    "
-if mark == ours then return confirm() end
-if not alive then return {0} end
-if not seen(ARGV[1], ARGV[2]) then return {2, redis.call('GET', key)} end
-bury(key, 0)
-return {1}
 ",
 );
 
@@ -220,7 +208,7 @@ return {1, created, accessed, last(created, accessed, idle, absolute)}
 /// that somebody else asked for is made sure of: replicas may not have confirmed it.
 pub(super) static DELETE: Script = Script::new(
     "
-if there and mark == ours then return confirm() end
+if mark == ours then return confirm() end
 if not alive then
   if not sound then return {redis.call('UNLINK', key)} end
   confirm()
@@ -232,13 +220,13 @@ return {1}
 );
 
 /// version and mark that were seen, accessed or -1: `{1}` if it was as given and is deleted, `{0}` if there is none,
-/// `{2}` if it changed.
+/// `{2, value}` if it changed.
 pub(super) static DELETE_IF: Script = Script::new(
     "
-if there and mark == ours then return confirm() end
+if mark == ours then return confirm() end
 if not alive then return {0} end
 local at = tonumber(ARGV[3])
-if not seen(ARGV[1], ARGV[2]) or (at >= 0 and accessed ~= at) then return {2} end
+if not seen(ARGV[1], ARGV[2]) or (at >= 0 and accessed ~= at) then return {2, redis.call('GET', key)} end
 bury(key, 0)
 return {1}
 ",
@@ -252,7 +240,7 @@ return {1}
 pub(super) static MOVE: Script = Script::new(
     "
 if not alive then
-  if there and mark == ours then
+  if mark == ours then
     local moved = redis.call('GET', KEYS[2])
     confirm()
     if moved then return {1, moved} end
@@ -278,7 +266,7 @@ return {1, value}
 /// this server has the same or a later state of it, or has ended it a moment ago.
 pub(super) static IMPORT: Script = Script::new(
     "
-if there and mark == ours then return {1} end
+if mark == ours then return {1} end
 if there and sound and not alive then return {0} end
 local seen, last_use = tonumber(ARGV[1]), tonumber(ARGV[3])
 if alive and (version > seen or (version == seen and accessed >= last_use)) then return {0} end
@@ -291,8 +279,7 @@ return {1}
 /// held already: `{1}` if it is held now, `{0}` if it is another's.
 pub(super) static TURN: Script = Script::new(
     "
-if there and head ~= ARGV[1] then return {0} end
-if not there and ARGV[3] == '1' then return {0} end
+if head ~= ARGV[1] and (there or ARGV[3] == '1') then return {0} end
 redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
 return {1}
 ",

@@ -164,19 +164,14 @@ impl Store {
     /// Stores a copy if nobody has changed the session since, or ends the session if the copy is not worth keeping.
     fn put(&self, key: &RedisKey, next: &Session, until: Duration) -> Result<Put> {
         let seen = next.stamp.version;
-        let mark = next.write.as_ref().map_or(&[][..], <[u8; 8]>::as_slice);
         let command = if next.has_info() {
             let lifetimes = self.rules.lifetimes_of(next.contents.lifetimes);
             self.command(&scripts::SAVE, key, VALUE)?
-                .with(seen.to_string().as_bytes())
-                .with(mark)
+                .with_seen(&seen.to_string(), next.write)
                 .with_lifetimes(lifetimes)
                 .with(&self.body(next)?)
         } else {
-            self.command(&scripts::EMPTY, key, VALUE)?
-                .with(seen.to_string().as_bytes())
-                .with(mark)
-                .ends_session()
+            self.end_of(key, next.stamp, next.write, false)?
         };
         let Answer { reply, repeated } = self.client.call_until(&command, until)?;
         let mut elements = array(reply)?;
@@ -237,8 +232,7 @@ impl Store {
             let command = self
                 .command(&scripts::MOVE, &old_key, VALUE)?
                 .and_key(&self.keys.of_identity(&identity))
-                .with(version.as_bytes())
-                .with(mark.as_ref().map_or(&[][..], <[u8; 8]>::as_slice))
+                .with_seen(&version, mark)
                 .with_lifetimes(lifetimes)
                 .with(if is_login(session) { b"1" } else { b"0" })
                 .with(&body)
@@ -364,27 +358,35 @@ impl Store {
         seen: &mut dyn Iterator<Item = (&RedisKey, Stamp, Option<[u8; 8]>)>,
         unused: bool,
     ) -> Result<Vec<Result<Deleted>>> {
-        let commands = seen.map(|(key, stamp, mark)| {
-            let accessed = match unused {
-                true => stamp.accessed.to_string(),
-                false => "-1".into(),
-            };
-            let command = (self.command(&scripts::DELETE_IF, key, NUMBERS)?)
-                .with(stamp.version.to_string().as_bytes())
-                .with(mark.as_ref().map_or(&[][..], <[u8; 8]>::as_slice))
-                .with(accessed.as_bytes());
-            Ok(command.ends_session())
-        });
+        let commands = seen.map(|(key, stamp, mark)| self.end_of(key, stamp, mark, unused));
         let answers = self.client.call_all(&commands.collect::<Result<Vec<_>>>()?);
         let deleted = answers
             .into_iter()
-            .map(|answer| match *numbers(answer?)? {
-                [0] => Ok(Deleted::Absent),
-                [1] => Ok(Deleted::Done),
-                [2] => Ok(Deleted::Changed),
+            .map(|answer| match array(answer?)?.as_slice() {
+                [Reply::Int(0)] => Ok(Deleted::Absent),
+                [Reply::Int(1)] => Ok(Deleted::Done),
+                [Reply::Int(2), ..] => Ok(Deleted::Changed),
                 _ => Err(nonsense()),
             });
         Ok(deleted.collect())
+    }
+
+    /// The command that ends a session if it is still of this write, and was not used since if that matters.
+    fn end_of(
+        &self,
+        key: &RedisKey,
+        stamp: Stamp,
+        mark: Option<[u8; 8]>,
+        unused: bool,
+    ) -> Result<Command> {
+        let accessed = match unused {
+            true => stamp.accessed.to_string(),
+            false => "-1".into(),
+        };
+        let command = (self.command(&scripts::DELETE_IF, key, VALUE)?)
+            .with_seen(&stamp.version.to_string(), mark)
+            .with(accessed.as_bytes());
+        Ok(command.ends_session())
     }
 
     /// The time by the server's clock.

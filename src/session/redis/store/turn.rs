@@ -59,7 +59,7 @@ impl Turn<'_> {
     }
 
     fn ask(&self, script: &'static Script, held: &[u8]) -> Result<bool> {
-        // Storing a session may ask the server for the time first: two calls at most.
+        // It lasts from when the server has got this. The answer takes a call at most, and storing the session another.
         let lasts = self.store.client.timeout().saturating_mul(4);
         let command = (self.store)
             .command(script, &self.key, NUMBERS)?
