@@ -3,7 +3,7 @@
 //! A server has no snapshot. `SCAN` promises this much: a key that is there from the beginning of a walk to its end is
 //! met, unless the server is started anew in between, which its run tells. While slots move between the servers of a
 //! cluster that does not hold for a walk over all of them: a key can leave a server before its turn for one whose turn
-//! is over. So a cluster is walked twice, and again for as long as its map changes: of any two servers the one that a
+//! is over. So a cluster is walked twice, and again for as long as its servers change: of any two servers the one that a
 //! key leaves is then walked before the one that it goes to.
 
 use super::super::super::engine::passed::{Passed, deleted};
@@ -32,7 +32,7 @@ const BATCH: usize = 256;
 /// Values that are asked for at once: each can be large.
 const VALUES: usize = 64;
 
-/// Walks in a row at each of which the map of a cluster changes, before the call gives up.
+/// Walks in a row at each of which servers change or are started anew, before the call gives up.
 const WALKS_MAX: usize = 8;
 
 /// The cursor, and what `COUNT 1000` brings, which a server exceeds where a table's chains are long.
