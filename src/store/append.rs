@@ -77,11 +77,9 @@ impl Pen {
         let end = tail + len_bytes;
         if end > FILE_MAX {
             let what = "the file is at its limit of 8 TiB";
-            return Err(
-                Error::too_large(what, "remove entries, or begin another store")
-                    .at(&generation.log.path)
-                    .into(),
-            );
+            return Err(Error::too_large(what, "compact it, or begin another store")
+                .at(&generation.log.path)
+                .into());
         }
         let durable = generation.commit.durable().min(tail);
         let Pen { bytes, heads } = self;

@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use shelflife::{
-    Batch, Options, Saved, Session, SessionHandle, SessionOptions, SessionStore, ShelveSessionStore, Store,
+    Batch, Options, Saved, Session, SessionHandle, SessionOptions, SessionStore,
+    ShelveSessionStore, Store,
 };
 use tempfile::TempDir;
 
