@@ -32,9 +32,6 @@ pub(crate) fn read_anew(place: &Place, crossing: Crossing) -> Result<Option<Anew
             // This handle read it while it was sound.
             Ok(None) | Err(_) => (known.header, COPIES.to_vec()),
         };
-        if header.seed != known.header.seed {
-            below = 0;
-        }
         let read = Generation::read(log, header, crossing, below)?;
         let known_holds = below > 0;
         if !known_holds || read.position().damage.is_empty() || known.is_still_there()? {

@@ -466,6 +466,20 @@ fn a_forked_child_that_wrote_nothing_closes_without_a_word_in_the_file_of_its_pa
     }
 }
 
+/// A server that opens its store and then forks workers, beside a job that compacts.
+#[test]
+fn a_forked_child_goes_on_in_the_file_that_its_own_was_compacted_into() {
+    let sim = shelflife::sim::SimDisk::new(1);
+    let process = sim.process();
+    let store = impatient().disk(process.disk()).open("/s").unwrap();
+    store.insert("parent", "1").unwrap();
+    let other = impatient().disk(sim.disk()).open("/s").unwrap();
+    process.fork();
+    other.compact().unwrap();
+    store.insert("child", "2").unwrap();
+    assert_eq!(other.len().unwrap(), 2);
+}
+
 #[test]
 fn a_forked_child_is_told_of_what_was_put_over_the_store_as_its_parent_is() {
     for exclusive in [false, true] {

@@ -214,6 +214,27 @@ fn what_a_compaction_that_failed_kept_is_not_removed_by_the_one_that_succeeds() 
 }
 
 #[test]
+fn a_record_whose_head_rots_under_a_handle_is_kept_by_the_compaction_that_meets_it() {
+    let sim = SimDisk::new(5);
+    let store = open(&sim, |_| {}).unwrap();
+    for key in ["a", "b", "c"] {
+        store.insert(key, format!("value of {key}")).unwrap();
+    }
+    let b = raw::records(&sim.read(PATH).unwrap()).swap_remove(1);
+    sim.flip_bit(PATH, b.start as u64 + 9, 5).unwrap();
+    store.compact().unwrap();
+    let kept = beside(&sim);
+    assert!(
+        matches!(&kept[..], [one] if one.contains(".damaged-")),
+        "{kept:?}"
+    );
+    assert!(store.get("b").unwrap_err().is_corrupt());
+    assert_eq!(store.get("c").unwrap().unwrap(), b"value of c");
+    store.compact().unwrap();
+    assert!(beside(&sim).is_empty(), "it is no new damage");
+}
+
+#[test]
 fn a_seal_that_a_full_disk_cuts_short_is_taken_back() {
     let sim = SimDisk::new(5);
     let store = open(&sim, |options| _ = options.durability(Durability::Os)).unwrap();
