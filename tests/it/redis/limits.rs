@@ -385,12 +385,14 @@ fn what_is_no_session_under_the_key_of_one_counts_as_there_and_can_be_removed() 
     }
     let server = Server::start(&[]);
     let store = RedisSessionStore::connect(&server.url()).unwrap();
-    let put = server.say("SET shelflife:{AAE}AAECAwQFBgcICQoLDA0ODw theirs");
-    assert_eq!(put.trim(), "+OK");
-    let error = store.setup(Existing::Fail).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
-    store.setup(Existing::Overwrite).unwrap();
-    assert_eq!(server.keys("shelflife:"), [""; 0]);
+    for (command, answer) in [("SET", "+OK"), ("RPUSH", ":1")] {
+        let put = server.say(&format!("{command} shelflife:{{{}}}{ID} theirs", &ID[..3]));
+        assert_eq!(put.trim(), answer);
+        let error = store.setup(Existing::Fail).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{command}");
+        store.setup(Existing::Overwrite).unwrap();
+        assert_eq!(server.keys("shelflife:"), [""; 0], "{command}");
+    }
 }
 
 #[test]
