@@ -69,7 +69,7 @@
 //!
 //! | room | what it is |
 //! |---|---|
-//! | `fault`, `random`, `content`, `ordered` | calls and how they fail; numbers from a seed; bytes and maps that are cheap to clone |
+//! | `fault`, `random`, `content` | calls and how they fail; numbers from a seed; bytes that are cheap to clone |
 //! | `schedule`, `baton` | the order in which processes go on, and the one that does |
 //! | `fs` | files and folders, as programs see them and as a power cut leaves them |
 //! | `machine` | all of a machine, and in it whose turn it is |
@@ -86,7 +86,6 @@ mod fs;
 mod images;
 mod machine;
 mod made;
-mod ordered;
 mod power;
 mod process;
 mod random;

@@ -3,7 +3,7 @@
 //! history is replayed to cut the power in the middle of it.
 
 use super::content::{Content, mix};
-use super::ordered::Ordered;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -15,8 +15,8 @@ const ELOOP: i32 = if cfg!(target_os = "linux") { 40 } else { 62 };
 
 #[derive(Debug, Clone)]
 pub(super) struct Fs {
-    pub(super) inodes: Ordered<u64, Arc<Inode>>,
-    pub(super) dirs: Ordered<PathBuf, Arc<Dir>>,
+    pub(super) inodes: BTreeMap<u64, Arc<Inode>>,
+    pub(super) dirs: BTreeMap<PathBuf, Arc<Dir>>,
 }
 
 #[derive(Debug, Clone)]
@@ -74,7 +74,7 @@ pub(super) enum FileChange {
     SetOwner(Owner),
 }
 
-pub(super) type Names = Ordered<OsString, Node>;
+pub(super) type Names = BTreeMap<OsString, Node>;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Dir {
@@ -280,8 +280,8 @@ impl Inode {
 impl Fs {
     pub(super) fn new() -> Fs {
         let mut fs = Fs {
-            inodes: Ordered::default(),
-            dirs: Ordered::default(),
+            inodes: BTreeMap::new(),
+            dirs: BTreeMap::new(),
         };
         let owner = Owner {
             uid: 0,
@@ -441,7 +441,7 @@ impl Fs {
     /// A hash of all that is cached, durable and pending.
     pub(super) fn hash(&self) -> u64 {
         let mut hash = DefaultHasher::new();
-        for (number, inode) in self.inodes.iter() {
+        for (number, inode) in &self.inodes {
             (number, inode.kind, inode.diverged, &inode.dirty).hash(&mut hash);
             (
                 inode.durable.hash(),
@@ -450,7 +450,7 @@ impl Fs {
             )
                 .hash(&mut hash);
         }
-        for (path, dir) in self.dirs.iter() {
+        for (path, dir) in &self.dirs {
             (path, &dir.durable, &dir.cached, &dir.pending).hash(&mut hash);
         }
         hash.finish()

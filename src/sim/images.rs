@@ -3,10 +3,9 @@
 
 use super::content::{hash_bytes, mix};
 use super::fs::{Dir, Effect, Fs, NameChange, Names, Node};
-use super::ordered::Ordered;
 use super::random::Random;
 use super::variants::{DirtyFile, EXHAUSTIVE, FILLS, FileChoice};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,7 +47,7 @@ impl Images {
     /// The images of a disk right after `last`, which may not be finished when the power goes.
     pub(super) fn new(fs: &Fs, seed: u64, last: Option<&Effect>, samples: usize) -> Images {
         let mut names: Vec<PendingName> = Vec::new();
-        for (path, dir) in fs.dirs.iter() {
+        for (path, dir) in &fs.dirs {
             for pending in &dir.pending {
                 let place = names.partition_point(|name| name.step < pending.step);
                 let name = PendingName {
@@ -217,13 +216,13 @@ impl Images {
         choose: &dyn Fn(usize) -> Option<FileChoice>,
     ) -> (Fs, u64) {
         let mut image = Fs {
-            inodes: Ordered::default(),
+            inodes: BTreeMap::new(),
             dirs: durable_names(&self.fs, &self.names, name_present),
         };
         let mut hash = 0;
-        for (path, dir) in image.dirs.iter() {
+        for (path, dir) in &image.dirs {
             hash = mix(hash, hash_path(path));
-            for (name, node) in dir.durable.iter() {
+            for (name, node) in &dir.durable {
                 hash = mix(hash, hash_path(Path::new(name)));
                 match node {
                     Node::Symlink(target) => hash = mix(hash, hash_path(target)),
@@ -303,9 +302,9 @@ fn durable_names(
     fs: &Fs,
     names: &[PendingName],
     chosen: &dyn Fn(usize) -> bool,
-) -> Ordered<PathBuf, Arc<Dir>> {
+) -> BTreeMap<PathBuf, Arc<Dir>> {
     let mut dirs = fs.dirs.clone();
-    for (path, dir) in dirs.iter_mut() {
+    for (path, dir) in &mut dirs {
         if dir.pending.is_empty() {
             continue;
         }

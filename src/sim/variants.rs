@@ -58,7 +58,7 @@ pub(super) enum Bits {
 impl Bits {
     const ALL: Bits = Bits::Few(u64::MAX);
 
-    fn get(&self, index: usize) -> bool {
+    fn is_set(&self, index: usize) -> bool {
         match self {
             Bits::Few(bits) => index >= 64 || bits >> index & 1 == 1,
             Bits::Many(bits) => bits[index],
@@ -263,7 +263,7 @@ impl DirtyFile {
                 .sectors
                 .iter()
                 .enumerate()
-                .filter(|(index, _)| !choice.present.get(*index));
+                .filter(|(index, _)| !choice.present.is_set(*index));
             for (_, sector) in absent {
                 let start = sector * SECTOR;
                 let end = (start + SECTOR).min(len);

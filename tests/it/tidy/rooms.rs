@@ -227,6 +227,7 @@ const STD_METHODS: &[&str] = &[
     "lock",
     "mode",
     "or",
+    "remove",
     "replace",
     "resize",
     "seek",
