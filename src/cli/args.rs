@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::cli::failure::{Failure, Result};
 use crate::cli::output::Output;
 use crate::cli::{text, times};
-use shelflife::SessionId;
 
 /// A record has 48 bits for the milliseconds of its end.
 const END_MS_MAX: u128 = (1 << 48) - 1;
@@ -112,7 +111,7 @@ impl Args {
                 None => "; if it is no option, put `--` before it".to_string(),
                 near => suggestion(near),
             };
-            return Err(self.wrong(&format!("unknown option {}{hint}", repeated(name))));
+            return Err(self.wrong(&format!("unknown option `{}`{hint}", escape(name))));
         };
         let value = match (option.value, attached) {
             ("", None) => OsString::new(),
@@ -140,8 +139,8 @@ impl Args {
             .is_some_and(|name| name.trim_end_matches(']').ends_with("..."));
         match self.operands.get(names.len()) {
             Some(extra) if !endless => {
-                let extra = repeated(&extra.to_string_lossy());
-                Err(self.wrong(&format!("unexpected {extra}")))
+                let extra = text::escape(extra.as_encoded_bytes());
+                Err(self.wrong(&format!("unexpected `{extra}`")))
             }
             _ => Ok(()),
         }
@@ -286,15 +285,6 @@ impl Command {
             help.push_str(&format!("\n{}\n", self.notes));
         }
         help
-    }
-}
-
-/// A word as a message repeats it. A person who has a session's id is logged in, so an id is repeated nowhere: one in 64
-/// begins as an option does.
-fn repeated(word: &str) -> String {
-    match word.parse::<SessionId>() {
-        Ok(_) => "(the id of a session)".to_string(),
-        Err(_) => format!("`{}`", escape(word)),
     }
 }
 

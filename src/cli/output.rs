@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::cli::failure::{Failure, Result};
 use crate::cli::text;
+use shelflife::SessionId;
 
 /// Rows that are aligned together, and so are held back before the first is shown.
 const ROWS_AT_ONCE: usize = 500;
@@ -193,9 +194,18 @@ fn terminal_columns() -> usize {
     columns.filter(|columns| *columns > 0).unwrap_or(80)
 }
 
-/// To standard error. That nobody reads it is no reason to fail.
+/// To standard error. That nobody reads it is no reason to fail. A person who has a session's id is logged in, so an id
+/// that was typed in the wrong place is not repeated.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", text::printable(text));
+    let mut said = text::printable(text);
+    for word in std::env::args_os().skip(1) {
+        let word = word.to_string_lossy();
+        let is_id = |part: &&str| part.parse::<SessionId>().is_ok();
+        for id in word.split('=').filter(is_id) {
+            said = said.replace(id, "(the id of a session)");
+        }
+    }
+    let _ = writeln!(io::stderr(), "{said}");
 }
 
 fn written(error: io::Error) -> Failure {

@@ -233,6 +233,20 @@ fn a_cookie_in_the_wrong_place_is_not_repeated() {
                 "{said}"
             );
         }
+        for words in [
+            format!("session rm {id} s.shelf"),
+            format!("session show {id} 0123456789ab"),
+            format!("session ls s.shelf --idle {id}"),
+            format!("session rm s.shelf --yes --user {id}"),
+            format!("session rm s.shelf --yes --user={id}"),
+            format!("get s.shelf -- {id}"),
+            format!("history s.shelf -- {id}"),
+            format!("session {id}"),
+            id.to_string(),
+        ] {
+            let ran = shell.run(&words);
+            assert!(ran.code != 0 && !ran.err.contains(id), "{words}: {ran:?}");
+        }
         assert!(app.has_session(session.id().unwrap()).unwrap());
     }
 }
