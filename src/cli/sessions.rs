@@ -54,12 +54,12 @@ fn ls(args: &mut Args, output: &mut Output) -> Result<()> {
     let user = args.text("--user")?.map(str::to_string);
     let idle = args.span("--idle", None)?;
     let file = args.required("F")?;
-    let store = to_read(args, file)?;
-    let now = store.now();
     let (nul, json) = (args.has("-0"), args.has("--json"));
     if nul && json {
         return Err(args.wrong("-0 and --json exclude each other"));
     }
+    let store = to_read(args, file)?;
+    let now = store.now();
     if !nul && !json {
         output.header(&["HANDLE", "USER", "USED", "EXPIRES", "ADDRESS"]);
     }
@@ -242,24 +242,25 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
 
 fn rm_handles(args: &mut Args, file: OsString, output: &mut Output) -> Result<()> {
     let typed = keys::given(args, "HANDLE", &["handle", "session"])?;
-    if args.has(DRY_RUN.name) {
-        let store = to_read(args, file)?;
-        let wanted: Result<HashSet<SessionHandle>> = named(&store, &typed)?.into_iter().collect();
-        let wanted = wanted?;
-        let is_wanted = |session: &Session| {
-            let handle = session.handle();
-            handle.is_some_and(|handle| wanted.contains(&handle))
-        };
-        return list(&store, output, is_wanted);
-    }
-    let store = to_change(args, file)?;
+    let is_dry = args.has(DRY_RUN.name);
+    let store = match is_dry {
+        true => to_read(args, file)?,
+        false => to_change(args, file)?,
+    };
     let named = named(&store, &typed)?;
     // Each is looked for in all sessions: together, so that many of them are no more work than one.
     let wanted: HashSet<SessionHandle> = named.iter().flatten().copied().collect();
-    let progress = Progress::of("ending", "");
-    let deleted = store.delete_by_handles(&|handle| wanted.contains(&handle))?;
-    drop(progress);
-    let found: HashSet<&SessionHandle> = deleted.iter().collect();
+    let mut found = HashSet::new();
+    if is_dry {
+        list_any(&store, output, |session| {
+            let handle = session.handle();
+            handle.is_some_and(|handle| wanted.contains(&handle) && found.insert(handle))
+        })?;
+    } else {
+        let progress = Progress::of("ending", "");
+        found.extend(store.delete_by_handles(&|handle| wanted.contains(&handle))?);
+        drop(progress);
+    }
     let (mut missing, mut seen) = (None, HashSet::new());
     for name in named {
         let failure = match name {
@@ -271,8 +272,8 @@ fn rm_handles(args: &mut Args, file: OsString, output: &mut Output) -> Result<()
             say(&format!("shelflife: {earlier}"));
         }
     }
-    if !deleted.is_empty() || missing.is_none() {
-        output.note(&format!("logged out {}", count(deleted.len())));
+    if !is_dry && (!found.is_empty() || missing.is_none()) {
+        output.note(&format!("logged out {}", count(found.len())));
     }
     missing.map_or(Ok(()), Err)
 }
@@ -459,7 +460,7 @@ fn list(store: &Sessions, output: &mut Output, is_meant: impl Fn(&Session) -> bo
 pub(crate) fn list_any(
     store: &Sessions,
     output: &mut Output,
-    is_meant: impl Fn(&Session) -> bool,
+    mut is_meant: impl FnMut(&Session) -> bool,
 ) -> Result<bool> {
     let mut found = false;
     each(store, |session| {

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::support::skip;
+use std::collections::BTreeSet;
 
 #[test]
 fn sessions_are_browsed_by_handle_while_the_app_has_them_open() {
@@ -381,13 +382,20 @@ fn the_beginning_of_a_handle_will_do_where_it_is_the_only_one() {
         assert_eq!(said, expected);
     }
     assert_eq!(app.iter_sessions().count(), handles.len());
-    // Several at once, and the others are ended where one is not there.
-    let ran = shell.run(&format!(
+    // Several at once, and the others are ended where one is not there. A dry run tells the same.
+    let rm = format!(
         "session rm s.shelf {} 000000000000 111111111111 {twice}",
         &alone[..6]
-    ));
+    );
     let said =
         ["000000000000", "111111111111"].map(|it| format!("shelflife: no such session: {it}\n"));
+    let dry = shell.run(&format!("{rm} --dry-run"));
+    assert_eq!((dry.code, dry.err), (1, said.concat()));
+    let listed: BTreeSet<&str> = dry.out.lines().collect();
+    let expected = [&twice, alone].map(|handle| format!("{handle}\tann"));
+    assert_eq!(listed, expected.iter().map(String::as_str).collect());
+    assert_eq!(app.iter_sessions().count(), handles.len());
+    let ran = shell.run(&rm);
     assert_eq!((ran.code, ran.err), (1, said.concat()));
     assert_eq!(app.iter_sessions().count(), handles.len() - 2);
     // `session rm` reads the handles that `session ls` prints.
