@@ -53,16 +53,7 @@ fn load(args: &mut Args, output: &mut Output) -> Result<()> {
         _ => ("standard input".to_string(), Box::new(io::stdin().lock())),
     };
     let progress = Progress::of("reading", "lines");
-    let mut lines = Lines {
-        name,
-        input,
-        number: 0,
-        note: Batch::new(),
-        has_sessions: false,
-        key_len: None,
-        file: file.clone(),
-        there: OnceCell::new(),
-    };
+    let mut lines = Lines::of(name, input, file.clone());
     let mut first = Batch::new();
     let (mut entries, mut bytes) = (0, 0);
     while bytes < BATCH_BYTES
@@ -114,8 +105,9 @@ fn fill(args: &Args, file: &OsStr, first: Batch, spool: Spool, read: &mut Lines)
     Ok(store.close()?)
 }
 
-/// Under a session's key, more than any version that it had: a request may be at work on one that it loaded before, and
-/// would else take what others changed since for that. No session has more than one change a millisecond.
+/// The least version of a session that is loaded: where the store has it, more than any that it had. A request may be at
+/// work on a copy with one of those, and would save that over another state which comes to the same version. The time in
+/// milliseconds is more, since no session changes more often.
 fn version_min(there: Option<&Store>, key: &[u8]) -> u64 {
     if !there.is_some_and(|store| store.contains_key(key).unwrap_or(true)) {
         return 0;
@@ -143,6 +135,19 @@ struct Lines {
 }
 
 impl Lines {
+    fn of(name: String, input: Box<dyn BufRead>, file: OsString) -> Lines {
+        Lines {
+            name,
+            input,
+            number: 0,
+            note: Batch::new(),
+            has_sessions: false,
+            key_len: None,
+            file,
+            there: OnceCell::new(),
+        }
+    }
+
     fn next(&mut self) -> Result<Option<Vec<u8>>> {
         loop {
             let mut line = Vec::new();
@@ -172,16 +177,23 @@ impl Lines {
             there,
             ..
         } = self;
+        let mut is_mixed = false;
         let batch_of = |key: &[u8]| {
             *has_sessions |= is_of_sessions(key);
-            *key_len = session_of(key).map(|_| key.len()).or(*key_len);
+            if session_of(key).is_some() {
+                let before = key_len.replace(key.len());
+                is_mixed = before.is_some_and(|before| before != key.len());
+            }
             if key == NOTE { note } else { batch }
         };
         let version_min = |key: &[u8]| {
             let there = there.get_or_init(|| Options::new().read_only(true).open(file).ok());
             version_min(there.as_ref(), key)
         };
-        add(line, version_min, batch_of).map_err(|what| {
+        let mixed = || "sessions by ids and by hashes of ids: no store finds both".to_string();
+        let added = add(line, version_min, batch_of)
+            .and_then(|()| (!is_mixed).then_some(()).ok_or_else(mixed));
+        added.map_err(|what| {
             Failure::Usage(format!("{name}, line {number}: {what}; nothing was loaded"))
         })
     }
@@ -292,17 +304,14 @@ impl Spool {
         let file = self.0.into_inner();
         let mut file = file.map_err(|error| Spool::failed(error.into_error()))?;
         file.rewind().map_err(Spool::failed)?;
-        Ok(Lines {
-            name: "what was read".to_string(),
-            input: Box::new(BufReader::new(file)),
-            // The mark of an input is not one of what follows.
-            number: 1,
-            note: Batch::new(),
-            has_sessions: false,
-            key_len: None,
-            file: target,
-            there: OnceCell::new(),
-        })
+        let mut lines = Lines::of(
+            "what was read".to_string(),
+            Box::new(BufReader::new(file)),
+            target,
+        );
+        // The mark of an input is not one of what follows.
+        lines.number = 1;
+        Ok(lines)
     }
 
     fn failed(error: io::Error) -> Failure {

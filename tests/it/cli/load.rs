@@ -332,6 +332,11 @@ fn sessions_are_not_loaded_beside_those_whose_ids_are_kept_the_other_way() {
     }
     let dumps = ["plain.shelf", "hashed.shelf"].map(|file| shell.run(&format!("dump {file}")).ok());
     let more = String::from_utf8(lines(20_000, "")).unwrap();
+    for input in [dumps.concat(), format!("{more}{}", dumps.concat())] {
+        let said = shell.pipe(input.as_bytes(), "load new.shelf").failed(2);
+        assert!(said.contains("nothing was loaded"), "{said}");
+        assert!(!shell.path("new.shelf").exists());
+    }
     // Where everybody has left, the next visitor's id is kept as theirs were.
     for left in [1, 0] {
         for (dump, file) in dumps.iter().zip(["hashed.shelf", "plain.shelf"]) {
