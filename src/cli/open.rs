@@ -79,7 +79,9 @@ fn open(
 pub(crate) fn server(place: &OsStr) -> Option<(&str, &str)> {
     let url = place.to_str()?;
     let (scheme, rest) = url.split_once("://")?;
-    SCHEMES.contains(&scheme).then_some((url, rest))
+    let mut known = SCHEMES.iter();
+    let is_known = known.any(|known| known.eq_ignore_ascii_case(scheme));
+    is_known.then_some((url, rest))
 }
 
 fn patience(args: &Args) -> Result<Duration> {

@@ -201,16 +201,30 @@ fn sessions_move_between_servers_of_which_each_has_a_password_and_a_prefix_of_it
 #[test]
 fn a_command_for_files_says_so_where_it_gets_a_server_and_repeats_no_password() {
     for name in ["info", "ls", "verify", "hash", "compact", "browse", "set"] {
-        let mut words = vec![name, "redis://ann:hunter2@127.0.0.1"];
-        if name == "set" {
-            words.extend(["k", "v"]);
+        // A scheme is the same in capitals (RFC 3986, 3.1).
+        for scheme in ["redis", "Redis"] {
+            let url = format!("{scheme}://ann:hunter2@127.0.0.1");
+            let mut words = vec![name, &url];
+            if name == "set" {
+                words.extend(["k", "v"]);
+            }
+            let output = run(&mut command(&words));
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+            assert!(said.contains("session ls"), "{words:?}: {said}");
+            assert!(!said.contains("hunter2"), "{words:?}: {said}");
         }
-        let output = run(&mut command(&words));
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
-        assert!(said.contains("session ls"), "{words:?}: {said}");
-        assert!(!said.contains("hunter2"), "{words:?}: {said}");
     }
+    let output = run(&mut command(&[
+        "session",
+        "ls",
+        "REDIS://ann:hunter2@127.0.0.1",
+    ]));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("--password-file") && !said.contains("hunter2"),
+        "{said}"
+    );
 }
 
 #[test]
