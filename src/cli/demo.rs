@@ -68,8 +68,12 @@ fn demo(args: &mut Args, output: &mut Output) -> Result<()> {
         }
         Some(url) => {
             let url = url.to_os_string();
-            let store = places::on_server(args, &url, &options)?;
-            (store, cookie_name(Path::new(&url)), url)
+            let named =
+                || args.wrong("a server is named by its URL: redis://host:port, or unix:///path");
+            let store = places::on_server(args, &url, &options)?.ok_or_else(named)?;
+            let mut place = url.clone();
+            place.push(args.value(PREFIX.name).unwrap_or_default());
+            (store, cookie_name(Path::new(&place)), url)
         }
         None => {
             let file = args.operand().unwrap_or_else(|| "demo.shelf".into());
@@ -92,10 +96,10 @@ fn demo(args: &mut Args, output: &mut Output) -> Result<()> {
     Ok(())
 }
 
-/// A name of its own for each file: browsers keep cookies by host and not by port, so that two demos side by side would
-/// take each other's. Two on one file share it, as they share the sessions. FNV-1a of the path.
-fn cookie_name(file: &Path) -> String {
-    let path = file.canonicalize().unwrap_or_else(|_| file.to_path_buf());
+/// A name of its own for each file, and for each prefix on a server: browsers keep cookies by host and not by port, so
+/// that two demos side by side would take each other's. Two of one place share it, as they share the sessions. FNV-1a.
+fn cookie_name(place: &Path) -> String {
+    let path = place.canonicalize().unwrap_or_else(|_| place.to_path_buf());
     let hash = path
         .as_os_str()
         .as_encoded_bytes()

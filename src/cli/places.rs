@@ -87,26 +87,18 @@ pub(crate) fn to_fill(args: &Args, place: OsString, hash_ids: bool) -> Result<Se
     }))
 }
 
-/// As the server has its ids hashed or not, so must they be looked for.
-pub(crate) fn hashing(args: &Args, place: OsString) -> Result<Option<Sessions>> {
-    let url = url(&place)?;
-    url.map(|url| connect(args, url, &hashing_ids(true), Part::First))
+/// The store of a URL, for sessions as an application wants them; nothing of a path.
+pub(crate) fn on_server(
+    args: &Args,
+    place: &OsStr,
+    sessions: &SessionOptions,
+) -> Result<Option<Sessions>> {
+    let url = url(place)?;
+    url.map(|url| connect(args, url, sessions, Part::First))
         .transpose()
 }
 
-/// The store of a URL, for sessions that live as an application wants them to.
-pub(crate) fn on_server(
-    args: &Args,
-    place: &OsString,
-    sessions: &SessionOptions,
-) -> Result<Sessions> {
-    match url(place)? {
-        Some(url) => connect(args, url, sessions, Part::First),
-        None => Err(args.wrong("a server is named by its URL: redis://host:port, or unix:///path")),
-    }
-}
-
-fn hashing_ids(hash_ids: bool) -> SessionOptions {
+pub(crate) fn hashing_ids(hash_ids: bool) -> SessionOptions {
     SessionOptions::new().hash_ids(hash_ids).clone()
 }
 

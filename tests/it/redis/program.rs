@@ -233,33 +233,43 @@ fn the_demo_keeps_its_sessions_on_a_server() {
         return;
     }
     let server = Server::start(&[]);
-    let mut demo = command(&["demo", "--port", "0", "--store", &server.url()]);
-    let mut demo = demo.stdout(Stdio::piped()).spawn().unwrap();
-    let mut first = String::new();
-    BufReader::new(demo.stdout.take().unwrap())
-        .read_line(&mut first)
-        .unwrap();
-    let address = first
-        .trim_start_matches("http://")
-        .split('/')
-        .next()
-        .unwrap()
-        .to_string();
-    let mut stream = TcpStream::connect(&address).unwrap();
-    let form = "name=Ann";
-    let request = format!(
-        "POST /login HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nOrigin: http://{address}\r\n\
-         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
-        form.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let listed = prints(&["session", "ls", &server.url()]);
-    demo.kill().unwrap();
-    demo.wait().unwrap();
-    assert!(answer.contains("Set-Cookie"), "{answer}");
-    assert!(listed.contains("Ann"), "{answer}{listed}");
+    let url = server.url();
+    // The name of the cookie of somebody who logs in.
+    let login = |words: &[&str]| {
+        let demo = [&["demo", "--port", "0", "--store", &url], words].concat();
+        let mut demo = command(&demo).stdout(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(demo.stdout.take().unwrap())
+            .read_line(&mut first)
+            .unwrap();
+        let address = first
+            .trim_start_matches("http://")
+            .split('/')
+            .next()
+            .unwrap()
+            .to_string();
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let form = "name=Ann";
+        let request = format!(
+            "POST /login HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nOrigin: http://{address}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let listed = prints(&[&["session", "ls", &url], words].concat());
+        demo.kill().unwrap();
+        demo.wait().unwrap();
+        assert!(listed.contains("Ann"), "{answer}{listed}");
+        let cookie = answer.split("Set-Cookie: ").nth(1);
+        let name = cookie.and_then(|cookie| cookie.split('=').next());
+        name.unwrap_or_else(|| panic!("{answer}")).to_string()
+    };
+    let name = login(&[]);
+    assert_eq!(name, login(&[]));
+    // Two demos with sessions of their own do not take each other's cookies.
+    assert_ne!(name, login(&["--prefix", "other:"]));
 }
 
 #[test]
