@@ -122,7 +122,10 @@ fn get(args: &mut Args, output: &mut Output) -> Result<()> {
     }
     let file = args.required("F")?;
     let is_one = args.has_operand();
-    let wanted = keys::given(args, "KEY", &["k"])?;
+    let wanted = match is_one && !args.has("-0") {
+        true => vec![args.required("KEY")?.into_encoded_bytes()],
+        false => keys::given(args, "KEY", &["k"])?,
+    };
     let store = open::to_read(args, file)?;
     let mut failed = None;
     for key in wanted {

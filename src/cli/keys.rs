@@ -59,8 +59,9 @@ pub(crate) fn value_of(key: &[u8]) -> Value {
 pub(crate) fn given(args: &mut Args, what: &str, members: &[&str]) -> Result<Vec<Vec<u8>>> {
     let (nul, json) = (args.has(READ_NUL.name), args.has(JSON.name));
     if args.has_operand() {
-        if nul {
-            return Err(args.wrong(&format!("-0 reads standard input: leave out {what}")));
+        if nul || json {
+            let flag = if nul { "-0" } else { "--json" };
+            return Err(args.wrong(&format!("{flag} reads standard input: leave out {what}")));
         }
         let operands = std::iter::from_fn(|| args.operand());
         return Ok(operands.map(|word| word.into_encoded_bytes()).collect());

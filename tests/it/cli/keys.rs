@@ -98,6 +98,7 @@ fn a_list_that_was_cut_off_removes_nothing() {
     let before = now_and_bytes(&shell.path("n.shelf"));
     for words in [
         "rm n.shelf k -0",
+        "rm n.shelf te --json",
         "rm n.shelf -0 --json",
         "rm n.shelf --prefix t te --yes",
         "rm n.shelf --prefix t -0 --yes",
