@@ -185,39 +185,32 @@ fn watch(args: &mut Args, output: &mut Output) -> Result<()> {
                     break;
                 }
             };
-            let note = match &seen {
-                Seen::Event(event) => {
-                    let is_meant = |key: &[u8]| key.starts_with(&prefix) && !is_inner(key);
-                    if !event.key().is_none_or(is_meant) {
-                        continue;
-                    }
-                    if !json {
-                        output.row(row(event))?;
-                        continue;
-                    }
-                    None
-                }
-                Seen::Compacted => Some("compacted"),
+            let is_meant = |key: &[u8]| key.starts_with(&prefix) && !is_inner(key);
+            let (kind, gap) = match &seen {
+                Seen::Event(event) if event.key().is_none_or(is_meant) => ("", None),
+                Seen::Compacted => ("compacted", None),
                 Seen::Missed(gap) => {
                     say(&format!("shelflife: changes were missed: {gap}"));
-                    Some("missed")
+                    ("missed", Some(*gap))
                 }
                 _ => continue,
             };
             let position = changes.position();
-            if json {
-                let mut told = match &seen {
-                    Seen::Event(event) => members(event),
-                    _ => vec![("kind", Value::from(note.unwrap_or_default()))],
-                };
-                if let Seen::Missed(gap) = &seen {
-                    told.push(("why", Value::from(why(*gap))));
+            match (&seen, json) {
+                (Seen::Event(event), false) => output.row(row(event))?,
+                (_, false) => {
+                    let fields = [&format!("{:#x}", position.offset()), "-", kind, "-", "-"];
+                    output.row(fields.map(str::to_string).to_vec())?;
                 }
-                told.push(("position", Value::from(position.to_string())));
-                line(told, output)?;
-            } else if let Some(note) = note {
-                let fields = [&format!("{:#x}", position.offset()), "-", note, "-", "-"];
-                output.row(fields.map(str::to_string).to_vec())?;
+                (_, true) => {
+                    let mut all = match &seen {
+                        Seen::Event(event) => members(event),
+                        _ => vec![("kind", Value::from(kind))],
+                    };
+                    all.extend(gap.map(|gap| ("why", Value::from(why(gap)))));
+                    all.push(("position", Value::from(position.to_string())));
+                    line(all, output)?;
+                }
             }
         }
         output.flush()?;
