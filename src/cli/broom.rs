@@ -66,7 +66,7 @@ pub(crate) fn put_away() {
 pub(crate) fn sweep(mut words: impl Iterator<Item = OsString>) {
     let (first, target) = (words.next(), words.next());
     let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-    // The pipe may be closed a moment before the file that is locked. Orphaned is only the child of one who has left all.
+    // The pipe may be closed before the file is unlocked. Once both are done, this process has another parent.
     while first.as_deref() == Some(OsStr::new(&parent_id().to_string())) {
         thread::sleep(Duration::from_millis(1));
     }

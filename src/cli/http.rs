@@ -272,7 +272,7 @@ impl Connection {
         if let Some(location) = response.location {
             text.push_str(&format!("Location: {location}\r\n"));
         }
-        // Every page is `no-store` already, which is more than a session asks for.
+        // A page is `no-store` already, which is more than its session asks for; the style sheet looks at no session.
         let headers = response
             .headers
             .iter()
@@ -296,7 +296,8 @@ fn timed_out(error: &io::Error) -> bool {
 }
 
 /// The request line and the fields, and the length of the body to come (RFC 9112 sections 3 and 5). A head that could
-/// be read in two ways is refused: so one request is passed off as two, and a page of another site as this one.
+/// be read in two ways is refused: by such a head one request is passed off as two, or a page of another site as one of
+/// this.
 fn parse_head(head: &[u8]) -> Result<(Request, usize), NoRequest> {
     let malformed = || NoRequest::Refused("400 Bad Request");
     if head.contains(&0) || has_bare_end_of_line(head) || head.ends_with(b"\r") {

@@ -12,8 +12,8 @@ use crate::cli::{text, times};
 const PAGE_ROWS: usize = 50;
 /// A user or an address of any length is shown by its beginning; in full it stands with its session.
 const SHOWN_CHARS: usize = 80;
-/// A list that was read is shown for `FRESH` at least, and for `REST` times what reading it took. So a page that is
-/// left open takes a tenth of a processor at most, however many sessions there are.
+/// A list that was read is shown for `FRESH` at least, and for `REST` times what reading it took. So reading for a page
+/// that is left open takes a tenth of a processor at most, however many sessions there are.
 const FRESH: Duration = Duration::from_millis(500);
 const REST: u32 = 10;
 

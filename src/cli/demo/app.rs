@@ -76,7 +76,7 @@ impl App {
             response = pages::page(
                 "Please try again",
                 &Page::default(),
-                "<p>Something else happened to your session meanwhile, in another tab perhaps. Nothing was changed.</p>\
+                "<p>Something else happened to your session meanwhile, in another tab perhaps. What you changed in it is not stored.</p>\
                  <p><a class=\"button\" href=\"/\">Try again</a></p>",
             );
             response.status = "409 Conflict";

@@ -133,11 +133,11 @@ pub(crate) fn devices(shown: &Page, devices: &[Device], now: SystemTime, csrf: &
 }
 
 fn device(device: &Device, now: SystemTime, csrf: &str) -> String {
-    let ago = device.accessed.and_then(|at| now.duration_since(at).ok());
-    let ago = ago.map_or("now".to_string(), |ago| match ago.as_secs() {
-        ..60 => "just now".to_string(),
-        _ => format!("{} ago", times::span(ago)),
-    });
+    let since = device.accessed.and_then(|at| now.duration_since(at).ok());
+    let ago = match since {
+        Some(since) if since.as_secs() >= 60 => format!("{} ago", times::span(since)),
+        _ => "just now".to_string(),
+    };
     let address =
         |address: &Option<String>| address.as_deref().map_or("unknown".to_string(), escape);
     let since = device.created.map_or("unknown".to_string(), minute);
