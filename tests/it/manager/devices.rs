@@ -264,7 +264,7 @@ fn a_logout_everywhere_tells_that_the_visitors_own_session_ended() {
     assert_eq!((ended, site.events()), (2, vec!["ended".to_string()]));
     // Also where a sibling domain gave the browser another's cookie, which goes too.
     let (jar, bobs) = (site.login("ann"), site.login("bob"));
-    let mut visit = site.manager.begin(&[jar.field(), bobs.field()].concat());
+    let mut visit = site.manager.begin([jar.field(), bobs.field()].concat());
     assert_eq!(visit.user().unwrap(), Some("ann"));
     site.events();
     assert_eq!(visit.logout_everywhere().unwrap(), 2);
