@@ -18,10 +18,10 @@
 //!
 //! **Each script may be sent twice.** Its last argument is a mark, which no other command has. A client whose
 //! connection broke does not know whether its command was carried out, and sends it again with the same mark. A script
-//! that finds its mark at the key answers that it was carried out, and changes no session. What stores a session leaves
-//! its mark in the head, and what ends one in the tombstone. A use leaves none, since noting it again does no harm, nor
-//! does a turn, which ends by itself. The tombstone also keeps a creation that was held up on its way from bringing a
-//! session back that was created by the second try and deleted since.
+//! that finds its mark at the key answers that it was carried out, and changes no session. A script that stores a session
+//! leaves its mark in the head, and one that ends a session in the tombstone. [`TOUCH`] leaves none, since to note a use
+//! again does no harm, nor does [`TURN`], whose turn ends by itself. The tombstone also keeps a creation that was held up
+//! on its way from bringing a session back that was created by the second try and deleted since.
 //!
 //! **The mark tells two writes of one version apart.** A primary that is lost with its last write leaves a replica at
 //! the version before, and the next write has the lost one's number. A copy of the lost one must not pass for a copy of

@@ -59,7 +59,7 @@ impl Turn<'_> {
     }
 
     fn ask(&self, script: &'static Script, held: &[u8]) -> Result<bool> {
-        // It lasts from when the server has got this. The answer takes a call at most, and storing the session another.
+        // From when the server gets this: its answer takes a call at most, and storing the session another.
         let lasts = self.store.client.timeout().saturating_mul(4);
         let command = (self.store)
             .command(script, &self.key, NUMBERS)?
