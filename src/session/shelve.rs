@@ -166,12 +166,15 @@ impl ShelveSessionStore {
     /// ```
     pub fn put_back(&self, session: &Session) -> Result<()> {
         // A request may be at work on what was deleted.
-        let history = self.store().history(self.engine.key_of(session)?)?;
-        let versions = history.filter_map(|event| {
-            let was = self.session_in(event.ok()?.entry()?).ok()??;
-            Some(was.version())
-        });
-        self.engine.put_back(session, versions.max().unwrap_or(0))
+        let mut version = 0;
+        for event in self.store().history(self.engine.key_of(session)?)? {
+            match event.map(|event| event.entry().map(|entry| self.session_in(entry))) {
+                Ok(Some(Ok(Some(was)))) => version = version.max(was.version()),
+                Err(error) if !error.is_of_one_record() => return Err(error),
+                _ => {}
+            }
+        }
+        self.engine.put_back(session, version)
     }
 
     /// Gives the store back.

@@ -13,6 +13,7 @@ use super::super::records::{Edits, Records};
 use super::Engine;
 use crate::error::{Error, Result};
 use crate::store::change::Edit;
+use crate::store::iter::Unreadable;
 
 /// The note of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl Engine<dyn Records> {
     pub(in crate::session) fn stored_kind(&self) -> Result<Option<Kind>> {
         let kind = match self.note()? {
             Note::Says(kind) => Some(kind),
-            Note::Unreadable | Note::Absent => self.kind_of_sessions(),
+            Note::Unreadable | Note::Absent => self.kind_of_sessions()?,
         };
         kind.map(|kind| self.checked(kind)).transpose()
     }
@@ -75,7 +76,7 @@ impl Engine<dyn Records> {
         if let Note::Says(kind) = note {
             return self.checked(kind);
         }
-        let of_sessions = self.kind_of_sessions();
+        let of_sessions = self.kind_of_sessions()?;
         let kind = match of_sessions {
             Some(kind) => self.checked(kind)?,
             None => self.rules.kind.unwrap_or(Kind::Plain),
@@ -96,9 +97,16 @@ impl Engine<dyn Records> {
         }
     }
 
-    fn kind_of_sessions(&self) -> Option<Kind> {
-        let mut entries = self.records.walk();
-        entries.find_map(|entry| kind_of(entry.ok()?.key()))
+    /// A store that can't be read for a moment may have sessions: only a record's own damage is passed by.
+    fn kind_of_sessions(&self) -> Result<Option<Kind>> {
+        for entry in self.records.walk() {
+            match entry {
+                Ok(entry) if kind_of(entry.key()).is_some() => return Ok(kind_of(entry.key())),
+                Err(Unreadable { error, .. }) if !error.is_of_one_record() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     fn checked(&self, kind: Kind) -> Result<Kind> {

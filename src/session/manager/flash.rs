@@ -9,8 +9,6 @@ use crate::value::base64::Base64;
 /// The keys of messages begin with it. Each has one of its own, so that overlapping requests keep all of theirs; they
 /// are in the order in which they came.
 const KEYS: &str = "_flash.";
-/// All messages stood here, before each had a key.
-const LIST: &str = "_flash";
 /// The oldest goes when one more comes.
 const FLASHES_MAX: usize = 16;
 const TEXT_BYTES_MAX: usize = 1024;
@@ -53,11 +51,10 @@ pub(super) fn add(session: &mut Session, kind: &str, text: &str) -> Result<()> {
 /// Takes the messages that wait to be shown, the oldest first. Without any the session is not changed.
 pub(super) fn take(session: &mut Session) -> Result<Vec<Flash>> {
     let keys = keys(session);
-    let mut flashes = session.get::<Vec<Flash>>(LIST)?.unwrap_or_default();
+    let mut flashes = Vec::new();
     for key in &keys {
         flashes.extend(session.get::<Flash>(key.as_str())?);
     }
-    session.remove(LIST);
     for key in keys {
         session.remove(key);
     }
@@ -105,20 +102,6 @@ mod tests {
         let flash = take(&mut session).unwrap().remove(0);
         assert_eq!(flash.text.len(), 1023);
         assert!(flash.text.ends_with('é'));
-    }
-
-    #[test]
-    fn messages_of_the_time_when_they_were_one_value_are_taken_first() {
-        let mut session = Session::new();
-        let flash = |text: &str| Flash {
-            kind: "ok".to_string(),
-            text: text.to_string(),
-        };
-        session.insert(LIST, &vec![flash("a"), flash("b")]).unwrap();
-        add(&mut session, "ok", "c").unwrap();
-        let taken = take(&mut session).unwrap();
-        assert_eq!(taken, [flash("a"), flash("b"), flash("c")]);
-        assert!(session.is_empty());
     }
 
     #[test]

@@ -384,6 +384,33 @@ fn after_a_salvage_a_users_sessions_are_found_capped_and_ended_exactly() {
     }
 }
 
+#[test]
+fn whichever_read_fails_after_a_salvage_no_login_vouches_for_lists_that_lack_sessions() {
+    let mut failed = 0;
+    for nth in 1.. {
+        let sim = sim();
+        let store = store_at(&sim, "/sessions.shelf");
+        let store = SessionOptions::new().with_store(store).unwrap();
+        let bobs: Vec<Session> = (0..3).map(|_| login(&store, "bob")).collect();
+        store.store().insert("theme", "dark").unwrap();
+        damage(&sim, &store, &parts(store.store())[0], Damage::Rot);
+        store.store().salvage_in_place().unwrap();
+        let tool = ShelveSessionStore::from(store_at(&sim, "/sessions.shelf"));
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::Read).nth(nth));
+        let mut ann = Session::new();
+        ann.set_user(Some("ann"));
+        failed += usize::from(tool.save_session(&mut ann).is_err());
+        let is_over = sim.faults() == 0;
+        sim.clear_faults();
+        let found = tool.sessions_of("bob").unwrap();
+        assert_eq!(handles(&found), handles(&bobs), "read {nth}");
+        if is_over {
+            break;
+        }
+    }
+    assert!(failed >= 1, "{failed} reads failed");
+}
+
 /// As an opening does, for whom the store stays open.
 #[test]
 fn a_sweep_makes_the_lists_anew_that_a_salvage_lost() {

@@ -1,7 +1,8 @@
 //! Promises that only a store in a file can keep or break.
 
 use super::*;
-use shelflife::{Value, sim::PowerCut};
+use shelflife::Value;
+use shelflife::sim::{Call, Fault, FaultKind, PowerCut};
 
 pub(super) fn on(sim: &SimDisk) -> ShelveSessionStore {
     ShelveSessionStore::from(open(sim))
@@ -421,6 +422,38 @@ fn a_session_that_is_put_back_ends_when_its_record_did() {
     tool.put_back(&was).unwrap();
     let back = tool.store().entry(key_of(&id)).unwrap().unwrap();
     assert_eq!(back.expires(), Some(start() + HOUR));
+}
+
+#[test]
+fn whichever_read_fails_a_session_that_is_put_back_is_later_than_every_state_that_it_had() {
+    let mut failed = 0;
+    for nth in 1.. {
+        let sim = sim();
+        let store = on(&sim);
+        let mut stale = login(&store, "ann");
+        let was = stale.clone();
+        for n in 0..3u64 {
+            stale.insert("n", &n).unwrap();
+            save(&store, &mut stale);
+        }
+        assert!(store.delete_session(&id(&stale)).unwrap());
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::Read).nth(nth));
+        let put_back = store.put_back(&was);
+        let is_over = sim.faults() == 0;
+        sim.clear_faults();
+        match put_back {
+            Err(_) => failed += 1,
+            Ok(()) => {
+                stale.insert("late", &true).unwrap();
+                let saved = store.save_session(&mut stale).unwrap();
+                assert!(matches!(saved, Saved::Conflict(_)), "read {nth}: {saved:?}");
+            }
+        }
+        if is_over {
+            break;
+        }
+    }
+    assert!(failed >= 1, "{failed} reads failed");
 }
 
 #[test]
