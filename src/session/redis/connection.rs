@@ -551,6 +551,36 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_over_which_more_came_than_was_asked_for_is_not_sound() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut question = [0; "*1\r\n$4\r\nPING\r\n".len()];
+            stream.read_exact(&mut question).unwrap();
+            stream.write_all(b"+PONG\r\n+more\r\n").unwrap();
+            stream
+        });
+        let to = Address::Tcp {
+            host: "127.0.0.1".into(),
+            port,
+        };
+        let until = now() + Duration::from_secs(60);
+        let mut connection = Connection::open(&to, &Login::default(), until).unwrap();
+        let question = Question {
+            bounds: Bounds::new(64, 0, 0),
+            write: &|to| {
+                write_command(to, &[b"PING"]);
+                1
+            },
+            owns: Some(&|_: &mut [Reply]| true),
+        };
+        assert_eq!(connection.ask(until, &question).unwrap().len(), 1);
+        assert!(!connection.is_sound());
+        serving.join().unwrap();
+    }
+
+    #[test]
     fn an_idle_connection_keeps_two_small_buffers_whatever_went_over_it() {
         const LEN: usize = 1 << 20;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
