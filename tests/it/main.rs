@@ -5,7 +5,7 @@
 //!
 //! | suite | claim | method |
 //! |---|---|---|
-//! | `store`, `shelf`, `session` | what each call answers | one test a claim; sessions over every store |
+//! | `store`, `shelf`, `session` | what each call answers | one test a claim; sessions over every store, and drawn calls of all kinds of them side by side |
 //! | `model` | every answer is a map's | seeded runs, and every short one, beside a `BTreeMap` |
 //! | `swarm` | the same of all the public face, whatever happens meanwhile | seeded runs with power cuts, kills, failing calls, stepping clocks; its first lines say how it judges |
 //! | `crash` | what was acknowledged survives | a power cut at every step: every image that it can leave, or the telling ones and a sample where they are over 4,096, each with a second cut while a handle recovers on it |

@@ -11,6 +11,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+mod alike;
 mod clocks;
 pub(crate) mod conformance;
 mod damage;
