@@ -14,7 +14,7 @@ mod fake;
 mod limits;
 mod memory;
 mod program;
-mod proxy;
+pub(crate) mod proxy;
 pub(crate) mod server;
 mod single;
 mod unanswered;

@@ -1,7 +1,9 @@
-//! The same calls of two stores of sessions, in memory, in files and on a server: each call is answered alike, in all
-//! that an application can see. Copies grow stale in it, are carried over, renewed and brought to the other store.
+//! The same calls of two stores of sessions, in memory, in files, on a server, on a server whose answers get lost, and on
+//! a cluster: each call is answered alike, in all that an application can see. Copies grow stale in it, are carried over,
+//! renewed and brought to the other store.
 
 use super::*;
+use crate::redis::proxy::Proxy;
 use crate::redis::server::{Server, is_there, shared_cluster};
 use crate::runs::check;
 use crate::support::{Random, fast_dir, is_soak, setting};
@@ -348,6 +350,7 @@ fn calls_are_answered_alike_in_memory_by_a_file_and_by_a_server() {
     let name = "calls_are_answered_alike_in_memory_by_a_file_and_by_a_server";
     let dir = fast_dir();
     let server = is_there(name).then(|| Server::start(&[]));
+    let proxy = server.as_ref().map(|server| Proxy::start(server.port, 1));
     let deeds = Vec::from_iter(DEEDS.split_whitespace());
     let steps = if is_soak() { 600_000 } else { 2_400 };
     let steps = setting("SHELF_FUZZ_OPS").unwrap_or(steps);
@@ -399,8 +402,9 @@ fn calls_are_answered_alike_in_memory_by_a_file_and_by_a_server() {
                 })
             }
         };
-        if let Some(server) = &server {
+        if let (Some(server), Some(proxy)) = (&server, &proxy) {
             kinds.push(("server", Box::new(on(server.url()))));
+            kinds.push(("server, cut off at times", Box::new(on(proxy.url()))));
             if seed.is_multiple_of(4) {
                 kinds.push(("cluster", Box::new(on(shared_cluster().url()))));
             }
@@ -410,6 +414,7 @@ fn calls_are_answered_alike_in_memory_by_a_file_and_by_a_server() {
                 .iter()
                 .map(|(kind, make)| (*kind, World::new(make())))
                 .collect();
+            proxy.iter().for_each(|it| it.cut_one_in(30));
             let done = walk.iter().try_for_each(|step| {
                 // Of two changes in one millisecond none is the later one, which a store that takes over asks.
                 let begun = millis();
@@ -428,6 +433,7 @@ fn calls_are_answered_alike_in_memory_by_a_file_and_by_a_server() {
                     )),
                 }
             });
+            proxy.iter().for_each(|it| it.cut_one_in(0));
             // A server that is to list this run's sessions looks at all keys that it has.
             for store in worlds.iter().flat_map(|(_, world)| &world.stores) {
                 store.setup(Existing::Overwrite).unwrap();
