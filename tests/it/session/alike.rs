@@ -283,6 +283,7 @@ impl World {
             "import" => {
                 // Of two copies of one session a server counts both.
                 let mut few = self.copies[..=nth].to_vec();
+                few.retain(|it| !it.is_modified());
                 few.sort_by_key(|it| it.handle());
                 few.dedup_by_key(|it| it.handle());
                 if self.has_ended_any(place, few.iter().filter_map(Session::handle)) {
