@@ -469,6 +469,10 @@ fn a_busy_store_is_waited_for_as_long_as_was_asked() {
     }
     assert_eq!(shell.run("get n.shelf k").ok(), "v\n", "readers never wait");
     assert_eq!(shell.run("verify n.shelf").code, 0);
+    // Longer than it would wait by itself.
+    let begun = std::time::Instant::now();
+    shell.run("set n.shelf k w --wait 6s").failed(4);
+    assert!(begun.elapsed() >= Duration::from_secs(6));
     drop(held);
     shell.run("set n.shelf k w --wait 0").ok();
 }

@@ -230,6 +230,7 @@ fn sessions_are_found_by_search_filter_and_page_and_new_ones_appear() {
     assert_eq!(matched("search=onerror"), 1);
     assert_eq!(matched("idle=1d"), 0);
     assert_eq!(matched("used=1h&expires=0s"), 121);
+    assert_eq!((matched("used=0s"), matched("expires=1d")), (0, 0));
     let health = all.get("health").unwrap();
     assert_eq!(health.get("state"), Some(&"ok".into()));
     assert_eq!(number(health, "unreadable"), 0);
@@ -259,6 +260,13 @@ fn sessions_are_found_by_search_filter_and_page_and_new_ones_appear() {
     while matched("user=newcomer") == 1 {
         assert!(start.elapsed() < Duration::from_secs(60));
     }
+}
+
+/// The bytes that a process has read so far, where the system tells it.
+fn bytes_read(process: u32) -> Option<u64> {
+    let io = fs::read_to_string(format!("/proc/{process}/io")).ok()?;
+    let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read?.parse().ok()
 }
 
 #[test]
@@ -291,12 +299,19 @@ fn a_page_of_many_sessions_is_answered_from_memory() {
     let total = number(&page.json("sessions"), "total");
     let first = start.elapsed();
     let mut slowest = Duration::ZERO;
+    let before = bytes_read(page.child.id());
     for nth in 0..20 {
         let start = Instant::now();
         page.json(&format!("sessions?page={nth}&search=a"));
         slowest = slowest.max(start.elapsed());
     }
     assert!(total >= many, "{total}");
+    // Now and then the list is read anew.
+    let most = 10 * fs::metadata(shell.path("s.shelf")).unwrap().len();
+    if let Some((before, after)) = before.zip(bytes_read(page.child.id())) {
+        let read = after - before;
+        assert!(read < most, "{read} bytes were read for 20 pages");
+    }
     metric(
         "browse_first_page_ms",
         first.as_millis(),

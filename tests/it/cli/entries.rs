@@ -128,6 +128,7 @@ fn every_json_of_an_entry_has_the_members_that_dump_gives_it() {
     }
     shell.run("rm n.shelf other").ok();
     let listed = values(&shell.run("ls n.shelf --json --long").ok());
+    assert_eq!(listed.len(), dumped.len());
     let null = shelflife::Value::Null;
     for (line, dumped) in listed.iter().zip(&dumped) {
         assert_eq!(line.get("k"), dumped.get("k"), "{line}");

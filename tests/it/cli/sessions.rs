@@ -327,10 +327,22 @@ fn expire_is_silent_for_cron_and_counts_on_request() {
         "{\"deleted\":3,\"remaining\":0}\n"
     );
     assert_eq!(app.iter_sessions().count(), 0);
+    // Without a length of time those go that have ended, and nobody who has not.
+    let moment = Some(Duration::from_millis(1));
+    for idle in [None, moment, moment] {
+        let mut session = Session::new();
+        session.set_user(Some("ann"));
+        let absolute = None;
+        session.set_lifetime(Some(Lifetime { idle, absolute }));
+        let _ = app.save_session(&mut session).unwrap();
+        let is_over = || session.expires().is_none_or(|end| end <= SystemTime::now());
+        copies::until("it has ended", is_over);
+    }
     assert_eq!(
         shell.run("session expire s.shelf --json").ok(),
-        "{\"deleted\":0,\"remaining\":0}\n"
+        "{\"deleted\":2,\"remaining\":1}\n"
     );
+    assert_eq!(app.iter_sessions().count(), 1);
 }
 
 #[test]
