@@ -253,6 +253,7 @@ fn a_connection_that_is_cut_at_any_byte_of_any_verb_leaves_what_was_asked_for_an
                         let ran = std::panic::catch_unwind(|| run(&cut, &sure));
                         assert!(ran.is_ok(), "{verb}, flushed: {flushed}, {point:?}");
                         let is_left = cutter.cut.lock().unwrap().take().is_some();
+                        assert!(after > 0 || !is_left, "{verb} was not cut: {point:?}");
                         server.say("FLUSHALL");
                         let end = cutter.length.load(Ordering::Relaxed);
                         // In the text of a script one byte is as good as another.

@@ -281,6 +281,52 @@ fn a_turn_that_its_holder_died_with_is_waited_for_and_then_over() {
     assert!(matches!(without_end, Ok(Saved::Stored)), "{without_end:?}");
 }
 
+/// One that lost it, since counting took too long, neither stores by it nor takes it from the next.
+#[test]
+fn a_turn_is_renewed_and_given_back_by_its_holder_alone() {
+    if !is_there("a_turn_is_renewed_and_given_back_by_its_holder_alone") {
+        return;
+    }
+    let fake = Fake::start(|words| match words[0].as_str() {
+        "EVALSHA" => say("-NOSCRIPT No matching script.\r\n"),
+        "EVAL" if words[3].contains("turn:") => Act::Answer(1, b":1\r\n".to_vec()),
+        "EVAL" => Act::Answer(3, b":1\r\n:1\r\n:1\r\n".to_vec()),
+        "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
+        _ => say("*2\r\n$1\r\n0\r\n*0\r\n"),
+    });
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let saved = (fake.store()).regenerate_id_capped(&mut session, SessionCap::Refuse(9));
+    assert!(matches!(saved, Ok(Saved::Stored)), "{saved:?}");
+    let asked = fake.asked.lock().unwrap();
+    let of_turn = |words: &&Vec<String>| words[0] == "EVAL" && words[3].contains("turn:");
+    let asked: Vec<_> = asked.iter().filter(of_turn).collect();
+    let [taken, renewed, over] = asked[..] else {
+        panic!("{asked:?}");
+    };
+    let server = Server::start(&[]);
+    for (words, before, answer, after) in [
+        (taken, "", ":1", "mine"),
+        (taken, "another", ":0", "another"),
+        (renewed, "mine", ":1", "mine"),
+        (renewed, "another", ":0", "another"),
+        (renewed, "", ":0", "$-1"),
+        (over, "another", ":1", "another"),
+        (over, "mine", ":1", "$-1"),
+    ] {
+        server.say(&match before {
+            "" => format!("DEL {}", words[3]),
+            _ => format!("SET {} {before}", words[3]),
+        });
+        let mut words: Vec<_> = words.iter().map(String::as_bytes).collect();
+        words[4] = b"mine";
+        let said = server.ask(&words);
+        assert!(said.starts_with(answer), "{before}, {answer}: {said}");
+        let left = server.ask(&[b"GET", words[3]]);
+        assert_eq!(left.trim(), after, "{before}, {answer}");
+    }
+}
+
 #[test]
 fn scripts_are_sent_once_and_known_by_their_hash_from_then_on() {
     if !is_there("scripts_are_sent_once_and_known_by_their_hash_from_then_on") {

@@ -367,14 +367,15 @@ impl Model {
     pub(super) fn take(&mut self, step: &Step, at: &At, answer: Option<&Answer>) -> bool {
         match step {
             _ if answer == Some(&Answer::Corrupt) => self.is_damage(step, at),
-            Verify(_) => matches!(
-                (answer, self.has_rotted),
-                (None | Some(Answer::Nothing), _) | (Some(Answer::Garbage), true)
-            ),
-            SalvageInPlace(_) if answer == Some(&Answer::Nothing) => true,
+            Verify(_) => match answer {
+                Some(Answer::Garbage) => self.has_rotted,
+                answer => answer.is_none() || !self.is_partly_rotten(),
+            },
+            Salvage(_) | SalvageInPlace(_) if answer == Some(&Answer::Nothing) => true,
             SalvageInPlace(_) if self.has_rotted => {
+                let is_told = !self.is_partly_rotten() || answer != Some(&Answer::Bool(true));
                 self.answer(step, at);
-                true
+                is_told
             }
             // A value that does not verify is never read; but whether it is there can be told.
             Get(_, key)
@@ -398,7 +399,6 @@ impl Model {
                 let held = self.held.iter().flatten().count();
                 matches!(answer, Some(Answer::Count(count)) if *count >= held)
             }
-            Salvage(_) if answer == Some(&Answer::Nothing) => true,
             _ => {
                 let expected = self.answer(step, at);
                 answer.is_none_or(|answer| *answer == expected)
