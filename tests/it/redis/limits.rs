@@ -11,7 +11,7 @@ use shelflife::{
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 #[test]
 fn a_session_that_is_too_large_is_refused_with_the_limit_that_holds_and_what_raises_it() {
@@ -538,5 +538,41 @@ fn calls_use_the_connections_of_those_before_and_sixteen_are_kept() {
             }
         });
         assert_eq!(fake.connections.load(Ordering::Relaxed), connections);
+    }
+}
+
+/// The clock of the server was ahead when it was noted, or that of the store that the session was copied from.
+#[test]
+fn a_last_use_that_lies_ahead_is_noted_anew() {
+    if !is_there("a_last_use_that_lies_ahead_is_noted_anew") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = RedisSessionStore::connect(&server.url()).unwrap();
+    let hour = Duration::from_secs(3600);
+    let ahead = store.now().duration_since(UNIX_EPOCH).unwrap() + hour;
+    let ahead = (ahead.as_millis() as u64).to_be_bytes();
+    let mut stored = value("ann");
+    for times in [6, 12] {
+        stored[times..times + 6].copy_from_slice(&ahead[2..]);
+    }
+    for way in 0..3 {
+        server.say("FLUSHALL");
+        server.ask(&[b"SET", format!("shelflife:{{AAE}}{ID}").as_bytes(), &stored]);
+        let mut session = store.load_session(&id()).unwrap().unwrap();
+        assert!(session.accessed().unwrap() > store.now());
+        session.insert("n", &1u64).unwrap();
+        let used = match way {
+            0 => store.touch_session(&id()).unwrap(),
+            1 => matches!(store.save_session(&mut session), Ok(Saved::Stored)),
+            _ => matches!(store.regenerate_id(&mut session), Ok(Saved::Stored)),
+        };
+        assert!(used, "way {way}");
+        let [session] = &store.sessions_of("ann").unwrap()[..] else {
+            panic!("way {way}");
+        };
+        for time in [session.created(), session.accessed()] {
+            assert!(time.unwrap() <= store.now(), "way {way}: {session:?}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Changes whose answer does not come, or comes from elsewhere: made once, or said to be unknown.
 
 use super::fake::{Act, Fake, SLOT, TIMEOUT, bulk, id, say, value};
-use shelflife::{ErrorKind, RedisOptions, Saved, Session, SessionStore};
+use super::server::{Server, is_there};
+use shelflife::{ErrorKind, RedisOptions, RedisSessionStore, Saved, Session, SessionStore};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
@@ -143,4 +144,37 @@ fn a_write_without_an_answer_says_that_its_outcome_is_unknown() {
     let asked = fake.asked.lock().unwrap();
     let tries: Vec<_> = asked.iter().filter(|words| words[0] == "EVALSHA").collect();
     assert!(tries.len() > 1 && tries.windows(2).all(|two| two[0] == two[1]));
+}
+
+/// The first try was held up on its way, the second one was answered, and the visitor has logged out since.
+#[test]
+fn a_creation_that_comes_late_brings_no_session_back() {
+    if !is_there("a_creation_that_comes_late_brings_no_session_back") {
+        return;
+    }
+    let fake = Fake::start(|words| match words[0].as_str() {
+        "EVAL" => Act::Answer(3, b":1\r\n:1\r\n:1\r\n".to_vec()),
+        "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
+        _ => say("-NOSCRIPT No matching script.\r\n"),
+    });
+    let mut session = super::stored(&fake.store(), "ann");
+    let asked = fake.asked.lock().unwrap();
+    let words = asked.iter().find(|words| words[0] == "EVAL").unwrap();
+    let mut words: Vec<_> = words.iter().map(String::as_bytes).collect();
+    // The bytes that are no text: contents and mark.
+    let ann = value("ann");
+    (words[6], words[7]) = (&ann[38..], b"somemark");
+    let another = [&words[..7], &[b"another."]].concat();
+    let server = Server::start(&[]);
+    let store = RedisSessionStore::connect(&server.url()).unwrap();
+    let id = session.id().unwrap().clone();
+    for _ in 0..2 {
+        assert!(server.ask(&words).starts_with(":1"));
+    }
+    assert!(server.ask(&another).starts_with(":0"), "the id is taken");
+    session = store.load_session(&id).unwrap().unwrap();
+    assert_eq!((session.user(), session.version()), (Some("ann"), 1));
+    assert!(store.delete_session(&id).unwrap());
+    assert!(server.ask(&words).starts_with(":0"));
+    assert!(!store.has_session(&id).unwrap());
 }
