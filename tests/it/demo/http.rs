@@ -68,7 +68,7 @@ fn one_connection_carries_many_requests() {
 fn silent_connections_do_not_keep_others_out() {
     let dir = tempfile::tempdir().unwrap();
     let demo = Demo::start(&dir.path().join("sessions.shelf"));
-    // So many that the last would be heard too late if each had all the time that one alone has.
+    // The last would be heard too late if each had all the time that one alone has.
     let silent: Vec<TcpStream> = (0..100).map(|_| demo.connect()).collect();
     says!(Browser::default().get(&demo, "/"), "Not logged in");
     drop(silent);

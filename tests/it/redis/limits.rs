@@ -576,3 +576,68 @@ fn a_last_use_that_lies_ahead_is_noted_anew() {
         }
     }
 }
+
+/// It was used between the look and the end.
+#[test]
+fn a_session_that_is_used_while_it_is_swept_stays() {
+    if !is_there("a_session_that_is_used_while_it_is_swept_stays") {
+        return;
+    }
+    let key = format!("shelflife:{{AAE}}{ID}");
+    let found = [b"*2\r\n$1\r\n0\r\n*1\r\n", &*bulk(key.as_bytes())].concat();
+    let fake = Fake::start(move |words| match words[0].as_str() {
+        "SCAN" => Act::Say(found.clone()),
+        "GETRANGE" => Act::Say(bulk(&value("ann")[..38])),
+        "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
+        "EVAL" => Act::Answer(1, b":1\r\n".to_vec()),
+        _ => say("-NOSCRIPT No matching script.\r\n"),
+    });
+    let swept = fake.store().delete_old_sessions(Duration::ZERO);
+    assert_eq!(swept.unwrap(), (1, 0));
+    let asked = fake.asked.lock().unwrap();
+    let words = asked.iter().find(|words| words[0] == "EVAL").unwrap();
+    let words: Vec<_> = words.iter().map(String::as_bytes).collect();
+    let server = Server::start(&[]);
+    let mut used = value("ann");
+    used[17] ^= 1;
+    for (stored, answer) in [(used, ":2"), (value("ann"), ":1")] {
+        server.ask(&[b"SET", key.as_bytes(), &stored]);
+        let said = server.ask(&words);
+        assert!(said.starts_with(answer), "{answer}: {said}");
+    }
+}
+
+#[test]
+fn a_new_id_that_another_session_has_takes_nothing_from_it() {
+    if !is_there("a_new_id_that_another_session_has_takes_nothing_from_it") {
+        return;
+    }
+    let fake = Fake::start(|words| match words[0].as_str() {
+        "GET" => Act::Say(bulk(&value("ann"))),
+        "EVAL" => Act::Answer(2, [b":1\r\n".to_vec(), bulk(&value("ann"))].concat()),
+        _ => say("-NOSCRIPT No matching script.\r\n"),
+    });
+    let store = fake.store();
+    let mut session = store.load_session(&id()).unwrap().unwrap();
+    let renewed = store.regenerate_id(&mut session);
+    assert!(matches!(renewed, Ok(Saved::Stored)), "{renewed:?}");
+    let asked = fake.asked.lock().unwrap();
+    let words = asked.iter().find(|words| words[0] == "EVAL").unwrap();
+    let mut words: Vec<_> = words.iter().map(String::as_bytes).collect();
+    // The bytes that are no text: contents and mark.
+    let (ann, bob) = (value("ann"), value("bob"));
+    let [.., contents, mark] = &mut words[..] else {
+        panic!("{words:?}");
+    };
+    (*contents, *mark) = (&ann[38..], b"another.");
+    let server = Server::start(&[]);
+    for (key, stored) in [(words[3], &ann), (words[4], &bob)] {
+        server.ask(&[b"SET", key, stored]);
+    }
+    assert!(server.ask(&words).starts_with(":3"));
+    let store = RedisSessionStore::connect(&server.url()).unwrap();
+    for (id, user) in [(id(), "ann"), (session.id().unwrap().clone(), "bob")] {
+        let loaded = store.load_session(&id).unwrap();
+        assert_eq!(loaded.unwrap().user(), Some(user));
+    }
+}
