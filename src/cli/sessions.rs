@@ -234,10 +234,10 @@ fn rm(args: &mut Args, output: &mut Output) -> Result<()> {
         });
     }
     let mut deleted = to_change(args, file.clone())?.delete_session(&id)?;
-    // As a server has its ids hashed or not, so must they be looked for.
+    // A server has the id as it is, or hashed, or both, once the sessions were copied to hashes: either is a login.
     let hashing = places::hashing_ids(true);
-    if !deleted && let Some(server) = places::on_server(args, &file, &hashing)? {
-        deleted = server.delete_session(&id)?;
+    if let Some(server) = places::on_server(args, &file, &hashing)? {
+        deleted |= server.delete_session(&id)?;
     }
     logged_out(deleted.into(), "", no_such(id.handle()), output)
 }
