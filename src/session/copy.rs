@@ -37,8 +37,9 @@ pub struct Copied {
 ///
 /// Can be done while the application still uses `from`, and again: what has not changed since stays. It is exact once
 /// nobody writes to `from` any more. A session that ended in `from` after an earlier copy is still in `to`, beyond
-/// those of `from`: end such with [`Beyond::End`], unless `to` has sessions of its own. A session that ended in `to`, or
-/// got another id there over a minute ago, is copied again for as long as `from` has it. So:
+/// those of `from`: end such with [`Beyond::End`], unless `to` has sessions of its own. A session that ended in `to` (on
+/// a server over a minute ago), or got another id there over a minute ago, is copied again for as long as `from` has it.
+/// So:
 ///
 /// 1. copy while the application runs, which may take a while;
 /// 2. stop the application;

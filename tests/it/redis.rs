@@ -7,6 +7,7 @@
 use shelflife::{Saved, Session, SessionStore};
 
 mod adverse;
+mod alike;
 mod cluster;
 mod conformance;
 mod copying;
