@@ -79,3 +79,73 @@ impl fmt::Debug for SessionWatch {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ManagerOptions, SessionManager, Visit};
+    use crate::session::{MemorySessionStore, Session, SessionCap};
+
+    fn log_in(manager: &SessionManager) -> String {
+        let mut visit = manager.begin([""]);
+        visit.login("ann").unwrap();
+        let done = visit.finish().unwrap();
+        let (_, cookie) = done.headers().next().unwrap();
+        cookie.split(';').next().unwrap().to_string()
+    }
+
+    fn empty(session: &mut Session) {
+        session.set_user(None);
+        session.clear();
+    }
+
+    /// A thread that waits would find each end within a second all the same.
+    #[test]
+    fn each_end_and_each_new_id_rings() {
+        type Deed = fn(&mut Visit);
+        let deeds: [(&str, Deed); 9] = [
+            ("a logout", |visit| assert!(visit.logout().unwrap())),
+            ("everywhere", |visit| {
+                assert_eq!(visit.logout_everywhere().unwrap(), 2);
+            }),
+            ("everywhere, by one that had ended", |visit| {
+                let id = visit.session().unwrap().id().unwrap().clone();
+                assert!(visit.manager().store().delete_session(&id).unwrap());
+                assert_eq!(visit.logout_everywhere().unwrap(), 1);
+            }),
+            ("elsewhere", |visit| {
+                assert_eq!(visit.logout_elsewhere().unwrap(), 1);
+            }),
+            ("another device", |visit| {
+                let devices = visit.devices().unwrap();
+                let other = devices.iter().find(|device| !device.is_this).unwrap();
+                assert!(visit.logout_device(other.session).unwrap());
+            }),
+            ("a new id", |visit| {
+                visit.renew().unwrap();
+                let _ = visit.save().unwrap();
+            }),
+            ("emptied", |visit| {
+                empty(visit.session().unwrap());
+                let _ = visit.save().unwrap();
+            }),
+            ("emptied by an update", |visit| {
+                visit.update(|session| Ok(empty(session))).unwrap();
+            }),
+            ("a login beyond the cap", |visit| {
+                log_in(visit.manager());
+            }),
+        ];
+        for (name, deed) in deeds {
+            let manager = ManagerOptions::new()
+                .session_cap(Some(SessionCap::EndOldest(2)))
+                .manage(MemorySessionStore::new())
+                .unwrap();
+            let [here, _] = [(); 2].map(|()| log_in(&manager));
+            let mut visit = manager.begin([here]);
+            assert_eq!(visit.user().unwrap(), Some("ann"));
+            let rings = manager.0.bell.rings();
+            deed(&mut visit);
+            assert!(manager.0.bell.rings() > rings, "{name}");
+        }
+    }
+}

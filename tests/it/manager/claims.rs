@@ -448,3 +448,67 @@ fn a_request_in_the_background_swallows_no_message() {
     let taken = site.visit(&mut jar, |visit| visit.take_flashes().unwrap());
     assert_eq!((taken.len(), taken[0].text.as_str()), (1, "Saved."));
 }
+
+#[test]
+fn each_event_names_the_session_that_it_is_about() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let site = Site::with(
+        |_| (),
+        |it| {
+            let sink = Arc::clone(&told);
+            it.session_cap(Some(SessionCap::EndOldest(2)));
+            it.on_event(move |event| {
+                let (session, from) = match *event {
+                    Event::LoggedIn { session, from } => (session, from),
+                    Event::Renewed { session, from } => (session, Some(from)),
+                    Event::Created { session }
+                    | Event::Ended { session }
+                    | Event::Superseded { session }
+                    | Event::Duplicate { session }
+                    | Event::Lost { session, .. }
+                    | Event::TouchFailed { session, .. } => (session, None),
+                    _ => panic!("{event:?}"),
+                };
+                sink.lock().unwrap().push((name_of(event), session, from));
+            });
+        },
+    );
+    let handle = |jar: &Jar| jar.id().unwrap().handle();
+    let mut jar = site.shopper();
+    let shopper = jar.clone();
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    let ann = jar.clone();
+    site.visit(&mut jar, |visit| visit.renew().unwrap());
+    site.ask(&ann, |visit| put(visit, "late", "x"));
+    let log_in = || {
+        site.advance(MINUTE);
+        site.login("ann")
+    };
+    let [second, third] = [(); 2].map(|()| log_in());
+    let out = |visit: &mut Visit| visit.logout_device(handle(&second)).unwrap();
+    assert!(site.ask(&third, out).0);
+    let fourth = log_in();
+    let both = [fourth.field(), third.field()].concat();
+    site.manager.begin(&both).user().unwrap();
+    site.store.fail(&["touch"]);
+    site.ask(&third, |_| ());
+    site.store.fail(&[]);
+    site.ask(&fourth, |visit| visit.logout().unwrap());
+    let expected = [
+        ("created", &shopper, None),
+        ("logged in", &ann, Some(&shopper)),
+        ("renewed", &jar, Some(&ann)),
+        ("superseded", &ann, None),
+        ("lost", &ann, None),
+        ("logged in", &second, None),
+        ("logged in", &third, None),
+        ("ended", &jar, None),
+        ("ended", &second, None),
+        ("logged in", &fourth, None),
+        ("duplicate", &fourth, None),
+        ("touch failed", &third, None),
+        ("ended", &fourth, None),
+    ];
+    let expected = expected.map(|(name, jar, from)| (name, handle(jar), from.map(handle)));
+    assert_eq!(*told.lock().unwrap(), expected);
+}

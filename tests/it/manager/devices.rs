@@ -2,6 +2,7 @@
 
 use super::*;
 use std::thread;
+use std::time::Instant;
 
 fn login_from(site: &Site, user: &str, address: &str, agent: &str) -> Jar {
     let mut jar = Jar::default();
@@ -197,12 +198,19 @@ fn an_end_behind_the_managers_back_is_noticed_by_looking() {
     assert!(watch.wait(100 * SECOND).unwrap());
     let deleted = site.login("ann");
     let watch = site.begin(&deleted).watch().unwrap().unwrap();
-    let told = thread::spawn(move || watch.wait(100 * SECOND).unwrap());
+    site.calls();
+    let begun = Instant::now();
+    let told = thread::spawn(move || watch.wait(600 * SECOND).unwrap());
+    while !site.calls().contains(&"has") {
+        thread::yield_now();
+    }
+    // It has looked, and waits.
     site.store
         .store
         .delete_session(&deleted.id().unwrap())
         .unwrap();
     assert!(told.join().unwrap());
+    assert!(begun.elapsed() < 300 * SECOND, "it looks once a second");
 }
 
 #[test]
@@ -296,4 +304,25 @@ fn a_page_that_only_reads_works_where_the_new_address_has_no_room_in_the_session
     });
     assert_eq!(user.as_deref(), Some("ann"));
     assert_eq!(answer.outcome, Outcome::Touched);
+}
+
+#[test]
+fn each_text_of_a_device_is_cut_and_a_stranger_has_none() {
+    let site = Site::new();
+    let long = "x".repeat(1_000);
+    let mut jar = login_from(&site, "ann", &long, &long);
+    site.visit(&mut jar, |visit| {
+        visit.set_device_label(Some(&long)).unwrap();
+    });
+    let device = site.begin(&jar).devices().unwrap().remove(0);
+    let addresses = [device.first_address, device.last_address];
+    let texts = addresses
+        .into_iter()
+        .chain([Some(device.agent), device.label]);
+    assert!(texts.flatten().map(|text| text.len()).eq([256; 4]));
+    let mut shopper = site.shopper();
+    site.visit(&mut shopper, |visit| {
+        visit.set_device_label(Some("mine")).unwrap();
+    });
+    assert_eq!(site.begin(&shopper).session().unwrap().label(), None);
 }

@@ -263,3 +263,69 @@ fn a_finish_that_asks_the_store_is_announced_as_io() {
         }
     }
 }
+
+/// The other cookie of that name is a sibling domain's.
+#[test]
+fn a_late_request_with_two_cookies_leaves_that_of_the_login_alone() {
+    let site = Site::new();
+    let mut jar = site.shopper();
+    let fields = [vec![format!("__Host-id={UNKNOWN}")], jar.field()].concat();
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    let deeds: [fn(&mut Visit); 2] = [
+        |visit| put(visit, "cart", "coffee"),
+        |visit| assert!(!visit.logout().unwrap()),
+    ];
+    for deed in deeds {
+        let mut late = site.manager.begin(&fields);
+        deed(&mut late);
+        let done = answer(late.finish().unwrap());
+        assert_eq!(done.outcome, Outcome::Lost(Lost::Superseded));
+        assert_eq!((done.set_cookie(), site.sessions()), (None, 1));
+    }
+}
+
+#[test]
+fn a_logout_everywhere_of_which_a_look_fails_is_told_and_replaces_no_cookie() {
+    let site = Site::new();
+    let mut jar = site.login("ann");
+    site.events();
+    site.store.fail(&["has"]);
+    let (ended, told) = site.ask(&jar, |visit| visit.logout_everywhere().unwrap());
+    assert!(ended == 1 && told.is_revoking());
+    assert_eq!(site.events(), ["ended"]);
+    site.store.fail(&[]);
+    jar.receive(&told);
+    // A login gave the session another id, and nothing tells so.
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    let mut late = site.begin(&jar);
+    assert_eq!(late.user().unwrap(), Some("ann"));
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    site.store.fail(&["replaced"]);
+    assert_eq!(late.logout_everywhere().unwrap(), 1);
+    site.store.fail(&[]);
+    put(&mut late, "cart", "tea");
+    assert_eq!(answer(late.finish().unwrap()).set_cookie(), None);
+}
+
+#[test]
+fn a_second_login_forgets_the_credentials_of_the_first() {
+    let site = Site::new();
+    let mut jar = Jar::default();
+    site.visit(&mut jar, |visit| {
+        visit.login("ann").unwrap();
+        visit.set_credentials(b"old").unwrap()
+    });
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    assert!(!site.begin(&jar).check_credentials(b"old").unwrap());
+}
+
+#[test]
+fn a_proof_from_the_future_is_not_fresh() {
+    let site = Site::new();
+    site.advance(DAY);
+    let jar = site.login("ann");
+    *site.time.lock().unwrap() -= HOUR;
+    let mut visit = site.begin(&jar);
+    assert_eq!(visit.user().unwrap(), Some("ann"));
+    assert!(!visit.is_fresh(DAY).unwrap());
+}
