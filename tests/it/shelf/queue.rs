@@ -4,6 +4,7 @@ use super::{folder, shelf};
 use crate::raw;
 use shelflife::sim::SimDisk;
 use shelflife::{Compaction, Decode, Decoder, Durability, ErrorKind, Options, Result, Shelf};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
@@ -226,4 +227,28 @@ fn a_queue_that_was_found_empty_asks_for_no_lock_until_something_is_written() {
     });
     written.unwrap();
     assert_eq!((pop(), pop()), (Some(2), None));
+}
+
+/// Another thread's call would wait for that one.
+#[test]
+fn a_pop_while_another_is_under_way_does_not_find_the_queue_empty() {
+    thread_local! {
+        static QUEUE: RefCell<Option<Shelf>> = const { RefCell::new(None) };
+    }
+    fn pop<T: Decode>() -> Result<Option<(String, T)>> {
+        QUEUE.with_borrow(|queue| queue.as_ref().unwrap().pop_first())
+    }
+    struct Pops;
+    impl Decode for Pops {
+        fn decode(from: &mut Decoder<'_>) -> Result<Pops> {
+            let error = pop::<u64>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Reentrant);
+            u64::decode(from).map(|_| Pops)
+        }
+    }
+    let (_dir, shelf) = shelf();
+    shelf.extend([("a", 1u64), ("b", 2)]).unwrap();
+    QUEUE.set(Some(shelf));
+    assert_eq!(pop::<Pops>().unwrap().unwrap().0, "a");
+    assert_eq!(pop::<u64>().unwrap().unwrap().1, 2);
 }

@@ -1,6 +1,9 @@
 //! Ends, prefixes, several keys in one step, and errors that name the place.
 
 use super::{folder, keys, shelf};
+use crate::raw;
+use crate::support::{fast_dir, unsynced};
+use shelflife::sim::SimDisk;
 use shelflife::{Durability, Error, ErrorKind, Options, Result, Shelf, Value, record};
 use std::collections::BTreeMap;
 use std::thread;
@@ -343,4 +346,35 @@ fn retain_does_its_work_on_all_that_it_can_read() {
         "{error}"
     );
     assert_eq!(keys(&shelf), ["b", "text", "more text", "d"]);
+}
+
+#[test]
+fn clear_removes_also_keys_whose_names_are_too_long_for_one_step() {
+    let dir = fast_dir();
+    let shelf = Shelf::from(unsynced().open(dir.path().join("s.shelf")).unwrap());
+    for n in 0..520 {
+        shelf.insert(&format!("{n:065535}"), &n).unwrap();
+    }
+    shelf.clear().unwrap();
+    assert!(shelf.is_empty().unwrap());
+}
+
+#[test]
+fn clear_removes_all_but_what_can_not_be_read_and_says_so() {
+    let sim = SimDisk::new(1);
+    let open = || Shelf::from(Options::new().disk(sim.disk()).open("/s.shelf").unwrap());
+    let shelf = open();
+    for key in ["a", "b", "c", "d"] {
+        shelf.insert(key, key).unwrap();
+    }
+    shelf.close().unwrap();
+    let first = raw::records(&sim.read("/s.shelf").unwrap())[0].start;
+    sim.flip_bit("/s.shelf", (first + raw::HEAD) as u64, 0)
+        .unwrap();
+    let shelf = open();
+    assert_eq!(shelf.clear().unwrap_err().kind(), ErrorKind::Corrupt);
+    for key in ["b", "c", "d"] {
+        assert!(!shelf.contains_key(key).unwrap(), "{key}");
+    }
+    assert_eq!(shelf.clear().unwrap_err().kind(), ErrorKind::Corrupt);
 }
