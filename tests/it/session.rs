@@ -546,6 +546,25 @@ fn setting_what_is_there_already_is_no_change() {
 }
 
 #[test]
+fn a_change_of_user_forgets_the_credentials_and_the_proof_of_the_one_before() {
+    on_each_store(|store| {
+        for next in [None, Some("bob")] {
+            let mut session = login(store, "ann");
+            session.set_credentials(Some("stamp"));
+            session.insert("n", &1u64).unwrap();
+            save(store, &mut session);
+            assert!(session.confirmed().is_some());
+            session.set_user(next);
+            assert_eq!((session.credentials(), session.confirmed()), (None, None));
+            save(store, &mut session);
+            let stored = load(store, &id(&session));
+            assert_eq!(stored.credentials(), None);
+            assert_eq!(stored.confirmed().is_some(), next.is_some());
+        }
+    });
+}
+
+#[test]
 fn neither_debug_nor_errors_show_ids_values_or_people() {
     on_each_store(|store| {
         let canary = "canary-5e1f";

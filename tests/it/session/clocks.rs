@@ -214,3 +214,24 @@ fn walk(seed: u64, found: &mut [u64; 2]) {
         found[usize::from(is_found)] += 1;
     }
 }
+
+/// As one in a file, which the walks are about.
+#[test]
+fn a_store_in_memory_takes_a_time_before_it_was_made_for_a_clock_that_is_wrong() {
+    let time = Arc::new(Mutex::new(start()));
+    let clock = Arc::clone(&time);
+    let store = SessionOptions::new()
+        .idle_lifetime(IDLE)
+        .in_memory_with_clock(move || *clock.lock().unwrap());
+    let set = |at| *time.lock().unwrap() = at;
+    set(start() + HOUR);
+    let ann = id(&login(&store, "ann"));
+    set(SystemTime::UNIX_EPOCH);
+    assert!(store.touch_session(&ann).unwrap());
+    let bob = id(&login(&store, "bob"));
+    assert_eq!(store.delete_old_sessions(Duration::ZERO).unwrap(), (0, 2));
+    set(start() + MINUTE);
+    assert!(store.has_session(&bob).unwrap());
+    set(start() + HOUR + MINUTE);
+    assert!(store.has_session(&ann).unwrap());
+}

@@ -35,19 +35,22 @@ fn a_new_id_ends_the_old_one() {
             assert_eq!(store.iter_sessions().count(), 1);
 
             // It can be saved and renewed again.
-            session.insert("cart", "tea").unwrap();
-            save(store, &mut session);
-            (bench.advance)(HOUR);
-            assert!(matches!(
-                store.regenerate_id(&mut session).unwrap(),
-                Saved::Stored
-            ));
-            assert_eq!(store.iter_sessions().count(), 1);
-            assert_eq!(
-                session.created(),
-                renewed.created(),
-                "a new id alone does not make it younger"
-            );
+            for is_changed in [false, true] {
+                session.insert("is changed", &false).unwrap();
+                save(store, &mut session);
+                (bench.advance)(HOUR);
+                session.insert("is changed", &is_changed).unwrap();
+                assert!(matches!(
+                    store.regenerate_id(&mut session).unwrap(),
+                    Saved::Stored
+                ));
+                assert_eq!(store.iter_sessions().count(), 1);
+                assert_eq!(
+                    session.created(),
+                    renewed.created(),
+                    "a new id alone does not make it younger"
+                );
+            }
         },
     );
 }

@@ -184,3 +184,19 @@ fn a_copied_session_ends_when_it_would_have_ended_where_it_came_from() {
     let dir = tempfile::tempdir().unwrap();
     ends_as_it_did(&|options, name| Box::new(options.open(dir.path().join(name)).unwrap()));
 }
+
+#[test]
+fn what_ended_over_a_day_ago_takes_no_memory() {
+    let time = Arc::new(Mutex::new(start()));
+    let clock = Arc::clone(&time);
+    let store = SessionOptions::new()
+        .idle_lifetime(HOUR)
+        .in_memory_with_clock(move || *clock.lock().unwrap());
+    for user in ["ann", "bob", "cleo"] {
+        login(&store, user);
+    }
+    *time.lock().unwrap() += 27 * HOUR;
+    assert_eq!(store.delete_old_sessions(Duration::MAX).unwrap(), (0, 0));
+    // The note how ids are kept.
+    assert!(format!("{store:?}").contains("len: 1,"), "{store:?}");
+}

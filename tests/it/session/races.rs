@@ -84,6 +84,30 @@ fn a_second_copy_brings_no_id_back_that_was_replaced_since_the_first() {
 }
 
 #[test]
+fn a_copy_takes_a_later_use_or_change_along_and_leaves_what_is_there_in_a_later_state() {
+    on_each_store(|to| {
+        let time = Arc::new(Mutex::new(start()));
+        let clock = Arc::clone(&time);
+        let from = SessionOptions::new().in_memory_with_clock(move || *clock.lock().unwrap());
+        let ann = id(&login(&from, "ann"));
+        let copy = || {
+            let copied = copy_sessions(&from, to, Beyond::Keep, |_| {}).unwrap();
+            (copied.stored, copied.unchanged)
+        };
+        assert_eq!((copy(), copy()), ((1, 0), (0, 1)));
+        *time.lock().unwrap() += HOUR;
+        assert!(from.touch_session(&ann).unwrap());
+        assert_eq!(copy(), (1, 0));
+        let mut session = load(to, &ann);
+        assert_eq!(session.accessed(), Some(start() + HOUR));
+        session.insert("n", &1u64).unwrap();
+        save(to, &mut session);
+        assert_eq!(copy(), (0, 1));
+        assert!(load(to, &ann).contains_key("n"));
+    });
+}
+
+#[test]
 fn a_mirror_ends_also_what_holds_no_more_than_a_form_token() {
     on_each_store(|store| {
         let mut beyond = Session::new();

@@ -129,12 +129,11 @@ fn what_an_update_puts_in_the_place_of_a_session_is_stored_under_its_id() {
             let ann = id(&login(store, "ann"));
             let bob = login(store, "bob");
             (bench.advance)(HOUR);
-            store
-                .update_session(&ann, |session| {
-                    *session = bob.clone();
-                    Ok(())
-                })
-                .unwrap();
+            let stored = store.edit_session(&ann, &mut |session| {
+                *session = bob.clone();
+                Ok(())
+            });
+            assert_eq!(stored.unwrap().unwrap().id(), Some(&ann));
             let session = load(store, &ann);
             assert_eq!(
                 (session.user(), session.version(), session.created()),
