@@ -21,7 +21,7 @@
 //!
 //! **A name in a list proves nothing.** A caller that finds one reads the session, whose own word on its user counts.
 //! So a record that is lost, or dropped by the store, leaves a name that does no harm. Each change that adds a name looks
-//! for the record of an old one, and drops a name without a record.
+//! for the records of two old ones, and drops a name without a record: so at most about half of the names lead nowhere.
 //!
 //! **A damaged list is mended by the next change of it that meets the damage**, from a walk over all records. The walk
 //! runs without the lock. A session that is stored meanwhile is named in the list, whole or not, so that the names which
@@ -51,6 +51,9 @@ const NAMES_MAX: usize = 32;
 const NAMES_MIN: usize = 4;
 /// The most parts that one removal joins.
 const JOINS: usize = 4;
+/// After how many old names a change looks that adds one. With two a list drops more names than it gets as long as most
+/// of them lead nowhere.
+const LOOKS: usize = 2;
 /// As an hour: a session that does not end by itself.
 const NEVER: u32 = u32::MAX;
 const HOUR_MS: u64 = 3_600_000;
@@ -394,7 +397,9 @@ impl<'a> Lists<'a> {
                     name,
                     is_new: true,
                 });
-                self.look_after(user, nth)?;
+                for _ in 0..LOOKS {
+                    self.look_after(user, nth)?;
+                }
             }
         }
         let first = &self.part(user, 0)?.part;

@@ -56,6 +56,7 @@ fn walk(seed: u64) -> usize {
     let mut most = 0;
     let steps = 200;
     for step in 0..steps {
+        let context = || format!("seed {seed}, step {step}");
         let store = &stores[random.place(2)];
         // In some walks one has them all, so that his list is cut into parts.
         let user = match seed % 4 {
@@ -96,10 +97,13 @@ fn walk(seed: u64) -> usize {
             12 => sim.advance(Duration::from_secs(random.below(2 * 3600))),
             13 if random.one_in(4) => {
                 let keep = copies.get(copy).map(|copy| copy.handle().unwrap());
-                match keep {
-                    Some(keep) => _ = store.delete_user_sessions_except(user, &keep).unwrap(),
+                let keep = keep.filter(|_| random.one_in(2));
+                match &keep {
+                    Some(keep) => _ = store.delete_user_sessions_except(user, keep).unwrap(),
                     None => _ = store.delete_user_sessions(user).unwrap(),
                 }
+                let left = store.sessions_of(user).unwrap();
+                assert!(left.iter().all(|it| it.handle() == keep), "{}", context());
             }
             13 => _ = store.delete_old_sessions(HOUR).unwrap(),
             14 if random.one_in(3) => {
@@ -123,7 +127,6 @@ fn walk(seed: u64) -> usize {
             }
             _ => {}
         }
-        let context = || format!("seed {seed}, step {step}");
         assert_exact(&stores[random.place(2)], &context);
         most = most.max(stores[0].sessions_of("ann").unwrap().len());
     }
@@ -456,4 +459,53 @@ fn a_list_stays_for_as_long_as_a_session_in_use_lives() {
         store.store().compact().unwrap();
         assert_eq!(store.sessions_of("ann").unwrap().len(), 1);
     }
+}
+
+/// What became bob's, and is ann's again, is still in the list of bob.
+#[test]
+fn a_name_in_a_list_ends_and_shows_no_session_of_another_user() {
+    fn log_in_under(store: &ShelveSessionStore, cap: SessionCap) {
+        let mut session = Session::new();
+        session.set_user(Some("bob"));
+        let saved = store.regenerate_id_capped(&mut session, cap).unwrap();
+        assert!(matches!(saved, Saved::Stored), "{saved:?}");
+    }
+    type Deed = fn(&ShelveSessionStore, &SessionHandle);
+    let deeds: [Deed; 5] = [
+        |store, _| assert!(store.sessions_of("bob").unwrap().is_empty()),
+        |store, _| assert_eq!(store.delete_user_sessions("bob").unwrap(), 0),
+        |store, handle| assert!(!store.delete_user_session("bob", handle).unwrap()),
+        |store, _| log_in_under(store, SessionCap::Refuse(1)),
+        |store, _| log_in_under(store, SessionCap::EndOldest(1)),
+    ];
+    for deed in deeds {
+        let store = on(&sim(), &SessionOptions::new());
+        let mut session = login(&store, "ann");
+        let was = session.clone();
+        session.set_user(Some("bob"));
+        save(&store, &mut session);
+        store.put_back(&was).unwrap();
+        assert_eq!(list_keys(&store).len(), 2);
+        deed(&store, &was.handle().unwrap());
+        assert_eq!(load(&store, &id(&was)).user(), Some("ann"));
+    }
+}
+
+/// One session lives on, so the list does.
+#[test]
+fn the_names_of_sessions_that_the_store_dropped_leave_their_list() {
+    let sim = sim();
+    let store = on(&sim, SessionOptions::new().idle_lifetime(HOUR));
+    let mut lasting = Session::new();
+    lasting.set_user(Some("ann"));
+    lasting.set_lifetime(Some(Lifetime::default()));
+    save(&store, &mut lasting);
+    for _ in 0..100 {
+        login(&store, "ann");
+        sim.advance(48 * HOUR);
+        store.store().compact().unwrap();
+    }
+    let keys = list_keys(&store);
+    let part = store.store().get(&keys[0]).unwrap().unwrap();
+    assert!(keys.len() == 1 && part.len() < 9 + 5 * 21, "{}", part.len());
 }
