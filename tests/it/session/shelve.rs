@@ -2,7 +2,7 @@
 
 use super::*;
 use shelflife::Value;
-use shelflife::sim::{Call, Fault, FaultKind, PowerCut};
+use shelflife::sim::{Call, Fault, FaultKind};
 
 pub(super) fn on(sim: &SimDisk) -> ShelveSessionStore {
     ShelveSessionStore::from(open(sim))
