@@ -83,6 +83,7 @@ impl fmt::Debug for SessionWatch {
 #[cfg(test)]
 mod tests {
     use super::super::{ManagerOptions, SessionManager, Visit};
+    use crate::error::Result;
     use crate::session::{MemorySessionStore, Session, SessionCap};
 
     fn log_in(manager: &SessionManager) -> String {
@@ -93,9 +94,10 @@ mod tests {
         cookie.split(';').next().unwrap().to_string()
     }
 
-    fn empty(session: &mut Session) {
+    fn empty(session: &mut Session) -> Result<()> {
         session.set_user(None);
         session.clear();
+        Ok(())
     }
 
     /// A thread that waits would find each end within a second all the same.
@@ -125,11 +127,11 @@ mod tests {
                 let _ = visit.save().unwrap();
             }),
             ("emptied", |visit| {
-                empty(visit.session().unwrap());
+                empty(visit.session().unwrap()).unwrap();
                 let _ = visit.save().unwrap();
             }),
             ("emptied by an update", |visit| {
-                visit.update(|session| Ok(empty(session))).unwrap();
+                visit.update(empty).unwrap();
             }),
             ("a login beyond the cap", |visit| {
                 log_in(visit.manager());
