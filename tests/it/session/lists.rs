@@ -461,7 +461,7 @@ fn a_list_stays_for_as_long_as_a_session_in_use_lives() {
     }
 }
 
-/// What became bob's, and is ann's again, is still in the list of bob.
+/// The list of bob goes on naming a session that is ann's again.
 #[test]
 fn a_name_in_a_list_ends_and_shows_no_session_of_another_user() {
     fn log_in_under(store: &ShelveSessionStore, cap: SessionCap) {
