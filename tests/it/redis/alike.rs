@@ -4,8 +4,8 @@
 //! The test compares around the differences that the documentation names. Lines are sorted: a server has no order of
 //! sessions that were used in one millisecond, and a file lists a copied session as the last. A server remembers for a
 //! minute that a session ended, and takes no copy of it: [`FORGET`] ends that minute. A file alone notes how it keeps
-//! ids, so no step copies to a server in the other way. No step has a prefix, a password, or a path without a store, and no
-//! session ends meanwhile.
+//! ids, so no step copies to a server in the other way. No step has a prefix, a password, or a path without a store, and
+//! no session ends meanwhile.
 
 use super::server::{Server, is_there};
 use crate::runs::check;
@@ -27,8 +27,8 @@ const HOUR: u64 = 3600;
 /// The last two have handles that begin alike.
 const SESSIONS: usize = 11;
 
-/// What follows a question mark is there or not. A word in capitals is one of [`WORDS`], whose handles and ids are
-/// those of the session with this number.
+/// A step takes or leaves out a word with a question mark. A word in capitals is one of [`WORDS`]: there `<7 3>` stands
+/// for the first 7 digits of the handle of the session with the number 3, and `<id 3>` for its id.
 const LINES: &str = "ls <store> ?--user=USER ?--idle=TIME ?--json
 ls <store> ?--user=USER ?--idle=TIME ?--json ?-0
 show <store> HANDLE
