@@ -186,7 +186,7 @@ fn session_commands_say_the_same_of_a_file_and_of_a_server() {
         return;
     }
     let (dir, server) = (fast_dir(), Server::start(&[]));
-    let steps = if is_soak() { 30_000 } else { 120 };
+    let steps = if is_soak() { 30_000 } else { 96 };
     let steps = setting("SHELF_FUZZ_OPS").unwrap_or(steps);
     let first = setting("SHELF_FUZZ_SEED").unwrap_or(1);
     for seed in first..first + steps.div_ceil(STEPS) {
