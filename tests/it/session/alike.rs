@@ -103,7 +103,7 @@ impl World {
         format!("{told:#?}")
     }
 
-    /// What came of a copy that was to be saved. At a conflict its changes are carried over.
+    /// The outcome for a copy that was to be saved. At a conflict its changes are carried over.
     fn saved(&mut self, nth: usize, saved: Saved) -> String {
         let Saved::Conflict(current) = saved else {
             return format!("{saved:?}");
