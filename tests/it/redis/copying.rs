@@ -255,35 +255,74 @@ fn hashes_are_not_copied_to_where_ids_are_kept_as_they_are() {
     }
 }
 
-/// Also without a change: it is a use, and the store that uses a session says how long it lives.
+/// A new id and a look that is noted are uses as well.
 #[test]
-fn a_new_id_brings_the_lifetimes_of_the_store_that_gives_it_unless_the_session_has_its_own() {
+fn a_use_brings_the_lifetimes_of_the_store_that_is_used_unless_the_session_has_its_own() {
     if !is_there(
-        "a_new_id_brings_the_lifetimes_of_the_store_that_gives_it_unless_the_session_has_its_own",
+        "a_use_brings_the_lifetimes_of_the_store_that_is_used_unless_the_session_has_its_own",
     ) {
         return;
     }
     let server = Server::start(&[]);
-    let before = RedisSessionStore::connect(&server.url()).unwrap();
     let [hour, minute] = [3600, 60].map(Duration::from_secs);
-    let options = SessionOptions::new().idle_lifetime(hour).clone();
-    let now = RedisOptions::new()
-        .sessions(&options)
-        .connect(&server.url());
-    let now = now.unwrap();
-    for (own, lives) in [(None, hour), (Some(minute), minute)] {
-        let mut session = stored(&before, "ann");
-        session.set_lifetime(own.map(|idle| Lifetime {
-            idle: Some(idle),
-            absolute: None,
-        }));
-        assert!(before.save_session(&mut session).is_ok());
-        let mut session = now.load_session(session.id().unwrap()).unwrap().unwrap();
-        let renewed = now.regenerate_id(&mut session);
-        assert!(matches!(renewed, Ok(Saved::Stored)));
-        let loaded = before.load_session(session.id().unwrap()).unwrap().unwrap();
-        for session in [session, loaded] {
-            assert_eq!(session.expires(), session.accessed().map(|at| at + lives));
+    let mut options = SessionOptions::new();
+    options.access_resolution(Duration::ZERO);
+    let on = |options: &SessionOptions| {
+        let store = RedisOptions::new().sessions(options).connect(&server.url());
+        store.unwrap()
+    };
+    let lasting = on(&options);
+    let hourly = on(options.idle_lifetime(hour));
+    for verb in ["touch", "change", "new id"] {
+        for own in [None, Some(minute)] {
+            let mut session = Session::new();
+            session.set_user(Some("ann"));
+            session.set_lifetime(own.map(|idle| Lifetime {
+                idle: Some(idle),
+                absolute: None,
+            }));
+            assert!(matches!(
+                lasting.save_session(&mut session),
+                Ok(Saved::Stored)
+            ));
+            for (store, other, lives) in [
+                (&hourly, &lasting, Some(hour)),
+                (&lasting, &hourly, None),
+                (&hourly, &lasting, Some(hour)),
+            ] {
+                let mut used = store.load_session(session.id().unwrap()).unwrap().unwrap();
+                let saved = match verb {
+                    "new id" => store.regenerate_id(&mut used),
+                    "change" => {
+                        used.insert("idle", &lives.is_some()).unwrap();
+                        store.save_session(&mut used)
+                    }
+                    _ => store.save_session(&mut used),
+                };
+                assert!(matches!(saved, Ok(Saved::Stored)), "{verb}: {saved:?}");
+                let id = used.id().unwrap();
+                session = other.load_session(id).unwrap().unwrap();
+                let end = |it: &Session| {
+                    own.or(lives)
+                        .zip(it.accessed())
+                        .map(|(lives, at)| at + lives)
+                };
+                for session in [&used, &session] {
+                    assert_eq!(
+                        session.expires(),
+                        end(session),
+                        "{verb}, {own:?}, {lives:?}"
+                    );
+                }
+                let keys = server.keys("shelflife:");
+                let key = keys.iter().find(|key| key.ends_with(id.as_str())).unwrap();
+                let is_kept = server.say(&format!("PTTL {key}")).starts_with(":-1");
+                assert_eq!(
+                    is_kept,
+                    own.or(lives).is_none(),
+                    "{verb}, {own:?}, {lives:?}"
+                );
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::redis::server::{Server, is_there, shared_cluster};
 use crate::runs::check;
 use crate::support::{Random, fast_dir, is_soak, setting};
 use shelflife::RedisOptions;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 const DEEDS: &str = "new new twin load load load listed put put put take clear user user lifetime confirm credentials \
@@ -37,9 +38,6 @@ struct World {
     handles: Vec<SessionHandle>,
     tokens: Vec<String>,
 }
-
-/// Those of one kind, anew.
-type Kind<'a> = (&'a str, Box<dyn Fn() -> [Arc<dyn SessionStore>; 2] + 'a>);
 
 impl World {
     fn new(stores: [Arc<dyn SessionStore>; 2]) -> World {
@@ -348,12 +346,63 @@ fn millis() -> u128 {
     now.unwrap().as_millis()
 }
 
+/// The options of both stores in the walk of this seed.
+fn options_of(seed: u64) -> [SessionOptions; 2] {
+    [0, 1].map(|place| {
+        let mut options = SessionOptions::new();
+        options.hash_ids((seed >> place).is_multiple_of(2));
+        if seed.is_multiple_of(3) {
+            options.idle_lifetime(HOUR * 24);
+            options.absolute_lifetime(HOUR * 240);
+        }
+        if seed.is_multiple_of(5) {
+            options.access_resolution(Duration::ZERO);
+        }
+        options
+    })
+}
+
+/// Does each step in each world. While calls run, one request in so many is cut off where the proxy is on the way.
+fn play(
+    worlds: &mut [(&str, World)],
+    walk: &[Step],
+    cut_one_in: &dyn Fn(u64),
+) -> std::result::Result<(), String> {
+    for step in walk {
+        // Of two changes in one millisecond none is the later one, which a store that takes over asks.
+        let begun = millis();
+        while millis() == begun {
+            thread::yield_now();
+        }
+        let is_of_copy = OF_COPIES.split_whitespace().any(|it| it == step.0);
+        let mut first = None;
+        for (kind, world) in &mut *worlds {
+            cut_one_in(8);
+            let mut told = world.step(step);
+            cut_one_in(0);
+            for place in [0, 1].into_iter().filter(|_| !is_of_copy) {
+                told = format!("{told}\n{}", world.state(place));
+            }
+            match &first {
+                None => first = Some(told),
+                Some(first) if *first == told => {}
+                Some(first) => {
+                    return Err(format!("{step:?}:\n{first}\nand by {kind}:\n{told}"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn calls_are_answered_alike_in_memory_by_a_file_and_by_a_server() {
+    type Store = Arc<dyn SessionStore>;
     let name = "calls_are_answered_alike_in_memory_by_a_file_and_by_a_server";
     let dir = fast_dir();
     let server = is_there(name).then(|| Server::start(&[]));
     let proxy = server.as_ref().map(|server| Proxy::start(server.port, 1));
+    let cut_one_in = |many| proxy.iter().for_each(|proxy| proxy.cut_one_in(many));
     let deeds = Vec::from_iter(DEEDS.split_whitespace());
     let steps = if is_soak() { 600_000 } else { 1_200 };
     let steps = setting("SHELF_FUZZ_OPS").unwrap_or(steps);
@@ -366,92 +415,46 @@ fn calls_are_answered_alike_in_memory_by_a_file_and_by_a_server() {
             (deeds[draw(deeds.len())], draw(COPIES), place, draw(1 << 16))
         };
         let walk: Vec<Step> = (0..STEPS).map(step).collect();
-        let options = [0, 1].map(|place| {
-            let mut options = SessionOptions::new();
-            options.hash_ids((seed >> place).is_multiple_of(2));
-            if seed.is_multiple_of(3) {
-                options
-                    .idle_lifetime(HOUR * 24)
-                    .absolute_lifetime(HOUR * 240);
-            }
-            if seed.is_multiple_of(5) {
-                options.access_resolution(Duration::ZERO);
-            }
-            options
-        });
-        let nth = std::cell::Cell::new(0);
-        let memory = || {
-            options
-                .each_ref()
-                .map(|it| Arc::new(it.in_memory()) as Arc<dyn SessionStore>)
+        let options = options_of(seed);
+        let nth = Cell::new(0);
+        let file = |place: usize| -> Store {
+            let path = dir.path().join(format!("{seed}-{}-{place}", nth.get()));
+            Arc::new(options[place].open(path).unwrap())
         };
-        let file = || {
-            nth.set(nth.get() + 1);
-            let path = |place| dir.path().join(format!("{seed}-{}-{place}", nth.get()));
-            [0, 1].map(|place| {
-                Arc::new(options[place].open(path(place)).unwrap()) as Arc<dyn SessionStore>
-            })
+        let on_server = |url: &str, place: usize| -> Store {
+            let mut server = RedisOptions::new();
+            server.sessions(&options[place]);
+            server.prefix(&format!("alike {seed} {} {place}", nth.get()));
+            Arc::new(server.connect(url).unwrap())
         };
-        let mut kinds: Vec<Kind> = vec![("memory", Box::new(memory)), ("file", Box::new(file))];
-        let on = |url: String| {
-            let (options, nth) = (&options, &nth);
-            move || {
-                nth.set(nth.get() + 1);
-                [0, 1].map(|place| {
-                    let mut server = RedisOptions::new();
-                    server.sessions(&options[place]);
-                    server.prefix(&format!("alike {seed} {} {place}", nth.get()));
-                    Arc::new(server.connect(&url).unwrap()) as Arc<dyn SessionStore>
-                })
-            }
-        };
-        if let (Some(server), Some(proxy)) = (&server, &proxy) {
-            kinds.push(("server", Box::new(on(server.url()))));
-            kinds.push(("server, cut off at times", Box::new(on(proxy.url()))));
-            if seed.is_multiple_of(4) {
-                kinds.push(("cluster", Box::new(on(shared_cluster().url()))));
-            }
-        }
         let run = |walk: &[Step]| {
-            let mut worlds: Vec<_> = kinds
-                .iter()
-                .map(|(kind, make)| (*kind, World::new(make())))
-                .collect();
-            let done = walk.iter().try_for_each(|step| {
-                // Of two changes in one millisecond none is the later one, which a store that takes over asks.
-                let begun = millis();
-                while millis() == begun {
-                    thread::yield_now();
+            nth.set(nth.get() + 1);
+            let memory = |place: usize| -> Store { Arc::new(options[place].in_memory()) };
+            let mut worlds = vec![
+                ("memory", World::new([0, 1].map(memory))),
+                ("a file", World::new([0, 1].map(file))),
+            ];
+            let mut urls = Vec::new();
+            if let (Some(server), Some(proxy)) = (&server, &proxy) {
+                urls.push(("a server", server.url()));
+                urls.push(("a server that is cut off at times", proxy.url()));
+                if seed.is_multiple_of(4) {
+                    urls.push(("a cluster", shared_cluster().url()));
                 }
-                let told: Vec<_> = worlds
-                    .iter_mut()
-                    .map(|(kind, world)| {
-                        let cut_one_in = |many| proxy.iter().for_each(|it| it.cut_one_in(many));
-                        cut_one_in(8);
-                        let told = world.step(step);
-                        cut_one_in(0);
-                        let is_of_copy = OF_COPIES.split_whitespace().any(|it| it == step.0);
-                        let states = match is_of_copy {
-                            true => Vec::new(),
-                            false => Vec::from([0, 1].map(|place| world.state(place))),
-                        };
-                        (*kind, format!("{told}\n{}", states.join("\n")))
-                    })
-                    .collect();
-                match told.iter().find(|(_, it)| *it != told[0].1) {
-                    None => Ok(()),
-                    Some((kind, it)) => Err(format!(
-                        "{step:?}:\n{}: {}\n{kind}: {it}",
-                        told[0].0, told[0].1
-                    )),
-                }
-            });
+            }
+            for (nth, (kind, url)) in urls.iter().enumerate() {
+                // Two worlds are on one server.
+                let url = format!("{url}/{}", usize::from(nth == 1));
+                let stores = [0, 1].map(|place| on_server(&url, place));
+                worlds.push((kind, World::new(stores)));
+            }
+            let played = play(&mut worlds, walk, &cut_one_in);
             // A server that is to list this run's sessions looks at all keys that it has.
             for store in worlds.iter().flat_map(|(_, world)| &world.stores) {
                 store.setup(Existing::Overwrite).unwrap();
                 assert_eq!(store.iter_sessions().count(), 0);
             }
-            done
+            played
         };
         let repeat = || format!("SHELF_FUZZ_SEED={seed} SHELF_FUZZ_OPS={STEPS} {REPEAT}");
         check(&walk, &run, &repeat);
