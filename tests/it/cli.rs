@@ -84,6 +84,17 @@ impl Shell {
         self.finish(input, Command::new(BIN).args(words))
     }
 
+    /// A script beside which `in` is `n.shelf`, mounted by itself.
+    fn mounted(&self, then: &str) -> Ran {
+        fs::write(self.path("in"), "").unwrap();
+        let script = format!("mount --bind n.shelf in && {then}");
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-c", &script])
+            .env("BIN", BIN);
+        self.finish(b"", &mut command)
+    }
+
     fn finish(&self, input: &[u8], command: &mut Command) -> Ran {
         let command = command.current_dir(self.dir.path());
         let piped = command

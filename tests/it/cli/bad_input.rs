@@ -332,16 +332,7 @@ fn without_permission_the_message_says_whose_it_is_to_give() {
 fn a_file_that_is_mounted_by_itself_is_not_used_once_another_has_its_name() {
     let shell = Shell::new();
     shell.run("set n.shelf k v").ok();
-    fs::write(shell.path("in"), "").unwrap();
-    let mounted = |then: &str| {
-        let script = format!("mount --bind n.shelf in && {then}");
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "sh", "-c", &script])
-            .env("BIN", BIN);
-        shell.finish(b"", &mut command)
-    };
-    let can = mounted("true");
+    let can = shell.mounted("true");
     if can.code != 0 {
         let why = can.err.lines().next().unwrap_or_default();
         skip(
@@ -350,9 +341,13 @@ fn a_file_that_is_mounted_by_itself_is_not_used_once_another_has_its_name() {
         );
         return;
     }
-    mounted("$BIN set in k w && $BIN get in k && $BIN set n.shelf k x && $BIN get in k").ok();
+    shell
+        .mounted("$BIN set in k w && $BIN get in k && $BIN set n.shelf k x && $BIN get in k")
+        .ok();
     for words in ["get in k", "set in k lost", "rm in k", "compact in"] {
-        let said = mounted(&format!("$BIN compact n.shelf && $BIN {words}")).failed(5);
+        let said = shell
+            .mounted(&format!("$BIN compact n.shelf && $BIN {words}"))
+            .failed(5);
         assert!(said.contains("mount its folder"), "{words}: {said}");
     }
     assert_eq!(shell.run("get n.shelf k").ok(), "x\n");

@@ -42,23 +42,14 @@ fn info_tells_by_how_much_a_compaction_is_overdue_and_whose_file_and_folder_it_i
 fn info_tells_that_a_file_which_is_overdue_is_a_mount_point() {
     let shell = Shell::new();
     grown(&shell).close().unwrap();
-    fs::write(shell.path("in"), "").unwrap();
-    let mounted = |then: &str| {
-        let script = format!("mount --bind n.shelf in && {then}");
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "sh", "-c", &script])
-            .env("BIN", BIN);
-        shell.finish(b"", &mut command)
-    };
-    let can = mounted("true");
+    let can = shell.mounted("true");
     if can.code != 0 {
         return skip(
             "info_tells_that_a_file_which_is_overdue_is_a_mount_point",
             can.err.lines().next().unwrap_or_default(),
         );
     }
-    let told = mounted("$BIN info in");
+    let told = shell.mounted("$BIN info in");
     assert_eq!(told.code, 0, "{}", told.err);
     assert!(told.err.contains("mount its folder"), "{}", told.err);
 }
