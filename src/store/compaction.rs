@@ -66,8 +66,8 @@ struct Trouble {
     reading: u64,
     /// No attempt before the tail is here: damage or a full disk will not be gone after the next write.
     retry_at_tail: u64,
-    /// Why the last attempt at this reading that failed did. `None` if none has: each was left to another process, or
-    /// stopped because this handle was closing.
+    /// The error of the last attempt at this reading that failed. `None` if none has: each was left to another process,
+    /// or stopped because this handle was closing.
     overdue: Option<Overdue>,
 }
 

@@ -81,8 +81,8 @@ pub(crate) struct Generation {
     outdated_below: AtomicU64,
 }
 
-/// The state of a file besides its records. Any thread may raise it, in this order. It falls from `Doubtful` to `Sound`
-/// alone: by a replay, or by a writer that applies its own record.
+/// The state of a file besides its records. Any thread may raise it, in this order. Only from `Doubtful` does it fall, to
+/// `Sound`: by a replay, or by a writer that applies its own record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Standing {
