@@ -117,7 +117,8 @@ impl Index {
         shard.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All records of keys with this fingerprint, as of one moment.
+    /// All records of keys with this fingerprint, as of one moment. No record of a log changes, so what the caller reads
+    /// there answers as of that moment, and need not be looked up again however the table changes meanwhile.
     pub(crate) fn candidates(&self, fingerprint: u32) -> Candidates {
         let mut found = Candidates::default();
         self.read(fingerprint).each(fingerprint, |_, slot| {
