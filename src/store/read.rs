@@ -21,20 +21,21 @@ pub(crate) fn value(
 /// As [`value`], and tells which record that was.
 #[inline]
 pub(crate) fn live(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
-    let found = even_ended(place, key, record)?;
+    let found = find(place, key, record, false)?;
     Ok(found.filter(|found| !has_ended(place, &found.generation, found.head.expires_ms)))
 }
 
-/// As [`live`], also if it has ended and was not dropped yet.
+/// The record of a key, also of an entry that has ended and was not dropped yet. If that one is damaged, it is an error
+/// with `ended_too`, and absent without.
 #[inline]
-fn even_ended(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<Live>> {
+fn find(place: &Place, key: &[u8], record: &mut Vec<u8>, ended_too: bool) -> Result<Option<Live>> {
     if key.len() > KEY_MAX {
         return Ok(None);
     }
     let mut reread = false;
     loop {
         let generation = place.fresh()?;
-        let damaged = match read_from(&generation, key, record)? {
+        let (damaged, expires_ms) = match read_from(&generation, key, record)? {
             Lookup::Found { offset, .. } if offset < generation.outdated_below() => {
                 return Err(generation.outdated(offset));
             }
@@ -54,9 +55,14 @@ fn even_ended(place: &Place, key: &[u8], record: &mut Vec<u8>) -> Result<Option<
                 return Err(generation.outdated(generation.outdated_below()));
             }
             Lookup::Absent => return Ok(None),
-            Lookup::Damaged { offset } => offset,
+            Lookup::Damaged { offset, expires_ms } => (offset, expires_ms),
         };
         if reread {
+            // Damage behind it may hide a later value.
+            let is_newest = damaged >= generation.outdated_below();
+            if is_newest && !ended_too && has_ended(place, &generation, expires_ms) {
+                return Ok(None);
+            }
             return Err(generation.log.unverified(damaged));
         }
         // Unless another file was put over this one, what is read again is the same.
@@ -77,7 +83,7 @@ pub(crate) fn entry(place: &Place, key: &[u8]) -> Result<Option<Entry>> {
 /// As [`entry`], also if it has ended and was not dropped yet.
 pub(crate) fn entry_even_ended(place: &Place, key: &[u8]) -> Result<Option<Entry>> {
     let mut record = Vec::new();
-    let found = even_ended(place, key, &mut record)?;
+    let found = find(place, key, &mut record, true)?;
     Ok(found.and_then(|found| entry_of(&found, &record)))
 }
 
@@ -157,6 +163,8 @@ pub(crate) enum Lookup {
     /// A record does not verify, and may be the key's.
     Damaged {
         offset: u64,
+        /// 0: never, or nobody can tell whether it is the key's.
+        expires_ms: u64,
     },
 }
 
@@ -176,7 +184,7 @@ pub(crate) fn read_from(
             .get(..read)
             .and_then(|record| record.split_first_chunk::<HEAD_BYTES>())
         else {
-            damaged = Some(at.offset());
+            damaged = Some((at.offset(), 0));
             continue;
         };
         let head = Head::decode(fixed, seed, at.offset());
@@ -193,7 +201,7 @@ pub(crate) fn read_from(
                 }
                 // The index never leads to such a record: something was put over the file.
                 if head.kind != Kind::Put || head.fingerprint != fingerprint {
-                    damaged = Some(at.offset());
+                    damaged = Some((at.offset(), 0));
                 }
             }
             // A damaged record that is surely another key's takes nothing from this one.
@@ -201,8 +209,15 @@ pub(crate) fn read_from(
                 if stored.is_some_and(|stored| {
                     stored != key && generation.fingerprint(stored) == fingerprint
                 }) => {}
-            _ => damaged = Some(at.offset()),
+            _ => {
+                let own =
+                    head.filter(|head| stored == Some(key) && head.fingerprint == fingerprint);
+                damaged = Some((at.offset(), own.map_or(0, |head| head.expires_ms)));
+            }
         }
     }
-    Ok(damaged.map_or(Lookup::Absent, |offset| Lookup::Damaged { offset }))
+    Ok(match damaged {
+        Some((offset, expires_ms)) => Lookup::Damaged { offset, expires_ms },
+        None => Lookup::Absent,
+    })
 }

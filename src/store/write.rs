@@ -85,12 +85,12 @@ impl<'a> Editing<'a> {
                 (offset, is_live.then_some((head, value)))
             }
             // Nobody needs the value of what has ended, so its key does not suffer.
-            Lookup::Damaged { offset } => match writing.find(key, generation.fingerprint(key))? {
-                Some(found) if read::has_ended(writing.place, generation, found.expires_ms) => {
-                    (found.at.offset(), None)
-                }
-                _ => return Err(generation.log.unverified(offset)),
-            },
+            Lookup::Damaged { offset, expires_ms }
+                if read::has_ended(writing.place, generation, expires_ms) =>
+            {
+                (offset, None)
+            }
+            Lookup::Damaged { offset, .. } => return Err(generation.log.unverified(offset)),
         };
         Ok(Editing {
             admission,

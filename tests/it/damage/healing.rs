@@ -251,7 +251,7 @@ fn a_seal_that_a_full_disk_cuts_short_is_taken_back() {
 }
 
 #[test]
-fn what_has_ended_is_updated_as_if_it_were_absent_although_its_value_is_damaged() {
+fn what_has_ended_is_read_and_updated_as_if_it_were_absent_although_its_value_is_damaged() {
     let sim = SimDisk::new(5);
     let store = open(&sim, |_| {}).unwrap();
     let end = sim.process().wall_clock() + Duration::from_secs(60);
@@ -265,10 +265,31 @@ fn what_has_ended_is_updated_as_if_it_were_absent_although_its_value_is_damaged(
             Ok((Change::Put(new.into()), ()))
         })
     };
+    assert!(store.get("b").unwrap_err().is_corrupt());
     assert!(update("too early").unwrap_err().is_corrupt());
     sim.advance(Duration::from_secs(60));
+    assert_eq!(store.get("b").unwrap(), None);
+    assert!(!store.contains_key("b").unwrap());
     update("new").unwrap();
     assert_eq!(store.get("b").unwrap().as_deref(), Some(&b"new"[..]));
+}
+
+#[test]
+fn what_has_ended_is_no_answer_where_damage_behind_it_may_hide_a_later_value() {
+    let sim = SimDisk::new(5);
+    let store = open(&sim, |_| {}).unwrap();
+    let end = sim.process().wall_clock() + Duration::from_secs(60);
+    store.insert_until("b", "value of b", end).unwrap();
+    for key in ["c", "d"] {
+        store.insert(key, "").unwrap();
+    }
+    store.close().unwrap();
+    let records = raw::records(&sim.read(PATH).unwrap());
+    for at in [records[0].start + 48 + 3, records[1].start + 20] {
+        sim.flip_bit(PATH, at as u64, 0).unwrap();
+    }
+    sim.advance(Duration::from_secs(60));
+    assert!(open_damaged(&sim).get("b").unwrap_err().is_corrupt());
 }
 
 /// A repair that fails when it has kept the evidence: the next try may find another thing to do, or nothing.
