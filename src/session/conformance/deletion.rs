@@ -33,6 +33,15 @@ pub fn a_session_that_lost_all_it_held_is_deleted(subject: &dyn Subject) {
     assert!(matches!(saved, Saved::Empty) && session.id().is_none());
     assert_absent(&*store, &old);
     assert!(store.sessions_of("ann").unwrap().is_empty());
+    // Unless another request has changed it.
+    let mut changed = login(&*store, "bob");
+    let mut emptied = load(&*store, &id(&changed));
+    changed.insert("n", &7u64).unwrap();
+    save(&*store, &mut changed);
+    emptied.set_user(None);
+    let saved = store.save_session(&mut emptied).unwrap();
+    assert!(matches!(saved, Saved::Conflict(_)));
+    assert!(store.has_session(&id(&changed)).unwrap());
     // In an update, too.
     let id = id(&login(&*store, "ann"));
     let left = store.edit_session(&id, &mut |session| {
@@ -186,4 +195,12 @@ pub fn a_user_has_no_more_sessions_than_a_cap_allows(subject: &dyn Subject) {
     let saved = store.regenerate_id_capped(&mut old, SessionCap::EndOldest(1));
     assert!(matches!(saved.unwrap(), Saved::Gone));
     assert_eq!(store.sessions_of("ann").unwrap().len(), 2);
+    // One that is older and in use stays.
+    let [used, unused] = [(); 2].map(|()| id(&log_in("cleo", SessionCap::EndOldest(2)).0));
+    if subject.advance(2 * MINUTE) {
+        assert!(store.touch_session(&used).unwrap());
+        let saved = log_in("cleo", SessionCap::EndOldest(2)).1;
+        assert!(matches!(saved, Saved::Stored));
+        assert!(store.has_session(&used).unwrap() && !store.has_session(&unused).unwrap());
+    }
 }

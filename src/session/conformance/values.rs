@@ -354,13 +354,23 @@ pub fn values_of_every_type_come_back(subject: &dyn Subject) {
 pub fn putting_in_what_is_there_already_is_no_modification(subject: &dyn Subject) {
     let store = subject.store(Settings::default());
     let mut session = login(&*store, "ann");
-    session.insert("n", &7u64).unwrap();
-    session.set_remote_address(Some("::1"));
+    let lifetime = Some(Lifetime::default());
+    let put_in = |session: &mut Session| {
+        session.insert("n", &7u64).unwrap();
+        session.set_user(Some("ann"));
+        session.set_remote_address(Some("::1"));
+        session.set_agent(Some("browser"));
+        session.set_label(Some("phone"));
+        session.set_credentials(Some("stamp"));
+        session.set_lifetime(lifetime);
+    };
+    put_in(&mut session);
     save(&*store, &mut session);
-    session.insert("n", &7u64).unwrap();
-    session.set_user(Some("ann"));
-    session.set_remote_address(Some("::1"));
+    put_in(&mut session);
     assert!(!session.is_modified());
+    let mut loaded = load(&*store, &id(&session));
+    put_in(&mut loaded);
+    assert!(!loaded.is_modified());
 }
 
 /// The others can be read.
@@ -412,11 +422,17 @@ pub fn the_second_of_two_overlapping_changes_is_told(subject: &dyn Subject) {
     first.insert("n", &1u64).unwrap();
     save(&*store, &mut first);
     second.insert("n", &2u64).unwrap();
-    let Saved::Conflict(current) = store.save_session(&mut second).unwrap() else {
-        panic!("it was not told");
-    };
-    assert_eq!(current.get::<u64>("n").unwrap(), Some(1));
-    assert_eq!(load(&*store, &id(&first)).get::<u64>("n").unwrap(), Some(1));
+    for is_renewed in [false, true] {
+        let saved = match is_renewed {
+            false => store.save_session(&mut second),
+            true => store.regenerate_id(&mut second),
+        };
+        let Saved::Conflict(current) = saved.unwrap() else {
+            panic!("it was not told");
+        };
+        assert_eq!(current.get::<u64>("n").unwrap(), Some(1));
+        assert_eq!(load(&*store, &id(&first)).get::<u64>("n").unwrap(), Some(1));
+    }
 }
 
 /// By `rebase`, which refuses to carry them over to another user.

@@ -305,28 +305,33 @@ fn a_session_that_is_over_by_the_lifetimes_of_the_store_that_saves_it_is_gone_as
         Box::new(redis.sessions(options).connect(&server.url()).unwrap())
     };
     let moment = Duration::from_millis(1);
-    let short = SessionOptions::new().absolute_lifetime(moment).clone();
+    let mut short = SessionOptions::new();
+    short
+        .absolute_lifetime(moment)
+        .access_resolution(Duration::ZERO);
     let options = [SessionOptions::new(), short];
     let stores = options
         .each_ref()
         .map(|options| [file(options), redis(options)]);
     let [before, now] = stores;
     for (before, now) in before.iter().zip(&now) {
-        let mut sessions = [(); 4].map(|()| stored(&**before, "ann"));
-        let last = sessions[3].created().unwrap() + moment;
+        let mut sessions = [(); 6].map(|()| stored(&**before, "ann"));
+        let last = sessions[5].created().unwrap() + moment;
         while now.now() < last {}
         for session in &mut sessions[..2] {
             session.insert("late", &1u64).unwrap();
         }
-        let [changed, renewed, moved, updated] = &mut sessions;
+        let [changed, renewed, moved, used, touched, updated] = &mut sessions;
         let answers = [
             now.save_session(changed),
             now.regenerate_id(renewed),
             now.regenerate_id(moved),
+            now.save_session(used),
         ];
         for (nth, answer) in answers.into_iter().enumerate() {
             assert!(matches!(answer, Ok(Saved::Gone)), "{nth}: {answer:?}");
         }
+        assert!(!now.touch_session(touched.id().unwrap()).unwrap());
         let updated = now.update_session(updated.id().unwrap(), |it| it.insert("late", &1u64));
         assert_eq!(updated.unwrap(), None);
     }

@@ -472,6 +472,39 @@ fn whichever_read_fails_a_session_that_is_put_back_is_later_than_every_state_tha
 
 #[test]
 fn a_lifetime_holds_for_what_another_process_stored_without_one() {
+    for is_idle in [true, false] {
+        let sim = sim();
+        let forever = on(&sim);
+        let mut options = SessionOptions::new();
+        match is_idle {
+            true => options.idle_lifetime(HOUR),
+            false => options.absolute_lifetime(HOUR),
+        };
+        let hourly = options.with_store(open(&sim)).unwrap();
+        let mut session = login(&forever, "ann");
+        let id = id(&session);
+        sim.advance(HOUR - Duration::from_secs(1));
+        if !is_idle {
+            // A use so short ago is not noted again.
+            assert!(forever.touch_session(&id).unwrap());
+        }
+        assert!(hourly.has_session(&id).unwrap());
+        sim.advance(Duration::from_secs(1));
+        let is_gone = |saved: Result<Saved>| matches!(saved.unwrap(), Saved::Gone);
+        assert_absent(&hourly, &id);
+        assert!(is_gone(hourly.save_session(&mut session)));
+        assert!(is_gone(hourly.regenerate_id(&mut session)));
+        session.insert("late", &true).unwrap();
+        assert!(is_gone(hourly.save_session(&mut session)));
+        assert!(is_gone(hourly.regenerate_id(&mut session)));
+        // Nor does it take a place under a cap.
+        let mut next = Session::new();
+        next.set_user(Some("ann"));
+        let saved = hourly.regenerate_id_capped(&mut next, SessionCap::Refuse(1));
+        assert!(matches!(saved.unwrap(), Saved::Stored));
+        save(&forever, &mut session);
+    }
+
     let sim = sim();
     let forever = on(&sim);
     let mut session = login(&forever, "ann");
