@@ -24,7 +24,7 @@ use super::lock::{Deadline, OsLock};
 use super::log::{LogFile, uninterrupted};
 use super::mode::{Mode, Start};
 use super::poison::lock_of;
-use super::recovery::{Recovery, Reverted, TornTail};
+use super::recovery::{Recovery, Reverted, TornTail, add};
 use crate::error::{Error, ErrorKind, Result};
 use std::ffi::OsString;
 use std::io;
@@ -639,14 +639,14 @@ impl Place {
         notes.torn_tails.retain(|known| {
             known.offset != torn.offset || known.evidence.is_some() && *known != torn
         });
-        notes.torn_tails.push(torn);
+        add(&mut notes.torn_tails, torn);
     }
 
     pub(crate) fn note_reverted(&self, reverted: Reverted) {
         let mut notes = lock_of(&self.notes);
         // Of an empty file no record was known.
         if reverted.from > LOG_START && !notes.reverted.contains(&reverted) {
-            notes.reverted.push(reverted);
+            add(&mut notes.reverted, reverted);
         }
     }
 

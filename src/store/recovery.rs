@@ -16,13 +16,15 @@ use std::time::SystemTime;
 #[non_exhaustive]
 pub struct Recovery {
     /// Ends of the log that did not verify. **Uncertain**: an append that a crash cut short leaves such an end, but so
-    /// does damage to the very last records, if no sync after them was ever noted.
+    /// does damage to the very last records, if no sync after them was ever noted. Of more than 64 the first one and the
+    /// last 63.
     pub torn_tails: Vec<TornTail>,
     /// Damage to records that had been acknowledged.
     pub damage: Vec<Damage>,
     /// Offset of a copy of the file header that does not verify, or is another file's; the other one counts.
     pub bad_header_copy: Option<u64>,
-    /// Each time that the file was found without what this handle had read from it or written to it.
+    /// Each time that the file was found without what this handle had read from it or written to it. Of more than 64 the
+    /// first one and the last 63.
     pub reverted: Vec<Reverted>,
     /// The type of the network file system that holds the file, if this handle only reads there or has it exclusively. A
     /// word of warning and nothing wrong: what another machine writes is seen late there, or in part. Only Linux tells.
@@ -39,6 +41,17 @@ pub struct Overdue {
     pub since: SystemTime,
     /// The reason why the last attempt that failed did, and what to do about it.
     pub reason: String,
+}
+
+/// Findings of one kind that a handle keeps, which may live for years beside processes that crash.
+const FINDINGS_MAX: usize = 64;
+
+/// Adds a finding to others of its kind. The first one stays, because it explains the others.
+pub(crate) fn add<T>(findings: &mut Vec<T>, found: T) {
+    if findings.len() >= FINDINGS_MAX {
+        findings.remove(1);
+    }
+    findings.push(found);
 }
 
 impl Recovery {

@@ -332,3 +332,25 @@ fn evidence_that_a_repair_left_is_named_also_where_the_repair_failed() {
     }
     assert!(failed > 10, "only {failed} repairs failed");
 }
+
+/// Another process dies in the middle of an append, day after day: the first finding explains the others, and the last
+/// ones tell that it still happens.
+#[test]
+fn a_handle_that_lives_for_years_keeps_the_first_finding_and_the_last_ones() {
+    let sim = SimDisk::new(1);
+    let store = open(&sim, |_| {}).unwrap();
+    let mut offsets = Vec::new();
+    for nth in 0..500u32 {
+        store.insert(nth.to_le_bytes(), "").unwrap();
+        let sound = sim.read(PATH).unwrap();
+        offsets.push(sound.len() as u64);
+        let torn = [sound, nth.to_le_bytes().to_vec()].concat();
+        sim.write(PATH, &torn).unwrap();
+    }
+    store.insert("the last one", "").unwrap();
+    let told = store.recovery().torn_tails;
+    let told: Vec<u64> = told.iter().map(|torn| torn.offset).collect();
+    assert!(told.len() <= 100, "{} findings", told.len());
+    assert_eq!(told[0], offsets[0]);
+    assert_eq!(told[1..], offsets[offsets.len() + 1 - told.len()..]);
+}
