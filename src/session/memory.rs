@@ -17,13 +17,16 @@ use std::time::{Duration, SystemTime};
 
 /// A session that has ended is kept this long, in case that the clock was wrong.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The fewest writes between two looks of writers for what ended longer ago.
+const WRITES_MIN: u64 = 1024;
 
 /// Sessions in memory, for tests and for what may forget everybody when it ends.
 ///
 /// It follows the same rules as [`ShelveSessionStore`](crate::ShelveSessionStore), so what was tested with one runs
 /// with the other. Threads may share it; processes can't. An expired session takes up memory until
-/// [`delete_old_sessions`](crate::SessionStore::delete_old_sessions), or until a call reads all sessions over a day after
-/// its end.
+/// [`delete_old_sessions`](crate::SessionStore::delete_old_sessions), or until a call that reads all sessions, or one of
+/// the writes, drops it over a day after its end. So many writes drop them that the memory holds at most about twice
+/// what is needed.
 ///
 /// With a clock of its own a test needs no sleep:
 ///
@@ -105,9 +108,20 @@ struct Map {
     /// The place of an entry is the write that made it: the order of iteration, and how a later change is noticed.
     records: HashMap<Vec<u8>, Entry>,
     writes: u64,
+    /// The write that looks next for what nobody sees any more.
+    next_look: u64,
 }
 
 impl Map {
+    /// Drops what nobody sees any more. The next writer that looks does so after as many writes as records are left, so
+    /// that a look costs each of them a step.
+    fn drop_ended(&mut self, now: SystemTime) {
+        if let Some(dropped) = now.checked_sub(GRACE) {
+            self.records.retain(|_, entry| is_live(entry, dropped));
+        }
+        self.next_look = self.writes + WRITES_MIN + self.records.len() as u64;
+    }
+
     fn apply(&mut self, key: Vec<u8>, edit: Edit) {
         match edit {
             Edit::Keep => {}
@@ -147,10 +161,16 @@ impl Memory {
         }
         let turn = lock(&self.turn);
         *lock(&self.writer) = this;
-        Ok(Writing {
+        let writing = Writing {
             writer: &self.writer,
             _turn: turn,
-        })
+        };
+        let now = self.now();
+        let mut map = lock(&self.map);
+        if map.writes >= map.next_look {
+            map.drop_ended(now);
+        }
+        Ok(writing)
     }
 
     fn live(&self, key: &[u8]) -> Option<Entry> {
@@ -191,11 +211,9 @@ impl Records for Memory {
     }
 
     fn walk(&self) -> Walk {
-        let dropped = self.now().checked_sub(GRACE);
+        let now = self.now();
         let mut map = lock(&self.map);
-        if let Some(dropped) = dropped {
-            map.records.retain(|_, entry| is_live(entry, dropped));
-        }
+        map.drop_ended(now);
         let mut entries: Vec<Entry> = map.records.values().cloned().collect();
         drop(map);
         sort_by_number(&mut entries, |entry| entry.offset);

@@ -200,3 +200,21 @@ fn what_ended_over_a_day_ago_takes_no_memory() {
     // The note how ids are kept.
     assert!(format!("{store:?}").contains("len: 1,"), "{store:?}");
 }
+
+/// Nobody sweeps, and nobody reads all sessions: the sessions of the last two days are 48, each with a list.
+#[test]
+fn what_ended_long_ago_takes_no_memory_where_nothing_but_logins_comes() {
+    let time = Arc::new(Mutex::new(start()));
+    let clock = Arc::clone(&time);
+    let store = SessionOptions::new()
+        .idle_lifetime(HOUR)
+        .in_memory_with_clock(move || *clock.lock().unwrap());
+    for nth in 0..5_000 {
+        login(&store, &format!("visitor {nth}"));
+        *time.lock().unwrap() += HOUR;
+    }
+    let debug = format!("{store:?}");
+    let len = debug.split("len: ").nth(1).unwrap();
+    let len: u32 = len.split(',').next().unwrap().parse().unwrap();
+    assert!(len <= 1_500, "{debug}");
+}
