@@ -12,7 +12,8 @@ use std::time::Duration;
 /// Of one server. More calls at once than this connect anew.
 const IDLE_MAX: usize = 16;
 
-/// A connection that nobody needed for so long is closed when another is put back.
+/// A connection that nobody needed for so long is closed when another is put back, to whichever server: to one that is
+/// gone none ever is.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
 /// A connection that nobody needed for so long is looked at before its next use: the server may have closed it, and a
@@ -63,20 +64,21 @@ impl Pool {
             return;
         }
         let mut idle = self.lock();
-        let of_server = match idle.of(server) {
-            Some(of_server) => of_server,
-            None => {
-                idle.0.push((server.clone(), vec![(used, connection)]));
-                return;
+        match idle.of(server) {
+            Some(of_server) => {
+                if of_server.len() < IDLE_MAX {
+                    of_server.push((used, connection));
+                }
             }
-        };
-        if of_server.len() < IDLE_MAX {
-            of_server.push((used, connection));
+            None => idle.0.push((server.clone(), vec![(used, connection)])),
         }
         let is_old = |since: Duration| used.saturating_sub(since) >= IDLE_TIME;
-        if of_server.first().is_some_and(|(since, _)| is_old(*since)) {
-            of_server.retain(|(since, _)| !is_old(*since));
-        }
+        idle.0.retain_mut(|(_, connections)| {
+            if connections.first().is_some_and(|(since, _)| is_old(*since)) {
+                connections.retain(|(since, _)| !is_old(*since));
+            }
+            !connections.is_empty()
+        });
     }
 
     /// Closes the connections to servers that are no longer of use.
@@ -93,5 +95,33 @@ impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let idle: usize = self.lock().0.iter().map(|(_, idle)| idle.len()).sum();
         f.debug_struct("Pool").field("idle", &idle).finish()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::url::Login;
+    use super::*;
+    use std::net::TcpListener;
+
+    /// A server that is gone, or got another address, is never put back to.
+    #[test]
+    fn a_connection_that_nobody_needed_for_a_minute_is_closed_whichever_server_is_used() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let real = Address::Tcp {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let until = super::super::connection::now() + Duration::from_secs(60);
+        let pool = Pool::default();
+        for nth in 0..100 {
+            let host = format!("10.0.0.{nth}");
+            let server = Address::Tcp { host, port: 1 };
+            let connection = Connection::open(&real, &Login::default(), until).unwrap();
+            pool.put(&server, connection, IDLE_TIME * nth);
+            let servers = pool.lock().0.len();
+            assert!(servers <= 1, "{servers} servers, {pool:?}");
+        }
     }
 }
