@@ -109,9 +109,9 @@ use worker::{Work, Worker};
 /// another writer has not made durable yet.
 ///
 /// The path is followed through symbolic links once, when it is opened. Compaction puts a new file there, with the owner,
-/// group and mode of the old one: a hard link to that keeps it, as it was then. After a `fork` the child's next write
-/// opens a file of its own, with a lock of its own, which a child of an exclusive handle gets once its parent has
-/// ended; no other thread may be inside a call when a process forks, which takes
+/// group and mode of the old one: a hard link to that keeps it, as it was then. After a `fork` the child's next write or
+/// [`mirror`](Store::mirror) opens a file of its own, with a lock of its own, which a child of an exclusive handle gets
+/// once its parent has ended; no other thread may be inside a call when a process forks, which takes
 /// [`Compaction::Inline`](crate::Compaction) or `Manual`: else that may be a thread of the store's own. Nor may an
 /// iterator over a store be alive then: it may have a thread that reads ahead.
 ///

@@ -355,6 +355,7 @@ impl Store {
     pub fn mirror(&self, dir: impl AsRef<Path>) -> Result<Mirror> {
         let dir = mirror::folder(self.place(), dir.as_ref())?;
         let Inner { admission, .. } = &*self.inner;
+        admission.notice_fork()?;
         let begun = LogCopy::begin(&admission.place, &dir);
         Ok(Mirror {
             copy: begun.inspect_err(|_| admission.tell_if_a_sync_failed())?,
@@ -433,6 +434,7 @@ impl Mirror {
     /// again.
     pub fn update(&mut self) -> Result<u64> {
         let Inner { admission, .. } = &*self.inner;
+        admission.notice_fork()?;
         let copied = self.copy.update(&admission.place);
         copied.inspect_err(|_| admission.tell_if_a_sync_failed())
     }

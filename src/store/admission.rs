@@ -345,6 +345,18 @@ impl Admission {
         }
     }
 
+    /// For a copy, which syncs without the right to write: gives a forked child a file of its own, as a writer gets one.
+    /// The kernel tells one sync of an open file that bytes are lost: after the child's, none of the parent's would fail.
+    pub(crate) fn notice_fork(&self) -> Result<()> {
+        let place = &self.place;
+        if !place.mode.writes() || place.is_ours() {
+            return Ok(());
+        }
+        let deadline = self.deadline();
+        let _turn = self.gate.enter(&deadline, &place.path)?;
+        place.notice_fork()
+    }
+
     /// Tells the other processes of a failed sync that a copy asked for, as `make_durable` does of a writer's.
     pub(crate) fn tell_if_a_sync_failed(&self) {
         let generation = self.place.generation();

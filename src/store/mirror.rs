@@ -34,6 +34,8 @@ pub(crate) struct LogCopy {
     at: Arc<Generation>,
     to: LogFile,
     copied: u64,
+    /// The process that opened both files: a child that it forks shares the lock on `to`.
+    process: u32,
 }
 
 impl LogCopy {
@@ -79,6 +81,10 @@ impl LogCopy {
     /// finished, and the next one begun.
     pub(crate) fn update(&mut self, place: &Place) -> Result<u64> {
         let now = Arc::clone(&*place.fresh_at_its_path()?);
+        if self.process != place.mode.disk.process() {
+            *self = LogCopy::of(place, now, &self.dir())?;
+            return Ok(self.copied.saturating_sub(LOG_START));
+        }
         let is_same = Arc::ptr_eq(&now, &self.at);
         let mut copied = 0;
         // Nothing is added to the copy of a file that something else was put over.
@@ -190,7 +196,12 @@ fn create(place: &Place, at: Arc<Generation>, path: &Path) -> Result<LogCopy> {
         path: Arc::from(path),
         ..log
     };
-    Ok(LogCopy { at, to, copied })
+    Ok(LogCopy {
+        at,
+        to,
+        copied,
+        process: disk.process(),
+    })
 }
 
 /// Sets the time of the last copy before this one, which is finished: its age counts from here.
@@ -250,6 +261,7 @@ fn go_on(place: &Place, at: &Arc<Generation>, path: &Path) -> Result<Option<LogC
         at: Arc::clone(at),
         to,
         copied,
+        process: place.mode.disk.process(),
     };
     copy.append_locked(place)?;
     Ok(Some(copy))

@@ -9,7 +9,7 @@ mod kill;
 mod owners;
 
 use crate::support::{metric, skip};
-use shelflife::sim::Call;
+use shelflife::sim::{Call, Event, Fault, FaultKind};
 use shelflife::{Change, Disk, Durability, ErrorKind, Options, Store};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -478,6 +478,53 @@ fn a_forked_child_goes_on_in_the_file_that_its_own_was_compacted_into() {
     other.compact().unwrap();
     store.insert("child", "2").unwrap();
     assert_eq!(other.len().unwrap(), 2);
+}
+
+/// A sync of an open file of the parent's would be told of lost bytes in its place, and a lock would be the parent's.
+#[test]
+fn a_forked_child_copies_by_files_of_its_own_and_tells_that_its_sync_failed() {
+    for begins in [false, true] {
+        let sim = shelflife::sim::SimDisk::new(1);
+        let process = sim.process();
+        let store = impatient().disk(process.disk()).open("/s").unwrap();
+        store.insert("key", "1").unwrap();
+        let mut mirror = store.mirror("/").unwrap();
+        store.insert("key", "2").unwrap();
+        process.fork();
+        sim.forget();
+        sim.inject(Fault::new(FaultKind::Eio).on(Call::Sync));
+        let mut copy = || match begins {
+            false => mirror.update().map(drop),
+            true => store.mirror("/").map(|begun| mirror = begun),
+        };
+        copy().unwrap_err();
+        let trace = sim.trace();
+        let uses = |event: &&Event| event.call != Call::TryLock && event.call != Call::Sync;
+        let before = trace.iter().take_while(uses);
+        let opened = before.filter(|event| event.call == Call::Open && event.ok);
+        assert_eq!(opened.count(), 2, "the store and the copy");
+        // By the note of that in the file, whoever writes leaves it.
+        let other = impatient().disk(sim.disk()).open("/s").unwrap();
+        other.insert("other", "").unwrap();
+        assert_eq!(other.stats().unwrap().generation, 2);
+        copy().unwrap();
+        let copied = impatient().disk(sim.disk()).open(mirror.path()).unwrap();
+        assert!(copied.contains_key("other").unwrap());
+    }
+
+    let sim = shelflife::sim::SimDisk::new(1);
+    let process = sim.process();
+    let open = || impatient().exclusive(true).disk(process.disk()).open("/s");
+    let store = open().unwrap();
+    store.insert("key", "1").unwrap();
+    let mut mirror = store.mirror("/").unwrap();
+    store.insert("key", "2").unwrap();
+    process.fork();
+    sim.forget();
+    assert!(mirror.update().unwrap_err().is_busy());
+    assert!(store.mirror("/").unwrap_err().is_busy());
+    let changes = |event: &Event| matches!(event.call, Call::Sync | Call::Write);
+    assert!(!sim.trace().iter().any(changes), "{:?}", sim.trace());
 }
 
 #[test]
