@@ -427,7 +427,8 @@ impl Store {
     /// # Errors
     ///
     /// `Busy` if another process is at it, `Unsupported` if the file is a mount point, and those of
-    /// [`insert`](Store::insert). The file stays as it was, and so does the evidence.
+    /// [`insert`](Store::insert). The file stays as it was, and so does the evidence, unless only the folder could not be
+    /// synced: the new file is in place then, and a power cut may undo that.
     pub fn compact(&self) -> Result<Compacted> {
         let Inner {
             admission,

@@ -255,7 +255,6 @@ impl Compactor {
         copy_rekeyed(old, &mut successor, rekey, ended_by_ms, now_ms)?;
         // First: a failure here leaves the store as it was. The store has all that could be read of the evidence.
         evidence::remove(place, &with_old_keys)?;
-        place.sync_directory()?;
         successor.install(&writing.generation)?;
         drop(writing);
         ensure_directory_synced(place, &place.generation())

@@ -67,7 +67,8 @@ pub(crate) fn files(place: &Place) -> Result<Vec<PathBuf>> {
     place.siblings(EVIDENCE_SUFFIX)
 }
 
-/// Removes evidence files that the caller listed before it began. A file that is gone already is no error.
+/// Removes evidence files that the caller listed before it began, so that no power cut brings them back. A file that is
+/// gone already is no error.
 pub(crate) fn remove(place: &Place, files: &[PathBuf]) -> Result<()> {
     for path in files {
         match place.mode.disk.remove(path) {
@@ -77,7 +78,7 @@ pub(crate) fn remove(place: &Place, files: &[PathBuf]) -> Result<()> {
             _ => {}
         }
     }
-    Ok(())
+    place.sync_directory()
 }
 
 /// Whether another file of a kind may be kept. A folder that can't be listed counts as having room: making the file

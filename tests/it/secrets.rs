@@ -291,6 +291,47 @@ fn what_was_deleted_is_nowhere_after_compaction() {
     );
 }
 
+#[test]
+fn what_was_deleted_and_compacted_away_is_not_back_after_a_power_cut() {
+    for fails in [false, true] {
+        let sim = SimDisk::new(1);
+        let open = || unsynced().disk(sim.disk()).open("/s.shelf").unwrap();
+        open().insert(CANARY, "1").unwrap();
+        // A torn end, of which evidence is kept.
+        let torn = [sim.read("/s.shelf").unwrap(), CANARY.repeat(20).into()].concat();
+        sim.write("/s.shelf", torn).unwrap();
+        let store = open();
+        assert!(store.remove(CANARY).unwrap());
+        let holding = |sim: &SimDisk| {
+            let mut names = sim.disk().list(Path::new("/")).unwrap();
+            names.retain(|name| {
+                let bytes = sim.read(Path::new("/").join(name)).unwrap();
+                let mut windows = bytes.windows(CANARY.len());
+                windows.any(|window| window == CANARY.as_bytes())
+            });
+            names
+        };
+        assert_eq!(holding(&sim).len(), 2, "the store and the evidence");
+        sim.forget();
+        if fails {
+            sim.inject(Fault::new(FaultKind::Eio).on(Call::SyncDir));
+        }
+        store.compact().unwrap();
+        assert_eq!(sim.faults(), u64::from(fails));
+        let mut images = 0;
+        for cut in sim.power_cuts().from_step(sim.steps()) {
+            assert!(
+                holding(cut.sim()).is_empty(),
+                "{fails}, {}: {:?}",
+                cut.id(),
+                holding(cut.sim())
+            );
+            images += 1;
+        }
+        assert!(images > 0);
+    }
+}
+
 /// The randomness of a simulated machine repeats itself, so the test knows the name that an attacker would have to
 /// guess: 64 random bits.
 #[test]
