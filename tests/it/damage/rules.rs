@@ -2,6 +2,7 @@
 //! read and written to, and no two ways of reading it disagree unless `verify` says so.
 
 use super::*;
+use shelflife::sim::{Call, Fault, FaultKind};
 
 /// Where some fields of a record stand.
 const FINGERPRINT: usize = 8;
@@ -136,6 +137,41 @@ fn no_cut_stands_within_a_batch() {
     assert_eq!(store.get("c").unwrap().as_deref(), Some(&b"3"[..]));
     drop(store);
     takes_a_write(&sim);
+}
+
+#[test]
+fn a_file_that_was_cut_as_often_as_an_epoch_counts_is_left_for_a_new_one() {
+    let mut file = written(&[("a", Some("1")), ("b", Some("2"))]);
+    let last = [0xff; 2];
+    for copy in [0, LOG / 2] {
+        file[copy + 10..copy + 12].copy_from_slice(&last);
+        raw::seal_header(&mut file, copy);
+    }
+    for at in starts(&file) {
+        set(&mut file, at, EPOCH, &last);
+    }
+    let torn = [file.clone(), vec![7; 100]].concat();
+    let sim = with_file(&torn);
+    takes_a_write(&sim);
+    let store = open(&sim, |_| {}).unwrap();
+    assert_eq!(
+        (store.stats().unwrap().generation, store.len().unwrap()),
+        (2, 3)
+    );
+
+    // As where an append fails half way, which a cut would take back.
+    let sim = with_file(&file);
+    let store = open(&sim, |_| {}).unwrap();
+    sim.inject(Fault::new(FaultKind::Short(60)).on(Call::Write).nth(2));
+    sim.inject(Fault::new(FaultKind::Eio).on(Call::Write).nth(3));
+    store.insert("c", [3; 100]).unwrap_err();
+    assert_eq!(sim.faults(), 2);
+    store.insert("d", "4").unwrap();
+    assert_eq!(
+        (store.stats().unwrap().generation, store.len().unwrap()),
+        (2, 3)
+    );
+    assert_eq!(store.get("c").unwrap(), None);
 }
 
 #[test]
