@@ -104,9 +104,11 @@ fn two_compactors_end_with_one_winner_in_every_interleaving() {
 #[test]
 fn a_writer_beside_a_compactor_loses_nothing_in_any_interleaving() {
     let writes = if is_soak() { 3 } else { 1 };
-    search("writer_and_compactor", || {
-        together::a_writer_and_a_compactor(writes)
-    });
+    for linked in [false, true] {
+        search("writer_and_compactor", || {
+            together::a_writer_and_a_compactor(writes, linked)
+        });
+    }
 }
 
 #[test]

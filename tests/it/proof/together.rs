@@ -190,14 +190,20 @@ pub(crate) fn two_compactors() -> Searched {
     searched
 }
 
-/// Every interleaving of a compaction with what another process does meanwhile, and what is to hold after each.
+/// Every interleaving of a compaction with what another process does meanwhile, and what is to hold after each. A file
+/// that is `linked` has a second name, and so never loses its last one.
 fn beside_a_compactor(
+    linked: bool,
     meanwhile: impl Fn(&Store) -> shelflife::Result<()> + Sync,
     check: impl Fn(&SimDisk, [&Store; 2], &Schedule),
 ) -> Searched {
     let (mut searched, mut schedule) = (Searched::default(), Schedule::search());
     while schedule.next() {
         let (sim, [one, two], [a, b]) = two_processes();
+        if linked {
+            let (from, to) = (Path::new(PATH), Path::new("/linked"));
+            sim.disk().link(from, to).unwrap();
+        }
         let compact = || a.compact().map(drop);
         let other = || meanwhile(&b);
         let programs = vec![one.program(compact), two.program(other)];
@@ -211,14 +217,14 @@ fn beside_a_compactor(
 }
 
 /// Writes beside a compactor are in the file that is there afterwards, and both processes see them.
-pub(crate) fn a_writer_and_a_compactor(writes: u64) -> Searched {
+pub(crate) fn a_writer_and_a_compactor(writes: u64, linked: bool) -> Searched {
     let write = |store: &Store| {
         for n in 0..writes {
             assert!(!store.insert((n % 2).to_le_bytes(), (7 + n).to_le_bytes())?);
         }
         Ok(())
     };
-    beside_a_compactor(write, |sim, [compactor, writer], schedule| {
+    beside_a_compactor(linked, write, |sim, [compactor, writer], schedule| {
         let fresh = open(&sim.process()).unwrap();
         for (who, store) in [
             ("the file", &fresh),
@@ -246,7 +252,7 @@ pub(crate) fn a_reader_and_a_compactor(rounds: usize) -> Searched {
         }
         Ok(())
     };
-    beside_a_compactor(read, |_, [_, reader], schedule| {
+    beside_a_compactor(false, read, |_, [_, reader], schedule| {
         assert!(reader.recovery().is_clean(), "{schedule}");
     })
 }
