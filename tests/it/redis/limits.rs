@@ -646,3 +646,21 @@ fn a_new_id_that_another_session_has_takes_nothing_from_it() {
         assert_eq!(loaded.unwrap().user(), Some(user));
     }
 }
+
+#[test]
+fn a_server_without_a_connection_left_is_waited_for() {
+    let full = || Act::Last(b"-ERR max number of clients reached\r\n".to_vec());
+    each_at_once(["GET", "EVALSHA"], |verb| {
+        let ask = |store: &RedisSessionStore| match verb {
+            "GET" => store.load_session(&id()).map(|session| session.is_some()),
+            _ => store.delete_session(&id()),
+        };
+        let times = AtomicUsize::new(0);
+        let fake = Fake::start(move |_| match times.fetch_add(1, Ordering::Relaxed) {
+            0..3 => full(),
+            _ if verb == "GET" => Act::Say(bulk(&value("ann"))),
+            _ => Act::Answer(1, b":1\r\n".to_vec()),
+        });
+        assert!(ask(&fake.store()).unwrap(), "{verb}");
+    });
+}
