@@ -554,6 +554,29 @@ fn nothing_is_called_durable_on_a_file_that_lost_its_name() {
     }
 }
 
+#[test]
+fn nothing_is_called_durable_that_came_too_late_for_the_file_at_its_path() {
+    for mode in [SHARED_OS, EXCLUSIVE_OS] {
+        let sim = SimDisk::new(1);
+        let store = open(mode, &sim);
+        store.insert("a", "1").unwrap();
+        store.sync().unwrap();
+        sim.write("/before", sim.read(PATH).unwrap()).unwrap();
+        store.insert("late", "2").unwrap();
+        // A successor of this very file, made from what it was before.
+        let admin = sim.process();
+        let before = SHARED.options(admin.disk()).open("/before").unwrap();
+        before.compact().unwrap();
+        drop(before);
+        let process = sim.process();
+        process
+            .rename(Path::new("/before"), Path::new(PATH))
+            .unwrap();
+        let error = store.sync().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Replaced, "{mode:?}: {error}");
+    }
+}
+
 /// As a site does whose disk is full: it goes on asking.
 #[test]
 fn a_handle_of_which_a_full_disk_holds_half_a_record_goes_on_by_itself_when_there_is_space() {

@@ -391,6 +391,25 @@ fn a_forked_child_verifies_salvages_and_reopens_without_the_lock_of_its_parent()
 }
 
 #[test]
+fn an_exclusive_handle_goes_on_in_another_file_only_once_it_has_its_lock() {
+    let sim = shelflife::sim::SimDisk::new(1);
+    let [one, other] = [sim.process(), sim.process()];
+    let open = |process: &shelflife::sim::SimProcess, path: &str| {
+        let mut options = impatient();
+        options.exclusive(true).disk(process.disk()).open(path)
+    };
+    let store = open(&one, "/s").unwrap();
+    let theirs = open(&other, "/t").unwrap();
+    theirs.insert("theirs", "1").unwrap();
+    sim.disk().rename(Path::new("/t"), Path::new("/s")).unwrap();
+    assert!(store.reopen().unwrap_err().is_busy());
+    drop(theirs);
+    store.reopen().unwrap();
+    assert!(store.contains_key("theirs").unwrap());
+    assert!(open(&other, "/s").unwrap_err().is_busy());
+}
+
+#[test]
 fn a_forked_child_whose_file_was_deleted_reopens_and_writes() {
     for exclusive in [false, true] {
         let sim = shelflife::sim::SimDisk::new(1);

@@ -292,6 +292,28 @@ fn what_was_deleted_is_nowhere_after_compaction() {
 }
 
 #[test]
+fn a_compaction_removes_no_file_that_is_only_named_almost_as_evidence_is() {
+    let sim = SimDisk::new(1);
+    let store = unsynced().disk(sim.disk()).open("/s.shelf").unwrap();
+    store.insert("k", "v").unwrap();
+    let named = |behind: &str| format!("/s.shelf.damaged-{behind}");
+    let theirs = [
+        "notes",
+        "0123456789abcde",
+        "0123456789abcdef0",
+        "0123456789abcdeg",
+    ];
+    for behind in theirs.iter().chain(&["0123456789abcdef"]) {
+        sim.write(named(behind), "theirs").unwrap();
+    }
+    store.compact().unwrap();
+    for behind in theirs {
+        assert!(sim.read(named(behind)).is_ok(), "{behind}");
+    }
+    assert!(sim.read(named("0123456789abcdef")).is_err());
+}
+
+#[test]
 fn what_was_deleted_and_compacted_away_is_not_back_after_a_power_cut() {
     for has_evidence in [false, true] {
         let sim = SimDisk::new(1);
