@@ -25,7 +25,7 @@ const WRITES_MIN: u64 = 1024;
 /// It follows the same rules as [`ShelveSessionStore`](crate::ShelveSessionStore), so what was tested with one runs
 /// with the other. Threads may share it; processes can't. An expired session takes up memory until
 /// [`delete_old_sessions`](crate::SessionStore::delete_old_sessions), or until a call that reads all sessions, or one of
-/// the writes, drops it over a day after its end. So many writes drop them that the memory holds at most about twice
+/// the writes, drops it over a day after its end. Writes do so often enough that the memory holds at most about twice
 /// what is needed.
 ///
 /// With a clock of its own a test needs no sleep:
