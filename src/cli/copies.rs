@@ -311,7 +311,7 @@ pub(crate) const HASH: Command = Command {
     about: "print one figure of all that a store holds",
     examples: [
         "shelflife hash notes.shelf",
-        "test $(shelflife hash notes.shelf) = $(shelflife hash backup.shelf)",
+        "sum=$(shelflife hash notes.shelf) && test $sum = $(shelflife hash bak.shelf)",
     ],
     notes: "The same for a store, its backup, its compaction and its dump loaded anew: it is of keys, values and\n\
             ends, whatever the file looks like. It finds accidents; it is no signature.",

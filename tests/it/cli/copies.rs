@@ -94,6 +94,26 @@ fn a_backup_is_made_beside_any_writer_and_is_the_store_again() {
 }
 
 #[test]
+fn the_comparison_that_the_help_of_hash_shows_takes_no_two_missing_stores_for_the_same() {
+    let shell = Shell::new();
+    let help = shell.run("help hash").ok();
+    let bin = format!("'{BIN}' hash");
+    let script = help.lines().nth(3).unwrap().replace("shelflife hash", &bin);
+    let compare = || {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &script]).current_dir(shell.dir.path());
+        shell.finish(b"", &mut sh).code
+    };
+    assert_ne!(compare(), 0, "both are missing: {script}");
+    shell.run("set notes.shelf k v").ok();
+    assert_ne!(compare(), 0, "the backup is missing: {script}");
+    shell.run("backup notes.shelf bak.shelf").ok();
+    assert_eq!(compare(), 0, "{script}");
+    shell.run("set notes.shelf k w").ok();
+    assert_eq!(compare(), 1, "{script}");
+}
+
+#[test]
 fn what_is_no_sound_store_has_the_documented_exit_code() {
     let shell = Shell::new();
     fs::create_dir(shell.path("folder")).unwrap();
