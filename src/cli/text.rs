@@ -245,7 +245,8 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// The name that was probably meant: at most a third of it mistyped.
+/// The name that was probably meant: at most a third of its last word mistyped, or one letter. A longer name would
+/// excuse more: the group's word, `session `, is right before it comes here.
 pub(crate) fn nearest<'a>(
     typed: &str,
     names: impl IntoIterator<Item = &'a str>,
@@ -253,7 +254,10 @@ pub(crate) fn nearest<'a>(
     names
         .into_iter()
         .map(|name| (distance(typed, name), name))
-        .filter(|(distance, name)| *distance <= name.len().div_ceil(3))
+        .filter(|(distance, name)| {
+            let word = name.rsplit(' ').next().unwrap_or(name);
+            *distance <= (word.trim_start_matches('-').len() / 3).max(1)
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -368,5 +372,16 @@ mod tests {
         assert_eq!(nearest("sl", names), Some("ls"));
         assert_eq!(nearest("sesion", names), Some("session"));
         assert_eq!(nearest("frobnicate", names), None);
+        let names = [
+            "hash",
+            "history",
+            "demo",
+            "restore",
+            "session expire",
+            "--help",
+        ];
+        for typed in ["hist", "del", "remove", "session delete", "--exp"] {
+            assert_eq!(nearest(typed, names), None, "{typed}");
+        }
     }
 }
