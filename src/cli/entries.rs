@@ -110,8 +110,9 @@ pub(crate) const GET: Command = Command {
     ],
     notes: "Text is printed as text, and ends its line; any other value that was stored as CBOR is printed as JSON,\n\
             a line; plain bytes as they are. A terminal gets everything escaped that is not text.\n\
-            Without KEY, keys are read from standard input: with -0 each value has a NUL byte behind it, with\n\
-            --json the lines are those of dump. Exit code 1 if there is no such key.",
+            Without KEY, -0 and --json read keys from standard input, as ls prints them with the same option: with\n\
+            -0 each value has a NUL byte behind it, with --json the lines are those of dump. Exit code 1 if there is\n\
+            no such key.",
     run: get,
 };
 

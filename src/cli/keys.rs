@@ -68,7 +68,9 @@ pub(crate) fn given(args: &mut Args, what: &str, members: &[&str]) -> Result<Vec
     }
     match (nul, json) {
         (true, true) => Err(args.wrong("-0 and --json exclude each other")),
-        (false, false) => Err(args.wrong(&format!("missing {what}"))),
+        (false, false) => Err(args.wrong(&format!(
+            "missing {what}, or -0 or --json for those on standard input"
+        ))),
         (true, false) => {
             let names = open::stdin()?;
             match names.split_last() {
