@@ -123,6 +123,9 @@ impl Error {
             io::ErrorKind::AlreadyExists => {
                 (ErrorKind::AlreadyExists, "give a path that nothing has")
             }
+            io::ErrorKind::NotADirectory => {
+                (ErrorKind::Io, "check the path: one part of it is a file")
+            }
             io::ErrorKind::Unsupported => (ErrorKind::Unsupported, ""),
             io::ErrorKind::PermissionDenied => (
                 ErrorKind::Io,
@@ -513,6 +516,7 @@ mod tests {
             io::ErrorKind::ReadOnlyFilesystem,
             io::ErrorKind::QuotaExceeded,
             io::ErrorKind::InvalidFilename,
+            io::ErrorKind::NotADirectory,
         ] {
             let said = Error::io("create", Path::new("x.shelf"), cause.into()).to_string();
             assert!(said.contains("; "), "no way out: {said}");

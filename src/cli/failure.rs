@@ -89,7 +89,18 @@ impl fmt::Display for Failure {
                 }
                 f.write_str(&said)
             }
-            Failure::Io(what, error) => write!(f, "{what}: {error}"),
+            Failure::Io(what, error) => {
+                let advice = match error.kind() {
+                    io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::IsADirectory => "; check the path",
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        "; free some space and try again"
+                    }
+                    _ => "",
+                };
+                write!(f, "{what}: {error}{advice}")
+            }
             Failure::Closed => Ok(()),
         }
     }

@@ -68,7 +68,8 @@ fn a_malformed_line_is_named_and_nothing_is_loaded() {
     );
     let said = shell.run("load n.shelf nix.jsonl").failed(5);
     assert!(
-        said.starts_with("shelflife: failed to read `nix.jsonl`: "),
+        said.starts_with("shelflife: failed to read `nix.jsonl`: ")
+            && said.ends_with("; check the path\n"),
         "{said}"
     );
     assert!(now_and_bytes(&shell.path("n.shelf")) == before);
@@ -101,7 +102,7 @@ fn usage_errors_name_what_is_wrong_and_the_way_out() {
         ),
         (
             "get n.shelf",
-            "missing KEY; usage: shelflife get F [KEY] [--json] [--raw] [--expires] [-0]",
+            "missing KEY, or -0 or --json for those on standard input; usage: shelflife get F [KEY] [--json] [--raw] [--expires] [-0]",
         ),
         (
             "get",
@@ -109,7 +110,7 @@ fn usage_errors_name_what_is_wrong_and_the_way_out() {
         ),
         (
             "rm n.shelf",
-            "missing KEY; usage: shelflife rm F [KEY...] [--prefix P] [--yes] [--dry-run] [-0] [--json]",
+            "missing KEY, or -0 or --json for those on standard input; usage: shelflife rm F [KEY...] [--prefix P] [--yes] [--dry-run] [-0] [--json]",
         ),
         (
             "get n.shelf a b",
