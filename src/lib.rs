@@ -80,7 +80,8 @@
 //! - **All or nothing.** A batch, an update, a session with a new id: other threads, other processes and every crash see
 //!   it whole or not at all.
 //! - **Never a wrong value.** Every byte that is read was checked; damage is an error that names its place, and
-//!   takes the record that it hit, no other.
+//!   takes the record that it hit, no other. A file that can't tell which record that is opens with
+//!   [`Options::damaged`] only; [`Store::salvage`] saves the others.
 //! - **Readers wait for no writer.** They take no lock on the file, in no process. The threads of one handle wait only
 //!   while one of them brings the index up to date, for which it reads the whole file after another process' compaction.
 //!
