@@ -568,10 +568,7 @@ fn nothing_is_called_durable_that_came_too_late_for_the_file_at_its_path() {
         let before = SHARED.options(admin.disk()).open("/before").unwrap();
         before.compact().unwrap();
         drop(before);
-        let process = sim.process();
-        process
-            .rename(Path::new("/before"), Path::new(PATH))
-            .unwrap();
+        admin.rename(Path::new("/before"), Path::new(PATH)).unwrap();
         let error = store.sync().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Replaced, "{mode:?}: {error}");
     }
