@@ -21,7 +21,7 @@ pub enum Event<'a> {
     LoggedIn {
         /// The session under its new id.
         session: SessionHandle,
-        /// The handle that it had before, if the visitor had a session.
+        /// The handle that it had before, or that of the id with which the visitor came, though it led to no session.
         from: Option<SessionHandle>,
     },
     /// A session got a new id without a login.
@@ -63,8 +63,8 @@ pub enum Event<'a> {
     Malformed,
     /// Changes of a request were not stored.
     Lost {
-        /// The session that they were made to.
-        session: SessionHandle,
+        /// The session that they were made to; `None` for a login that was refused to a visitor who came with none.
+        session: Option<SessionHandle>,
         /// Why not.
         why: Lost,
     },

@@ -115,6 +115,8 @@ pub struct Visit {
     safe_method: bool,
     client: Option<Client>,
     notice: Notice,
+    /// The browser's cookie led to a session when this request asked, and nobody else has ended that since.
+    came: bool,
     /// The fate of the changes that were stored before the end.
     outcome: Outcome,
 }
@@ -139,6 +141,7 @@ impl Visit {
             safe_method: false,
             client: None,
             notice: Notice::Nothing,
+            came: false,
             outcome: Outcome::Nothing,
         }
     }
@@ -327,13 +330,18 @@ impl Visit {
             }
         }
         if let Some(session) = found {
+            self.candidates
+                .ids
+                .sort_by_key(|id| Some(id) != session.id());
+            self.came = true;
             self.become_live(session);
             return Ok(State::Live);
         }
-        for id in &self.candidates.ids {
+        for (nth, id) in self.candidates.ids.iter().enumerate() {
             if manager.store().was_replaced(id)? {
                 let session = id.handle();
                 manager.tell(&Event::Superseded { session });
+                self.candidates.ids.swap(0, nth);
                 return Ok(State::Superseded);
             }
         }
@@ -350,6 +358,7 @@ impl Visit {
     fn become_empty(&mut self, state: State) {
         (self.session, self.stored) = (Session::new(), Session::new());
         (self.state, self.due, self.notice) = (state, Due::Nothing, Notice::Nothing);
+        self.came &= state == State::Ended;
     }
 
     /// A session that the handler put in the place of this one is a change of it.
@@ -368,7 +377,7 @@ impl Visit {
         }
     }
 
-    /// The handle that the session has, or had when the request came.
+    /// The handle that the session has, or had when the request came; `None` for a visitor who brought no id.
     fn handle(&self) -> Option<SessionHandle> {
         let came = self.candidates.ids.first();
         self.session
@@ -405,10 +414,10 @@ impl Visit {
         self.manager.ring();
     }
 
-    /// The visitor has no session any more: the browser gives its cookie back, if it brought one.
+    /// The visitor has no session any more: the browser gives its cookie back, if that led to one.
     fn end(&mut self) {
         self.become_empty(State::Ended);
-        if !self.candidates.ids.is_empty() {
+        if self.came {
             self.notice = Notice::Revoke;
         }
         self.outcome = Outcome::Ended;

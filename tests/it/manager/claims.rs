@@ -130,6 +130,14 @@ fn path_and_domain_can_be_set_and_what_could_inject_attributes_is_refused() {
 }
 
 #[test]
+fn a_domain_may_have_253_bytes() {
+    let longest = format!("{}org", "a.".repeat(125));
+    let cookie = set(|it| _ = it.domain(&longest));
+    assert!(attributes(&cookie).contains(&format!("Domain={longest}").as_str()));
+    refused(|it| _ = it.domain(&format!("a{longest}")));
+}
+
+#[test]
 fn same_site_none_without_secure_is_refused() {
     refused(|it| _ = it.same_site(SameSite::None).secure(false));
     set(|it| _ = it.same_site(SameSite::None));
@@ -465,7 +473,10 @@ fn each_event_names_the_session_that_it_is_about() {
                     | Event::Ended { session }
                     | Event::Superseded { session }
                     | Event::Duplicate { session }
-                    | Event::Lost { session, .. }
+                    | Event::Lost {
+                        session: Some(session),
+                        ..
+                    }
                     | Event::TouchFailed { session, .. } => (session, None),
                     _ => panic!("{event:?}"),
                 };
@@ -511,4 +522,53 @@ fn each_event_names_the_session_that_it_is_about() {
     ];
     let expected = expected.map(|(name, jar, from)| (name, handle(jar), from.map(handle)));
     assert_eq!(*told.lock().unwrap(), expected);
+}
+
+/// A sibling domain gave the browser another cookie of that name, which comes first.
+#[test]
+fn a_loss_is_told_of_the_session_that_had_it_and_a_refused_login_also_of_who_has_none() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let site = Site::with(
+        |_| (),
+        |it| {
+            let sink = Arc::clone(&told);
+            it.session_cap(Some(SessionCap::Refuse(1)));
+            it.on_event(move |event| {
+                let of = match *event {
+                    Event::Superseded { session } => Some(session),
+                    Event::Lost { session, .. } => session,
+                    Event::LoggedIn { from, .. } => from,
+                    _ => return,
+                };
+                sink.lock().unwrap().push((name_of(event), of));
+            });
+        },
+    );
+    let begin = |jar: &Jar| {
+        let fields = [vec![format!("__Host-id={UNKNOWN}")], jar.field()].concat();
+        site.manager.begin(fields)
+    };
+    let handle = |jar: &Jar| Some(jar.id().unwrap().handle());
+    let events = || std::mem::take(&mut *told.lock().unwrap());
+
+    let ann = site.login("ann");
+    events();
+    for mut jar in [Jar::default(), site.shopper()] {
+        let of = jar.id().map(|id| id.handle());
+        assert!(!site.visit(&mut jar, |visit| visit.login("ann").unwrap()));
+        assert_eq!(events(), [("lost", of)]);
+    }
+    let mut gone = begin(&ann);
+    assert_eq!(gone.user().unwrap(), Some("ann"));
+    site.ask(&ann, |visit| visit.logout().unwrap());
+    assert!(gone.login("ann").unwrap());
+    assert_eq!(events(), [("logged in", handle(&ann))]);
+
+    let old = site.shopper();
+    site.ask(&old, |visit| visit.renew().unwrap());
+    let mut late = begin(&old);
+    put(&mut late, "cart", "coffee");
+    assert!(late.finish().unwrap().is_lost());
+    let of = handle(&old);
+    assert_eq!(events(), [("superseded", of), ("lost", of)]);
 }

@@ -84,6 +84,46 @@ fn at_most_one_cookie_is_set_whatever_a_request_does() {
     assert_eq!(site.sessions(), 1);
 }
 
+/// A login that overtook it has given the browser another one.
+#[test]
+fn a_request_with_a_dead_id_that_makes_a_session_and_ends_it_revokes_no_cookie() {
+    let ends: [fn(&mut Visit); 3] = [
+        |visit| visit.session().unwrap().clear(),
+        |visit| _ = visit.update(|session| Ok(session.remove("cart"))).unwrap(),
+        |visit| assert!(visit.logout().unwrap()),
+    ];
+    let finds: [fn(&Site, &Jar); 3] = [
+        |site, _| {
+            // A sweep, or the logout would end what has expired.
+            site.advance(DAY);
+            let _ = site.store.store.delete_old_sessions(DAY).unwrap();
+        },
+        |site, old| _ = site.ask(old, |visit| visit.logout().unwrap()),
+        |site, old| _ = site.ask(old, |visit| visit.renew().unwrap()),
+    ];
+    for end in ends {
+        for (nth, find) in finds.iter().enumerate() {
+            let site = Site::new();
+            let old = site.shopper();
+            let mut slow = site.begin(&old);
+            if nth == 1 {
+                assert!(slow.peek().unwrap().is_some());
+            }
+            find(&site, &old);
+            let mut jar = old;
+            site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+            slow.login("bob").unwrap();
+            assert_eq!(slow.save().unwrap(), Outcome::Stored);
+            slow.session().unwrap().set_user(None);
+            end(&mut slow);
+            let late = answer(slow.finish().unwrap());
+            assert_eq!((late.outcome, late.set_cookie()), (Outcome::Ended, None));
+            jar.receive(&late);
+            assert_eq!(site.user(&jar).as_deref(), Some("ann"), "{nth}");
+        }
+    }
+}
+
 #[test]
 fn attributes_do_not_leak_from_one_response_to_the_next() {
     let site = Site::new();
@@ -148,6 +188,13 @@ fn of_two_live_sessions_the_first_counts_and_the_operator_is_told() {
     let mut visit = site.manager.begin(&fields);
     assert_eq!(visit.user().unwrap(), Some("ann"));
     assert_eq!(site.events(), ["duplicate"]);
+    // Of three it is told once.
+    let mut cleo = site.login("cleo");
+    site.events();
+    let three = [fields.clone(), cleo.field()].concat();
+    assert_eq!(site.manager.begin(three).user().unwrap(), Some("ann"));
+    assert_eq!(site.events(), ["duplicate"]);
+    site.visit(&mut cleo, |visit| visit.logout().unwrap());
     // A logout ends both: the visitor must not find himself in the other one afterwards.
     assert!(visit.logout().unwrap());
     assert!(answer(visit.finish().unwrap()).is_revoking());

@@ -56,6 +56,8 @@ enum State {
 struct Request {
     browser: usize,
     came: Option<String>,
+    /// The browser's cookie led to a session that nobody else has ended since.
+    is_known: bool,
     state: State,
     base: Content,
     copy: Content,
@@ -106,6 +108,7 @@ impl Request {
 
     fn lose(&mut self) {
         (self.state, self.is_lost, self.told) = (State::Lost(None), true, None);
+        self.is_known = false;
     }
 
     /// The session is as it was.
@@ -117,7 +120,7 @@ impl Request {
     fn end(&mut self) {
         self.become_new(State::Ended, Content::default());
         (self.is_stored, self.is_lost) = (false, false);
-        self.told = self.came.as_ref().map(|_| None);
+        self.told = self.is_known.then_some(None);
     }
 }
 
@@ -165,6 +168,7 @@ impl World {
             Some(id) if self.stored.contains_key(&id) => {
                 let content = self.stored[&id].clone();
                 it.become_new(State::Live(id), content);
+                it.is_known = true;
             }
             Some(id) if self.replaced.contains(&id) => it.state = State::Superseded,
             _ => it.state = State::New,
@@ -214,6 +218,7 @@ impl World {
                         let mut content = onto(&it.copy, &it.base, &Content::default());
                         content[0] = it.copy[0].clone();
                         (it.state, it.base) = (State::New, Content::default());
+                        it.is_known = false;
                         self.create(it, content);
                     }
                     None => it.lose(),
@@ -275,6 +280,10 @@ impl World {
 
     fn logout(&mut self, it: &mut Request) {
         let (known, before) = (it.stored(), self.stored.len());
+        it.is_known |= it
+            .came
+            .as_ref()
+            .is_some_and(|id| self.stored.contains_key(id));
         self.stored
             .retain(|id, _| Some(id) != known.as_ref() && Some(id) != it.came.as_ref());
         if self.stored.len() < before {
@@ -284,7 +293,7 @@ impl World {
             return it.become_new(State::Ended, Content::default());
         }
         it.become_new(State::New, Content::default());
-        it.told = None;
+        (it.told, it.is_known) = (None, false);
         let looked_for = known.or(it.came.clone());
         if looked_for.is_some_and(|id| self.replaced.contains(&id)) {
             it.lose();
@@ -304,7 +313,7 @@ impl World {
             (None, false) => State::New,
         };
         it.become_new(state, Content::default());
-        it.told = None;
+        (it.told, it.is_known) = (None, false);
     }
 
     fn step(&mut self, step: &Step) -> Checked<()> {

@@ -143,16 +143,15 @@ impl Visit {
     }
 
     /// Deletes all that the visitor's ids still lead to; `false` if that is nothing.
-    fn delete_here(&self) -> Result<bool> {
-        let stored = self
-            .stored
-            .id()
-            .filter(|id| !self.candidates.ids.contains(id));
+    fn delete_here(&mut self) -> Result<bool> {
+        let ids = &self.candidates.ids;
+        let stored = self.stored.id().filter(|id| !ids.contains(id));
         let mut ended = false;
-        for id in self.candidates.ids.iter().chain(stored) {
+        for id in ids.iter().chain(stored) {
             if self.manager.store().delete_session(id)? {
                 self.tell_end(id.handle());
                 ended = true;
+                self.came |= ids.contains(id);
             }
         }
         Ok(ended)

@@ -253,19 +253,18 @@ impl Visit {
     /// went.
     fn start_anew(&mut self) -> Result<Outcome> {
         self.session = made_anew(&self.session);
-        (self.state, self.stored) = (State::New, Session::new());
+        (self.state, self.stored, self.came) = (State::New, Session::new(), false);
         self.create()
     }
 
     /// The changes of this request are not stored, and none that it makes from here on will be.
     pub(super) fn lose(&mut self, why: Lost) -> Outcome {
-        if let Some(session) = self.handle() {
-            self.manager.tell(&Event::Lost { session, why });
-        }
+        let session = self.handle();
+        self.manager.tell(&Event::Lost { session, why });
         self.state = State::Lost(why);
         if let Lost::Ended | Lost::Superseded = why {
             // An id that was given earlier in this request leads nowhere any more.
-            (self.stored, self.notice) = (Session::new(), Notice::Nothing);
+            (self.stored, self.notice, self.came) = (Session::new(), Notice::Nothing, false);
         }
         self.outcome = Outcome::Lost(why);
         self.outcome
