@@ -113,32 +113,42 @@ fn no_recipe_blocks_a_thread_that_runs_other_tasks() {
     }
 }
 
-/// The headers that the application has set stay: those of the session are added to them.
+/// The headers that the application has set stay: those of the session are added to them. A page that failed stores
+/// nothing, whether it says so by an error or by its status.
 #[test]
-fn every_recipe_adds_the_headers_of_the_session_to_those_of_the_application() {
-    for (name, page, adds) in [
+fn every_recipe_adds_its_headers_to_those_of_the_application_and_drops_the_visit_of_what_failed() {
+    for (name, page, adds, drops) in [
         (
             "std_net",
             include_str!("../../../src/session/manager/recipes/std_net.md"),
             "headers += &format!",
+            "if status >= 500 { return Ok((status, body));",
         ),
         (
             "tiny_http",
             include_str!("../../../src/session/manager/recipes/tiny_http.md"),
             "response.add_header(",
+            "if status >= 500 { return Ok(Response::from_string(body).with_status_code(status));",
         ),
         (
             "axum",
             PAGES[0].1,
             "_ => drop(headers.append(name, value)),",
+            "visit.filter(|_| !response.status().is_server_error())",
         ),
         (
             "actix_web",
             PAGES[1].1,
             "response.headers_mut().append(name, value);",
+            "500.. => None,",
         ),
     ] {
         assert!(page.contains(adds), "{name}");
+        let lines = page.lines().map(str::trim);
+        let code: Vec<_> = lines.filter(|line| !line.starts_with("//")).collect();
+        let code = code.join(" ");
+        let dropped = code.find(drops).expect(name);
+        assert!(dropped < code.find("visit.finish()").unwrap(), "{name}");
         let replaced = page.matches(".insert(name, value)").count();
         // `no-store` alone replaces another header.
         let no_store = page.matches("b\"no-store\" => drop(headers.insert(name, value))");
