@@ -554,6 +554,23 @@ fn of_two_cookies_of_its_name_the_one_that_lives_counts() {
 }
 
 #[test]
+fn a_store_that_another_process_holds_is_503_for_what_changes_it_and_nothing_for_what_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sessions.shelf");
+    let demo = Demo::start(&file);
+    let mut browser = Browser::default();
+    browser.login(&demo, "Ann");
+    let mut options = shelflife::Options::new();
+    let holder = options.exclusive(true).open(&file).unwrap();
+    browser.visit(&demo, "POST", "/counter", "");
+    assert_eq!(browser.status, 503);
+    says!(browser.get(&demo, "/check"), "user: Ann\ncounter: 0");
+    assert_eq!(browser.status, 200);
+    drop(holder);
+    says!(browser.count(&demo), "Counter: 1");
+}
+
+#[test]
 fn overlapping_requests_lose_no_count() {
     const VISITS: usize = 40;
     let dir = tempfile::tempdir().unwrap();

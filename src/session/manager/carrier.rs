@@ -97,6 +97,13 @@ mod tests {
     }
 
     #[test]
+    fn of_the_ids_in_headers_four_are_taken() {
+        let carrier = Carrier::new(&Attributes::default(), Some("X-Session")).unwrap();
+        let id = |letter: char| format!("{letter}{}", A.split_at(1).1);
+        assert_eq!(carrier.read(('A'..='Z').map(id)).ids.len(), 4);
+    }
+
+    #[test]
     fn a_header_by_a_name_that_is_none_is_refused() {
         for name in ["", "a b", "a:", "Cookie", "cookie", "é", &"n".repeat(65)] {
             let error = Carrier::new(&Attributes::default(), Some(name)).unwrap_err();

@@ -98,10 +98,13 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_between_two_characters() {
         let mut session = Session::new();
-        add(&mut session, "ok", &format!("x{}", "é".repeat(1_000))).unwrap();
+        let long = format!("x{}", "é".repeat(1_000));
+        add(&mut session, &long, &long).unwrap();
         let flash = take(&mut session).unwrap().remove(0);
-        assert_eq!(flash.text.len(), 1023);
-        assert!(flash.text.ends_with('é'));
+        for cut in [flash.kind, flash.text] {
+            assert_eq!(cut.len(), 1023);
+            assert!(cut.ends_with('é'));
+        }
     }
 
     #[test]

@@ -206,7 +206,7 @@ mod on_a_file {
     use super::*;
     use crate::session::conformance::value_of;
     use crate::support::metric;
-    use shelflife::sim::{Fault, FaultKind, SimDisk};
+    use shelflife::sim::{Call, Fault, FaultKind, SimDisk};
     use shelflife::{Compaction, Options, ShelveSessionStore, Store};
     use std::path::Path;
 
@@ -397,6 +397,37 @@ mod on_a_file {
             manager.begin(ann.field()).logout().unwrap(),
             "what can't be read can be ended"
         );
+    }
+
+    /// A second live session is looked for, so that the operator learns of it. The page does without.
+    #[test]
+    fn a_look_at_a_second_cookie_that_fails_is_no_error() {
+        let disk = SimDisk::new(1);
+        let (manager, _store) = manager(&disk, &Arc::default());
+        let both = [
+            login(&manager, "ann").field(),
+            login(&manager, "bob").field(),
+        ]
+        .concat();
+        let mut done_without = 0;
+        for nth in 1.. {
+            let before = disk.faults();
+            disk.inject(Fault::new(FaultKind::Eio).on(Call::Read).nth(nth));
+            let user = manager
+                .begin(&both)
+                .user()
+                .map(|user| user.map(String::from));
+            let struck = disk.faults() > before;
+            disk.clear_faults();
+            if let Ok(user) = user {
+                assert_eq!(user.as_deref(), Some("ann"), "read {nth}");
+                done_without += usize::from(struck);
+            }
+            if !struck {
+                break;
+            }
+        }
+        assert!(done_without > 0, "no look at the second cookie failed");
     }
 
     /// A bit of the record flipped: nothing of it can be read, not even that it is no session.

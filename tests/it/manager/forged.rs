@@ -176,3 +176,22 @@ fn a_form_token_of_a_session_that_went_counts_for_nothing() {
     let _ = site.ask(&jar, |visit| visit.logout().unwrap());
     assert!(!slow.use_form_token(&token).unwrap());
 }
+
+#[test]
+fn a_token_ends_with_the_session_and_with_its_id() {
+    let site = Site::new();
+    let ends: [fn(&mut Visit); 3] = [
+        |visit| assert!(visit.logout().unwrap()),
+        |visit| visit.renew().unwrap(),
+        |visit| assert!(visit.login("ann").unwrap()),
+    ];
+    for end in ends {
+        let old = site.login("ann");
+        let (token, _) = site.ask(&old, |visit| visit.csrf_token().unwrap());
+        let mut jar = old.clone();
+        site.visit(&mut jar, end);
+        for jar in [&old, &jar] {
+            assert!(!site.begin(jar).is_csrf_token(&token).unwrap());
+        }
+    }
+}

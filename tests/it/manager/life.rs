@@ -88,6 +88,7 @@ fn a_well_formed_unknown_id_is_not_adopted() {
     );
     site.visit(&mut jar, |visit| put(visit, "cart", "tea"));
     assert_ne!(jar, planted);
+    assert_eq!(site.events(), ["created"]);
     assert_eq!(site.value(&planted, "cart"), None);
     assert_eq!(site.value(&jar, "cart").as_deref(), Some("tea"));
 }
@@ -501,6 +502,19 @@ fn a_session_beyond_the_limit_is_refused_whole_however_it_is_stored() {
     put(&mut visit, "cart", &large);
     assert_eq!(visit.finish().unwrap_err().kind(), ErrorKind::TooLarge);
     assert_eq!(site.sessions(), 1);
+}
+
+#[test]
+fn a_session_may_take_65_536_bytes_unless_another_limit_is_set() {
+    let site = Site::new();
+    let length = 60_000;
+    for (beyond, is_stored) in [(0, true), (1, false)] {
+        let mut visit = site.begin(&Jar::default());
+        put(&mut visit, "text", &"x".repeat(length));
+        let left = 65_536 - visit.session().unwrap().size_bytes().unwrap();
+        put(&mut visit, "text", &"x".repeat(length + left + beyond));
+        assert_eq!(visit.finish().is_ok(), is_stored, "{beyond} bytes beyond");
+    }
 }
 
 #[test]

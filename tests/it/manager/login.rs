@@ -244,6 +244,7 @@ fn a_proof_of_who_the_user_is_grows_stale_and_can_be_given_again_without_a_new_i
     let (_, answer) = site.ask(&jar, |visit| {
         assert!(visit.confirm().unwrap());
         assert!(visit.is_fresh(10 * MINUTE).unwrap());
+        assert!(!visit.is_fresh(Duration::ZERO).unwrap());
     });
     assert_eq!(answer.set_cookie(), None);
     assert!(fresh(&jar));
@@ -287,6 +288,8 @@ fn a_change_of_password_ends_the_other_sessions_at_their_next_look() {
     // A visitor whom nobody knows has none, and a second look in the request that ended the session says the same.
     let of_nobody = |visit: &mut Visit| visit.check_credentials(b"new").unwrap();
     assert!(!site.ask(&Jar::default(), of_nobody).0);
+    let note = |visit: &mut Visit| visit.set_credentials(b"new").unwrap();
+    assert!(!site.ask(&Jar::default(), note).0);
     let twice = login(b"other");
     assert!(
         !site

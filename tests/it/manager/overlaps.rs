@@ -329,3 +329,72 @@ fn a_proof_from_the_future_is_not_fresh() {
     assert_eq!(visit.user().unwrap(), Some("ann"));
     assert!(!visit.is_fresh(DAY).unwrap());
 }
+
+#[test]
+fn a_login_over_a_session_that_went_is_a_proof_and_keeps_the_credentials_that_it_notes() {
+    let site = Site::new();
+    let log_in = |visit: &mut Visit| {
+        assert!(visit.login("ann").unwrap());
+        assert!(visit.set_credentials(b"same").unwrap());
+    };
+    let mut jar = Jar::default();
+    site.visit(&mut jar, log_in);
+    let mut visit = site.begin(&jar);
+    assert_eq!(visit.user().unwrap(), Some("ann"));
+    site.ask(&jar, |visit| visit.logout().unwrap());
+    log_in(&mut visit);
+    jar.receive(&answer(visit.finish().unwrap()));
+    let mut visit = site.begin(&jar);
+    assert!(visit.is_fresh(MINUTE).unwrap());
+    assert!(visit.check_credentials(b"same").unwrap());
+}
+
+#[test]
+fn a_new_id_that_others_overtake_eight_times_is_given_up_and_told_and_one_time_less_is_given() {
+    type Deed = fn(&mut Visit);
+    let renewal: Deed = |visit| {
+        put(visit, "size", "tall");
+        visit.renew().unwrap();
+    };
+    let login: Deed = |visit| {
+        let change = |session: &mut Session| {
+            session.set_user(Some("ann"));
+            Ok(())
+        };
+        visit.update(change).unwrap();
+    };
+    let (merged, stored) = (Outcome::Merged, Outcome::Stored);
+    for (deed, outcome, event) in [(renewal, merged, "renewed"), (login, stored, "logged in")] {
+        for (times, is_given) in [(7, true), (8, false)] {
+            let site = Site::new();
+            let jar = site.shopper();
+            let store = Foreign::of(&site.store);
+            *store.overtaken.lock().unwrap() = times;
+            let (mut options, sink) = (ManagerOptions::new(), site.events.clone());
+            options.on_event(move |event| sink.lock().unwrap().push(name_of(event).to_string()));
+            let mut visit = options.manage(store).unwrap().begin(jar.field());
+            site.events();
+            deed(&mut visit);
+            let done = answer(visit.finish().unwrap());
+            let (expected, event) = match is_given {
+                true => (outcome, event),
+                false => (Outcome::Lost(Lost::Conflict), "lost"),
+            };
+            assert_eq!((done.outcome, done.sets_an_id()), (expected, is_given));
+            assert_eq!(site.events(), [event], "overtaken {times} times");
+            assert_eq!(site.value(&jar, "cart").is_none(), is_given, "the old id");
+        }
+    }
+}
+
+#[test]
+fn a_reader_whom_a_login_overtakes_is_told_that_it_did() {
+    let site = Site::new();
+    let old = site.shopper();
+    let mut reader = site.begin(&old);
+    assert_eq!(reader.user().unwrap(), None);
+    site.ask(&old, |visit| visit.login("ann").unwrap());
+    let done = answer(reader.finish().unwrap());
+    assert_eq!(done.outcome, Outcome::Lost(Lost::Superseded));
+    assert_eq!(done.set_cookie(), None);
+}

@@ -317,3 +317,71 @@ fn who_looks_while_a_session_gets_new_ids_finds_it_once() {
         });
     });
 }
+
+/// The time of a proof is the store's, so it is another one an hour later.
+#[test]
+fn of_each_field_the_change_counts_whichever_of_two_requests_made_it() {
+    type Field = (&'static str, fn(&mut Session), fn(&Session) -> String);
+    let fields: [Field; 7] = [
+        (
+            "value",
+            |it| _ = it.insert("cart", "tea"),
+            |it| format!("{:?}", it.get::<String>("cart")),
+        ),
+        (
+            "agent",
+            |it| it.set_agent(Some("Phone")),
+            |it| format!("{:?}", it.agent()),
+        ),
+        (
+            "label",
+            |it| it.set_label(Some("mine")),
+            |it| format!("{:?}", it.label()),
+        ),
+        (
+            "addresses",
+            |it| it.set_remote_address(Some("10.0.0.7")),
+            |it| format!("{:?} {:?}", it.first_address(), it.remote_address()),
+        ),
+        (
+            "credentials",
+            |it| it.set_credentials(Some("stamp")),
+            |it| format!("{:?}", it.credentials()),
+        ),
+        ("proof", Session::confirm, |it| {
+            format!("{:?}", it.confirmed())
+        }),
+        (
+            "lifetime",
+            |it| it.set_lifetime(Some(Lifetime::default())),
+            |it| format!("{:?}", it.lifetime()),
+        ),
+    ];
+    on_each(
+        |_| (),
+        |bench| {
+            let store = &*bench.store;
+            for (name, change, seen) in fields {
+                for is_later in [false, true] {
+                    let before = login(store, "ann");
+                    (bench.advance)(HOUR);
+                    let [mut changed, mut other] = [(); 2].map(|()| load(store, &id(&before)));
+                    change(&mut changed);
+                    other.insert("other", &true).unwrap();
+                    let [mut first, mut second] = match is_later {
+                        false => [changed, other],
+                        true => [other, changed],
+                    };
+                    save(store, &mut first);
+                    let Saved::Conflict(current) = store.save_session(&mut second).unwrap() else {
+                        panic!("{name}: the change between was not noticed");
+                    };
+                    save(store, &mut second.rebase(*current).unwrap());
+                    let both = load(store, &id(&before));
+                    assert!(both.contains_key("other"), "{name}, {is_later}");
+                    assert_ne!(seen(&both), seen(&before), "{name}, {is_later}");
+                }
+            }
+        },
+    );
+}

@@ -269,6 +269,55 @@ fn a_session_is_a_map_with_text_keys_for_everybody_else() {
 }
 
 #[test]
+fn what_a_newer_version_put_beside_a_session_is_written_back_by_every_change_of_it() {
+    let sim = sim();
+    let store = on(&sim);
+    let mut session = login(&store, "ann");
+    let newer = r#"{"created":1700000000000,"version":1,"accessed":1700000000000,"zone":{"a":[1,null]},
+        "contents":{"user":"ann","data":{"n":7},"theme":"dark"},"a":1.5}"#;
+    let newer: Value = newer.parse().unwrap();
+    let bytes = shelflife::to_cbor(&newer).unwrap();
+    store.store().insert(key_of(&id(&session)), bytes).unwrap();
+    let assert_kept = |session: &Session, by: &str| {
+        let stored = store.store().get(key_of(&id(session))).unwrap().unwrap();
+        let stored: Value = shelflife::from_cbor(&stored).unwrap();
+        assert_ne!(stored, newer, "{by}");
+        let theme = |session: &Value| session.get("contents").unwrap().get("theme").cloned();
+        assert_eq!(theme(&stored), theme(&newer), "{by}");
+        for key in ["zone", "a"] {
+            assert_eq!(stored.get(key), newer.get(key), "{by}");
+        }
+    };
+    sim.advance(HOUR);
+    assert!(store.touch_session(&id(&session)).unwrap());
+    assert_kept(&session, "a use");
+    session = load(&store, &id(&session));
+    let mut slow = session.clone();
+    session.insert("m", &8u64).unwrap();
+    save(&store, &mut session);
+    assert_kept(&session, "a save");
+    slow.insert("o", &9u64).unwrap();
+    let Saved::Conflict(current) = store.save_session(&mut slow).unwrap() else {
+        panic!("the save between was not noticed");
+    };
+    session = slow.rebase(*current).unwrap();
+    save(&store, &mut session);
+    assert_kept(&session, "a merge");
+    let updated = store.update_session(&id(&session), |it| it.insert("p", &10u64));
+    assert_eq!(updated.unwrap(), Some(true));
+    assert_kept(&session, "an update");
+    for by in ["a new id", "a login"] {
+        session = load(&store, &id(&session));
+        if by == "a login" {
+            session.set_user(Some("bob"));
+        }
+        let saved = store.regenerate_id(&mut session).unwrap();
+        assert!(matches!(saved, Saved::Stored), "{by}: {saved:?}");
+        assert_kept(&session, by);
+    }
+}
+
+#[test]
 fn what_is_no_session_under_an_id_is_an_error_that_can_be_deleted() {
     let stored = |json: &str| shelflife::to_cbor(&json.parse::<Value>().unwrap()).unwrap();
     let with = |contents: &str| {
