@@ -244,8 +244,9 @@ impl Client {
         now().saturating_add(self.timeout)
     }
 
-    /// Every server that has a slot.
-    pub(super) fn primaries(&self) -> Vec<Address> {
+    /// Every server that has a slot. A caller that asks nothing else must hear of a failover, too.
+    pub(super) fn primaries(&self, until: Duration) -> Vec<Address> {
+        self.refresh(until);
         self.read_lock().primaries()
     }
 
@@ -402,7 +403,7 @@ impl Client {
         bounds: Bounds,
         until: Duration,
     ) -> Result<(Address, Reply)> {
-        let servers = self.primaries();
+        let servers = self.primaries(until);
         self.ask_first(&servers, words, bounds, until)
     }
 

@@ -415,3 +415,36 @@ fn a_server_that_is_no_cluster_does_not_hide_the_cluster_of_the_next() {
     let error = RedisSessionStore::connect(&url).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io, "{error}");
 }
+
+/// A program that does nothing else, such as one that ends old sessions once an hour.
+#[test]
+fn a_client_that_only_lists_hears_of_a_failover() {
+    let (own, has_failed_over) = (Arc::new(OnceLock::new()), Arc::new(AtomicBool::new(false)));
+    let (port, is_over) = (Arc::clone(&own), Arc::clone(&has_failed_over));
+    let fake = Fake::start_any(move |words| match words[0].as_str() {
+        "CLUSTER" => {
+            let (all, half) = (0..16384, 0..8192);
+            let part = |slots: std::ops::Range<u16>, port: u16| {
+                let (first, last) = (slots.start, slots.end - 1);
+                format!("*3\r\n:{first}\r\n:{last}\r\n*2\r\n$9\r\n127.0.0.1\r\n:{port}\r\n")
+            };
+            let port = *port.get().unwrap();
+            say(&match is_over.load(Ordering::Relaxed) {
+                // Nobody listens at the first port.
+                false => format!("*2\r\n{}{}", part(half, 1), part(8192..16384, port)),
+                true => format!("*1\r\n{}", part(all, port)),
+            })
+        }
+        "SCAN" => say("*2\r\n$1\r\n0\r\n*0\r\n"),
+        "TIME" => say("*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n"),
+        _ => say("$0\r\n\r\n"),
+    });
+    own.set(fake.port).unwrap();
+    let store = fake.store();
+    assert!(store.delete_user_sessions("ann").is_err());
+    has_failed_over.store(true, Ordering::Relaxed);
+    let until = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = store.delete_user_sessions("ann") {
+        assert!(Instant::now() < until, "{error}");
+    }
+}

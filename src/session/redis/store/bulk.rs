@@ -55,7 +55,7 @@ impl Store {
         // The servers of the walk before, if that was whole.
         let mut before = Vec::new();
         for _ in 0..WALKS_MAX {
-            let servers = self.client.primaries();
+            let servers = self.client.primaries(self.client.deadline());
             let mut is_whole = true;
             for server in &servers {
                 let run = self.run_of(server)?;
@@ -80,7 +80,8 @@ impl Store {
                     "give the user the right to `cluster|slots`, or the command its name back",
                 ));
             }
-            let is_settled = servers == before && servers == self.client.primaries();
+            let now = self.client.primaries(self.client.deadline());
+            let is_settled = servers == before && servers == now;
             if is_whole && (is_settled || !self.client.is_cluster()) {
                 return Ok(found);
             }
