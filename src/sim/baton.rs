@@ -23,6 +23,24 @@ pub(super) struct Baton {
     pub(super) given_up: bool,
 }
 
+/// The baton on its way to another runner, who may be asleep.
+#[derive(Debug)]
+pub(super) struct Passed {
+    pub(super) holder: Arc<AtomicUsize>,
+    pub(super) thread: Option<Thread>,
+}
+
+impl Passed {
+    /// Wakes that runner, and returns the holder. The caller has given the machine's mutex back: the runner asks for it
+    /// at once, and would fall asleep again.
+    pub(super) fn wake(self) -> Arc<AtomicUsize> {
+        if let Some(thread) = self.thread {
+            thread.unpark();
+        }
+        self.holder
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Runner {
     pub(super) pid: u32,

@@ -1,7 +1,7 @@
 //! Several processes side by side, one call at a time.
 
 use super::SimDisk;
-use super::baton::{Baton, CALLS_MAX, NOBODY, Runner, State};
+use super::baton::{Baton, CALLS_MAX, NOBODY, Passed, Runner, State};
 use super::machine::turns::wait;
 use super::process::Program;
 use super::schedule::{Ran, Schedule};
@@ -47,7 +47,9 @@ impl SimDisk {
                     // A panic of a killed process is no failure of the run: its calls failed because it is dead.
                     let end =
                         end.or_else(|panic| machine.process(pid).map_or(Ok(()), |_| Err(panic)));
-                    machine.pass_on(index, State::Done);
+                    let passed = machine.pass_on(index, State::Done);
+                    drop(machine);
+                    passed.map(Passed::wake);
                     end
                 })
             });
@@ -58,8 +60,9 @@ impl SimDisk {
                     runner.thread = Some(thread.thread().clone());
                 }
             }
-            machine.choose(None);
+            let passed = machine.choose(None);
             drop(machine);
+            passed.map(Passed::wake);
             let ends = threads.into_iter().map(|thread| thread.join());
             ends.map(|end| end.and_then(|end| end)).collect()
         });

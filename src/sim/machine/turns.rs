@@ -1,7 +1,7 @@
 //! The turns of runners: the schedule decides among the runners that could go on.
 
 use super::Machine;
-use crate::sim::baton::{Baton, CALLS_MAX, NOBODY, Runner, State, Wish};
+use crate::sim::baton::{Baton, CALLS_MAX, NOBODY, Passed, Runner, State, Wish};
 use crate::sim::content::mix;
 use crate::sim::fault::Call;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,9 +27,9 @@ pub(in crate::sim) fn turn<'a>(
     let state = machine.state_for(index, wish);
     match machine.pass_on(index, state) {
         None => machine,
-        Some(holder) => {
+        Some(passed) => {
             drop(machine);
-            wait(&holder, index);
+            wait(&passed.wake(), index);
             lock()
         }
     }
@@ -101,12 +101,8 @@ impl Machine {
         }
     }
 
-    /// Lets the schedule choose who goes on. If that is not the one who passes, it gets the holder to wait for.
-    pub(in crate::sim) fn pass_on(
-        &mut self,
-        index: usize,
-        state: State,
-    ) -> Option<Arc<AtomicUsize>> {
+    /// Lets the schedule choose who goes on. If that is not the one who passes, it gets the baton on its way.
+    pub(in crate::sim) fn pass_on(&mut self, index: usize, state: State) -> Option<Passed> {
         let baton = self.baton.as_mut()?;
         baton.runners[index].state = state;
         baton.calls += 1;
@@ -116,7 +112,7 @@ impl Machine {
         self.choose(Some(index))
     }
 
-    pub(in crate::sim) fn choose(&mut self, running: Option<usize>) -> Option<Arc<AtomicUsize>> {
+    pub(in crate::sim) fn choose(&mut self, running: Option<usize>) -> Option<Passed> {
         let mut baton = self.baton.take()?;
         let options = self.options(&baton);
         let chosen = match options.as_slice() {
@@ -137,16 +133,15 @@ impl Machine {
                 self.monotonic = self.monotonic.max(until);
             }
             runner.state = State::Ready;
-            thread = runner.thread.as_ref();
+            thread = runner.thread.clone();
         }
         baton.holder.store(chosen, Ordering::Release);
-        let passed = Some(chosen) != running;
-        if let Some(thread) = thread.filter(|_| passed) {
-            thread.unpark();
-        }
-        let holder = passed.then(|| Arc::clone(&baton.holder));
+        let passed = (Some(chosen) != running).then(|| Passed {
+            holder: Arc::clone(&baton.holder),
+            thread,
+        });
         self.baton = Some(baton);
-        holder
+        passed
     }
 
     fn give_up(&mut self) {
