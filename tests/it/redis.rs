@@ -11,6 +11,7 @@ mod alike;
 mod cluster;
 mod conformance;
 mod copying;
+mod edges;
 mod fake;
 mod limits;
 mod memory;

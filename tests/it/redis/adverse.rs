@@ -9,7 +9,7 @@ use crate::support::{each_at_once, is_soak};
 use shelflife::{
     ErrorKind, RedisOptions, RedisSessionStore, Saved, Session, SessionStore, SessionStoreExt,
 };
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -359,11 +359,21 @@ fn many_servers_that_say_nothing_hold_nobody_longer_than_the_deadline() {
     let took = begun.elapsed().max(connected);
     // One wait of at least 50 ms for each would take 3 seconds.
     assert!(took < TIMEOUT * 6, "{took:?}");
-    std::thread::sleep(Duration::from_millis(1100));
-    let begun = Instant::now();
-    assert!(store.load_session(&id()).is_err());
-    let took = begun.elapsed();
-    assert!(took < TIMEOUT * 6, "{took:?}");
+    // Until a call has looked for the map, of which all of them are asked.
+    silent[0].set_nonblocking(true).unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut is_asked = false;
+    while !is_asked {
+        assert!(Instant::now() < until, "nobody asks for the map");
+        let begun = Instant::now();
+        assert!(store.load_session(&id()).is_err());
+        assert!(begun.elapsed() < TIMEOUT * 6, "{:?}", begun.elapsed());
+        while let Ok((mut stream, _)) = silent[0].accept() {
+            let mut said = [0; 64];
+            let len = stream.read(&mut said).unwrap();
+            is_asked |= said[..len].windows(5).any(|word| word == b"SLOTS");
+        }
+    }
 }
 
 #[test]
@@ -423,13 +433,16 @@ fn a_list_of_a_part_of_a_cluster_never_passes_for_the_whole() {
     // Nor does it say that it belongs to a cluster.
     assert_eq!(store.delete_user_sessions("ann").unwrap(), 0);
     assert_eq!(load(&store).unwrap().as_deref(), Some("ann"));
-    for _ in 0..2 {
-        let error = store.delete_user_sessions("ann").unwrap_err();
-        assert!(error.to_string().contains("cluster|slots"), "{error}");
-        // Nothing of what is known is forgotten by asking again.
-        std::thread::sleep(Duration::from_millis(1100));
+    let error = store.delete_user_sessions("ann").unwrap_err();
+    assert!(error.to_string().contains("cluster|slots"), "{error}");
+    // Nothing of what is known is forgotten by asking again, which a call does once a second has passed.
+    let (asked, begun) = (fake.count("CLUSTER"), Instant::now());
+    while fake.count("CLUSTER") == asked {
+        assert!(begun.elapsed() < TIMEOUT * 150, "nobody asks for the map");
         assert_eq!(load(&store).unwrap().as_deref(), Some("ann"));
     }
+    let error = store.delete_user_sessions("ann").unwrap_err();
+    assert!(error.to_string().contains("cluster|slots"), "{error}");
 }
 
 #[test]

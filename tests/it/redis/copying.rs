@@ -327,6 +327,25 @@ fn a_use_brings_the_lifetimes_of_the_store_that_is_used_unless_the_session_has_i
     }
 }
 
+/// The store that reads it has other lifetimes, and notes no use yet.
+#[test]
+fn an_update_that_changes_nothing_tells_the_end_that_the_session_has() {
+    if !is_there("an_update_that_changes_nothing_tells_the_end_that_the_session_has") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let hour = SessionOptions::new()
+        .idle_lifetime(Duration::from_secs(3600))
+        .clone();
+    let hourly = RedisOptions::new().sessions(&hour).connect(&server.url());
+    let session = stored(&hourly.unwrap(), "ann");
+    let other = RedisSessionStore::connect(&server.url()).unwrap();
+    let updated = other.edit_session(session.id().unwrap(), &mut |_| Ok(()));
+    let updated = updated.unwrap().unwrap();
+    assert!(session.expires().is_some());
+    assert_eq!(updated.expires(), session.expires());
+}
+
 #[test]
 fn a_session_that_is_copied_to_a_server_ends_when_it_would_have_ended_where_it_came_from() {
     if !is_there(
