@@ -63,7 +63,8 @@ pub enum Event<'a> {
     Malformed,
     /// Changes of a request were not stored.
     Lost {
-        /// The session that they were made to; `None` for a login that was refused to a visitor who came with none.
+        /// The session that they were made to, or that of the id with which the visitor came; `None` for a login that was
+        /// refused to a visitor who brought no id.
         session: Option<SessionHandle>,
         /// Why not.
         why: Lost,

@@ -48,8 +48,9 @@ pub struct Finished {
 impl Finished {
     /// Names and values of the headers to send with the response, in this order, each at most once:
     ///
-    /// - `Set-Cookie` if this request made, renewed or ended a session. **Append** it: others' cookies stay. With
-    ///   [`id_header`](crate::ManagerOptions::id_header) it is that header, without a value when the session ended.
+    /// - `Set-Cookie` if this request made or renewed a session, or ended the one with which the visitor came.
+    ///   **Append** it: others' cookies stay. With [`id_header`](crate::ManagerOptions::id_header) it is that header,
+    ///   without a value when the session ended.
     /// - `Vary: Cookie` if the request looked at the session. **Append** it.
     /// - `Cache-Control`: `no-store` with a `Set-Cookie` **replaces** what the application said; `private`, for a page
     ///   of a visitor who has a session, counts **only if it said nothing**. It keeps the page out of caches that others

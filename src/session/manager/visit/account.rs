@@ -117,6 +117,9 @@ impl Visit {
 
     /// Ends the visitor's session, at once; `false` if there was none. Needs no look at what is in it.
     ///
+    /// Where the session had ended before, the browser keeps its cookie, which leads to nothing: the response cannot take
+    /// it back without taking the cookie of a login that overtook this request.
+    ///
     /// If a login in another tab gave the session a new id meanwhile, this request cannot know it: `false`, and
     /// [`finish`](Visit::finish) tells that the logout is [lost](crate::manager::Finished::is_lost), to be tried again.
     ///
