@@ -151,7 +151,7 @@ fn salvage(args: &mut Args, output: &mut Output) -> Result<()> {
     let saved = counted(salvaged.entries, "key");
     say(&format!("saved {saved} to `{saved_to}`"));
     if let Some(kept) = &salvaged.kept {
-        say(&format!("the damaged file is `{}`", kept.display()));
+        say(&format!("the file as it was is `{}`", kept.display()));
     }
     heard(listed.and_then(|()| output.flush()))?;
     let unknown = unknown(&salvaged).count() as u64;

@@ -201,7 +201,7 @@ fn salvage_in_place_keeps_the_damaged_file_and_offers_older_values() {
     assert_eq!(shell.run("verify n.shelf").code, 0);
     let kept = salvaged
         .err
-        .split("the damaged file is `")
+        .split("the file as it was is `")
         .nth(1)
         .unwrap()
         .split('`')
