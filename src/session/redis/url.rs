@@ -70,7 +70,11 @@ pub(super) fn parse(url: &str) -> Result<Servers> {
         return Err(invalid("it has no scheme"));
     };
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (credentials, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
+    // A password may have the sign in it, and so may the path of a socket.
+    let (credentials, rest) = match rest.starts_with('/') {
+        true => ("", rest),
+        false => rest.rsplit_once('@').unwrap_or(("", rest)),
+    };
     let mut login = Login::default();
     let (user, password) = credentials
         .split_once(':')
@@ -234,6 +238,13 @@ mod tests {
                 None,
                 None,
                 1,
+            ),
+            (
+                "unix:///run/redis@1/s",
+                Address::Unix("/run/redis@1/s".into()),
+                None,
+                None,
+                0,
             ),
             (
                 "redis+unix://u:p@/a%20b",
