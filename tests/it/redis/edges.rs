@@ -85,3 +85,23 @@ fn a_session_that_has_ended_is_gone_for_every_verb_also_where_its_key_is_still_t
         assert!(server.keys("shelflife:").is_empty(), "{verb}");
     }
 }
+
+/// Whoever ends all sessions of a user looks for it there.
+#[test]
+fn a_session_that_got_a_new_id_leaves_the_name_of_its_key_under_the_old_one() {
+    if !is_there("a_session_that_got_a_new_id_leaves_the_name_of_its_key_under_the_old_one") {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = RedisSessionStore::connect(&server.url()).unwrap();
+    let mut session = stored(&store, "ann");
+    let [old] = &server.keys("shelflife:")[..] else {
+        panic!("one session, and more keys");
+    };
+    let renewed = store.regenerate_id(&mut session);
+    assert!(matches!(renewed, Ok(Saved::Stored)), "{renewed:?}");
+    let keys = server.keys("shelflife:");
+    let new = keys.iter().find(|key| *key != old).unwrap();
+    let left = server.say(&format!("GETRANGE {old} 38 -1"));
+    assert_eq!(left.trim(), new);
+}
