@@ -26,6 +26,7 @@ pub(super) struct Baton {
 /// The baton on its way to another runner, who may be asleep.
 #[derive(Debug)]
 pub(super) struct Passed {
+    /// That of the baton, already written: the runner that is woken finds its number.
     pub(super) holder: Arc<AtomicUsize>,
     pub(super) thread: Option<Thread>,
 }
