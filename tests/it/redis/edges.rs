@@ -86,7 +86,7 @@ fn a_session_that_has_ended_is_gone_for_every_verb_also_where_its_key_is_still_t
     }
 }
 
-/// Whoever ends all sessions of a user looks for it there.
+/// A call that ends all sessions of a user looks for the session under that name.
 #[test]
 fn a_session_that_got_a_new_id_leaves_the_name_of_its_key_under_the_old_one() {
     if !is_there("a_session_that_got_a_new_id_leaves_the_name_of_its_key_under_the_old_one") {
