@@ -453,7 +453,7 @@ fn walk(name: &str, steps: u64, stores: &dyn Fn() -> Stores) {
 
 #[test]
 fn requests_of_several_browsers_go_as_a_simple_model_says() {
-    let steps = if is_soak() { 4_000_000 } else { 50_000 };
+    let steps = if is_soak() { 4_000_000 } else { 200_000 };
     let name = "requests_of_several_browsers_go_as_a_simple_model_says";
     walk(name, steps, &|| {
         let store = Site::new().store;
