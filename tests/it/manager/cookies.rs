@@ -101,7 +101,7 @@ fn a_request_with_a_dead_id_that_makes_a_session_and_ends_it_revokes_no_cookie()
         |site, old| _ = site.ask(old, |visit| visit.logout().unwrap()),
         |site, old| _ = site.ask(old, |visit| visit.renew().unwrap()),
     ];
-    // The slow request looked at nothing before; it looked, and does not look again; it looked, and stores; it looks twice.
+    // The slow request has not looked before; it has, and does not look again; it has, and stores; it looks again.
     let meets: [fn(&mut Visit); 4] = [
         |_| {},
         |_| {},
