@@ -330,9 +330,10 @@ impl Visit {
             }
         }
         if let Some(session) = found {
-            self.candidates
-                .ids
-                .sort_by_key(|id| Some(id) != session.id());
+            let ids = &mut self.candidates.ids;
+            if let Some(nth) = ids.iter().position(|id| Some(id) == session.id()) {
+                ids.swap(0, nth);
+            }
             self.came = true;
             self.become_live(session);
             return Ok(State::Live);
