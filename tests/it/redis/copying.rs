@@ -6,8 +6,8 @@ use super::stored;
 use crate::session::lifetimes::ends_as_it_did;
 use crate::support::{Random, fast_dir};
 use shelflife::{
-    Beyond, ErrorKind, Lifetime, MemorySessionStore, RedisOptions, RedisSessionStore, Saved,
-    Session, SessionOptions, SessionStore, ShelveSessionStore, copy_sessions,
+    Beyond, ErrorKind, Lifetime, RedisOptions, RedisSessionStore, Saved, Session, SessionOptions,
+    SessionStore, ShelveSessionStore, copy_sessions,
 };
 use std::process::{Command, Stdio};
 use std::time::Duration;
