@@ -118,10 +118,13 @@ fn an_update_that_logs_in_keeps_what_was_stored_while_it_was_at_work() {
                 let _ = site.ask(&other, |visit| put(visit, "size", "tall"));
             }
             session.set_user(Some("ann"));
-            Ok(())
+            let logins = session.get::<u64>("logins")?.unwrap_or(0);
+            session.insert("logins", &(logins + 1))
         })
     })
     .unwrap();
+    let logins = site.begin(&jar).session().unwrap().get::<u64>("logins");
+    assert_eq!(logins.unwrap(), Some(1), "each run begins anew");
     assert_eq!(site.user(&jar).as_deref(), Some("ann"));
     assert_eq!(site.value(&jar, "size").as_deref(), Some("tall"));
     assert_eq!((runs, site.sessions()), (3, 1));
@@ -282,6 +285,124 @@ fn a_late_request_with_two_cookies_leaves_that_of_the_login_alone() {
         assert_eq!(done.outcome, Outcome::Lost(Lost::Superseded));
         assert_eq!((done.set_cookie(), site.sessions()), (None, 1));
     }
+}
+
+/// The other cookie of that name is one with an old path or domain, and leads to a session.
+#[test]
+fn a_logout_with_two_cookies_ends_what_it_can_and_takes_no_cookie_of_a_login_that_it_cannot_see() {
+    // The session of the first or the second cookie gets a new id, before or after this request looks.
+    for (nth, looks_first) in [(0, true), (0, false), (1, true), (1, false)] {
+        for deed in ["logout", "everywhere", "a failing look"] {
+            let context = format!("{deed}, cookie {nth}, looks first: {looks_first}");
+            let site = Site::new();
+            let mut jars = [site.login("ann"), site.login("ann")];
+            let fields = [jars[0].field(), jars[1].field()].concat();
+            let mut late = site.manager.begin(&fields);
+            if looks_first {
+                assert_eq!(late.user().unwrap(), Some("ann"), "{context}");
+            }
+            site.visit(&mut jars[nth], |visit| visit.login("bob").unwrap());
+            site.events();
+            match deed {
+                "everywhere" => assert_eq!(late.logout_everywhere().unwrap(), 1, "{context}"),
+                _ => {
+                    site.store
+                        .fail(if deed == "logout" { &[] } else { &["replaced"] });
+                    assert!(!late.logout().unwrap(), "{context}");
+                    site.store.fail(&[]);
+                }
+            }
+            let done = answer(late.finish().unwrap());
+            assert_eq!(done.set_cookie(), None, "{context}");
+            assert!(
+                deed == "everywhere" || done.outcome == Outcome::Lost(Lost::Superseded),
+                "{context}: {:?}",
+                done.outcome
+            );
+            let ended = site.events().iter().filter(|it| *it == "ended").count();
+            // Of the user's other sessions the store tells the number alone.
+            let told = usize::from(deed != "everywhere" || nth == 1 || !looks_first);
+            assert_eq!((ended, site.sessions()), (told, 1), "{context}");
+            assert_eq!(site.user(&jars[nth]).as_deref(), Some("bob"), "{context}");
+            // The browser has the cookie of the login now, and tries again.
+            let fields = [jars[0].field(), jars[1].field()].concat();
+            let mut again = site.manager.begin(&fields);
+            assert!(again.logout().unwrap(), "{context}");
+            let done = answer(again.finish().unwrap());
+            assert!(done.is_revoking() && site.sessions() == 0, "{context}");
+        }
+    }
+}
+
+#[test]
+fn a_logout_of_a_session_that_this_request_renewed_is_no_loss() {
+    let site = Site::new();
+    let jar = site.login("ann");
+    let (ended, done) = site.ask(&jar, |visit| {
+        visit.renew().unwrap();
+        visit.save().unwrap();
+        visit.logout().unwrap()
+    });
+    assert!(ended && done.is_revoking() && site.sessions() == 0);
+}
+
+#[test]
+fn a_copy_of_anothers_session_that_a_visitor_without_one_stores_leaves_the_others_alone() {
+    let site = Site::new();
+    let ann = site.login("ann");
+    let others = site.begin(&ann).session().unwrap().clone();
+    for logs_out in [false, true] {
+        let mut jar = match logs_out {
+            true => site.shopper(),
+            false => Jar::default(),
+        };
+        site.visit(&mut jar, |visit| {
+            assert_eq!(visit.logout().unwrap(), logs_out);
+            *visit.session().unwrap() = others.clone();
+        });
+        assert!(jar.id().is_some() && jar.id() != ann.id());
+        for jar in [&jar, &ann] {
+            assert_eq!(site.user(jar).as_deref(), Some("ann"), "{logs_out}");
+        }
+    }
+    assert_eq!(site.sessions(), 3);
+}
+
+#[test]
+fn an_update_that_puts_a_users_session_in_the_place_of_a_strangers_gives_it_a_new_id() {
+    let site = Site::new();
+    let ann = site.login("ann");
+    let users = site.begin(&ann).session().unwrap().clone();
+    let old = site.shopper();
+    let mut jar = old.clone();
+    site.visit(&mut jar, |visit| {
+        let update = |session: &mut Session| {
+            *session = users.clone();
+            Ok(())
+        };
+        visit.update(update).unwrap();
+    });
+    assert_eq!((site.user(&old), site.sessions()), (None, 2));
+    for jar in [&jar, &ann] {
+        assert_eq!(site.user(jar).as_deref(), Some("ann"));
+    }
+}
+
+#[test]
+fn a_request_that_logs_in_after_a_loss_and_out_again_takes_no_cookie_of_a_login_elsewhere() {
+    let site = Site::new();
+    let mut jar = site.shopper();
+    let mut slow = site.begin(&jar);
+    put(&mut slow, "size", "tall");
+    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
+    assert_eq!(slow.save().unwrap(), Outcome::Lost(Lost::Superseded));
+    slow.login("bob").unwrap();
+    assert_eq!(slow.save().unwrap(), Outcome::Stored);
+    slow.session().unwrap().set_user(None);
+    slow.session().unwrap().clear();
+    let late = answer(slow.finish().unwrap());
+    assert_eq!((late.outcome, late.set_cookie()), (Outcome::Ended, None));
+    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
 }
 
 #[test]

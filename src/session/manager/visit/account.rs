@@ -5,7 +5,7 @@ use super::settle::made_anew;
 use super::{Due, State, Visit};
 use crate::error::Result;
 use crate::session::sha256::{hmac_sha256, same};
-use crate::session::{Lifetime, Session, SessionCap, SessionHandle};
+use crate::session::{Lifetime, Session, SessionCap, SessionHandle, SessionId};
 use crate::value::base64::Base64;
 use std::time::Duration;
 
@@ -122,22 +122,28 @@ impl Visit {
     ///
     /// If a login in another tab gave the session a new id meanwhile, this request cannot know it: `false`, and
     /// [`finish`](Visit::finish) tells that the logout is [lost](crate::manager::Finished::is_lost), to be tried again.
+    /// So it is also where the browser brought a second id, and this call ended the session of that one.
     ///
     /// # Errors
     ///
     /// Those of [`delete_session`](crate::SessionStore::delete_session).
     pub fn logout(&mut self) -> Result<bool> {
         self.looked = true;
-        if self.delete_here()? {
-            self.end();
-            return Ok(true);
-        }
-        if self.state == State::Ended {
+        let (ended, dead) = self.delete_here()?;
+        if !ended && self.state == State::Ended {
             (self.session, self.due) = (Session::new(), Due::Nothing);
             return Ok(false);
         }
-        // Nothing was there, perhaps since a login gave it another id.
-        let was_replaced = self.was_replaced()?;
+        // An id led to nothing, perhaps since a login gave its session another.
+        let was_replaced = match self.was_replaced(&dead) {
+            // Nothing takes an end back, and the visitor has to try again for the rest.
+            Err(_) if ended => true,
+            looked => looked?,
+        };
+        if ended && !was_replaced {
+            self.end();
+            return Ok(true);
+        }
         self.become_empty(State::New);
         if was_replaced {
             self.lose(Lost::Superseded);
@@ -145,25 +151,29 @@ impl Visit {
         Ok(false)
     }
 
-    /// Deletes all that the visitor's ids still lead to; `false` if that is nothing.
-    fn delete_here(&mut self) -> Result<bool> {
+    /// Deletes all that the visitor's ids still lead to, and answers whether that was anything, and the ids that led to
+    /// nothing without a deed of this request.
+    fn delete_here(&mut self) -> Result<(bool, Vec<SessionId>)> {
         let ids = &self.candidates.ids;
         let stored = self.stored.id().filter(|id| !ids.contains(id));
-        let mut ended = false;
+        // This request gave the session of the first id another.
+        let renewed = ids.first().filter(|_| self.came && stored.is_some());
+        let (mut ended, mut dead) = (false, Vec::new());
         for id in ids.iter().chain(stored) {
             if self.manager.store().delete_session(id)? {
                 self.tell_end(id.handle());
                 ended = true;
                 self.came |= ids.contains(id);
+            } else if Some(id) != renewed {
+                dead.push(id.clone());
             }
         }
-        Ok(ended)
+        Ok((ended, dead))
     }
 
-    /// Whether a login or a renewal elsewhere gave the visitor's session an id that this request does not know.
-    fn was_replaced(&self) -> Result<bool> {
-        let came = &self.candidates.ids;
-        for id in self.stored.id().map_or(&**came, std::slice::from_ref) {
+    /// Whether a login or a renewal elsewhere gave one of these sessions an id that this request does not know.
+    fn was_replaced(&self, ids: &[SessionId]) -> Result<bool> {
+        for id in ids {
             if self.manager.store().was_replaced(id)? {
                 return Ok(true);
             }
@@ -188,12 +198,16 @@ impl Visit {
         let here = self.stored.id().filter(|_| is_theirs).cloned();
         let was_here = here.filter(|id| self.manager.store().has_session(id).unwrap_or(true));
         let ended = self.manager.store().delete_user_sessions(&user)?;
-        let beside = self.delete_here()?;
-        // A login that gave the session another id has given the browser its cookie, which must stay.
-        let is_superseded = self.was_replaced().unwrap_or(true);
-        if let Some(id) = was_here.filter(|_| !is_superseded) {
-            self.end_of(id.handle());
-        } else if beside {
+        let (beside, dead) = self.delete_here()?;
+        let was_replaced = |ids: &[SessionId]| self.was_replaced(ids).unwrap_or(true);
+        // A login that gave a session another id has given the browser its cookie, which must stay.
+        let is_superseded = was_replaced(&dead);
+        let ended_here =
+            was_here.filter(|id| !is_superseded || !was_replaced(std::slice::from_ref(id)));
+        if let Some(id) = &ended_here {
+            self.tell_end(id.handle());
+        }
+        if !is_superseded && (beside || ended_here.is_some()) {
             self.end();
         } else {
             self.become_empty(match is_superseded {
