@@ -1,6 +1,9 @@
 //! `set` and `get`: single values.
 
-use shelflife::{Batch, Change, Entry, Value};
+use std::ffi::OsStr;
+use std::path::Path;
+
+use shelflife::{Batch, Change, Entry, Options, Value};
 
 use crate::cli::args::{Args, Command, Opt, WAIT};
 use crate::cli::failure::{Failure, Result};
@@ -44,7 +47,9 @@ fn set(args: &mut Args, output: &mut Output) -> Result<()> {
     }
     let expires = args.end("--expires")?;
     let file = args.required("F")?;
-    let key = args.required("KEY")?.into_encoded_bytes();
+    let key = args.required("KEY")?;
+    refuse_swapped(args, &file, &key)?;
+    let key = key.into_encoded_bytes();
     let bytes = open::bytes_or_stdin(args.operand())?;
     let is_cbor = !args.has("--raw");
     let value = match is_cbor {
@@ -84,6 +89,19 @@ fn set(args: &mut Args, output: &mut Output) -> Result<()> {
         store.write(&batch)?;
     }
     output.note(&format!("stored {}", text::size(len)));
+    Ok(())
+}
+
+/// With KEY before F a new store would be made, of the name of the key.
+fn refuse_swapped(args: &Args, file: &OsStr, key: &OsStr) -> Result<()> {
+    // A path with either of these is hardly a key.
+    let is_path = file.to_string_lossy().contains(['.', '/']);
+    let is_new = !is_path && !Path::new(file).exists();
+    if is_new && Options::new().read_only(true).open(key).is_ok() {
+        let what =
+            "F comes before KEY, and KEY is a store here; put ./ in front of the name of a new F";
+        return Err(args.wrong(what));
+    }
     Ok(())
 }
 

@@ -137,3 +137,27 @@ fn every_json_of_an_entry_has_the_members_that_dump_gives_it() {
         assert!(line.get("size").is_some() && line.get("written").is_some());
     }
 }
+
+#[test]
+fn a_key_before_the_store_makes_no_store_of_its_name() {
+    let shell = Shell::new();
+    shell.run("set n.shelf tea green").ok();
+    for words in ["set tea n.shelf black", "set tea n.shelf"] {
+        let said = shell.run(words).failed(2);
+        assert!(said.contains("F comes before KEY"), "{said}");
+        assert!(!said.contains("black"), "{said}");
+        assert!(!shell.path("tea").exists());
+    }
+    // Where F is a path, or is there, or no store has the name of the key.
+    fs::write(shell.path("text"), "text").unwrap();
+    for words in [
+        "set ./tea n.shelf black",
+        "set tea n.shelf black",
+        "set stores.shelf n.shelf black",
+        "set names text black",
+        "set other none black",
+    ] {
+        shell.run(words).ok();
+    }
+    assert_eq!(shell.run("get n.shelf tea").ok(), "green\n");
+}
