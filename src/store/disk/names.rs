@@ -109,4 +109,24 @@ mod tests {
         assert_eq!(sim.read("/free").unwrap(), b"/from");
         assert!(sim.read("/from").is_err());
     }
+
+    /// The copy of a file whose owner can't be given to it, and the empty file of a call that was cut short.
+    #[test]
+    fn nobody_else_may_read_what_has_no_rights_yet() {
+        for is_copy in [true, false] {
+            let sim = SimDisk::new(1);
+            sim.write("/from", "ids").unwrap();
+            sim.inject(Fault::new(FaultKind::Unsupported).on(Call::Link).forever());
+            sim.inject(Fault::new(FaultKind::Eacces).on(Call::SetOwner));
+            sim.inject(Fault::new(FaultKind::Kill).on(Call::Rename));
+            let (disk, from, to) = (sim.disk(), Path::new("/from"), Path::new("/to"));
+            let made = match is_copy {
+                true => link_or_copy(&*disk, from, to),
+                false => rename_to_new(&*disk, from, to),
+            };
+            assert_eq!(made.is_ok(), is_copy);
+            let stat = sim.process().stat(to).unwrap();
+            assert_eq!(stat.mode & 0o077, 0, "is_copy {is_copy}");
+        }
+    }
 }
