@@ -495,6 +495,54 @@ fn a_mirror_that_would_end_nothing_is_no_failure() {
 }
 
 #[test]
+fn a_cookie_ends_its_session_only_where_it_is_asked_for_plainly() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let mut session = Session::new();
+    session.set_user(Some("ann"));
+    let _ = app.save_session(&mut session).unwrap();
+    let (id, handle) = (
+        session.id().unwrap().as_str(),
+        session.handle().unwrap().to_string(),
+    );
+    let pipe = |words: &str| shell.pipe(id.as_bytes(), &format!("session rm s.shelf {words}"));
+    let listed = pipe("--cookie - --dry-run").ok();
+    assert!(listed.starts_with(&handle), "{listed}");
+    for words in [
+        &format!("--cookie {id}"),
+        "--cookie - --user ann --yes",
+        &format!("{handle} --user ann --yes"),
+        &format!("{handle} --cookie -"),
+        "--yes",
+    ] {
+        pipe(words).failed(2);
+        assert!(app.has_session(session.id().unwrap()).unwrap(), "{words}");
+    }
+}
+
+#[test]
+fn a_session_is_shown_beside_one_that_can_not_be_read() {
+    let shell = Shell::new();
+    let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
+    let [ann, bob] = ["ann", "bob"].map(|user| {
+        let mut session = Session::new();
+        session.set_user(Some(user));
+        session.insert("note", &user.repeat(9)).unwrap();
+        let _ = app.save_session(&mut session).unwrap();
+        session.handle().unwrap().to_string()
+    });
+    drop(app);
+    let mut bytes = std::fs::read(shell.path("s.shelf")).unwrap();
+    let note = "bob".repeat(9).into_bytes();
+    let at = bytes.windows(note.len()).position(|part| part == note);
+    bytes[at.unwrap()] ^= 1;
+    std::fs::write(shell.path("s.shelf"), bytes).unwrap();
+    shell.run(&format!("session show s.shelf {bob}")).failed(3);
+    let shown = shell.run(&format!("session show s.shelf {ann}")).ok();
+    assert!(shown.contains("user\tann\n"), "{shown}");
+}
+
+#[test]
 fn a_store_without_sessions_is_not_mirrored() {
     let shell = Shell::new();
     let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
