@@ -389,23 +389,6 @@ fn an_update_that_puts_a_users_session_in_the_place_of_a_strangers_gives_it_a_ne
 }
 
 #[test]
-fn a_request_that_logs_in_after_a_loss_and_out_again_takes_no_cookie_of_a_login_elsewhere() {
-    let site = Site::new();
-    let mut jar = site.shopper();
-    let mut slow = site.begin(&jar);
-    put(&mut slow, "size", "tall");
-    site.visit(&mut jar, |visit| visit.login("ann").unwrap());
-    assert_eq!(slow.save().unwrap(), Outcome::Lost(Lost::Superseded));
-    slow.login("bob").unwrap();
-    assert_eq!(slow.save().unwrap(), Outcome::Stored);
-    slow.session().unwrap().set_user(None);
-    slow.session().unwrap().clear();
-    let late = answer(slow.finish().unwrap());
-    assert_eq!((late.outcome, late.set_cookie()), (Outcome::Ended, None));
-    assert_eq!(site.user(&jar).as_deref(), Some("ann"));
-}
-
-#[test]
 fn a_logout_everywhere_of_which_a_look_fails_is_told_and_replaces_no_cookie() {
     let site = Site::new();
     let mut jar = site.login("ann");
