@@ -519,7 +519,7 @@ impl Store {
     }
 
     /// All entries as they are now, least recently saved first, while others go on writing. An entry that can't be
-    /// read is an `Err` item, and the others follow it; one that has surely ended is passed by, damaged or not.
+    /// read is an `Err` item, and the others follow it.
     ///
     /// Takes 8 bytes of memory a key, and 1 MiB, or more where entries are longer than 128 KiB: a few of those at a time.
     /// Writers wait while the places are collected (about 10 ms for a million keys), readers do not. Once 4 MiB were

@@ -135,7 +135,7 @@ impl Snapshot {
         let read = self.spans.read(&generation.log, at, std::iter::empty());
         Some(match read {
             Ok(record) => Borrowed::verify(generation, self.outdated_below, at, record),
-            Err(error) => Err(Unreadable::of(error)),
+            Err(error) => Err(Unreadable { key: None, error }),
         })
     }
 }
@@ -169,7 +169,7 @@ impl Entries {
             Ok(snapshot) => snapshot,
             Err(_) => {
                 let error = self.snapshot.take()?.err()?;
-                return Some(Err(Unreadable::of(error)));
+                return Some(Err(Unreadable { key: None, error }));
             }
         };
         loop {
@@ -177,8 +177,6 @@ impl Entries {
             match snapshot.next()? {
                 Ok(record) if !ended_too && record.head.has_ended(ended_by_ms) => {}
                 Ok(record) => return Some(Ok(made(record))),
-                // Nobody needs the value of what has ended.
-                Err(spoilt) if !ended_too && spoilt.has_ended(ended_by_ms) => {}
                 Err(unreadable) => return Some(Err(unreadable)),
             }
         }
@@ -218,7 +216,7 @@ impl<'b> Borrowed<'b> {
         let seed = generation.header.seed;
         let spoilt = |what, key: Option<&[u8]>| Unreadable {
             key: key.map(<[u8]>::to_vec),
-            ..Unreadable::of(generation.log.corrupt(at.offset(), what))
+            error: generation.log.corrupt(at.offset(), what),
         };
         let whole = (record.len() as u64 == at.len()).then_some(record);
         let parts = whole.and_then(|record| {
@@ -232,12 +230,7 @@ impl<'b> Borrowed<'b> {
         if !head.body_holds(body, seed, at.offset()) {
             // The key may have been spared.
             let key = key.filter(|key| generation.fingerprint(key) == head.fingerprint);
-            // Damage behind it may hide a later value.
-            let is_newest = key.is_some() && at.offset() >= outdated_below;
-            return Err(Unreadable {
-                expires_ms: if is_newest { head.expires_ms } else { 0 },
-                ..spoilt(UNVERIFIED, key)
-            });
+            return Err(spoilt(UNVERIFIED, key));
         }
         if generation.is_misfiled(&head, body) {
             let what = "the fingerprint of a record is not that of its key";
@@ -246,7 +239,7 @@ impl<'b> Borrowed<'b> {
         if at.offset() < outdated_below {
             return Err(Unreadable {
                 key: key.map(<[u8]>::to_vec),
-                ..Unreadable::of(generation.outdated(at.offset()))
+                error: generation.outdated(at.offset()),
             });
         }
         Borrowed::of(generation, at, &head, body).ok_or_else(|| spoilt(UNVERIFIED, None))
@@ -286,23 +279,7 @@ impl<'b> Borrowed<'b> {
 pub(crate) struct Unreadable {
     /// If it can be told.
     pub(crate) key: Option<Vec<u8>>,
-    /// 0: never, or nobody can tell.
-    expires_ms: u64,
     pub(crate) error: Error,
-}
-
-impl Unreadable {
-    fn has_ended(&self, by_ms: u64) -> bool {
-        self.expires_ms != 0 && self.expires_ms <= by_ms
-    }
-
-    fn of(error: Error) -> Unreadable {
-        Unreadable {
-            key: None,
-            expires_ms: 0,
-            error,
-        }
-    }
 }
 
 /// All entries of a snapshot, those included that have ended and were not dropped yet, least recently saved first. Goes

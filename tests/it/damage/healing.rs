@@ -266,11 +266,9 @@ fn what_has_ended_is_read_and_updated_as_if_it_were_absent_although_its_value_is
         })
     };
     assert!(store.get("b").unwrap_err().is_corrupt());
-    assert!(store.iter().next().unwrap().unwrap_err().is_corrupt());
     assert!(update("too early").unwrap_err().is_corrupt());
     sim.advance(Duration::from_secs(60));
     assert_eq!(store.get("b").unwrap(), None);
-    assert!(store.iter().next().is_none());
     assert!(!store.contains_key("b").unwrap());
     update("new").unwrap();
     assert_eq!(store.get("b").unwrap().as_deref(), Some(&b"new"[..]));
@@ -291,9 +289,7 @@ fn what_has_ended_is_no_answer_where_damage_behind_it_may_hide_a_later_value() {
         sim.flip_bit(PATH, at as u64, 0).unwrap();
     }
     sim.advance(Duration::from_secs(60));
-    let damaged = open_damaged(&sim);
-    assert!(damaged.get("b").unwrap_err().is_corrupt());
-    assert!(damaged.iter().next().unwrap().unwrap_err().is_corrupt());
+    assert!(open_damaged(&sim).get("b").unwrap_err().is_corrupt());
 }
 
 /// A repair that fails when it has kept the evidence: the next try may find another thing to do, or nothing.
