@@ -10,7 +10,7 @@ use shelflife::{Durability, Options};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const FILE: &str = "SHELF_SITE";
 
@@ -188,12 +188,16 @@ fn in_two_processes_on_a_real_file_the_jar_ends_where_it_should() {
     let mut other = Other::new(&path);
     let mut random = crate::support::Random::new(11);
     let mut merged = 0;
+    // How long it is from a question to the other process until both have answered: it depends on the machine.
+    let mut took = Duration::ZERO;
     for _ in 0..RUNS {
         let old = start(&manager, random.one_in(2));
         let [mine, others] = [0, 1].map(|_| DEEDS[random.below(DEEDS.len() as u64) as usize]);
+        let asked = Instant::now();
         other.begin(others, &old);
-        for _ in 0..random.below(2_000) {
-            std::hint::spin_loop();
+        let pause = Duration::from_nanos(random.below(took.as_nanos() as u64 + 1));
+        while asked.elapsed() < pause {
+            std::thread::yield_now();
         }
         let mut visit = manager.begin(old.field());
         mine.run(&mut visit, 0).unwrap();
@@ -203,6 +207,7 @@ fn in_two_processes_on_a_real_file_the_jar_ends_where_it_should() {
             answer: answer(visit.finish().unwrap()),
         };
         let others = other.end(others);
+        took = asked.elapsed();
         merged += [&mine, &others].iter().filter(|it| it.is_merged()).count();
         check_both(&manager, &old, &mine, &others);
     }
