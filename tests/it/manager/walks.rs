@@ -278,32 +278,24 @@ impl World {
         !is_refused
     }
 
-    fn logout(&mut self, it: &mut Request, look_fails: bool) {
+    fn logout(&mut self, it: &mut Request) {
         let (known, before) = (it.stored(), self.stored.len());
-        let is_renewed = it.is_known && known.is_some() && known != it.came;
-        let came = it.came.clone().filter(|_| !is_renewed);
-        let mut dead: Vec<String> = known.iter().cloned().chain(came).collect();
-        dead.retain(|id| !self.stored.contains_key(id));
         it.is_known |= it
             .came
             .as_ref()
             .is_some_and(|id| self.stored.contains_key(id));
         self.stored
             .retain(|id, _| Some(id) != known.as_ref() && Some(id) != it.came.as_ref());
-        let has_ended = self.stored.len() < before;
-        let is_replaced = match has_ended && look_fails {
-            true => !dead.is_empty(),
-            false => dead.iter().any(|id| self.replaced.contains(id)),
-        };
-        if has_ended && !is_replaced {
+        if self.stored.len() < before {
             return it.end();
         }
-        if !has_ended && it.state == State::Ended {
+        if it.state == State::Ended {
             return it.become_new(State::Ended, Content::default());
         }
         it.become_new(State::New, Content::default());
         (it.told, it.is_known) = (None, false);
-        if is_replaced {
+        let looked_for = known.or(it.came.clone());
+        if looked_for.is_some_and(|id| self.replaced.contains(&id)) {
             it.lose();
         }
     }
@@ -403,9 +395,7 @@ impl World {
                     self.settle(&mut it);
                 }
             }
-            "logout" if is_done(visit.logout().is_ok()) => {
-                self.logout(&mut it, fails == Some("replaced"));
-            }
+            "logout" if is_done(visit.logout().is_ok()) => self.logout(&mut it),
             "finish" => {
                 let done = visit.finish();
                 fail(&[]);

@@ -5,7 +5,7 @@ use super::settle::made_anew;
 use super::{Due, State, Visit};
 use crate::error::Result;
 use crate::session::sha256::{hmac_sha256, same};
-use crate::session::{Lifetime, Session, SessionCap, SessionHandle, SessionId};
+use crate::session::{Lifetime, Session, SessionCap, SessionHandle};
 use crate::value::base64::Base64;
 use std::time::Duration;
 
@@ -117,33 +117,27 @@ impl Visit {
 
     /// Ends the visitor's session, at once; `false` if there was none. Needs no look at what is in it.
     ///
-    /// Where the session had ended before, the browser keeps its cookie, which leads to nothing: the response cannot take
-    /// it back without taking the cookie of a login that overtook this request.
+    /// Where the store has nothing left of the session, the browser keeps its cookie: the response cannot take that back
+    /// without taking the cookie of a login that overtook this request.
     ///
     /// If a login in another tab gave the session a new id meanwhile, this request cannot know it: `false`, and
     /// [`finish`](Visit::finish) tells that the logout is [lost](crate::manager::Finished::is_lost), to be tried again.
-    /// So it is also where the browser brought a second id, and this call ended the session of that one.
     ///
     /// # Errors
     ///
     /// Those of [`delete_session`](crate::SessionStore::delete_session).
     pub fn logout(&mut self) -> Result<bool> {
         self.looked = true;
-        let (ended, dead) = self.delete_here()?;
-        if !ended && self.state == State::Ended {
-            (self.session, self.due) = (Session::new(), Due::Nothing);
-            return Ok(false);
-        }
-        // An id led to nothing, perhaps since a login gave its session another.
-        let was_replaced = match self.was_replaced(&dead) {
-            // Nothing takes an end back, and the visitor has to try again for the rest.
-            Err(_) if ended => true,
-            looked => looked?,
-        };
-        if ended && !was_replaced {
+        if self.delete_here()? {
             self.end();
             return Ok(true);
         }
+        if self.state == State::Ended {
+            (self.session, self.due) = (Session::new(), Due::Nothing);
+            return Ok(false);
+        }
+        // Nothing was there, perhaps since a login gave it another id.
+        let was_replaced = self.was_replaced()?;
         self.become_empty(State::New);
         if was_replaced {
             self.lose(Lost::Superseded);
@@ -151,29 +145,25 @@ impl Visit {
         Ok(false)
     }
 
-    /// Deletes all that the visitor's ids still lead to, and answers whether that was anything, and the ids that led to
-    /// nothing without a deed of this request.
-    fn delete_here(&mut self) -> Result<(bool, Vec<SessionId>)> {
+    /// Deletes all that the visitor's ids still lead to; `false` if that is nothing.
+    fn delete_here(&mut self) -> Result<bool> {
         let ids = &self.candidates.ids;
         let stored = self.stored.id().filter(|id| !ids.contains(id));
-        // This request gave the session of the first id another.
-        let renewed = ids.first().filter(|_| self.came && stored.is_some());
-        let (mut ended, mut dead) = (false, Vec::new());
+        let mut ended = false;
         for id in ids.iter().chain(stored) {
             if self.manager.store().delete_session(id)? {
                 self.tell_end(id.handle());
                 ended = true;
                 self.came |= ids.contains(id);
-            } else if Some(id) != renewed {
-                dead.push(id.clone());
             }
         }
-        Ok((ended, dead))
+        Ok(ended)
     }
 
-    /// Whether a login or a renewal elsewhere gave one of these sessions an id that this request does not know.
-    fn was_replaced(&self, ids: &[SessionId]) -> Result<bool> {
-        for id in ids {
+    /// Whether a login or a renewal elsewhere gave the visitor's session an id that this request does not know.
+    fn was_replaced(&self) -> Result<bool> {
+        let came = &self.candidates.ids;
+        for id in self.stored.id().map_or(&**came, std::slice::from_ref) {
             if self.manager.store().was_replaced(id)? {
                 return Ok(true);
             }
@@ -198,16 +188,12 @@ impl Visit {
         let here = self.stored.id().filter(|_| is_theirs).cloned();
         let was_here = here.filter(|id| self.manager.store().has_session(id).unwrap_or(true));
         let ended = self.manager.store().delete_user_sessions(&user)?;
-        let (beside, dead) = self.delete_here()?;
-        let was_replaced = |ids: &[SessionId]| self.was_replaced(ids).unwrap_or(true);
-        // A login that gave a session another id has given the browser its cookie, which must stay.
-        let is_superseded = was_replaced(&dead);
-        let ended_here =
-            was_here.filter(|id| !is_superseded || !was_replaced(std::slice::from_ref(id)));
-        if let Some(id) = &ended_here {
-            self.tell_end(id.handle());
-        }
-        if !is_superseded && (beside || ended_here.is_some()) {
+        let beside = self.delete_here()?;
+        // A login that gave the session another id has given the browser its cookie, which must stay.
+        let is_superseded = self.was_replaced().unwrap_or(true);
+        if let Some(id) = was_here.filter(|_| !is_superseded) {
+            self.end_of(id.handle());
+        } else if beside {
             self.end();
         } else {
             self.become_empty(match is_superseded {
