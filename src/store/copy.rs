@@ -92,7 +92,7 @@ pub(crate) trait Rekey {
 }
 
 /// Copies every entry under the key that it gets. The caller holds the store's lock. Fails at an entry that can't be
-/// read, unless it has ended: it can't get another key, and its bytes may hold the old one.
+/// read, unless it is past: it can't get another key, and its bytes may hold the old one.
 pub(crate) fn copy_rekeyed(
     old: &Generation,
     successor: &mut Successor<'_>,
@@ -107,8 +107,11 @@ pub(crate) fn copy_rekeyed(
         rest = upcoming;
         let bytes = spans.read(&old.log, at, upcoming.iter().copied())?;
         let (head, body) = match Stored::of(bytes, old, at) {
-            Stored::Sound { head, .. } if is_past(head.expires_ms, ended_by_ms) => continue,
-            Stored::Damaged { head, .. } if head.has_ended(ended_by_ms) => continue,
+            Stored::Sound { head, .. } | Stored::Damaged { head, .. }
+                if is_past(head.expires_ms, ended_by_ms) =>
+            {
+                continue;
+            }
             Stored::Sound { head, body } => (head, body),
             _ => {
                 let what = "an entry is damaged, so that nothing can be stored under other keys";
