@@ -94,7 +94,7 @@ fn set(args: &mut Args, output: &mut Output) -> Result<()> {
 
 /// With KEY before F a new store would be made, of the name of the key.
 fn refuse_swapped(args: &Args, file: &OsStr, key: &OsStr) -> Result<()> {
-    // A path with either of these is hardly a key.
+    // An F with either of these is taken at its word.
     let is_path = file.to_string_lossy().contains(['.', '/']);
     let is_new = !is_path && !Path::new(file).exists();
     if is_new && Options::new().read_only(true).open(key).is_ok() {

@@ -23,7 +23,7 @@ pub(super) struct Baton {
     pub(super) given_up: bool,
 }
 
-/// The baton on its way to another runner, who may be asleep.
+/// The baton on its way to another runner, who may be asleep, or to nobody once all are done.
 #[derive(Debug)]
 pub(super) struct Passed {
     /// That of the baton, already written: the runner that is woken finds its number.

@@ -32,7 +32,7 @@ pub(crate) const VOUCHER: &[u8] = b"\xFFk";
 pub struct Salvaged {
     /// Where what was saved is.
     pub path: PathBuf,
-    /// Where the file as it was stands now, if the new one took its place.
+    /// Where the original file is now, if the new one took its place.
     pub kept: Option<PathBuf>,
     /// How many entries were saved, expired ones not yet dropped included.
     pub entries: u64,

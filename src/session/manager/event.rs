@@ -21,7 +21,7 @@ pub enum Event<'a> {
     LoggedIn {
         /// The session under its new id.
         session: SessionHandle,
-        /// The handle that it had before, or that of the id with which the visitor came, though it led to no session.
+        /// The handle that it had before, or that of the id with which the visitor came, if it leads to none any more.
         from: Option<SessionHandle>,
     },
     /// A session got a new id without a login.

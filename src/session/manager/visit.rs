@@ -115,7 +115,7 @@ pub struct Visit {
     safe_method: bool,
     client: Option<Client>,
     notice: Notice,
-    /// The browser's cookie led to a session when this request asked, and nobody else has ended that since.
+    /// The browser's cookie led to a session when this request asked, and this request has not found it gone since.
     came: bool,
     /// The fate of the changes that were stored before the end.
     outcome: Outcome,

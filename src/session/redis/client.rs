@@ -244,7 +244,8 @@ impl Client {
         now().saturating_add(self.timeout)
     }
 
-    /// Every server that has a slot. A caller that asks nothing else must hear of a failover, too.
+    /// Every server that has a slot. Reads the map again if it is suspect: a caller that asks nothing else must hear of a
+    /// failover, too.
     pub(super) fn primaries(&self, until: Duration) -> Vec<Address> {
         self.refresh(until);
         self.read_lock().primaries()

@@ -70,11 +70,14 @@ pub(super) fn parse(url: &str) -> Result<Servers> {
         return Err(invalid("it has no scheme"));
     };
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // A password may have the sign in it, and so may the path of a socket.
-    let (credentials, rest) = match rest.starts_with('/') {
-        true => ("", rest),
-        false => rest.rsplit_once('@').unwrap_or(("", rest)),
+    // A password may have the sign in it, and so may the path of a socket, which begins with a slash.
+    let sign = match scheme.ends_with("unix") {
+        true if rest.starts_with('/') => None,
+        true => rest.find("@/"),
+        false => rest.rfind('@'),
     };
+    let (credentials, rest) = sign.map_or(("", rest), |at| rest.split_at(at));
+    let rest = rest.strip_prefix('@').unwrap_or(rest);
     let mut login = Login::default();
     let (user, password) = credentials
         .split_once(':')
@@ -240,10 +243,17 @@ mod tests {
                 1,
             ),
             (
-                "unix:///run/redis@1/s",
-                Address::Unix("/run/redis@1/s".into()),
+                "unix:///run/redis@/s",
+                Address::Unix("/run/redis@/s".into()),
                 None,
                 None,
+                0,
+            ),
+            (
+                "unix://u:p@1@/run/redis@/s",
+                Address::Unix("/run/redis@/s".into()),
+                Some("u"),
+                Some("p@1"),
                 0,
             ),
             (
