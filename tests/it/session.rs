@@ -99,7 +99,7 @@ fn save(store: &dyn SessionStore, session: &mut Session) {
 }
 
 /// A session of this user that the store has.
-fn login(store: &dyn SessionStore, user: &str) -> Session {
+pub(crate) fn login(store: &dyn SessionStore, user: &str) -> Session {
     let mut session = Session::new();
     session.set_user(Some(user));
     save(store, &mut session);

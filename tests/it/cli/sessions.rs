@@ -2,6 +2,7 @@
 //! not.
 
 use super::*;
+use crate::session::login;
 use crate::support::skip;
 use std::collections::BTreeSet;
 
@@ -126,9 +127,7 @@ fn people_get_tables_and_notes_and_are_asked_before_many_sessions_end() {
     let shell = Shell::new();
     let sessions = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
     for _ in 0..2 {
-        let mut session = Session::new();
-        session.set_user(Some("ann"));
-        let _ = sessions.save_session(&mut session).unwrap();
+        login(&sessions, "ann");
     }
     let Some(_) = shell.at_terminal(80, "true", "") else {
         skip(
@@ -209,12 +208,7 @@ fn a_cookie_in_the_wrong_place_is_not_repeated() {
     let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
     // One id in 64 begins as an option does.
     for begins_as_option in [false, true] {
-        let sessions = std::iter::repeat_with(|| {
-            let mut session = Session::new();
-            session.set_user(Some("ann"));
-            let _ = app.save_session(&mut session).unwrap();
-            session
-        });
+        let sessions = std::iter::repeat_with(|| login(&app, "ann"));
         let is_wanted =
             |session: &Session| session.id().unwrap().as_str().starts_with('-') == begins_as_option;
         let session = { sessions }.find(is_wanted).unwrap();
@@ -308,9 +302,7 @@ fn expire_is_silent_for_cron_and_counts_on_request() {
     let shell = Shell::new();
     let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
     for user in ["ann", "bob", "eve"] {
-        let mut session = Session::new();
-        session.set_user(Some(user));
-        let _ = app.save_session(&mut session).unwrap();
+        login(&app, user);
     }
     assert_eq!(shell.run("session expire s.shelf --idle 30m").ok(), "");
     assert_eq!(
@@ -352,9 +344,7 @@ fn the_beginning_of_a_handle_will_do_where_it_is_the_only_one() {
     let mut handles = Vec::new();
     // Until two begin with the same four digits, which the birthday of the first 300 or so brings.
     let twice = loop {
-        let mut session = Session::new();
-        session.set_user(Some("ann"));
-        let _ = app.save_session(&mut session).unwrap();
+        let session = login(&app, "ann");
         let handle = session.handle().unwrap().to_string();
         let same = |other: &&String| other[..4] == handle[..4];
         let twin = handles.iter().find(same).cloned();
@@ -453,9 +443,7 @@ fn the_beginning_of_a_handle_will_do_where_it_is_the_only_one() {
 fn a_copy_keeps_hashes_only_where_that_is_asked_for() {
     let shell = Shell::new();
     let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
-    let mut session = Session::new();
-    session.set_user(Some("ann"));
-    let _ = app.save_session(&mut session).unwrap();
+    let session = login(&app, "ann");
     for (how, is_hashed) in [("", false), (" --hash-ids", true)] {
         let to = format!("copy{is_hashed}.shelf");
         let copied = shell.run(&format!("session copy s.shelf {to}{how}")).ok();
@@ -474,12 +462,7 @@ fn a_copy_keeps_hashes_only_where_that_is_asked_for() {
 fn a_mirror_that_would_end_nothing_is_no_failure() {
     let shell = Shell::new();
     let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
-    let [_, session] = ["bob", "ann"].map(|user| {
-        let mut session = Session::new();
-        session.set_user(Some(user));
-        let _ = app.save_session(&mut session).unwrap();
-        session
-    });
+    let [_, session] = ["bob", "ann"].map(|user| login(&app, user));
     shell.run("session copy s.shelf copy.shelf").ok();
     let dry = "session copy --mirror --dry-run s.shelf copy.shelf";
     let run = shell.run(dry);
@@ -498,9 +481,7 @@ fn a_mirror_that_would_end_nothing_is_no_failure() {
 fn a_cookie_ends_its_session_only_where_it_is_asked_for_plainly() {
     let shell = Shell::new();
     let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
-    let mut session = Session::new();
-    session.set_user(Some("ann"));
-    let _ = app.save_session(&mut session).unwrap();
+    let session = login(&app, "ann");
     let (id, handle) = (
         session.id().unwrap().as_str(),
         session.handle().unwrap().to_string(),
@@ -546,9 +527,7 @@ fn a_session_is_shown_beside_one_that_can_not_be_read() {
 fn a_store_without_sessions_is_not_mirrored() {
     let shell = Shell::new();
     let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
-    let mut session = Session::new();
-    session.set_user(Some("ann"));
-    let _ = app.save_session(&mut session).unwrap();
+    login(&app, "ann");
     drop(ShelveSessionStore::open(shell.path("wrong.shelf")).unwrap());
     // A dry run shows what the other does.
     for how in ["--yes", "--dry-run"] {
@@ -564,9 +543,7 @@ fn a_store_without_sessions_is_not_mirrored() {
 fn the_address_of_a_server_without_its_scheme_makes_no_file() {
     let shell = Shell::new();
     let app = ShelveSessionStore::open(shell.path("s.shelf")).unwrap();
-    let mut session = Session::new();
-    session.set_user(Some("ann"));
-    let _ = app.save_session(&mut session).unwrap();
+    login(&app, "ann");
     for address in ["localhost:6379", "[::1]:6379"] {
         let copied = format!("session copy s.shelf {address}");
         let listed = format!("session ls {address}");
@@ -587,9 +564,7 @@ fn ids_are_hashed_for_good_by_one_command_after_a_yes_and_everybody_stays_logged
     let shell = Shell::new();
     let path = shell.path("s.shelf");
     let app = ShelveSessionStore::open(&path).unwrap();
-    let mut session = Session::new();
-    session.set_user(Some("ann"));
-    let _ = app.save_session(&mut session).unwrap();
+    let session = login(&app, "ann");
     let id = session.id().unwrap().clone();
     app.close().unwrap();
     shell.run("set s.shelf tea green").ok();
